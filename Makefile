@@ -1,0 +1,141 @@
+# Every step by name; the logic is in the Python that it calls. `make help` lists the targets.
+SHELL := /bin/bash
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PY := .venv/bin/python
+
+# What a run is made with; empty leaves it to the scenario (or, for TARGET, to the GPU that is there).
+TARGET ?= auto
+SCENARIO ?= chat-medium
+LOCUSTFILE ?= locustfiles/chat.py
+WORKERS ?= 1
+PORT ?= 8000
+VARIANT ?= baseline
+VARIANTS ?= baseline optimized
+REPEATS ?= 3
+MASTER ?= 127.0.0.1
+WEB_PORT ?= 8089
+FILES ?=
+JOBS ?= 4
+export OPENAI_API_KEY TOKENSWARM_RESULTS
+
+# Options that are passed on only where they are given.
+given = $(if $($(1)),--$(2) "$($(1))")
+LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
+  $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
+  $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
+  $(call given,MODEL,model)
+RUN = --target "$(TARGET)" --port $(PORT) --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,HOST,host) \
+  $(LOAD)
+STRICT_FLAG = $(if $(STRICT),--strict)
+SERIES = $(STRICT_FLAG) $(if $(FRESH),--fresh)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "%-28s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo 'Settings: TARGET SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS SEED WORKERS HOST PORT VARIANT VARIANTS'
+	@echo '          REPEATS MODEL LOCUSTFILE MASTER STRICT=1, as in: make baseline optimized RPS=10 DURATION=30'
+
+# Set-up ------------------------------------------------------------------------------------------
+
+.venv/.made: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=...")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet -r requirements.txt
+	@$(PY) -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "tokenswarm.pth").write_text("$(CURDIR)\n")'
+	@touch $@
+
+.venv/.made-dev: .venv/.made requirements-dev.txt
+	$(PY) -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+.PHONY: setup server-setup
+setup: .venv/.made ## Make the environment for load and reports
+
+server-setup: .venv/.made ## Make the environment for the server, where one is launched here
+	@$(if $(HOST),true,$(PY) -m server.install --target "$(TARGET)")
+
+# Measure -----------------------------------------------------------------------------------------
+
+.PHONY: baseline optimized run report compare sweep capacity ui
+baseline optimized: server-setup ## Run a variant; once both have run, write the report
+	@$(PY) -m campaign run $@ $(STRICT_FLAG) $(RUN)
+	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(PY) -m reports compare --if-both)
+
+run: server-setup ## Run VARIANT
+	@$(PY) -m campaign run "$(VARIANT)" $(STRICT_FLAG) $(RUN)
+
+report: .venv/.made ## Write the report of the newest baseline and optimized runs
+	@$(PY) -m reports compare
+
+compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare them
+	@$(PY) -m campaign compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
+
+sweep: server-setup ## Run VARIANTS on one schedule and report all against the first; resumes
+	@$(PY) -m campaign sweep $(VARIANTS) $(SERIES) $(RUN)
+
+capacity: server-setup ## Find the highest rate at which VARIANT holds the SLO
+	@$(PY) -m campaign capacity "$(VARIANT)" $(RUN)
+
+ui: server-setup ## Open Locust's web UI with VARIANT behind it
+	@$(PY) -m campaign ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)
+
+# Serve and distribute -----------------------------------------------------------------------------
+
+.PHONY: serve-baseline serve-optimized variants master worker
+serve-baseline serve-optimized: server-setup ## Serve a variant in the foreground
+	@$(PY) -m server.launch $(@:serve-%=%) --target "$(TARGET)" --port $(PORT)
+
+variants: .venv/.made ## List the variants and what each changes
+	@$(PY) -m server.launch --list
+
+master: .venv/.made ## Wait for WORKERS workers of other hosts, then load HOST
+	@TOKENSWARM_VARIANT="$(VARIANT)" $(PY) -m locust -f "$(LOCUSTFILE)" --headless --master \
+	  --expect-workers $(WORKERS) --host "$(HOST)" $(call given,METRICS_PORT,metrics-port) $(LOAD)
+
+worker: .venv/.made ## Make load for the master on MASTER
+	@$(PY) -m locust -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)"
+
+# Look back ----------------------------------------------------------------------------------------
+
+.PHONY: history audit
+history: .venv/.made ## List all runs
+	@$(PY) -m reports history
+
+audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
+	@$(PY) -m reports audit $(FILES)
+
+# Measure ourselves --------------------------------------------------------------------------------
+
+.PHONY: bench calibrate bench-verdict bench-report bench-memory
+bench: .venv/.made ## How exact and how cheap the load generator is on this machine
+	@$(PY) -m bench.accuracy
+
+calibrate: .venv/.made ## The same, kept: reports then state the client's error
+	@$(PY) -m bench.calibrate
+
+bench-verdict: .venv/.made ## How often a comparison claims what, in simulation
+	@$(PY) -m bench.verdict
+
+bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 records
+	@$(PY) -m bench.report
+
+bench-memory: .venv/.made ## Whether a worker's memory stays flat over five minutes
+	@$(PY) -m bench.endurance
+
+# Check --------------------------------------------------------------------------------------------
+
+.PHONY: test lint clean
+test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
+	@$(PY) -m server.install --target cpu-tiny
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
+
+lint: .venv/.made-dev ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy .
+
+clean: ## Remove the environments and what can be made again; results stay
+	rm -rf .venv .venv-server .venv-server-gpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

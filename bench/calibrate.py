@@ -1,0 +1,26 @@
+"""`make calibrate`: measure the client's own error on this machine and keep it for the reports."""
+
+import argparse
+import datetime
+import sys
+from dataclasses import asdict
+
+from bench import accuracy
+from common.usage import exit_code
+from loadgen import calibration
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.calibrate", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
+    args = parser.parse_args()
+    rows = accuracy.measure(list(accuracy.RATES), args.seconds)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = calibration.store([asdict(row) for row in rows], args.seconds, now)
+    print(accuracy.table(rows))
+    print(f"kept in {path}; reports on this machine now state the client's error")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,116 @@
+"""One run of the real load path against the metronome, watched from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from bench.process import metronome
+from bench.truth import Truth
+from common.usage import UsageError
+
+ROOT = Path(__file__).parents[1]
+SCENARIO = ROOT / "bench" / "accuracy.yaml"
+TTFT, TPOT = 0.08, 0.02  # seconds
+_DRAIN = 30
+_SLACK = 90.0  # seconds for locust to start, prepare its prompts, drain and write
+_PERIOD = 0.25  # seconds between two looks at the worker
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run left."""
+
+    records: pd.DataFrame  # columns of loadgen.record
+    truth: Truth
+    worker: pd.DataFrame  # t (CLOCK_MONOTONIC s), cpu (s since its start), rss (bytes): one row a look
+    folder: Path
+
+
+def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None) -> Run:
+    """Drive the metronome at `rate` requests/s for `seconds`; everything is kept in `folder`.
+
+    cpus: the core of the client (Locust's master and its one worker) and of the metronome; None leaves
+    the choice to the kernel. Raises UsageError when a part of it fails.
+    """
+    client_cpu, server_cpu = cpus or (None, None)
+    timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT))
+    with metronome(*timetable, cpu=server_cpu) as server:
+        looks = _run_locust(server.url, rate, seconds, folder, client_cpu)
+        truth = server.stop()
+    file = folder / "requests.parquet"
+    if not file.exists():
+        raise UsageError(f"the run wrote no {file.name}: {_last_words(folder)}")
+    worker = pd.DataFrame(looks, columns=["t", "cpu", "rss"])
+    if worker.empty:
+        raise UsageError(f"Locust's worker was never seen: {_last_words(folder)}")
+    return Run(pd.read_parquet(file), truth, worker, folder)
+
+
+def _run_locust(
+    url: str, rate: float, seconds: float, folder: Path, cpu: int | None
+) -> list[tuple[float, float, int]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
+    options |= {"arrivals": "poisson", "model": "metronome", "processes": 1}
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
+    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
+    environment |= {"LOCUST_HOST": url, "TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_VARIANT": "metronome"}
+    with (folder / "locust.log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            if cpu is not None:
+                os.sched_setaffinity(process.pid, {cpu})  # its worker inherits it
+            looks = _watch(process, seconds + _DRAIN + _SLACK)
+        finally:
+            _stop(process)
+    # 3 to 5 are verdicts on the run, which is complete.
+    if process.returncode not in (0, 3, 4, 5):
+        raise UsageError(f"locust ended with code {process.returncode}: {_last_words(folder)}")
+    return looks
+
+
+def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[tuple[float, float, int]]:
+    """Look at the worker's CPU time and memory until Locust has ended."""
+    looks: list[tuple[float, float, int]] = []
+    deadline = time.perf_counter() + limit
+    master, worker = psutil.Process(process.pid), None
+    while process.poll() is None:
+        if time.perf_counter() > deadline:
+            raise UsageError(f"locust did not end within {limit:.0f} s")
+        try:
+            worker = worker or next(iter(master.children()), None)
+            if worker is not None:
+                cpu = worker.cpu_times()
+                looks.append((time.perf_counter(), cpu.user + cpu.system, worker.memory_info().rss))
+        except psutil.Error:  # it has just ended
+            pass
+        time.sleep(_PERIOD)
+    return looks
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End Locust and its worker, which share a process group of their own."""
+    if process.poll() is not None:
+        return
+    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        os.killpg(process.pid, number)
+        try:
+            process.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _last_words(folder: Path) -> str:
+    lines = (folder / "locust.log").read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

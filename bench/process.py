@@ -1,0 +1,84 @@
+"""The metronome as a child process: started, known to listen, and surely stopped."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.truth import Truth
+from common.usage import UsageError
+
+_START_LIMIT = 20.0  # seconds
+_STOP_LIMIT = 30.0  # a long run's log takes a moment to write
+
+
+@dataclass(frozen=True)
+class Child:
+    """A metronome that runs; its log is there once `stop` has been called."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def stop(self) -> Truth:
+        """End it and read what it did. Raises UsageError when it did not end well."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            code = self.process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        if code != 0:
+            raise UsageError(f"the metronome ended with code {code}: {_last_words(self.process)}")
+        return Truth.load(self.log)
+
+
+@contextlib.contextmanager
+def metronome(*options: str, cpu: int | None = None) -> Iterator[Child]:
+    """Run `python -m bench.metronome` with `options` on a free port, on core `cpu` when given.
+
+    It is stopped on every way out. Raises UsageError when it does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="metronome-") as folder:
+        log = Path(folder, "truth.npz")
+        command = [sys.executable, "-m", "bench.metronome", "--port", "0", "--log", str(log), *options]
+        process = subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[1],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a Ctrl-C at the terminal is for the caller, who stops it
+        )
+        try:
+            if cpu is not None:
+                os.sched_setaffinity(process.pid, {cpu})
+            yield Child(_read_url(process), process, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdout, process.stderr):
+                assert pipe is not None
+                pipe.close()
+
+
+def _read_url(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    if select.select([process.stdout], [], [], _START_LIMIT)[0]:
+        line = process.stdout.readline().split()
+        if len(line) == 2:
+            return line[1]
+        raise UsageError(f"the metronome did not start: {_last_words(process)}")
+    raise UsageError(f"the metronome did not start within {_START_LIMIT:.0f} s")
+
+
+def _last_words(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    return (process.stderr.read().splitlines() or ["it said nothing"])[-1]

@@ -1,0 +1,90 @@
+"""What the metronome really did: when each request was read and when each token was sent.
+
+All times are CLOCK_MONOTONIC seconds (`time.perf_counter()`, which is the same clock on Linux), so a
+client on the same host can compare them with its own stamps. 8 bytes are kept for each token.
+"""
+
+import io
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.usage import UsageError
+
+
+@dataclass(slots=True)
+class Answer:
+    """One request, in order of arrival."""
+
+    ident: str  # X-Request-Id or the body's request_id; empty when the client gave none
+    words: str  # the prompt's first words
+    read: float  # the last byte of the request was received
+    start: float  # its service began; later than `read` when it had to queue, NaN while it waits
+    asked: int  # tokens
+    sent: array  # one time for each token handed to the kernel
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The same as arrays; token times of request i are `sent[offsets[i]:offsets[i + 1]]`."""
+
+    ident: np.ndarray  # text, shape (n,)
+    words: np.ndarray  # text, shape (n,)
+    read: np.ndarray  # seconds, shape (n,)
+    start: np.ndarray  # seconds, shape (n,)
+    asked: np.ndarray  # tokens, shape (n,)
+    offsets: np.ndarray  # shape (n + 1,)
+    sent: np.ndarray  # seconds, shape (tokens sent,)
+    ttft: float  # the timetable, seconds
+    tpot: float
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer], ttft: float, tpot: float) -> "Truth":
+        counts = [len(answer.sent) for answer in answers]
+        sent = [np.frombuffer(answer.sent) for answer in answers if answer.sent]
+        return cls(
+            ident=np.array([answer.ident for answer in answers], dtype=str),
+            words=np.array([answer.words for answer in answers], dtype=str),
+            read=np.array([answer.read for answer in answers], dtype=float),
+            start=np.array([answer.start for answer in answers], dtype=float),
+            asked=np.array([answer.asked for answer in answers], dtype=np.int64),
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            sent=np.concatenate(sent) if sent else np.zeros(0),
+            ttft=ttft,
+            tpot=tpot,
+        )
+
+    def due(self) -> np.ndarray:
+        """When the timetable wanted each token sent: start + ttft + i * tpot, shaped like `sent`."""
+        counts = np.diff(self.offsets)
+        index = np.arange(len(self.sent)) - np.repeat(self.offsets[:-1], counts)
+        return np.repeat(self.start, counts) + self.ttft + index * self.tpot
+
+    def lateness(self) -> np.ndarray:
+        """Seconds by which each token left after its time in the timetable."""
+        return self.sent - self.due()
+
+    def to_bytes(self) -> bytes:
+        """An .npz file."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **vars(self))
+        return buffer.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file, whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self.to_bytes())
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Truth":
+        """Read what `save` wrote. Raises UsageError."""
+        try:
+            with np.load(path) as data:
+                arrays = {name: data[name] for name in cls.__dataclass_fields__}
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(f"{path}: not a log of the metronome: {error}") from None
+        return cls(**arrays | {"ttft": float(arrays["ttft"]), "tpot": float(arrays["tpot"])})

@@ -1,0 +1,223 @@
+"""How often the comparison claims what: `python -m bench.verdict` (make bench-verdict).
+
+Simulates pairs of runs of a queueing server whose speed drifts: a variant with itself, and one that
+takes 5 % longer for prefill and for every token. Each pair goes through the report's own statistics.
+The load is chat-medium's: 20 requests/s, Poisson, 60 s, 150 tokens (sd 80). `--from RUN` takes rate,
+times and drift from a recorded run instead.
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from common.usage import UsageError, exit_code
+from reports import evidence, metrics
+from reports.claims import Setting, claim, estimate
+from reports.compare import MATTERS
+from reports.evidence import HEADLINE, ROWS
+from reports.pairs import by_time
+from reports.runs import Manifest, Records, Run, load_run
+from reports.server_metrics import ServerMetrics
+from tests.make_runs import STATUS_NAMES, Shape, Truth, make_manifest, simulate
+
+SLOWER = 1.05
+LEAST_QUIET, LEAST_FOUND = 0.95, 0.90
+# Two thirds of the slots busy; the server's speed wanders by 2 % (sd) with a correlation time of 3 s.
+CHAT_MEDIUM = Shape(
+    rate=20,
+    duration=60,
+    output=150,
+    output_sd=80,
+    slots=90,
+    ttft=0.06,
+    tpot=0.02,
+    jitter=0.05,
+    wobble=0.02,
+    wobble_time=3.0,
+)
+DRIFTS = ((0.01, 3.0), (0.02, 3.0), (0.02, 5.0), (0.03, 3.0), (0.04, 5.0))  # sd, seconds
+REPEATS = 3
+JUDGED = [row for row in ROWS if row.metric not in (None, "itl") or row.name == "completed_rate"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How often each metric was called worse, better or neither, and in how many pairs which held."""
+
+    marks: dict[str, Counter[str]]
+    quiet: int  # pairs in which no headline metric was claimed to differ
+    found: int  # pairs in which every headline metric was called worse
+    pairs: int
+
+
+def run_of(shape: Shape, name: str) -> Run:
+    """A simulated run in memory, without chunks."""
+    truth = simulate(shape)
+    manifest = Manifest.model_validate(make_manifest(name, shape, truth))
+    return Run(manifest, Records(_table(truth), name), ServerMetrics())
+
+
+def _table(truth: Truth) -> pa.Table:
+    done = truth.status == 0
+
+    def seen(moments: np.ndarray) -> pa.Array:
+        return pa.array(moments, mask=moments > truth.drained_at)
+
+    return pa.table(
+        {
+            "due": truth.due,
+            "sent": truth.sent,
+            "first_token": seen(truth.first_token),
+            "last_token": seen(truth.last_token),
+            "end": np.minimum(truth.last_token, truth.drained_at),
+            "status": [STATUS_NAMES[code] for code in truth.status.tolist()],
+            "output_tokens": pa.array(truth.tokens, mask=~done),
+            "output_asked": truth.tokens,
+        }
+    )
+
+
+def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> Outcome:
+    """Compare `pairs` pairs of one schedule each; the second server takes `slower` times as long."""
+    marks: dict[str, Counter[str]] = {row.name: Counter() for row in JUDGED}
+    quiet = found = 0
+    slow = dataclasses.replace(shape, ttft=shape.ttft * slower, tpot=shape.tpot * slower)
+    for number in range(pairs):
+        first: list[Run] = []
+        second: list[Run] = []
+        for repeat in range(repeats):
+            noise = 2 * (number * repeats + repeat)
+            first.append(run_of(dataclasses.replace(shape, seed=number, noise_seed=noise), f"{noise}-A"))
+            second.append(run_of(dataclasses.replace(slow, seed=number, noise_seed=noise + 1), f"{noise}-B"))
+        said = dict(_marks(first, second))
+        for name, mark in said.items():
+            marks[name][mark] += 1
+        headline = [said[name] for name in HEADLINE]
+        quiet += not {"better", "worse"} & set(headline)
+        found += set(headline) == {"worse"}
+    return Outcome(marks, quiet, found, pairs)
+
+
+def _marks(baseline: list[Run], other: list[Run]) -> Iterator[tuple[str, str]]:
+    setting = Setting("A", "B", MATTERS / 100, None, ())
+    blocks = by_time(baseline[0], other[0])[1] if len(baseline) == 1 else None
+    for row in JUDGED:
+        figures = [[evidence.figure(run, row) for run in side] for side in (baseline, other)]
+        yield row.name, claim(row, estimate(row, baseline, other, blocks), figures, setting).mark
+
+
+def shape_of(run: Run) -> Shape:
+    """A simulation like a recorded run: its rate, length, times, and the drift of its TPOT.
+
+    The drift is the median log TPOT of each second of due times: its variance (less that of a median of
+    so few) and its autocorrelation after one second. What the batch did counts as drift, too: cautious.
+    """
+    found = metrics.tpot(run)
+    usable = found.known & np.isfinite(found.seconds) & (found.seconds > 0)
+    if usable.sum() < 100:
+        raise UsageError(
+            f"{run.name}: {int(usable.sum())} finished requests; 100 are needed to see its drift"
+        )
+    logs = np.log(found.seconds[usable])
+    second = np.floor(run.records.numbers("due")[found.rows[usable]] - run.window[0]).astype(int)
+    seconds, where, counts = np.unique(second, return_inverse=True, return_counts=True)
+    levels = np.array([np.median(logs[where == index]) for index in range(len(seconds))])
+    jitter = 1.4826 * float(np.median(np.abs(logs - levels[where])))
+    around = levels - levels.mean()
+    sampling = float(np.mean(math.pi / 2 * jitter**2 / counts))
+    variance = max(float(np.mean(around**2)) - sampling, 1e-8)
+    together = float(np.mean(around[1:] * around[:-1]))
+    keep = min(max(together / variance, 0.05), 0.95)
+    tokens = run.records.numbers("output_tokens")[found.rows[usable]]
+    first = metrics.percentile(run, "ttft", 0.5)
+    if first.value is None:
+        raise UsageError(f"{run.name}: fewer than half of its requests got a token; take another run")
+    return Shape(
+        rate=metrics.offered_rate(run).value or 0.0,
+        duration=run.window_length,
+        output=max(2, round(float(tokens.mean()))),
+        output_sd=float(tokens.std()),
+        ttft=first.value,
+        tpot=float(np.exp(np.median(logs))),
+        jitter=jitter,
+        wobble=math.sqrt(variance),
+        wobble_time=-1 / math.log(keep),
+    )
+
+
+def show(title: str, outcome: Outcome) -> None:
+    """Print how often each metric got which mark."""
+    print(f"\n{title}: {outcome.pairs} comparisons")
+    columns = ("worse", "better", "no difference shown", "unstable", "not comparable")
+    print(f"  {'':24}" + "".join(f"{name:>20}" for name in columns))
+    for name, marks in outcome.marks.items():
+        star = "*" if name in HEADLINE else " "
+        print(f"  {name:23}{star}" + "".join(f"{marks[mark]:>20}" for mark in columns))
+
+
+def least_found(outcome: Outcome) -> int:
+    """In how many pairs the headline metric that was found least often was called worse."""
+    return min(outcome.marks[name]["worse"] for name in HEADLINE)
+
+
+def show_drifts(shape: Shape, pairs: int) -> None:
+    """Print what other drifts of the server, and repeats, make of it."""
+    print("\nHow it depends on the server: headline metrics, of each kind", pairs, "comparisons")
+    print(f"  {'drift (sd, time)':20}{'runs each':>10}{'falsely claimed':>18}{'5 % slower, found':>20}")
+    for (spread, length), repeats in [*((drift, 1) for drift in DRIFTS), (DRIFTS[-1], REPEATS)]:
+        drifting = dataclasses.replace(shape, wobble=spread, wobble_time=length)
+        same = compare_pairs(drifting, 1.0, pairs, repeats)
+        slow = compare_pairs(drifting, SLOWER, pairs, repeats)
+        name = f"{100 * spread:.0f} %, {length:.0f} s"
+        print(f"  {name:20}{repeats:>10}{same.pairs - same.quiet:>18}{least_found(slow):>20}", flush=True)
+
+
+def describe(shape: Shape) -> str:
+    """What is simulated, in a few lines."""
+    slots = f"{shape.slots} at once" if shape.slots else "no limit at once"
+    return (
+        f"simulated: {shape.rate:.3g} requests/s for {shape.duration:.3g} s, {shape.output} tokens "
+        f"(sd {shape.output_sd:.0f}), {slots},\n  TTFT {1000 * shape.ttft:.1f} ms and TPOT "
+        f"{1000 * shape.tpot:.2f} ms when idle; requests differ by {100 * shape.jitter:.1f} %,\n"
+        f"  the server's speed drifts by {100 * shape.wobble:.1f} % (sd), correlation time "
+        f"{shape.wobble_time:.1f} s"
+    )
+
+
+def main() -> int:
+    """Exit code 0 when the bounds hold, 1 when not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.verdict", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--pairs", type=int, default=100, help="comparisons of each kind (default: 100)")
+    parser.add_argument("--from", dest="run", type=Path, metavar="RUN", help="a run folder to be like")
+    given = parser.parse_args()
+    if given.pairs < 1:
+        raise UsageError(f"--pairs {given.pairs}: must be 1 or more")
+    shape = shape_of(load_run(given.run)) if given.run else CHAT_MEDIUM
+    began = time.process_time()
+    print(describe(shape))
+    same, slow = compare_pairs(shape, 1.0, given.pairs), compare_pairs(shape, SLOWER, given.pairs)
+    show("A variant with itself", same)
+    show(f"With one that is {100 * (SLOWER - 1):.0f} % slower", slow)
+    if not given.run:
+        show_drifts(shape, given.pairs)
+    least = least_found(slow)
+    print(f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MATTERS:g} % and the 95 % interval")
+    print(f"none where there is none, all of them: {same.quiet} of {same.pairs} ({LEAST_QUIET:.0%} wanted)")
+    print(f"the slower one found, each of them: {least} of {slow.pairs} or more ({LEAST_FOUND:.0%} wanted)")
+    print(f"all of them at once: {slow.found} of {slow.pairs}; {time.process_time() - began:.0f} s of CPU")
+    return 0 if same.quiet >= LEAST_QUIET * same.pairs and least >= LEAST_FOUND * slow.pairs else 1
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,149 @@
+"""The highest rate at which a variant holds the scenario's SLO: short runs against one running server."""
+
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from campaign import load as loads
+from campaign import plan, search
+from campaign.child import say
+from campaign.climb import Climb, Runner, climb
+from campaign.load import INTERRUPTED
+from campaign.search import Rung
+from campaign.state import folder_of
+from campaign.terms import Terms, terms_of
+from common.usage import UsageError
+from reports import capacity as report
+from reports.capacity_chart import chart
+from reports.runs import Run
+from reports.slo import state_of
+from server import runfolder
+
+NOT_FOUND = 1
+
+
+def run_capacity(given: Namespace, runner: Runner = loads.run_once) -> int:
+    """Search, with a server that is launched once, and write what came of it.
+
+    Exit code 0: found, as narrow as asked; 1: not; 2: a mistake, or a step made no run; 130: interrupted.
+    """
+    terms = terms_of(given)
+    folder = given.into or _make_folder(terms)
+    if terms.load.host is None:
+        return _launch(terms, folder)
+    scenario = terms.scenario
+    length = f"{scenario.warmup:g} + {scenario.duration:g} s and drain"
+    say(f"capacity of {plan.bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
+    made = climb(terms, folder, runner)
+    if made.first is None:
+        return made.code
+    found = conclude(terms, folder.name, made, _conditions(terms, made.first))
+    _write(found, folder)
+    say(report.headline(found))
+    say(f"{folder}/: README.md, capacity.json, {report.FIGURE}.svg")
+    return made.code or (0 if found.found else NOT_FOUND)
+
+
+def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -> report.Capacity:
+    """What the steps add up to."""
+    low, high = search.bracket(made.rungs)
+    return report.Capacity(
+        name=name,
+        variant=plan.bare(terms.variant),
+        slo=terms.slo.model_dump(exclude_none=True),
+        tolerance=terms.search.tolerance,
+        steps=made.steps,
+        low=_end(low),
+        high=_end(high),
+        found=terms.search.narrow(made.rungs),
+        ended=_ended(terms, made),
+        conditions=conditions,
+        command=terms.command,
+    )
+
+
+def _launch(terms: Terms, folder: Path) -> int:
+    """Serve the variant once, and search against it by this same command with --host."""
+    server = folder / "server"
+    server.mkdir()
+    url = f"http://127.0.0.1:{terms.load.port}"
+    words = ["capacity", plan.bare(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
+    command = [sys.executable, "-m", "campaign", *words]
+    return loads.serve(terms.load, loads.absolute(terms.variant), command, server)
+
+
+def _make_folder(terms: Terms) -> Path:
+    """results/campaigns/<UTC time>-capacity-<variant>/, a new one even within the same second."""
+    base = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity-{plan.bare(terms.variant)}"
+    for number in range(1, 1000):
+        folder = folder_of(base if number == 1 else f"{base}-{number}").resolve()
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {error.strerror}") from None
+        return folder
+    raise UsageError(f"there are 1,000 folders named {base} already")
+
+
+def _end(rung: Rung | None) -> report.End | None:
+    if rung is None:
+        return None
+    whys = [why for run in rung.runs for state, why in [state_of(run, rung.share)] if state == rung.state]
+    why = whys[-1] if whys else ""
+    return report.End(rung.rate, rung.state, len(rung.usable), rung.judged, rung.met, why)
+
+
+def _ended(terms: Terms, made: Climb) -> str:
+    """Why the search ended, in a few words."""
+    if made.code in INTERRUPTED:
+        return "interrupted"
+    if made.code:
+        return f"step {len(made.steps) + 1} made no run (exit code {made.code})"
+    if terms.search.next_rate(made.rungs) is not None:
+        return f"after {terms.max_steps} steps, the most allowed (--max-steps)"
+    if search.bracket(made.rungs)[0] is None:
+        return "at a lower rate a step would have too few arrivals; --step-seconds makes it longer"
+    return f"the ends are within {terms.search.tolerance:.1%} of each other"
+
+
+def _conditions(terms: Terms, run: Run) -> dict[str, str]:
+    """What was run on what."""
+    manifest, scenario = run.manifest, terms.scenario
+    server = manifest.server or {}
+    hardware = (server.get("hardware") or {}).get("name")
+    cpu, cores = manifest.machine.get("cpu"), manifest.machine.get("cores")
+    versions = [f"{name} {version}" for name, version in manifest.versions.items() if version]
+    bounds = {"ttft": "TTFT", "tpot": "TPOT", "latency": "latency"}
+    slo = [
+        f"{bounds[name]} <= {1000 * value:g} ms"
+        for name, value in terms.slo.model_dump(exclude_none=True).items()
+        if name in bounds
+    ]
+    told = {
+        "date": manifest.started_at or "unknown",
+        "SLO": f"{terms.slo.share:.0%} of arrivals with {' and '.join(slo)}",
+        "scenario": f"{scenario.name}, {scenario.arrivals.process} arrivals, rates varied",
+        "steps": f"{scenario.duration:g} s judged after {scenario.warmup:g} s of warm-up, "
+        f"{len(manifest.lanes)} worker{'s' if len(manifest.lanes) != 1 else ''}",
+        "model": manifest.model or "unknown",
+        "target": manifest.target,
+        "server": server.get("command_line") or manifest.host,
+        "hardware": hardware,
+        "load from": f"{cpu}, {cores} cores" if cpu else None,
+        "versions": ", ".join(versions),
+    }
+    return {name: str(text) for name, text in told.items() if text}
+
+
+def _write(found: report.Capacity, folder: Path) -> None:
+    from reports.svg import draw  # matplotlib takes a second to import
+
+    try:
+        runfolder.write_json(folder / "capacity.json", report.to_json(found))
+        (folder / f"{report.FIGURE}.svg").write_bytes(draw(chart(found)))
+        (folder / "README.md").write_text(report.readme(found), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder}: the report cannot be written: {error.strerror}") from None

@@ -1,0 +1,137 @@
+"""The command that makes one run: Locust, with or without a server of our own."""
+
+import re
+import socket
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from campaign import child
+from common.usage import UsageError
+from loadgen.scenario import Scenario
+from loadgen.settings import scenario_of
+from server.places import results
+from server.plan import make_plan
+
+LOCUSTFILE = "locustfiles/chat.py"
+VERDICTS = (0, 3, 4, 5)  # exit codes of a run that was written and judged
+INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
+PASSED_ON = ("rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed", "timeout", "model")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a run is made with; what is None is left to the scenario."""
+
+    target: str
+    host: str | None  # a server that runs already; None: launch one
+    port: int
+    locustfile: str
+    workers: int
+    master_port: int | None  # where workers join; None: any free one, so that runs side by side never mix
+    scenario: str
+    options: dict[str, str]  # of PASSED_ON
+
+    def command(self, headless: bool = True) -> list[str]:
+        """Locust's command line, without the host."""
+        words = [sys.executable, "-m", "locust", "-f", self.locustfile]
+        words += ["--headless"] if headless else []
+        port = str(self.master_port or _free_port())
+        words += ["--processes", str(self.workers), "--master-port", port, "--master-bind-port", port]
+        words += ["--scenario", self.scenario]
+        return words + self._option_words()
+
+    def arguments(self) -> list[str]:
+        """The words of `add_arguments` that give this load again, without the host."""
+        words = ["--target", self.target, "--port", str(self.port), "--workers", str(self.workers)]
+        words += ["--master-port", str(self.master_port)] if self.master_port else []
+        words += ["--locustfile", self.locustfile, "--scenario", self.scenario]
+        return words + self._option_words()
+
+    def _option_words(self) -> list[str]:
+        return [word for name, value in self.options.items() for word in (f"--{name}", value)]
+
+    def check(self, variants: Sequence[str]) -> None:
+        """Raise UsageError for a mistake that would show only after the server has started."""
+        self.resolved()
+        if self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: must be 1 or more")
+        if not (child.ROOT / self.locustfile).is_file():
+            raise UsageError(f"--locustfile {self.locustfile}: no such file")
+        for variant in variants:
+            if self.host is None:
+                make_plan(variant, self.target, self.port)
+            elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", variant):
+                raise UsageError(f"variant {variant!r}: with --host it is a label of letters, digits, '.-_'")
+
+    def resolved(self) -> Scenario:
+        """The scenario with what the options change in it. Raises UsageError."""
+        return scenario_of({"scenario": self.scenario, **self.options})
+
+    def with_options(self, **options: object) -> "Load":
+        """The same load with some options of PASSED_ON set."""
+        return replace(self, options=self.options | {name: str(value) for name, value in options.items()})
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The options of `Load`."""
+    parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
+    parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
+    parser.add_argument("--port", type=int, default=8000, help="of the server that is launched")
+    parser.add_argument("--locustfile", default=LOCUSTFILE)
+    parser.add_argument("--workers", type=int, default=1, help="Locust worker processes")
+    parser.add_argument("--master-port", type=int, help="where Locust's workers join (default: any free one)")
+    parser.add_argument("--scenario", default="chat-medium")
+    for name in PASSED_ON:
+        parser.add_argument(f"--{name}")
+
+
+def load_of(given: Namespace) -> Load:
+    """The load that the arguments add up to."""
+    options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
+    return Load(
+        target=absolute(given.target),
+        host=given.host or None,
+        port=given.port,
+        locustfile=absolute(given.locustfile),
+        workers=given.workers,
+        master_port=given.master_port,
+        scenario=absolute(given.scenario),
+        options=options,
+    )
+
+
+def absolute(name: str) -> str:
+    """The path of a file that is there, as seen from the project's folder; names as they are."""
+    path = Path(name).resolve()
+    if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
+        return name
+    return str(path.relative_to(child.ROOT) if path.is_relative_to(child.ROOT) else path)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
+    """Make one run of a variant, in `folder` (which exists) or in a new one.
+
+    Returns its exit code: a verdict's, 2 for a mistake or a variant that was refused, 130 for Ctrl-C.
+    """
+    return serve(load, variant, load.command(), folder)
+
+
+def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:
+    """Run the command against the variant, launched for it, or against the load's host; its exit code."""
+    environment = {"TOKENSWARM_RESULTS": str(results().resolve())}
+    if load.host is None:
+        launcher = [sys.executable, "-m", "server.launch", variant, "--target", load.target]
+        launcher += ["--port", str(load.port)] + (["--folder", str(folder)] if folder else [])
+        return child.run([*launcher, "--", *command], environment)
+    environment |= {"TOKENSWARM_VARIANT": variant, "LOCUST_HOST": load.host}
+    environment |= {"TOKENSWARM_RUN_DIR": str(folder)} if folder else {}
+    return child.run(command, environment)

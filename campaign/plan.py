@@ -1,0 +1,67 @@
+"""What a campaign is: its steps in their order, and the name that the same request always gets."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from campaign.load import Load
+from common.usage import UsageError
+from server.plan import make_plan
+
+NAME_LIMIT = 60  # of a campaign's name before its digest; the report's folder has the same name
+
+
+def bare(variant: str) -> str:
+    """A variant's name as its runs carry it: of a file, the name without folder and ending."""
+    return Path(variant).stem if variant.endswith((".yaml", ".yml")) else variant
+
+
+def check_variants(variants: Sequence[str], repeats: int) -> None:
+    """Raise UsageError for what cannot be compared."""
+    names = [bare(variant) for variant in variants]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double:
+        raise UsageError(f"variant {double} is named twice; --repeats {repeats + 1} runs each more often")
+    if len(variants) < 2:
+        raise UsageError(f"name two variants or more to compare; there is only {' '.join(names) or 'none'}")
+    if repeats < 1:
+        raise UsageError(f"--repeats {repeats}: must be 1 or more")
+
+
+def interleave(variants: Sequence[str], repeats: int) -> list[tuple[str, int]]:
+    """(variant, repeat from 1) in the order A B A B: a drift of the machine meets all of them alike."""
+    return [(variant, repeat) for repeat in range(1, repeats + 1) for variant in variants]
+
+
+def request(kind: str, load: Load, variants: Sequence[str], repeats: int) -> dict[str, Any]:
+    """All that decides what the runs will be, as JSON holds it; two equal requests are the same campaign."""
+    whole: dict[str, Any] = {
+        "kind": kind,
+        "variants": list(variants),
+        "repeats": repeats,
+        "target": load.target,
+        "host": load.host,
+        "scenario": load.resolved().to_dict(),
+        "locustfile": load.locustfile,
+        "workers": load.workers,
+        "options": load.options,
+    }
+    if load.host is None:
+        plans = [make_plan(variant, load.target, load.port) for variant in variants]
+        whole["target"] = plans[0].target_name
+        whole["files"] = [
+            plans[0].target.model_dump(mode="json"),
+            *(plan.variant.model_dump(mode="json") for plan in plans),
+        ]
+    return whole
+
+
+def name_of(wanted: dict[str, Any]) -> str:
+    """The name of a campaign: what it is, then a digest of the whole request."""
+    text = json.dumps(wanted, sort_keys=True)
+    names = [re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)) for variant in wanted["variants"]]
+    told = "-".join([wanted["kind"], *names])[:NAME_LIMIT].rstrip(".-_")
+    return f"{told}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,0 +1,92 @@
+"""How far a campaign has come: campaign.json in its folder, whole or old, never half."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.usage import UsageError
+from server import runfolder
+from server.places import results
+
+FILE = "campaign.json"
+
+
+class Step(BaseModel):
+    """One run of one variant."""
+
+    model_config = ConfigDict(extra="forbid")
+    variant: str  # as it was named
+    repeat: int  # from 1
+    state: Literal["waiting", "running", "done", "refused"] = "waiting"
+    run: str | None = None  # the run's folder in the results
+    verdict: str | None = None  # of a step that is done
+    reason: str | None = None  # why the server refused the variant
+
+    @property
+    def settled(self) -> bool:
+        return self.state in ("done", "refused")
+
+
+class Campaign(BaseModel):
+    """campaign.json."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal[1] = 1
+    name: str
+    request: dict[str, Any]
+    started_at: str
+    steps: list[Step]
+    report: str | None = None  # its folder in the results, once it is written
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.name)
+
+    @property
+    def open_steps(self) -> list[int]:
+        """The numbers (from 0) of the steps that are still to be run."""
+        return [number for number, step in enumerate(self.steps) if not step.settled]
+
+    def save(self) -> None:
+        """Write campaign.json. Raises UsageError when it cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            runfolder.write_json(self.folder / FILE, self.model_dump(mode="json"))
+        except OSError as error:
+            raise UsageError(f"{self.folder / FILE}: cannot be written: {error.strerror}") from None
+
+
+def folder_of(name: str) -> Path:
+    """A campaign's folder."""
+    return results() / "campaigns" / name
+
+
+def find(name: str, begin: Callable[[str], Campaign], fresh: bool) -> tuple[Campaign, bool]:
+    """The unfinished campaign of this name and True; or, where there is none, what `begin` makes and False.
+
+    Finished ones stay: the next is NAME-2, NAME-3, ... With `fresh` an unfinished one is left alone, too.
+    """
+    number, newest = 1, None
+    while (folder_of(numbered := name if number == 1 else f"{name}-{number}") / FILE).exists():
+        newest, number = numbered, number + 1
+    if newest is not None and not fresh:
+        campaign = read(folder_of(newest) / FILE)
+        if campaign.report is None:
+            return campaign, True
+    return begin(numbered), False
+
+
+def read(path: Path) -> Campaign:
+    """Read a campaign.json. Raises UsageError, with the way out, when it is not one."""
+    try:
+        return Campaign.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "the file"
+        what = f"{key}: {first['msg']}"
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        what = f"cannot be read: {error}"
+    raise UsageError(f"{path}: {what}; --fresh begins anew")

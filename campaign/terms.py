@@ -1,0 +1,117 @@
+"""What a search for the highest rate is asked for: checked before any server starts."""
+
+import math
+import shlex
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaign import load as loads
+from campaign.load import Load
+from campaign.search import Search
+from common.usage import UsageError
+from loadgen.scenario import Scenario, Slo
+from loadgen.schedule import schedule
+
+STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 12, 5.0  # s, runs, per cent
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One search."""
+
+    variant: str  # as it was named
+    load: Load  # with the steps' duration and warm-up
+    slo: Slo
+    search: Search
+    seed: int  # of the first step; each has the next, so that prompts never repeat
+    max_steps: int
+    command: str  # that makes this search again
+
+    @property
+    def scenario(self) -> Scenario:
+        """The first step's."""
+        return self.load.resolved()
+
+    def arguments(self) -> list[str]:
+        """The words of `add_capacity_arguments` that give these terms again, without variant and host."""
+        words = ["--step-seconds", f"{self.search.step_seconds:g}", "--max-steps", str(self.max_steps)]
+        words += ["--tolerance", f"{100 * self.search.tolerance:g}", "--again", self.command]
+        return words + self.load.arguments()
+
+
+def add_capacity_arguments(parser: ArgumentParser) -> None:
+    """The arguments of capacity."""
+    parser.add_argument("variant")
+    parser.add_argument(
+        "--step-seconds", type=float, help=f"judged in each step (default: --duration, or {STEP_SECONDS:g})"
+    )
+    parser.add_argument(
+        "--max-steps", type=int, default=MAX_STEPS, help=f"runs at most (default: {MAX_STEPS})"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        metavar="PCT",
+        help=f"how far apart the two ends may be when the search ends (default: {TOLERANCE:g} %%)",
+    )
+    loads.add_arguments(parser)
+    # What the command tells itself, once it has launched the server.
+    parser.add_argument("--into", type=Path, help=SUPPRESS)
+    parser.add_argument("--again", help=SUPPRESS)
+
+
+def terms_of(given: Namespace) -> Terms:
+    """The search that is asked for. Raises UsageError for what cannot be searched."""
+    load = loads.load_of(given)
+    load.check([loads.absolute(given.variant)])
+    _check_numbers(given)
+    asked = load.resolved()
+    slo, start = asked.slo, asked.mean_rate
+    if slo is None or not (slo.ttft or slo.tpot or slo.latency):
+        raise UsageError(f"scenario {asked.name} has no slo, so no rate can break it; give it one")
+    if start is None:
+        how = "a closed loop sets its own pace" if asked.arrivals.process == "closed-loop" else "give --rps"
+        raise UsageError(f"scenario {asked.name} has no rate to vary: {how}")
+    seconds = given.step_seconds or (asked.duration if given.duration else STEP_SECONDS)
+    seed = int(given.seed) if given.seed else asked.seed
+    warmup = asked.warmup if given.warmup else max(asked.warmup, settling(asked, slo, seed))
+    return Terms(
+        variant=given.variant,
+        load=load.with_options(duration=f"{seconds:g}", warmup=f"{warmup:g}"),
+        slo=slo,
+        search=Search(start, given.tolerance / 100, seconds),
+        seed=seed,
+        max_steps=given.max_steps,
+        command=given.again or _command(given, load, seconds),
+    )
+
+
+def settling(scenario: Scenario, slo: Slo, seed: int) -> float:
+    """Seconds that a mean request may take under the SLO: so long the number in flight rises in any case.
+
+    A window that began earlier would show this rise as a growing queue.
+    """
+    if slo.tpot is None:
+        return slo.latency or 0.0
+    arrivals = schedule(scenario, seed).arrivals
+    tokens = sum(arrival.output_tokens for arrival in arrivals) / max(len(arrivals), 1)
+    longest = (slo.ttft or 0.0) + slo.tpot * tokens
+    return math.ceil(min(longest, slo.latency or math.inf))
+
+
+def _check_numbers(given: Namespace) -> None:
+    for name, value in (("step-seconds", given.step_seconds), ("tolerance", given.tolerance)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise UsageError(f"--{name} {value:g}: must be more than 0")
+    if given.max_steps < 1:
+        raise UsageError(f"--max-steps {given.max_steps}: must be 1 or more")
+    if given.seed and not given.seed.isdigit():
+        raise UsageError(f"--seed: must be a whole number of 0 or more, is {given.seed!r}")
+
+
+def _command(given: Namespace, load: Load, seconds: float) -> str:
+    words = ["--step-seconds", f"{seconds:g}", "--max-steps", str(given.max_steps)]
+    words += ["--tolerance", f"{given.tolerance:g}"] + (["--host", load.host] if load.host else [])
+    return shlex.join(["python", "-m", "campaign", "capacity", given.variant, *words, *load.arguments()])

@@ -1,0 +1,1 @@
+"""What every room may use: errors for people, and strict YAML files."""

@@ -1,0 +1,78 @@
+"""YAML files that are checked whole: unknown and mistyped keys are named with file and line."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.usage import UsageError
+
+
+class Strict(BaseModel):
+    """A configuration model that rejects keys it does not know and never changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_model(path: Path, model: type[Model]) -> Model:
+    """Read one YAML file into `model`. Raises UsageError naming file, line and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: must hold keys and values, holds {type(data).__name__}")
+    return check_model(data, model, str(path), node)
+
+
+def check_model(data: Any, model: type[Model], where: str, node: yaml.Node | None = None) -> Model:
+    """Check `data` against `model`; `node` (composed YAML) adds line numbers to the message."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = [str(part) for part in first["loc"]]
+        line = _line_of(node, keys)
+        place = f"{where}:{line}" if line else where
+        raise UsageError(f"{place}: {_explain(first, keys, model)}") from None
+
+
+def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
+    key = ".".join(keys) or "the file"
+    if problem["type"] == "extra_forbidden":
+        known = sorted(model.model_fields)
+        close = difflib.get_close_matches(keys[-1], known, n=1)
+        hint = (
+            f"did you mean {close[0]!r}?" if close and len(keys) == 1 else f"known keys: {', '.join(known)}"
+        )
+        return f"unknown key {key!r}" + (f"; {hint}" if len(keys) == 1 else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{key}: {message}{shown}"
+
+
+def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
+    """The line (from 1) of the deepest key on the way that the file really holds."""
+    line = None
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                if name.value == key:
+                    line, node = name.start_mark.line + 1, value
+                    break
+            else:
+                return line
+        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,209 @@
+"""The records of all lanes, kept as they come and put together at the end.
+
+    python -m loadgen.collect recover DIR [DIR ...]
+
+makes a run of what a dead master or its workers left: DIR is the run's folder, or a copy of a worker's.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from common.usage import UsageError, exit_code
+from loadgen.outbox import write_batch
+from loadgen.record import LOST, SCHEMA, Record, to_table
+from loadgen.scenario import Scenario
+from loadgen.schedule import schedule
+
+BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
+RECORDS = "requests.parquet"
+DRAFT = ".manifest.json"  # the manifest's beginning, written before the first request
+MANIFEST = "manifest.json"
+SUMMARY = "summary.json"  # what `reports judge` writes
+SORTED = 512 * 2**20  # bytes of batches that are sorted by arrival in memory; larger runs stay as they came
+_NAME = re.compile(r"lane-(\d+)-(\d+)\.arrow")
+
+
+def results_folder() -> Path:
+    """Where runs live: results/, or $TOKENSWARM_RESULTS."""
+    return Path(os.environ.get("TOKENSWARM_RESULTS") or "results")
+
+
+class Collector:
+    """The batches of one run in its folder; the same batch twice counts once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers: dict[int, set[int]] = {}
+
+    def receive(self, lane: int, number: int, content: bytes) -> None:
+        """Keep a batch. Raises OSError where it cannot be written."""
+        if number not in self._numbers.setdefault(lane, set()):
+            write_batch(self.folder / BATCHES, lane, number, content)
+            self._numbers[lane].add(number)
+
+    def received(self, lane: int) -> int:
+        """Batches of this lane so far."""
+        return len(self._numbers.get(lane, ()))
+
+    def write(self, lost: Sequence[Record]) -> dict[int, int]:
+        """Write requests.parquet from all batches and the `lost` arrivals; records of each lane, lost ones
+        left out. Raises OSError; the batches are removed only once the file is whole."""
+        count = write_records(self.folder, sorted((self.folder / BATCHES).glob("*.arrow")), lost)
+        shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
+        return count
+
+
+def write_records(folder: Path, batches: Sequence[Path], lost: Sequence[Record]) -> dict[int, int]:
+    """Put batches together into requests.parquet, by arrival where they fit in memory."""
+    path, part = folder / RECORDS, folder / f".{RECORDS}.part"
+    counts: Counter[int] = Counter()
+    small = sum(batch.stat().st_size for batch in batches) <= SORTED
+    tables = [to_table(lost)] if lost else []
+    with pq.ParquetWriter(part, SCHEMA) as writer:
+        for table in _read(batches):
+            counts.update(table["lane"].to_pylist())
+            if small:
+                tables.append(table)
+            else:
+                writer.write_table(table)
+        whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        writer.write_table(whole.sort_by("arrival"))
+    part.replace(path)
+    return dict(counts)
+
+
+def known_arrivals(folder: Path) -> set[int]:
+    """The arrivals that have a record in the batches."""
+    found: set[int] = set()
+    for table in _read(sorted((folder / BATCHES).glob("*.arrow"))):
+        found.update(table["arrival"].to_pylist())
+    return found
+
+
+def lost_records(scenario: Scenario, seed: int, lanes: int, known: set[int], until: float) -> list[Record]:
+    """A record for each arrival that came due before `until` (s) and has none."""
+    plan = schedule(scenario, seed)
+    return [
+        Record(
+            arrival=arrival.number,
+            lane=arrival.lane_key % lanes,
+            workload=arrival.workload,
+            due=arrival.due or 0.0,
+            status=LOST,
+            conversation=arrival.conversation,
+            turn=arrival.turn,
+            error="its worker was lost",
+            prompt_asked=arrival.prompt_asked,
+            output_asked=arrival.output_tokens,
+        )
+        for arrival in plan.arrivals
+        if arrival.number not in known and (arrival.due or 0.0) < until
+    ]
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:
+    for path in batches:
+        try:
+            with pa.memory_map(str(path)) as source:
+                yield pa.ipc.open_file(source).read_all()
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"{path}: cannot be read: {error}") from None
+
+
+def recover(folders: Sequence[Path]) -> Path:
+    """Make a run in the first folder that has the manifest's beginning. Raises UsageError."""
+    for folder in folders:
+        if (folder / MANIFEST).is_file():
+            raise UsageError(f"{folder}: is a whole run already")
+    home = next((folder for folder in folders if (folder / DRAFT).is_file()), None)
+    if home is None:
+        names = ", ".join(map(str, folders))
+        raise UsageError(f"{names}: no {DRAFT} there, so nothing to recover (the master's folder has it)")
+    _gather(home, folders)
+    draft: dict[str, Any] = json.loads((home / DRAFT).read_text(encoding="utf-8"))
+    known = known_arrivals(home)
+    if not known:
+        raise UsageError(f"{home}: holds no records; the run ended before the first answer")
+    batches = sorted((home / BATCHES).glob("*.arrow"))
+    numbers: Counter[int] = Counter(int(_NAME.fullmatch(path.name)[1]) for path in batches)  # type: ignore[index]
+    scenario, lanes = Scenario.from_dict(draft["scenario"]), draft.pop("lane_count")
+    # What was due after the last send may never have been launched: it is not known to have come due.
+    lost = lost_records(scenario, draft["seed"], lanes, known, _last(batches, "sent"))
+    counts = write_records(home, batches, lost)
+    missing = Counter(record.lane for record in lost)
+    draft |= {
+        "lanes": [
+            {
+                "lane": lane,
+                "arrivals": counts.get(lane, 0) + missing[lane],
+                "records": counts.get(lane, 0),
+                "batches_sent": None,
+                "batches_received": numbers[lane],
+                "lost": True,
+            }
+            for lane in range(lanes)
+        ],
+        "due": len(known) + len(lost),
+        "drained_at": _last(batches, "end"),
+        "ended": "interrupted",
+        "ended_why": "the master died; recovered from what was kept",
+    }
+    write_json(home / MANIFEST, draft)
+    shutil.rmtree(home / BATCHES)
+    (home / DRAFT).unlink()
+    return home
+
+
+def _gather(home: Path, folders: Sequence[Path]) -> None:
+    """Copy the batches of the other folders beside the home's own."""
+    for folder in folders:
+        for path in [*folder.glob("*.arrow"), *(folder / BATCHES).glob("*.arrow")]:
+            match = _NAME.fullmatch(path.name)
+            if match and path.parent != home / BATCHES:
+                write_batch(home / BATCHES, int(match[1]), int(match[2]), path.read_bytes())
+
+
+def _last(batches: Sequence[Path], column: str) -> float:
+    """The latest of these moments, seconds from the run's start."""
+    found = [np.nanmax(table[column].to_numpy(), initial=0.0) for table in _read(batches)]
+    return float(max(found, default=0.0))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadgen.collect", description="Make a run of what was left when the master died."
+    )
+    parser.add_argument("command", choices=["recover"])
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="the run's folder, workers' copies"
+    )
+    given = parser.parse_args()
+    for folder in given.folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+    home = recover(given.folders)
+    print(f"{home} is a run now; `python -m reports judge {home}` judges it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,313 @@
+"""The master's side of a run, as Locust sees it: a load shape that lasts from the plan to the verdict.
+
+Locust starts the shape (headless, or by the web UI's button) and asks it once a second how many users
+there should be: one for each lane, until the run is over.
+"""
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+import locust.runners
+from gevent.lock import RLock
+from locust import LoadTestShape
+from locust.dispatch import UsersDispatcher
+from locust.env import Environment
+from locust.runners import STATE_MISSING, MasterRunner
+
+from common.usage import UsageError
+from loadgen import child, events, manifest, messages
+from loadgen.collect import SUMMARY
+from loadgen.liveline import LiveLine
+from loadgen.plan import Plan
+from loadgen.run import Run
+from loadgen.schedule import Schedule, schedule
+from loadgen.scrape import Scraper
+from loadgen.served import Served, Server
+from loadgen.settings import Settings, request_headers, settings_of
+from loadgen.transport import Host
+
+USAGE = 2  # exit code for a user's mistake
+INTERRUPTED = 130
+WORKERS_WITHIN = 60  # s to wait for the workers that were announced
+PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
+FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
+
+logger = logging.getLogger(__name__)
+
+
+class Shape(LoadTestShape):
+    """Asks the conductor."""
+
+    def __init__(self, conductor: "Conductor") -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def tick(self) -> tuple[int, float] | None:
+        return self._conductor.tick()
+
+
+class FixedDispatcher(UsersDispatcher):
+    """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for."""
+
+    def add_worker(self, worker_node: Any) -> None:
+        logger.info("worker %s joined late: it takes part from the next run", worker_node.id)
+
+    def remove_worker(self, worker_node: Any) -> None:
+        """The others keep their users."""
+
+
+class Conductor:
+    """One per process that directs; it outlives the runs."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._line = LiveLine()
+        self._stepping = RLock()
+        self._interrupted = False
+        self.run: Run | None = None
+        self.latest: Run | None = None  # the one that goes on, or the last one that began
+        self.failure: str | None = None  # why the last start, or the run after it, came to nothing
+        self.finished: list[tuple[Path, str]] = []  # this session's runs and their verdicts
+        self._register()
+        options = environment.parsed_options
+        if options.headless:
+            options.only_summary = True
+            logging.getLogger("locust.stats_logger").disabled = not options.print_stats
+            self._check_early(options)
+        if isinstance(self._runner, MasterRunner) and not options.expect_workers_max_wait:
+            options.expect_workers_max_wait = WORKERS_WITHIN
+        locust.runners.HEARTBEAT_LIVENESS = PATIENCE
+        self._catch_signals()
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there should be, and how fast they come; None when the run is over."""
+        try:
+            with self._stepping:
+                return self._step()
+        except UsageError as error:
+            self._fail(str(error))
+        except Exception as error:
+            logger.exception("the run failed")
+            self._fail(f"the run failed: {type(error).__name__}: {error}")
+        return None
+
+    def _step(self) -> tuple[int, float] | None:
+        if self.run is None:
+            self._interrupted, self.failure = False, None
+            self._catch_signals()
+            self.run = self.latest = self._begin()
+            self.run.hand_out()
+        elif not self.run.started:
+            self._say(f"run folder {self.run.folder}")
+            self.run.start()
+        else:
+            for lane in self.run.mark_lost(self._alive):
+                self._say(
+                    f"worker {lane.worker} is lost, and with it what lane {lane.number} had still to send"
+                )
+            going_on = self.run.step()
+            self._line.show(self.run.live, self.run.now, self.run.phase)
+            if not going_on:
+                self._finish(self.run)
+                return None
+        if self._interrupted and not self.run.started:
+            raise UsageError("interrupted before the first request; nothing was measured")
+        count = len(self.run.lanes)
+        return count, float(count)
+
+    def _begin(self) -> Run:
+        settings = settings_of(vars(self._environment.parsed_options), self._environment.host)
+        server, served = reach(settings)
+        load = schedule(settings.scenario, settings.seed)
+        _check_lengths(load, served)
+        workers = self._workers()
+        vocabulary = server.vocabulary(served.model, settings.tokenizer)
+        if vocabulary.how == "estimate":
+            self._say(
+                "the server has no /tokenize: prompt lengths are estimated (--tokenizer DIR makes them exact)"
+            )
+        subject = manifest.Subject.of_environment()
+        folder = manifest.make_folder(subject)
+        self._say(_summary(load, settings, served, len(workers)))
+        plan = Plan(
+            run=folder.name,
+            scenario=settings.scenario.to_dict(),
+            seed=settings.seed,
+            digest=load.digest(),
+            lanes=len(workers),
+            host=settings.host,
+            model=served.model,
+            vllm=served.vllm_version is not None,
+            vocabulary=vocabulary.to_dict(),
+            verify=settings.verify,
+            keep_text=settings.keep_text,
+        )
+        draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
+        return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), self._send)
+
+    def _finish(self, run: Run) -> None:
+        """Collect, write, judge; whatever happens, the workers are told that it is over."""
+        self._line.clear()
+        try:
+            run.close()
+            run.write()
+        except OSError as error:
+            raise UsageError(
+                f"{run.folder}: cannot be written: {error.strerror}; the records so far are kept in it: free "
+                f"space, then `python -m loadgen.collect recover {run.folder}`"
+            ) from None
+        finally:
+            run.end()
+        code = self._judge(run)
+        verdict = _verdict(run.folder)
+        self._environment.process_exit_code = INTERRUPTED if self._interrupted else code
+        self.finished.append((run.folder, verdict))
+        events.run_finished.fire(environment=self._environment, folder=run.folder, verdict=verdict)
+        self.run = None
+        run.over.set()
+
+    def _judge(self, run: Run) -> int:
+        """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
+        words = ["judge", str(run.folder)]
+        allow = self._environment.parsed_options.allow
+        return child.run_reports(words + (["--allow", allow] if allow else [])).code
+
+    def _fail(self, text: str) -> None:
+        self._line.clear()
+        print(f"tokenswarm: {text}", file=sys.stderr, flush=True)
+        self.failure = text
+        self._environment.process_exit_code = INTERRUPTED if self._interrupted else USAGE
+        run, self.run = self.run, None
+        if run is not None:
+            if not run.started:
+                self.latest = None
+            run.scraper.stop()
+            run.end()
+            run.over.set()
+
+    def _workers(self) -> list[str]:
+        """The workers that take part, in the order in which they joined. Raises UsageError for none."""
+        if not isinstance(self._runner, MasterRunner):
+            return ["local"]
+        waited = 0.0
+        while not self._runner.clients.ready and waited < FIRST_WORKER_WITHIN:
+            gevent.sleep(0.1)
+            waited += 0.1
+        found = sorted(client.id for client in self._runner.clients.ready)
+        if not found:
+            raise UsageError("no worker has joined; start one: make worker MASTER=<this host>")
+        return sorted(found, key=self._runner.get_worker_index)
+
+    def _alive(self, worker: str) -> bool:
+        if not isinstance(self._runner, MasterRunner):
+            return True
+        node = self._runner.clients.get(worker)
+        return node is not None and node.state != STATE_MISSING
+
+    def _send(self, name: str, data: dict[str, Any], worker: str) -> None:
+        self._runner.send_message(name, data, client_id=worker)
+
+    def _register(self) -> None:
+        environment = self._environment
+        environment.shape_class = Shape(self)
+        environment.shape_class.runner = self._runner
+        environment.dispatcher_class = FixedDispatcher
+        handlers = {
+            messages.READY: lambda run, data: run.on_ready(data),
+            messages.PONG: lambda run, data: run.on_pong(data),
+            messages.BATCH: lambda run, data: run.on_batch(data),
+            messages.PULSE: lambda run, data: run.live.pulse(data),
+            messages.CLOSED: lambda run, data: run.on_closed(data),
+        }
+        for name, handler in handlers.items():
+            self._runner.register_message(name, self._for_run(handler))
+        environment.events.test_stopping.add_listener(self._on_stopping)
+
+    def _for_run(self, handler: Any) -> Any:
+        def on_message(msg: Any, **_: Any) -> None:
+            if self.run is not None:
+                handler(self.run, msg.data)
+
+        return on_message
+
+    def _on_stopping(self, **_: Any) -> None:
+        """Locust stops the test: the web UI's button, a last worker gone. Drain and keep the run first."""
+        run = self.run
+        if run is None or gevent.getcurrent() is self._runner.shape_greenlet:
+            return
+        run.interrupt("stopped by hand")
+        run.over.wait(run.schedule.scenario.drain + 120)
+
+    def _catch_signals(self) -> None:
+        """Ours go before Locust's, which would end the process with requests in flight."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.run is None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(128 + number)
+        first = not self._interrupted
+        self._interrupted = True
+        self._say("draining; once more ends it at once" if first else "ending now")
+        gevent.spawn(self.run.interrupt, f"interrupted by {signal.Signals(number).name}")
+
+    def _check_early(self, options: Any) -> None:
+        """Headless, a mistake in the options ends it before workers are waited for."""
+        try:
+            settings_of(vars(options), self._environment.host)
+        except UsageError as error:
+            print(f"tokenswarm: {error}", file=sys.stderr, flush=True)
+            sys.exit(USAGE)
+
+    def _say(self, text: str) -> None:
+        self._line.say(text)
+
+
+def reach(settings: Settings) -> tuple[Server, Served]:
+    """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
+    Host.resolve(settings.host)
+    server = Server(settings.host, request_headers(), settings.verify)
+    return server, server.describe(settings.model)
+
+
+def _verdict(folder: Path) -> str:
+    """What the judge wrote; its exit code may be 0 for more than one (--allow)."""
+    try:
+        return str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["verdict"])
+    except (OSError, ValueError, KeyError):
+        return "not judged"
+
+
+def _check_lengths(load: Schedule, served: Served) -> None:
+    """Raise UsageError for requests that the model has no room for."""
+    limit = served.max_model_len
+    if limit is None:
+        return
+    longest = max(
+        (each.prefix_tokens + each.prompt_tokens + each.output_tokens for each in load.arrivals), default=0
+    )
+    if longest > limit:
+        raise UsageError(
+            f"scenario {load.scenario.name} asks for up to {longest} tokens in one request, the server takes "
+            f"{limit} (--max-model-len); choose another scenario, or a lower max in it"
+        )
+
+
+def _summary(load: Schedule, settings: Settings, served: Served, workers: int) -> str:
+    """What is about to happen, in one line."""
+    scenario = settings.scenario
+    rate = f"{scenario.mean_rate:g}/s" if scenario.mean_rate else "its own pace"
+    return (
+        f"{scenario.name}: {len(load.arrivals)} arrivals ({scenario.arrivals.process}, {rate}) over "
+        f"{scenario.warmup:g} + {scenario.duration:g} s, drain up to {scenario.drain:g} s, "
+        f"seed {settings.seed}, {workers} worker{'s' if workers > 1 else ''}, "
+        f"model {served.model} at {settings.host}"
+    )

@@ -1,0 +1,32 @@
+"""Mooncake trace JSONL: {"timestamp": ms, "input_length": …, "output_length": …, "hash_ids": […]}.
+
+Each hash id stands for 512 tokens of the prompt and of all before them, so prompts with the same first
+ids begin alike. The ids are numbered anew in the order in which they appear.
+Source: https://github.com/kvcache-ai/Mooncake (FAST25 traces).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.usage import UsageError
+from loadgen.datasets.row import Row, count, json_lines, mapping, seconds, since_first
+
+
+def rows(path: Path) -> Iterator[Row]:
+    return since_first(_rows(path))
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    numbers: dict[int, int] = {}
+    for where, value in json_lines(path):
+        values = mapping(where, value)
+        ids = values.get("hash_ids", [])
+        if not isinstance(ids, list) or not all(isinstance(each, int) for each in ids):
+            raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
+        yield Row(
+            where,
+            prompt_tokens=count(where, values, "input_length"),
+            output_tokens=count(where, values, "output_length"),
+            time=seconds(where, values, "timestamp", 0.001),
+            blocks=tuple(numbers.setdefault(each, len(numbers)) for each in ids),
+        )

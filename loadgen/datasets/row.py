@@ -1,0 +1,124 @@
+"""What a dataset's row says about one request, and the checks that all formats share."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common.usage import UsageError
+
+CHARACTERS_PER_TOKEN = 4  # of English text; only to estimate the length of a text that is sent as it is
+
+Dialogue = tuple[tuple[str, str], ...]  # (role, content)
+
+
+class Row(NamedTuple):
+    """One request of a dataset."""
+
+    where: str  # file and row, for messages
+    prompt_tokens: int  # as the file says, or estimated from the text
+    output_tokens: int | None = None
+    time: float | None = None  # seconds from the trace's start
+    dialogue: Dialogue = ()
+    blocks: tuple[int, ...] = ()  # numbers of the prompt's blocks, for shared prefixes
+    workload: str | None = None
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """(file and row, value) of each line that is not empty."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                where = f"{path}: row {number}"
+                try:
+                    yield where, json.loads(line)
+                except ValueError as error:
+                    raise UsageError(f"{where}: not valid JSON: {error}") from None
+
+
+def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(file and row, values by column) of each line under the heading, which must have `columns`."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UsageError(f"{path}: row 1: the heading has no column {', '.join(missing)}")
+        try:
+            for values in reader:
+                where = f"{path}: row {reader.line_num}"
+                if None in values or None in values.values():
+                    raise UsageError(f"{where}: has another number of columns than the heading")
+                yield where, values
+        except csv.Error as error:
+            raise UsageError(f"{path}: row {reader.line_num}: not valid CSV: {error}") from None
+
+
+def mapping(where: str, value: Any) -> dict[str, Any]:
+    """The value, if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: must be a JSON object, is {type(value).__name__}")
+    return value
+
+
+def count(where: str, values: dict[str, Any], key: str, least: int = 1) -> int:
+    """A whole number of at least `least`; a CSV file's text counts if it reads as one."""
+    value = values.get(key)
+    if isinstance(value, str):
+        try:
+            value = int(value)
+        except ValueError:
+            raise UsageError(f"{where}: {key} is not a whole number: {value!r}") from None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"{where}: {key} {'is missing' if value is None else f'is not a number: {value!r}'}")
+    if value < least:
+        raise UsageError(f"{where}: {key} is {value}, must be at least {least}")
+    return value
+
+
+def seconds(where: str, values: dict[str, Any], key: str, unit: float = 1.0) -> float:
+    """A finite time of `unit` seconds, 0 or more."""
+    try:
+        value = float(values[key]) * unit
+    except KeyError:
+        raise UsageError(f"{where}: {key} is missing") from None
+    except (TypeError, ValueError):
+        raise UsageError(f"{where}: {key} is not a number: {values[key]!r}") from None
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{where}: {key} is {values[key]}, must be a finite number, 0 or more")
+    return value
+
+
+def dialogue(where: str, messages: Any, role: str = "role", content: str = "content") -> Dialogue:
+    """Chat messages as (role, content); content in parts is joined when all parts are text."""
+    if not isinstance(messages, list) or not messages:
+        raise UsageError(f"{where}: messages must be a list that is not empty")
+    found = []
+    for number, message in enumerate(messages, 1):
+        entry = mapping(f"{where}: message {number}", message)
+        text = entry.get(content)
+        if isinstance(text, list):
+            parts = [mapping(f"{where}: message {number}", part) for part in text]
+            if any(part.get("type") != "text" or not isinstance(part.get("text"), str) for part in parts):
+                raise UsageError(f"{where}: message {number}: only parts of type text can be sent")
+            text = "".join(part["text"] for part in parts)
+        if not isinstance(text, str) or not isinstance(entry.get(role), str):
+            raise UsageError(f"{where}: message {number}: needs {role} and {content} as text")
+        found.append((entry[role], text))
+    return tuple(found)
+
+
+def estimated_tokens(messages: Dialogue) -> int:
+    """A rough number of tokens: a quarter of the characters."""
+    return max(1, sum(len(content) for _, content in messages) // CHARACTERS_PER_TOKEN)
+
+
+def since_first(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows with times counted from the first one's."""
+    first = None
+    for row in rows:
+        assert row.time is not None
+        first = row.time if first is None else first
+        yield row._replace(time=row.time - first)

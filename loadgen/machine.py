@@ -1,0 +1,35 @@
+"""What the manifest and the calibration say about the machine."""
+
+import hashlib
+import os
+import platform
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def describe() -> dict[str, Any]:
+    """cpu (name), cores, memory_bytes, kernel, hostname_hash (12 hex: tells hosts apart, names none)."""
+    return {
+        "cpu": _cpu_name(Path("/proc/cpuinfo")),
+        "cores": os.cpu_count() or 1,
+        "memory_bytes": psutil.virtual_memory().total,
+        "kernel": platform.release(),
+        "hostname_hash": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12],
+    }
+
+
+def key(machine: dict[str, Any]) -> str:
+    """What a calibration is valid for: the kind of CPU and the number of cores."""
+    return f"{machine['cpu']}, {machine['cores']} cores"
+
+
+def _cpu_name(cpuinfo: Path) -> str:
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Hardware", "cpu model"):
+                return " ".join(value.split())
+    return platform.processor() or platform.machine()

@@ -1,0 +1,130 @@
+"""manifest.json: what was asked, on what, and how the run went. docs/design.md lists its keys."""
+
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.usage import UsageError
+from loadgen import child, machine
+from loadgen.collect import MANIFEST, results_folder
+from loadgen.schedule import Schedule
+from loadgen.served import Served
+from loadgen.vocabulary import Vocabulary
+
+FORMAT = 1
+ROOT = Path(__file__).resolve().parent.parent
+SERVER = "server.json"  # what the launcher says of the server
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is under test, as the launcher named it; without one, by the host alone."""
+
+    variant: str
+    target: str | None
+
+    @classmethod
+    def of_environment(cls) -> "Subject":
+        return cls(
+            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
+        )
+
+
+def make_folder(subject: Subject) -> Path:
+    """The run's folder: the launcher's, or a new one. A second run beside it gets a folder of its own.
+
+    Raises UsageError when it cannot be made or written to.
+    """
+    given = os.environ.get("TOKENSWARM_RUN_DIR")
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', subject.variant)}"
+    first = Path(given) if given else results_folder() / stamp
+    for number in range(1, 1000):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if (folder / MANIFEST).exists() or (folder.exists() and not given):
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(f"{folder}: the run's folder cannot be written: {error.strerror}") from None
+        return folder
+    raise UsageError(f"{first}: there are 1,000 runs beside it already")
+
+
+def draft(
+    folder: Path,
+    subject: Subject,
+    schedule: Schedule,
+    served: Served,
+    host: str,
+    vocabulary: Vocabulary,
+    lanes: int,
+) -> dict[str, Any]:
+    """All that is known before the first request; `lane_count` stands for `lanes`."""
+    scenario, server = schedule.scenario, _read_server(folder)
+    return {
+        "format": FORMAT,
+        "run": folder.name,
+        "variant": subject.variant,
+        "target": subject.target,
+        "model": served.model,
+        "host": host,
+        "scenario": scenario.to_dict(),
+        "scenario_name": scenario.name,
+        "scenario_hash": scenario.hash(),
+        "seed": schedule.seed,
+        "window": {"start": schedule.window_start, "end": schedule.window_end},
+        "schedule_end": schedule.end,
+        "schedule_digest": schedule.digest(),
+        "drain_limit": scenario.drain,
+        "started_at": now(),
+        "prompts": {
+            "how": vocabulary.how,
+            "exact": vocabulary.exact,
+            "unique": schedule.prompts_unique,
+            "worst_error": vocabulary.worst_error,
+        },
+        "server": server,
+        "versions": {
+            "tokenswarm": commit(),
+            "python": platform.python_version(),
+            "locust": version("locust"),
+            "gevent": version("gevent"),
+            "vllm": served.vllm_version,
+        },
+        "machine": machine.describe(),
+        "lane_count": lanes,
+    }
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def commit() -> str | None:
+    """The project's own git commit, with "-dirty" where files differ; None outside a checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = child.run(command, capture=True)
+    except OSError:
+        return None
+    return answer.out.strip() or None if answer.code == 0 else None
+
+
+def _read_server(folder: Path) -> dict[str, Any] | None:
+    launched = os.environ.get("TOKENSWARM_RUN_DIR")  # of the session's first run: the server is the same
+    places = [folder / SERVER, *([Path(launched) / SERVER] if launched else [])]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

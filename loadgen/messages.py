@@ -1,0 +1,21 @@
+"""The messages between master and workers, over Locust's own connection. All fields travel as msgpack."""
+
+# master to worker
+PLAN = (
+    "tokenswarm-plan"  # plan (loadgen.plan.Plan as a dict), lane (number), folder (the run's, on the master)
+)
+PING = "tokenswarm-ping"  # number, sent
+START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
+DRAIN = "tokenswarm-drain"  # launch no more
+CLOSE = "tokenswarm-close"  # end what is in flight, send the rest, say CLOSED
+GOT = "tokenswarm-got"  # number: that batch is safe
+END = "tokenswarm-end"  # the run is over
+
+# worker to master
+READY = (
+    "tokenswarm-ready"  # lane, worker (what it is), pid, boot (whose monotonic clock), error (text or null)
+)
+PONG = "tokenswarm-pong"  # number, sent, theirs
+BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
+PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.pulse.Pulse's
+CLOSED = "tokenswarm-closed"  # lane, batches, records, due, cost: loadgen.gauge.Cost, connections, …

@@ -1,0 +1,97 @@
+"""The load's options on Locust's command line and in its web UI; loadgen.settings checks them."""
+
+from collections.abc import Sequence
+
+from locust.argument_parser import LocustArgumentParser
+
+from common.ports import free_port
+from loadgen.scenario import PROCESSES, list_scenarios
+from loadgen.settings import DEFAULT_SCENARIO
+
+
+class _Suggested(list[str]):
+    """Names that the web UI offers as a list. Others (a file's path) are let through, to be checked later,
+    and offered from then on: a form that lacked the one given would start another."""
+
+    def __contains__(self, name: object) -> bool:
+        if not super().__contains__(name):
+            self.append(str(name))
+        return True
+
+
+def add_arguments(parser: LocustArgumentParser) -> None:
+    """Add the options to Locust's parser; those that make sense there show in the web UI, too."""
+    scenarios = _Suggested(list_scenarios())
+    parser.add_argument(
+        "--scenario",
+        default=DEFAULT_SCENARIO,
+        choices=scenarios,
+        metavar="NAME",
+        help=f"a name in scenarios/ or the path of a YAML file (default: {DEFAULT_SCENARIO})",
+    )
+    parser.add_argument("--rps", metavar="R", help="arrivals per second (empty: the scenario's)")
+    parser.add_argument("--duration", metavar="S", help="seconds that are judged (empty: the scenario's)")
+    parser.add_argument("--warmup", metavar="S", help="seconds before them (empty: the scenario's)")
+    parser.add_argument(
+        "--drain", metavar="S", help="seconds for answers to end after (empty: the scenario's)"
+    )
+    parser.add_argument(
+        "--arrivals",
+        choices=_Suggested(["", *PROCESSES]),
+        metavar="PROCESS",
+        default="",
+        help=f"{', '.join(PROCESSES)} (empty: the scenario's)",
+    )
+    parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop (empty: the scenario's)")
+    parser.add_argument("--seed", metavar="N", help="of times, lengths and prompts (empty: the scenario's)")
+    parser.add_argument("--timeout", metavar="S", help="seconds for one request (empty: the scenario's)")
+    parser.add_argument("--model", metavar="NAME", help="the served model (empty: the only one there is)")
+    parser.add_argument(
+        "--tokenizer",
+        metavar="DIR",
+        help="folder with tokenizer.json, for a server without /tokenize",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="authority to trust for https", include_in_web_ui=False
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="do not check the https certificate", include_in_web_ui=False
+    )
+    parser.add_argument(
+        "--polite",
+        action="store_true",
+        help="workers take no priority over other processes while they send",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--keep-text",
+        action="store_true",
+        help="keep the answers' text in the records",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--allow",
+        default="",
+        metavar="V,…",
+        help="exit 0 for these verdicts too: saturated, client-limited",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--metrics-port",
+        metavar="[HOST:]PORT",
+        help="serve live metrics for Prometheus there, too (default host: 127.0.0.1); "
+        "the web UI has them at /metrics",
+        include_in_web_ui=False,
+    )
+
+
+def keep_apart(parser: LocustArgumentParser, words: Sequence[str]) -> None:
+    """Give master and workers of one command line (--processes) a port of their own.
+
+    On Locust's usual one a second run's workers would join the first run's master.
+    """
+    names = [word.partition("=")[0] for word in words]
+    if "--processes" in names and not {"--master-port", "-P", "--master-bind-port"} & set(names):
+        port = free_port()
+        parser.set_defaults(master_port=port, master_bind_port=port)

@@ -1,0 +1,272 @@
+"""One run on the master: its lanes, what has come from them, and the files that it becomes."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gevent
+import psutil
+from gevent.event import Event
+
+from common.usage import UsageError
+from loadgen import calibration, clock, collect, manifest, messages
+from loadgen.clock import Exchange, Offset
+from loadgen.collect import Collector
+from loadgen.live import Live
+from loadgen.plan import Plan
+from loadgen.schedule import Schedule
+from loadgen.scrape import Scraper
+
+READY_WITHIN = 300.0  # s for workers to make their prompts
+PINGS = 20
+PONG_WITHIN = 2.0  # s
+LEAD = 1.0  # s between the word to start and the start
+CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
+STEP = 0.02  # s between two looks
+
+Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the worker
+
+
+@dataclass
+class Lane:
+    """What the master knows of one lane."""
+
+    number: int
+    worker: str  # Locust's id of the worker
+    ready: dict[str, Any] | None = None
+    before: Offset | None = None
+    after: Offset | None = None
+    closed: dict[str, Any] | None = None
+    lost: bool = False
+    pongs: list[Exchange] = field(default_factory=list)
+
+
+class Run:
+    """`send` reaches a worker; `draft` is the manifest's beginning."""
+
+    def __init__(
+        self,
+        folder: Path,
+        schedule: Schedule,
+        plan: Plan,
+        draft: dict[str, Any],
+        workers: Sequence[str],
+        scraper: Callable[[Callable[[], float]], Scraper],
+        send: Send,
+    ) -> None:
+        self.folder, self.schedule, self.plan = folder, schedule, plan
+        self.lanes = [Lane(number, worker) for number, worker in enumerate(workers)]
+        self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
+        self.scraper = scraper(lambda: self.now)
+        self.over = Event()
+        self.phase = "preparing"
+        self.stopped_why: str | None = None
+        self.trouble: str | None = None
+        self._draft, self._send = draft, send
+        self._collector = Collector(folder)
+        self._zero: float | None = None
+        self._end = schedule.end
+        self._deadline = schedule.end + schedule.scenario.drain
+        self._drained_at = 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds from the run's start; below 0 before it."""
+        return -LEAD if self._zero is None else time.perf_counter() - self._zero
+
+    @property
+    def started(self) -> bool:
+        return self._zero is not None
+
+    def hand_out(self) -> None:
+        """Tell each worker its lane. It gets ready once Locust starts its user."""
+        collect.write_json(self.folder / collect.DRAFT, self._draft)
+        for lane in self.lanes:
+            data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
+            self._send(messages.PLAN, data, lane.worker)
+
+    def start(self) -> None:
+        """Wait for the lanes, measure their clocks, give the common start. Raises UsageError."""
+        if not self._wait(lambda: all(lane.ready for lane in self._living), READY_WITHIN):
+            late = ", ".join(lane.worker for lane in self._living if not lane.ready)
+            raise UsageError(f"not ready within {READY_WITHIN:g} s: {late}; see the workers' logs")
+        for lane in self.lanes:
+            if lane.lost or lane.ready is None:
+                raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
+            if lane.ready["error"]:
+                raise UsageError(lane.ready["error"])
+            lane.before = self._measure(lane)
+        if self.stopped_why is not None:
+            raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
+        self.scraper.take()  # before the first request: what counters stood at
+        self._zero = time.perf_counter() + LEAD
+        self.scraper.start()
+        for lane in self.lanes:
+            assert lane.before is not None
+            self._send(messages.START, {"zero": self._zero + lane.before.seconds}, lane.worker)
+        self.phase = "running"
+
+    def interrupt(self, why: str) -> None:
+        """Stop launching and drain; a second time: end at once."""
+        if self.stopped_why is None:
+            self.stopped_why = why
+            self._end = min(self._end, max(self.now, 0.0))
+            self._deadline = min(self._deadline, self._end + self.schedule.scenario.drain)
+            for lane in self._living:
+                self._send(messages.DRAIN, {}, lane.worker)
+        else:
+            self._deadline = self.now
+
+    def mark_lost(self, alive: Callable[[str], bool]) -> list[Lane]:
+        """Note lanes whose worker is gone; those newly lost."""
+        gone = [
+            lane for lane in self._living if lane.closed is None and (_ended(lane) or not alive(lane.worker))
+        ]
+        for lane in gone:
+            lane.lost = True
+            self.live.lost.add(lane.number)
+        return gone
+
+    def step(self) -> bool:
+        """Look how far it is; False once nothing is left to wait for."""
+        if self.now >= self._end:
+            self.phase = "draining"
+        self.live.tick(self.now, self.scraper.latest)
+        waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
+        return waiting and any(lane.closed is None for lane in self._living)
+
+    def close(self) -> None:
+        """End what is in flight and collect the rest."""
+        self.phase = "closing"
+        for lane in self._living:
+            self._send(messages.CLOSE, {}, lane.worker)
+        self._wait(self._all_here, CLOSE_WITHIN)
+        self._drained_at = self.now
+        for lane in self._living:
+            lane.after = self._measure(lane)
+        self.scraper.stop()
+
+    def end(self) -> None:
+        """Let the workers forget the run."""
+        for lane in self._living:
+            self._send(messages.END, {}, lane.worker)
+
+    def write(self) -> None:
+        """Write the run's files. Raises OSError; what was collected stays where it is then."""
+        scenario = self.schedule.scenario
+        gone = {lane.number for lane in self.lanes if lane.lost}
+        lost = []
+        if gone:
+            known = collect.known_arrivals(self.folder)
+            found = collect.lost_records(scenario, self.schedule.seed, len(self.lanes), known, self._end)
+            lost = [record for record in found if record.lane in gone]
+        counts = self._collector.write(lost)
+        self.scraper.write(self.folder / "server_metrics.parquet")
+        lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
+        whole = self._draft | {
+            "lanes": lanes,
+            "due": sum(lane["arrivals"] for lane in lanes),
+            "drained_at": self._drained_at,
+            "ended_at": manifest.now(),
+            "ended": "complete" if self.stopped_why is None else "interrupted",
+            "ended_why": self.stopped_why,
+            "client_error": self._client_error(),
+        }
+        whole.pop("lane_count")
+        collect.write_json(self.folder / collect.MANIFEST, whole)
+        (self.folder / collect.DRAFT).unlink()
+
+    def on_ready(self, data: dict[str, Any]) -> None:
+        self.lanes[data["lane"]].ready = data
+
+    def on_pong(self, data: dict[str, Any]) -> None:
+        exchange = Exchange(data["sent"], data["theirs"], time.perf_counter())
+        self.lanes[data["lane"]].pongs.append(exchange)
+
+    def on_batch(self, data: dict[str, Any]) -> None:
+        lane = self.lanes[data["lane"]]
+        try:
+            self._collector.receive(lane.number, data["number"], data["content"])
+        except OSError as error:
+            if self.trouble is None:
+                self.trouble = f"{self.folder}: records cannot be written: {error.strerror}"
+                self.interrupt(self.trouble)
+            return
+        self._send(messages.GOT, {"number": data["number"]}, lane.worker)
+
+    def on_closed(self, data: dict[str, Any]) -> None:
+        self.lanes[data["lane"]].closed = data
+
+    @property
+    def _living(self) -> list[Lane]:
+        return [lane for lane in self.lanes if not lane.lost]
+
+    def _all_here(self) -> bool:
+        """Every living lane is closed, and all its batches have come."""
+        return all(
+            lane.closed is not None and self._collector.received(lane.number) >= lane.closed["batches"]
+            for lane in self._living
+        )
+
+    def _measure(self, lane: Lane) -> Offset | None:
+        """The clock of one lane's worker; None when it does not answer."""
+        lane.pongs.clear()
+        for number in range(PINGS):
+            sent = time.perf_counter()
+            self._send(messages.PING, {"lane": lane.number, "number": number, "sent": sent}, lane.worker)
+            if not self._wait(lambda: len(lane.pongs) > number, PONG_WITHIN, STEP / 20):  # noqa: B023
+                break
+        same = lane.ready is not None and lane.ready["boot"] == clock.boot() != ""
+        return clock.offset(lane.pongs, same) if lane.pongs else None
+
+    def _wait(self, done: Callable[[], bool], within: float, step: float = STEP) -> bool:
+        deadline = time.monotonic() + within
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(step)
+        return True
+
+    def _describe(self, lane: Lane, counts: dict[int, int], lost: list[int]) -> dict[str, Any]:
+        closed = lane.closed or {}
+        records = counts.get(lane.number, 0)
+        before, after = lane.before, lane.after
+        drift = after.seconds - before.seconds if before and after else None
+        return {
+            "lane": lane.number,
+            "worker": lane.worker,
+            "host": (lane.ready or {}).get("worker"),
+            "arrivals": closed["due"] if lane.closed and not lane.lost else records + lost.count(lane.number),
+            "records": records,
+            "batches_sent": closed.get("batches"),
+            "batches_received": self._collector.received(lane.number),
+            "lost": lane.lost,
+            "clock_offset_s": before.seconds if before else None,
+            "clock_rtt_s": before.round_trip if before else None,
+            "clock_drift_s": drift,
+            **(closed.get("cost") or {}),
+            "connections": closed.get("connections"),
+            "peak_in_flight": closed.get("peak_in_flight"),
+            "open_files_limit": closed.get("open_files_limit"),
+            "scheduling": closed.get("scheduling"),
+        }
+
+    def _client_error(self) -> dict[str, Any] | None:
+        """The calibration at the load of the busiest lane; None where there is none."""
+        seen = [lane.events for lane in self.live.lanes.values()]
+        try:
+            return calibration.nearest(max(seen) / max(self._end, 1.0))
+        except UsageError:  # a calibration that cannot be read says nothing against the run
+            return None
+
+
+def _ended(lane: Lane) -> bool:
+    """Whether the worker is a process of this host that is gone: seen at once, not by its silence."""
+    if lane.ready is None or lane.ready["boot"] != clock.boot() or not lane.ready["boot"]:
+        return False
+    try:
+        return psutil.Process(lane.ready["pid"]).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True

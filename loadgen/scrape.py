@@ -1,0 +1,96 @@
+"""The server's /metrics, once a second during a run."""
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadgen.record import METRICS_SCHEMA
+from loadgen.served import Server
+
+EVERY = 1.0  # s
+PREFIX = "vllm:"  # the rest (Python's own, HTTP's) says nothing about the model
+LEFT_OUT = ("model_name", "engine")  # labels that are the same in every row
+GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
+ROWS = 50_000  # of a row group
+
+Row = tuple[float, str, str, float]
+
+
+class Scraper:
+    """Takes scrapes until it is stopped; they are parsed only when the run is over.
+
+    `clock` gives seconds from the run's start.
+    """
+
+    def __init__(self, server: Server, clock: Callable[[], float]) -> None:
+        self._server, self._clock = server, clock
+        self._taken: list[tuple[float, bytes]] = []
+        self._greenlet: gevent.Greenlet | None = None
+        self.latest: dict[str, float] = {}  # of GAUGES, for those who watch
+
+    def start(self) -> None:
+        self._greenlet = gevent.spawn(self._run)
+
+    def stop(self) -> None:
+        """Take a last scrape; it is after every answer."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+            self.take()
+
+    def take(self) -> None:
+        """One scrape, if the server gives any."""
+        text = self._server.metrics()
+        if text is None:
+            return
+        kept = [line for line in text.splitlines() if line.startswith((PREFIX, f"# TYPE {PREFIX}"))]
+        self._taken.append((self._clock(), zlib.compress("\n".join(kept).encode(), 1)))
+        for name, metric in GAUGES.items():
+            values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(metric)]
+            if values:
+                self.latest[name] = sum(values)
+
+    def write(self, path: Path) -> None:
+        """Write server_metrics.parquet. Raises OSError."""
+        part = path.with_name(f".{path.name}.part")
+        with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
+            rows: list[Row] = []
+            for moment, packed in self._taken:
+                rows += parse(moment, zlib.decompress(packed).decode())
+                if len(rows) > ROWS:
+                    writer.write_table(_table(rows))
+                    rows = []
+                gevent.sleep(0)
+            writer.write_table(_table(rows))
+        part.replace(path)
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        number = 0
+        while True:
+            self.take()
+            number += 1
+            gevent.sleep(max(0.05, started + number * EVERY - time.monotonic()))
+
+
+def parse(moment: float, text: str) -> Iterator[Row]:
+    """(t, name, labels as JSON, value) of each sample."""
+    for family in text_string_to_metric_families(text + "\n"):
+        for sample in family.samples:
+            if not sample.name.endswith("_created"):
+                labels = {key: value for key, value in sample.labels.items() if key not in LEFT_OUT}
+                yield moment, sample.name, json.dumps(labels, sort_keys=True), sample.value
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    arrays = [
+        pa.array([row[place] for row in rows], field.type) for place, field in enumerate(METRICS_SCHEMA)
+    ]
+    return pa.table(arrays, schema=METRICS_SCHEMA)

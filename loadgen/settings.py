@@ -1,0 +1,102 @@
+"""One run as it was asked for, on a command line or in the web UI: checked, each mistake named."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.usage import UsageError
+from loadgen.scenario import Scenario
+
+DEFAULT_SCENARIO = "chat-medium"
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run, as asked for."""
+
+    scenario: Scenario
+    seed: int
+    host: str
+    model: str | None  # None: the only one that the server has
+    tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
+    verify: bool | str  # TLS: whether to check, or the file of an authority
+    keep_text: bool
+    allow: str  # verdicts that exit with 0
+
+
+def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
+    """What the options (by name, as texts or empty) add up to. Raises UsageError, naming the option."""
+    if not host:
+        raise UsageError("no server is named: give --host http://127.0.0.1:8000")
+    scenario = scenario_of(values)
+    seed = _whole(values, "seed", 0)
+    return Settings(
+        scenario=scenario,
+        seed=scenario.seed if seed is None else seed,
+        host=host,
+        model=values["model"] or None,
+        tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
+        verify=False if values["insecure"] else values["ca_file"] or True,
+        keep_text=bool(values["keep_text"]),
+        allow=values["allow"],
+    )
+
+
+def scenario_of(values: Mapping[str, Any]) -> Scenario:
+    """The scenario with what the options change in it. Raises UsageError, naming the option."""
+    return Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
+        rate=_number(values, "rps", _positive),
+        duration=_number(values, "duration", _positive),
+        warmup=_number(values, "warmup", _not_negative),
+        drain=_number(values, "drain", _not_negative),
+        timeout=_number(values, "timeout", _positive),
+        arrivals=str(values.get("arrivals") or "").strip() or None,
+        concurrency=_whole(values, "concurrency", 1),
+    )
+
+
+def request_headers() -> dict[str, str]:
+    """What every request carries. The key comes from the environment alone and is never stored."""
+    key = os.environ.get(KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _number(values: Mapping[str, Any], name: str, check: Callable[[str, float], None]) -> float | None:
+    given = values.get(name)
+    if given is None or str(given).strip() == "":
+        return None
+    try:
+        number = float(given)
+    except ValueError:
+        raise UsageError(f"--{name}: must be a number, is {given!r}") from None
+    if not math.isfinite(number):
+        raise UsageError(f"--{name}: must be a finite number, is {given!r}")
+    check(name, number)
+    return number
+
+
+def _positive(name: str, number: float) -> None:
+    if number <= 0:
+        raise UsageError(f"--{name}: must be more than 0, is {number:g}")
+
+
+def _not_negative(name: str, number: float) -> None:
+    if number < 0:
+        raise UsageError(f"--{name}: must be 0 or more, is {number:g}")
+
+
+def _whole(values: Mapping[str, Any], name: str, least: int) -> int | None:
+    given = values.get(name)
+    if given is None or str(given).strip() == "":
+        return None
+    try:
+        number = int(given)
+    except ValueError:
+        raise UsageError(f"--{name}: must be a whole number, is {given!r}") from None
+    if number < least:
+        raise UsageError(f"--{name}: must be {least} or more, is {number}")
+    return number

@@ -1,0 +1,99 @@
+"""The Locust user class that launches each arrival of the schedule on time. Import it in a locustfile.
+
+    class ChatUser(OpenLoopUser):
+        path = "/v1/chat/completions"
+
+        def body(self, arrival, history):
+            return {"messages": self.prompts.messages(arrival, history), "max_tokens": arrival.output_tokens}
+
+Each worker runs one user. Its task only launches what is due and returns; its wait_time lasts until the
+next arrival is due. So the load is open loop: no answer is waited for.
+"""
+
+import sys
+from typing import Any, ClassVar
+
+from locust import User, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from loadgen import options
+from loadgen.conductor import Conductor
+from loadgen.export import Export
+from loadgen.lane import Lane
+from loadgen.prompts import PromptMaker
+from loadgen.reply import Reply
+from loadgen.schedule import Arrival
+from loadgen.vocabulary import Messages
+from loadgen.webui import WebUi
+from loadgen.worker import Worker
+
+
+class OpenLoopUser(User):
+    """Subclass it, give `path` and `body`; the streamed answer is read and recorded for you."""
+
+    abstract = True
+    path: ClassVar[str] = "/v1/chat/completions"
+    wants_text: ClassVar[bool] = False  # whether `check` reads the answer's text or tool calls
+    lane: Lane
+
+    def body(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
+        """The request's JSON, without what `request` adds. `history`: the conversation's turns before."""
+        raise NotImplementedError
+
+    def check(self, arrival: Arrival, reply: Reply) -> str | None:
+        """What is wrong with an answer that came whole; it then counts as failed. None: nothing."""
+        return None
+
+    @property
+    def prompts(self) -> PromptMaker:
+        """Makes prompts of the asked length in the served model's tokens."""
+        return self.lane.prompts
+
+    def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
+        """The whole request: streamed, with the server's own token counts, of a fixed length on vLLM."""
+        plan = self.lane.plan
+        usage = {"include_usage": True} | ({"continuous_usage_stats": True} if plan.vllm else {})
+        whole: dict[str, Any] = {"model": plan.model, "stream": True, "stream_options": usage}
+        if plan.vllm:  # the salt keeps this run's prompts from meeting an earlier run's in the prefix cache
+            whole |= {"ignore_eos": True, "cache_salt": plan.run}
+        if arrival.priority is not None:
+            whole["priority"] = arrival.priority
+        return whole | self.body(arrival, history)
+
+    def on_start(self) -> None:
+        self._has_lane = worker_of(self.environment).take_lane(self) is not None
+
+    def wait_time(self) -> float:
+        return self.lane.until_next()
+
+    @task
+    def launch(self) -> None:
+        if not self._has_lane:  # the master knows why, or Locust moved a second user to this worker
+            raise StopUser
+        self.lane.launch_due()
+
+
+def worker_of(environment: Environment) -> Worker:
+    """The process's worker side."""
+    worker: Worker = environment.tokenswarm_worker
+    return worker
+
+
+@events.init_command_line_parser.add_listener
+def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
+    options.add_arguments(parser)
+    options.keep_apart(parser, sys.argv[1:])
+
+
+@events.init.add_listener
+def on_init(environment: Environment, **_: Any) -> None:
+    if isinstance(environment.runner, WorkerRunner | LocalRunner):
+        environment.tokenswarm_worker = Worker(environment)
+    if isinstance(environment.runner, MasterRunner | LocalRunner):
+        environment.tokenswarm_conductor = Conductor(environment)
+        Export(environment, environment.tokenswarm_conductor)
+        if environment.web_ui:
+            WebUi(environment, environment.tokenswarm_conductor)

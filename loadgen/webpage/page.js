@@ -1,0 +1,204 @@
+// Asks for the figures once a second and shows them. Every text from the server goes in as text, never as HTML.
+"use strict";
+
+const EVERY = 1000; // ms
+const VERDICTS = { VALID: "good", SATURATED: "doubt", "CLIENT-LIMITED": "doubt", INVALID: "bad" };
+const PERCENTILES = ["p50", "p90", "p95", "p99"];
+const byId = (id) => document.getElementById(id);
+const chosen = new Set();
+let seconds = [], shownRun = null, signature = "", making = false;
+
+function number(value, digits = 1) {
+  return value === null || value === undefined ? "–" : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+// Seconds as milliseconds with about four digits.
+function ms(value) {
+  if (value === null || value === undefined) return "–";
+  const found = value * 1e3;
+  return number(found, found < 1 ? 3 : found < 100 ? 2 : found < 1000 ? 1 : 0);
+}
+
+// An axis shows round numbers as they are; elsewhere a rate has one decimal.
+const plain = (value, axis) => (axis ? value.toLocaleString("en", { maximumFractionDigits: 3 }) : number(value, value < 100 ? 1 : 0));
+const whole = (value, axis) => (axis ? plain(value, axis) : number(value, 0));
+const time = (value, axis) => (axis ? plain(value * 1e3, true) : `${ms(value)} ms`);
+
+const CHARTS = [
+  { title: "Requests per second", show: plain, series: [{ key: "offered_rate", name: "offered" }, { key: "completed_rate", name: "completed" }] },
+  { title: "Requests in flight", show: whole, series: [{ key: "in_flight", name: "in flight" }, { key: "running", name: "server: running" }, { key: "waiting", name: "server: waiting" }] },
+  { title: "TTFT, ms", show: time, series: ["p50", "p90", "p99"].map((name) => ({ key: `ttft_${name}`, name })) },
+  { title: "TPOT, ms", show: time, series: ["p50", "p90", "p99"].map((name) => ({ key: `tpot_${name}`, name })) },
+  { title: "Output tokens per second", show: whole, series: [{ key: "token_rate", name: "tokens/s" }] },
+];
+const charts = CHARTS.map((chart) => new Chart(byId("charts"), { ...chart, onHover: hover }));
+
+function hover(t) {
+  for (const chart of charts) { chart.cursor = t; chart.draw(); }
+}
+
+function element(name, { text, kind, ...rest } = {}, ...children) {
+  const made = Object.assign(document.createElement(name), rest);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  made.append(...children);
+  return made;
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(`data?from=${seconds.length}`);
+    if (answer.redirected) { location.reload(); return; } // the login has run out
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    show(await answer.json());
+    fail("connection", null);
+  } catch {
+    fail("connection", "Locust does not answer; the figures stand still.");
+  }
+  setTimeout(refresh, EVERY);
+}
+
+const failures = {};
+function fail(kind, text) {
+  failures[kind] = text;
+  const found = Object.values(failures).filter(Boolean);
+  byId("failure").textContent = found.join(" ");
+  byId("failure").hidden = !found.length;
+}
+
+function show(data) {
+  const { run } = data;
+  fail("run", data.failure);
+  byId("state").textContent = data.state;
+  byId("stop").hidden = !data.going_on;
+  byId("empty").hidden = run !== null;
+  byId("live").hidden = run === null;
+  if (run) showRun(run, data.going_on, data.finished.find((each) => each.run === run.name)?.metrics);
+  showSession(data.finished, data.going_on);
+}
+
+function showRun(run, goingOn, judged) {
+  if (run.name !== shownRun) {
+    const started = run.first > 0; // asked from where another run had stopped: ask again, from the first second
+    shownRun = run.name; seconds = [];
+    byId("stop").disabled = false;
+    if (started) return;
+  }
+  if (run.first === seconds.length) {
+    seconds.push(...run.points.map((values) => Object.fromEntries(run.columns.map((column, place) => [column, values[place]]))));
+  }
+  byId("title").textContent = run.scenario;
+  document.title = `${run.scenario}: LLM load`;
+  byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}`;
+  byId("verdict").hidden = false;
+  byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}: ${run.why}`;
+  byId("verdict").className = `pill ${VERDICTS[run.verdict] ?? ""}`;
+  byId("progress").hidden = !goingOn;
+  byId("progress").firstElementChild.style.width = `${Math.min(100, Math.max(0, run.now / run.end) * 100)}%`;
+  byId("heading").textContent = goingOn ? "Percentiles so far" : "Percentiles";
+  const [start, end] = run.window;
+  byId("scope").textContent = `In ms, to 1 %; from the first request on${start > 0 ? ", warm-up included" : ""}. The verdict and the report judge arrivals due from ${number(start, 0)} to ${number(end, 0)} s, exactly, from the records.`;
+  showTiles(run, goingOn, judged);
+  const last = seconds.at(-1)?.t ?? 0;
+  for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window });
+  byId("tables").replaceChildren(...run.tables.map((table) => percentileTable(table, run.tables.length > 1)));
+}
+
+// Rates of the last seconds; once the run has been judged, those of its window.
+function showTiles(run, goingOn, judged) {
+  const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "send_lag");
+  const left = Math.max(0, run.end - run.now);
+  const server = totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} running, ${number(totals.waiting, 0)} waiting`;
+  const rates = judged ?? { offered_rate: totals.offered_rate, completed_rate: totals.completed_rate, output_token_throughput: totals.token_rate };
+  const tiles = [
+    ["Elapsed", clock(goingOn ? run.now : seconds.at(-1)?.t ?? 0), goingOn ? (left > 0 ? `${clock(left)} left` : `drain, at most ${number(run.drain, 0)} s`) : judged ? "rates: of the window that is judged" : ""],
+    ["Offered", `${number(rates.offered_rate)} /s`, `${number(totals.due, 0)} due`],
+    ["Completed", `${number(rates.completed_rate)} /s`, `${number(totals.completed, 0)} done`],
+    ["Output", `${number(rates.output_token_throughput, 0)} tok/s`, `${number(totals.tokens, 0)} of ended requests`],
+    ["In flight", number(totals.in_flight, 0), server],
+    ["Failed", number(totals.failed, 0), totals.unfinished ? `${number(totals.unfinished, 0)} unfinished` : ""],
+    ["Send lag p99", `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
+  ];
+  byId("tiles").replaceChildren(...tiles.map(([name, figure, note]) =>
+    element("div", {}, element("dt", { text: name }), element("dd", { text: figure }, element("small", { text: note })))));
+}
+
+function percentileTable({ workload, metrics }, several) {
+  const head = element("tr", {}, element("th", { text: "Metric" }), ...PERCENTILES.map((name) => element("th", { text: name })), element("th", { text: "Count" }));
+  const rows = metrics.map((row) => element("tr", {}, element("td", { text: row.label }),
+    ...PERCENTILES.map((name) => element("td", { text: ms(row[name]) })), element("td", { text: number(row.count, 0) })));
+  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+  table.dataset.workload = workload;
+  return element("div", {}, ...(several ? [element("h3", { text: workload === "all" ? "All workloads" : workload })] : []), table);
+}
+
+function showSession(runs, goingOn) {
+  const now = JSON.stringify([runs, goingOn]);
+  if (now === signature) return;
+  signature = now;
+  byId("none").hidden = runs.length > 0;
+  byId("runs").hidden = runs.length === 0;
+  byId("choose").hidden = runs.length < 2;
+  for (const name of chosen) if (!runs.some((run) => run.run === name)) chosen.delete(name);
+  byId("runs").tBodies[0].replaceChildren(...runs.map((run) => sessionRow(run, goingOn)));
+  byId("compare").dataset.blocked = goingOn ? "yes" : "";
+  allow();
+}
+
+function sessionRow(run, goingOn) {
+  const cell = (label, text, kind = "") => { const made = element("td", { text, kind }); made.dataset.label = label; return made; };
+  const { metrics } = run, tick = element("input", { type: "checkbox", checked: chosen.has(run.run) });
+  tick.setAttribute("aria-label", `choose ${run.run} to compare`);
+  tick.addEventListener("change", () => { if (tick.checked) chosen.add(run.run); else chosen.delete(run.run); allow(); });
+  const choose = cell("Compare", ""), files = cell("Files", "", "files"), links = element("span");
+  choose.append(tick);
+  const report = element("button", { text: "Report", type: "button", kind: "link", disabled: goingOn });
+  report.title = goingOn ? "once the run that goes on is over" : "made on the first click";
+  report.addEventListener("click", () => openReport([run.run]));
+  links.append(report);
+  if (run.records) links.append(" · ", fileLink(run.records, "Records"), " · ", fileLink(`${run.folder}/`, "All files"));
+  else links.append(" · outside the results folder");
+  files.append(links);
+  const verdict = cell("Verdict", "");
+  verdict.append(element("span", {}, element("b", { text: run.verdict, kind: VERDICTS[run.verdict] ?? "" }), element("small", { text: ` ${run.why}`, kind: "quiet" })));
+  const rate = cell("Completed /s", number(metrics.completed_rate), "right");
+  return element("tr", {}, choose, cell("Run", run.run), cell("Scenario", `${run.scenario ?? "?"}, seed ${run.seed ?? "?"}`),
+    verdict, rate,
+    cell("TTFT p50, p99 ms", `${ms(metrics.ttft_p50)}, ${ms(metrics.ttft_p99)}`, "right"), cell("TPOT p50 ms", ms(metrics.tpot_p50), "right"),
+    cell("Tokens/s", number(metrics.output_token_throughput, 0), "right"), files);
+}
+
+const fileUrl = (path) => `files/${path.split("/").map(encodeURIComponent).join("/")}`;
+const fileLink = (path, text) => element("a", { text, href: fileUrl(path) });
+
+function allow() {
+  byId("compare").disabled = making || chosen.size !== 2 || byId("compare").dataset.blocked === "yes";
+}
+
+// The older run first: what the other one is compared with.
+async function openReport(names) {
+  if (making) return;
+  making = true; allow();
+  byId("choose").hidden = false;
+  byId("working").textContent = `Making the report on ${names.join(" and ")}…`;
+  try {
+    const answer = await fetch("reports", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ runs: names }) });
+    if (!answer.ok) throw new Error(await answer.text());
+    location.assign(fileUrl((await answer.json()).path));
+    byId("working").textContent = "";
+  } catch (error) {
+    byId("working").textContent = error.message;
+  }
+  making = false; allow();
+}
+
+byId("compare").addEventListener("click", () => {
+  const rows = [...byId("runs").tBodies[0].querySelectorAll("td[data-label=Run]")].map((cell) => cell.textContent);
+  openReport(rows.reverse().filter((name) => chosen.has(name)));
+});
+byId("stop").addEventListener("click", () => {
+  byId("stop").disabled = true;
+  fetch("../stop", { method: "POST" }).finally(() => { byId("stop").disabled = false; });
+});
+window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+refresh();

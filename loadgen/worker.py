@@ -1,0 +1,282 @@
+"""A worker's side of a run: takes its lane from the master, sends records and pulses, ends in good order."""
+
+import gc
+import logging
+import os
+import platform
+import signal
+import socket
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from common.usage import UsageError
+from loadgen import clock, files, messages
+from loadgen.client import Client
+from loadgen.collect import BATCHES, results_folder
+from loadgen.gauge import Gauge
+from loadgen.lane import Lane, RequestMaker
+from loadgen.locuststats import LocustStats
+from loadgen.outbox import Outbox
+from loadgen.plan import Plan
+from loadgen.pulse import Pulse
+from loadgen.settings import request_headers
+from loadgen.transport import Host
+from loadgen.urgency import Urgency
+
+BEAT = 1.0  # s between two pulses
+REPEAT = 5  # beats after which batches that nobody acknowledged are sent again
+PLAN_WAIT = 30.0  # s that a user waits for the master's plan
+ORPHANED = 20.0  # s without the master's heartbeat, which comes every second
+KEPT = "%s batches kept in %s; `python -m loadgen.collect recover %s %s` makes a run of them"
+PARTING = 10.0  # s to get the last batches through to the master
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """One per process that launches requests; it outlives the runs."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._parent = os.getppid()
+        self._plan: dict[str, Any] | None = None
+        self._arrived = Event()
+        self._part: Part | None = None
+        handlers = {
+            messages.PLAN: self._on_plan,
+            messages.PING: self._on_ping,
+            messages.START: self._on_start,
+            messages.DRAIN: self._on_drain,
+            messages.GOT: self._on_got,
+            messages.END: self._on_end,
+        }
+        for name, handler in handlers.items():
+            self._runner.register_message(name, handler)
+        self._runner.register_message(messages.CLOSE, self._on_close, concurrent=True)
+        if environment.parsed_options.processes:
+            gevent.spawn(self._watch_parent)
+
+    def take_lane(self, maker: RequestMaker) -> Lane | None:
+        """Get this worker's lane ready and tell the master; None when it has none, or has its user already.
+
+        Called by the worker's user as it starts.
+        """
+        if not self._arrived.wait(PLAN_WAIT) or self._plan is None:
+            return None
+        given, self._plan = self._plan, None
+        error = None
+        try:
+            self._part = Part(self._environment, given, self._send)
+            self._part.lane.prepare(maker, self._part.outbox.add)
+        except UsageError as problem:
+            error = str(problem)
+        except Exception as problem:  # in the user's own class: the run must not wait for a lane in vain
+            logger.exception("making the requests failed")
+            error = f"{type(maker).__name__}: making a request failed: {type(problem).__name__}: {problem}"
+        self._send(
+            messages.READY,
+            lane=given["lane"],
+            worker=_name(),
+            pid=os.getpid(),
+            boot=clock.boot(),
+            error=error,
+        )
+        return None if error or self._part is None else self._part.lane
+
+    def _send(self, name: str, **data: Any) -> None:
+        self._runner.send_message(name, data)
+
+    def _on_plan(self, msg: Any, **_: Any) -> None:
+        self._plan = msg.data
+        self._arrived.set()
+        if isinstance(self._runner, WorkerRunner):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._on_signal)
+
+    def _on_ping(self, msg: Any, **_: Any) -> None:
+        self._send(messages.PONG, **msg.data, theirs=time.perf_counter())
+
+    def _on_start(self, msg: Any, **_: Any) -> None:
+        if self._part is not None:
+            self._part.start(msg.data["zero"])
+            gevent.spawn(self._beat, self._part)
+
+    def _on_drain(self, **_: Any) -> None:
+        if self._part is not None:
+            self._part.lane.stop_launching()
+
+    def _on_close(self, **_: Any) -> None:
+        if self._part is not None:
+            self._part.close()
+
+    def _on_got(self, msg: Any, **_: Any) -> None:
+        if self._part is not None:
+            self._part.outbox.acknowledge(msg.data["number"])
+
+    def _on_end(self, **_: Any) -> None:
+        if self._part is not None:
+            if self._part.outbox.unacknowledged:
+                self._part.leave()
+            self._part.end()
+        self._part = None
+        self._arrived.clear()
+
+    def _beat(self, part: "Part") -> None:
+        """Every second: what has finished, and how it goes; without a master, an orderly end."""
+        beats = 0
+        while self._part is part:
+            beats += 1
+            part.beat(repeat=beats % REPEAT == 0)
+            if self._orphaned():
+                self._end_alone(part)
+                return
+            gevent.sleep(BEAT)
+
+    def _watch_parent(self) -> None:
+        """Between runs, end with the master that made this process; during one `_beat` sees to it."""
+        while self._part is not None or os.getppid() == self._parent:
+            gevent.sleep(BEAT)
+        self._runner.quit()
+
+    def _orphaned(self) -> bool:
+        if not isinstance(self._runner, WorkerRunner):
+            return False
+        if self._environment.parsed_options.processes and os.getppid() != self._parent:
+            return True
+        heard = self._runner.last_heartbeat_timestamp
+        return heard is not None and time.time() - heard > ORPHANED
+
+    def _end_alone(self, part: "Part") -> None:
+        """The master is gone: launch no more, let what is in flight end, keep the records here."""
+        logger.error("the master is gone; this worker drains, keeps its records and ends")
+        part.lane.stop_launching()
+        part.lane.client.join(part.lane.scenario.drain)
+        part.leave()
+        self._runner.quit()
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        """The master drains the run when it is told to stop; its own workers wait for its word."""
+        if self._part is None:
+            gevent.spawn(self._runner.quit)
+        elif not self._environment.parsed_options.processes:
+            gevent.spawn(self._leave, self._part)
+
+    def _leave(self, part: "Part") -> None:
+        """This worker alone was told to stop: its later arrivals are lost, what it has is not."""
+        logger.error("told to stop; this worker hands over what it has and ends")
+        part.close()
+        deadline = time.monotonic() + PARTING
+        while part.outbox.unacknowledged and time.monotonic() < deadline:
+            gevent.sleep(0.1)
+        if part.outbox.unacknowledged:
+            part.leave()
+        self._runner.quit()
+
+
+class Part:
+    """A worker's part in one run."""
+
+    def __init__(self, environment: Environment, given: dict[str, Any], send: Any) -> None:
+        """Raises UsageError when this worker cannot make the load."""
+        plan = Plan.from_dict(given["plan"])
+        self._send, self._folder = send, Path(given["folder"])
+        self._limit = files.raise_limit()
+        client = Client(Host.resolve(plan.host), headers=request_headers(), verify=plan.verify)
+        self.lane = Lane(environment, plan, given["lane"], client)
+        files.check(self._limit, self.lane.arrivals)
+        self.outbox = Outbox(self._send_batch)
+        self._gauge, self._pulse, self._stats = Gauge(), Pulse(environment), LocustStats(environment)
+        self._closed = False
+        self._polite = bool(environment.parsed_options.polite)
+        self._urgency = Urgency(wanted=False)
+
+    def start(self, zero: float) -> None:
+        """`zero`: the run's start on time.perf_counter()."""
+        self._urgency = Urgency(not self._polite)
+        gc.collect()
+        gc.freeze()  # the schedule and the requests live on: the collector need not look at them again
+        self.lane.start(zero)
+        gevent.spawn_later(max(zero - time.perf_counter(), 0.0), self._gauge.start)
+        gevent.spawn_later(max(zero + self.lane.schedule.end - time.perf_counter(), 0.0), self._gauge.stop)
+
+    def beat(self, repeat: bool) -> None:
+        self.outbox.flush()
+        if repeat:
+            self.outbox.repeat()
+        lane = self.lane
+        self._send(
+            messages.PULSE,
+            lane=lane.number,
+            t=lane.now,
+            due=lane.due,
+            in_flight=lane.client.in_flight,
+            events=lane.client.events,
+            chunks=lane.client.chunks_under_way,
+            idle=lane.idle,
+            **self._pulse.take(),
+        )
+
+    def close(self) -> None:
+        """End what is in flight, send what is left, say so. A second call changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.lane.close()
+        self._gauge.stop()
+        self.beat(repeat=False)
+        cost = self._gauge.cost
+        self._send(
+            messages.CLOSED,
+            lane=self.lane.number,
+            batches=self.outbox.sent,
+            records=self.outbox.records,
+            due=self.lane.due,
+            cost=asdict(cost) if cost else None,
+            connections=self.lane.client.connections,
+            peak_in_flight=self.lane.client.peak_in_flight,
+            open_files_limit=self._limit,
+            scheduling=self._urgency.gained,
+        )
+
+    def end(self) -> None:
+        """Forget the run."""
+        self._urgency.end()
+        self._pulse.close()
+        self._stats.close()
+        gc.unfreeze()
+
+    def leave(self) -> None:
+        """Keep on disk what the master has not got."""
+        if not self._closed:
+            self._closed = True
+            self.lane.close()
+        for folder in self._places():
+            try:
+                count = self.outbox.leave(folder / BATCHES, self.lane.number)
+            except OSError as error:
+                logger.error("%s: cannot be written: %s", folder, error.strerror)
+                continue
+            logger.error(KEPT, count, folder, self._folder, folder)
+            return
+
+    def _places(self) -> list[Path]:
+        """Where to keep batches: the run's folder, our results, whatever else can be written."""
+        run = self.lane.plan.run
+        elsewhere = [results_folder() / run, Path(tempfile.gettempdir()) / run]
+        return [self._folder, *elsewhere] if self._folder.is_dir() else elsewhere
+
+    def _send_batch(self, number: int, content: bytes) -> None:
+        self._send(messages.BATCH, lane=self.lane.number, number=number, content=content)
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()} (Python {platform.python_version()})"

@@ -1,0 +1,27 @@
+"""Clients that must get a tool call: an answer without a well-formed one counts as failed."""
+
+import json
+
+from loadgen.user import OpenLoopUser
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+
+
+class ToolUser(OpenLoopUser):
+    wants_text = True
+
+    def body(self, arrival, history):
+        return {
+            "messages": self.prompts.messages(arrival, history),
+            "max_tokens": arrival.output_tokens,
+            "tools": [WEATHER],
+            "tool_choice": "required",
+        }
+
+    def check(self, arrival, reply):
+        try:
+            json.loads(reply.tool_calls[0]["function"]["arguments"])["city"]
+        except (IndexError, KeyError, TypeError, ValueError):
+            return "no well-formed tool call"
+        return None

@@ -1,0 +1,292 @@
+"""Everything that comparison.json holds: a pure function of the runs.
+
+The baseline's runs come first; each other variant is judged against them, in pairs of arrivals where
+the schedules are the same.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from reports import (
+    bounds,
+    claims,
+    conclusion,
+    evidence,
+    insights,
+    metrics,
+    recommend,
+    statistics,
+    validity,
+    wording,
+)
+from reports.careless import careless
+from reports.comparison import (
+    Change,
+    Comparison,
+    Conclusion,
+    Counts,
+    Earlier,
+    File,
+    Metric,
+    ParetoPoint,
+    Reading,
+    Rule,
+    RunInfo,
+    Variant,
+)
+from reports.conditions import conditions, differences
+from reports.evidence import HEADLINE, ROWS, Row
+from reports.facts import Facts
+from reports.history import Row as HistoryRow
+from reports.history import earlier_runs
+from reports.instrument import client_error
+from reports.pairs import Pair, pair_up
+from reports.predictions import predictions
+from reports.runs import Run
+from reports.selection import NotApplied
+from reports.server_side import server_side
+
+SLO_SHARE = 0.99  # of arrivals, where the scenario's SLO does not say
+NOT_TOLD = "not in the file"
+EARLIER = (*HEADLINE, "ttft_p99", "output_token_throughput", "completed_rate")
+
+
+def assemble(
+    runs: Sequence[Run],
+    *,
+    baseline: str,
+    matters: float,
+    name: str,
+    command: str,
+    not_applied: Sequence[NotApplied] = (),
+    known_runs: Sequence[HistoryRow] = (),
+    written_at: str | None = None,
+) -> Comparison:
+    """Everything of the report. `matters` is a fraction; `known_runs`: rows of the history index.
+
+    One variant alone gives a report without changes.
+    """
+    groups: dict[str, list[Run]] = {baseline: []}
+    for run in runs:
+        groups.setdefault(run.manifest.variant, []).append(run)
+    infos = [_run_info(run, repeat) for group in groups.values() for repeat, run in enumerate(group, 1)]
+    verdicts = {info.run: info.verdict for info in infos}
+    pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
+    rows = [_metric(row, groups, pairs) for row in ROWS]
+    variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
+    variants += [_absent(each) for each in not_applied]
+    first = groups[baseline][0].manifest
+    slo = first.scenario.get("slo") or None
+    facts = Facts(baseline, matters, {row.name: row for row in rows}, variants, infos, slo)
+    for variant in variants:
+        if variant.runs:
+            variant.result = conclusion.result_line(facts, variant.name)
+    ordered = [run for group in groups.values() for run in group]
+    roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
+    roofline.predictions = predictions(ordered, rows, roofline)
+    points = _pareto(facts, slo)
+    return Comparison(
+        name=name,
+        written_at=written_at,
+        command=command,
+        target=first.target or "unknown",
+        model=first.model or "unknown",
+        hardware=_hardware(groups[baseline][0]),
+        scenario_name=first.scenario_name or "unknown",
+        slo=slo,
+        matters=matters,
+        confidence=statistics.CONFIDENCE,
+        baseline=baseline,
+        conclusion=_conclusions(facts),
+        variants=variants,
+        runs=infos,
+        metrics=rows,
+        methods=[pair.method for pair in pairs],
+        conditions=differences({run.name: conditions(run) for run in ordered}),
+        insights=insights.insights(facts),
+        recommendations=[*recommend.choice(points, matters), *recommend.recommendations(facts)],
+        roofline=roofline,
+        careless=[line for group in groups.values() for line in careless(group[0])],
+        pareto=points,
+        earlier=_earlier(groups, known_runs),
+        files=_files(ordered),
+    )
+
+
+def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
+    figures = {variant: [evidence.figure(run, row) for run in group] for variant, group in groups.items()}
+    definition = next(iter(figures.values()))[0].definition
+    return Metric(
+        name=row.name,
+        label=row.label,
+        unit=row.unit,  # type: ignore[arg-type]
+        display_unit=row.display_unit,
+        better=row.better,
+        latency=row.latency,
+        definition=definition,
+        readings=[_reading(row, groups[variant], found) for variant, found in figures.items()],
+        changes=[_change(row, pair) for pair in pairs],
+    )
+
+
+def _reading(row: Row, runs: Sequence[Run], found: Sequence[metrics.Figure]) -> Reading:
+    value, bound = claims.value_of(found)
+    told = all(evidence.untold(run, row) is None for run in runs)
+    return Reading(
+        variant=runs[0].manifest.variant,
+        value=value,
+        lower_bound=bound,
+        count=sum(figure.count for figure in found),
+        by_run=[figure.value for figure in found],
+        display=wording.number(value, row.display_unit, bound) if told else NOT_TOLD,
+    )
+
+
+def _change(row: Row, pair: Pair) -> Change:
+    repeats = [[evidence.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    found = claims.estimate(row, pair.baseline, pair.other, pair.blocks, pair.method.kind == "runs in pairs")
+    untold = next((why for run in (*pair.baseline, *pair.other) if (why := evidence.untold(run, row))), None)
+    setting = pair.setting if untold is None else replace(pair.setting, incomparable=untold)
+    return claims.claim(row, found, repeats, setting)
+
+
+def _run_info(run: Run, repeat: int) -> RunInfo:
+    manifest, rules = run.manifest, validity.check(run)
+    return RunInfo(
+        run=run.name,
+        variant=manifest.variant,
+        repeat=repeat,
+        verdict=validity.verdict(rules).label,
+        rules=[_rule(rule) for rule in rules],
+        started_at=manifest.started_at or "unknown",
+        ended=manifest.ended,
+        scenario_name=manifest.scenario_name or "unknown",
+        scenario_hash=manifest.scenario_hash or "unknown",
+        seed=manifest.seed,
+        rate=metrics.offered_rate(run).value,
+        window_s=run.window_length,
+        drained_at=manifest.drained_at,
+        client_error=client_error(manifest.client_error),
+        accounting=Counts(**metrics.accounting(run)),
+        accounting_all=Counts(**metrics.accounting(run, window_only=False)),
+        errors=metrics.errors(run),
+        conditions=conditions(run),
+        server=server_side(run),
+    )
+
+
+def _rule(rule: validity.Rule) -> Rule:
+    return Rule(
+        rule=rule.rule,
+        verdict=rule.verdict.label,
+        passed=rule.passed,
+        figure=rule.figure if rule.figure is not None and math.isfinite(rule.figure) else None,
+        bound=rule.bound,
+        unit=rule.unit,
+        text=rule.text,
+        advice=rule.advice,
+        checked=rule.checked,
+    )
+
+
+def _variant(name: str, runs: Sequence[Run], verdicts: dict[str, str]) -> Variant:
+    server: dict[str, Any] = runs[0].manifest.server or {}
+    return Variant(
+        name=name,
+        applied=True,
+        reason=None,
+        changes=server.get("changes"),
+        expected=server.get("expected"),
+        result="",
+        command_line=server.get("command_line"),
+        environment={str(key): str(value) for key, value in (server.get("environment") or {}).items()},
+        runs=[run.name for run in runs],
+        verdicts=[verdicts[run.name] for run in runs],
+    )
+
+
+def _absent(refused: NotApplied) -> Variant:
+    return Variant(
+        name=refused.variant,
+        applied=False,
+        reason=refused.reason,
+        changes=refused.changes,
+        expected=refused.expected,
+        result=f"N/A: {refused.reason}",
+        command_line=refused.command_line,
+        runs=[],
+        verdicts=[],
+    )
+
+
+def _conclusions(facts: Facts) -> list[Conclusion]:
+    return [conclusion.conclude(facts, variant.name) for variant in facts.others]
+
+
+def _pareto(facts: Facts, slo: dict[str, Any] | None) -> list[ParetoPoint]:
+    """Throughput against TTFT p50 of the variants that have both."""
+    points = {}
+    for variant in facts.variants:
+        if variant.runs:
+            work = facts.value("output_token_throughput", variant.name)
+            wait = facts.value("ttft_p50", variant.name)
+            if work is not None and wait is not None:
+                points[variant.name] = work, wait
+    rivals = [point for name, point in points.items() if facts.usable(name)]
+    found = []
+    for name, (work, wait) in points.items():
+        beaten = any(w >= work and t <= wait and (w, t) != (work, wait) for w, t in rivals)
+        share, usable = facts.value("goodput_share", name), facts.usable(name)
+        meets = None if share is None else share >= float((slo or {}).get("share") or SLO_SHARE)
+        point = ParetoPoint(
+            variant=name,
+            output_token_throughput=work,
+            ttft_p50=wait,
+            completed_rate=facts.value("completed_rate", name),
+            tpot_p50=facts.value("tpot_p50", name),
+            goodput_share=share,
+            usable=usable,
+            unbeaten=usable and not beaten,
+            meets_slo=meets if usable else None,
+        )
+        found.append(point)
+    return found
+
+
+def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[Earlier]:
+    own = {run.name for group in groups.values() for run in group}
+    found = []
+    for variant, group in groups.items():
+        for row, differing in earlier_runs([each for each in known if each["run"] not in own], group[0]):
+            found.append(
+                Earlier(
+                    run=row["run"],
+                    variant=variant,
+                    started_at=row["started_at"] or "unknown",
+                    verdict=row["verdict"] or "not judged",
+                    metrics={name: row["metrics"].get(name) for name in EARLIER},
+                    comparable=not differing,
+                    differences=differing,
+                )
+            )
+    return found
+
+
+def _files(runs: Sequence[Run]) -> list[File]:
+    found = [
+        File(path="README.md", what="this report"),
+        File(path="report.html", what="this report with interactive figures, one file, works offline"),
+        File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
+    ]
+    records = [File(path=f"../../{run.name}/", what=f"records of {run.manifest.variant}") for run in runs]
+    return found + records
+
+
+def _hardware(run: Run) -> str:
+    hardware, machine = (run.manifest.server or {}).get("hardware") or {}, run.manifest.machine
+    name = hardware.get("name")
+    cores = f", {machine['cores']} cores" if machine.get("cores") else ""
+    processor = f"{machine['cpu']}{cores}" if machine.get("cpu") else None
+    return "; ".join(dict.fromkeys(part for part in (name, processor) if part)) or "unknown"

@@ -1,0 +1,220 @@
+"""A result of `vllm bench serve --save-result --save-detailed` (vLLM 0.32) as a run.
+
+Lists with one entry for each request: `start_times` (the client's perf_counter at the send), `ttfts`,
+`itls` (gaps between chunks), `input_lens`, `output_lens`, `errors` ("" where none), and in newer versions
+`latencies` and `queue_times` (what the client's own concurrency limit held back before the send). A failed
+request has ttft 0.0 or only a part of its gaps, latency 0.0 and output length 0.
+"""
+
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.usage import UsageError
+from loadgen.record import COMPLETED, FAILED
+from reports.foreign import Foreign, claim_list, error_line, make_table, number
+from reports.runs import Floats, Limits
+
+TOOL = "vllm bench serve"
+LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "errors")
+EXTRA = ("latencies", "queue_times")
+MARKS = ("request_throughput", "output_throughput", "num_prompts", "ttfts", "start_times")
+BACK = 1e-6  # s; rounding
+LONGEST = 7 * 86400.0  # s; requests further apart are not of one run
+MS = 0.001
+CLAIMS = {
+    "output_throughput": ("output_token_throughput", 1.0),
+    "request_throughput": ("completed_rate", 1.0),
+    "completed": ("completed", 1.0),
+    "failed": ("failed", 1.0),
+    "request_goodput": ("goodput_rate", 1.0),
+} | {
+    f"{how}_{name}_ms": (f"{row}_{share}", MS)
+    for name, row in (("ttft", "ttft"), ("tpot", "tpot"), ("itl", "itl"), ("e2el", "latency"))
+    for how, share in (("median", "p50"), ("p50", "p50"), ("p99", "p99"))
+    if (row, share) != ("itl", "p50")
+}
+_NO_LANES = "the tool is one process"
+
+
+def is_vllm(found: dict[str, Any]) -> bool:
+    """Whether a file looks like a result of vllm bench serve."""
+    return sum(name in found for name in MARKS) >= 2
+
+
+def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
+    """The file as records. Raises UsageError for nonsense, with the request's number (from 0)."""
+    lists = _lists(path, found)
+    count = len(lists["start_times"])
+    numbers = {
+        name: np.array([number(value, f"{path}: {name}[{i}]") for i, value in enumerate(lists[name])])
+        for name in ("start_times", "ttfts", "input_lens", "output_lens", *EXTRA)
+        if name in lists
+    }
+    gaps = [_gaps(path, index, each) for index, each in enumerate(lists["itls"])]
+    _sensible(path, numbers, gaps)
+    rate = found.get("request_rate")
+    open_loop = rate not in ("inf", None) and "ramp_up_strategy" not in found
+    start = numbers["start_times"]
+    held = numbers.get("queue_times", np.zeros(count))
+    due = start - held if open_loop else start
+    origin = float(due.min())
+    failed = _failed(lists, numbers)
+    first = np.where(numbers["ttfts"] > 0, start - origin + numbers["ttfts"], np.nan)
+    streamed = np.array([each.sum() for each in gaps])
+    last = np.where(np.isnan(first), np.nan, first + streamed)
+    chunks = [_chunk_times(*each) for each in zip(first, gaps, strict=True)]
+    end = np.fmax(last, start - origin)
+    columns: dict[str, Any] = {
+        "due": due - origin,
+        "sent": start - origin,
+        "first_token": first,
+        "last_token": last,
+        "end": end,
+        "status": [FAILED if each else COMPLETED for each in failed],
+        "error": [
+            error_line(text) if bad else None for text, bad in zip(lists["errors"], failed, strict=True)
+        ],
+        "prompt_tokens": numbers["input_lens"],
+        "output_tokens": np.where(failed, np.nan, numbers["output_lens"]),
+    }
+    asked = found.get("num_prompts")
+    return Foreign(
+        path=path,
+        tool=TOOL,
+        table=make_table(columns, chunks),
+        watched=max(float(end.max()), BACK),
+        due=count if asked is None else int(number(asked, f"{path}: num_prompts")),
+        open_loop=open_loop,
+        claims=claim_list(found, CLAIMS, f"{path}: "),
+        model=str(found["model_id"]) if found.get("model_id") else None,
+        rate=number(rate, f"{path}: request_rate") if open_loop else None,
+        started_at=_date(found.get("date")),
+        limits=_limits(open_loop, "queue_times" in lists),
+        notes=_notes(found, open_loop, failed, held),
+    )
+
+
+def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
+    """The lists of the file, all of one length."""
+    missing = [name for name in LISTS if not isinstance(found.get(name), list)]
+    if missing:
+        raise UsageError(
+            f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
+        )
+    lists = {name: found[name] for name in (*LISTS, *EXTRA) if isinstance(found.get(name), list)}
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(f"{path}: its lists are not of one length ({shown}); take the whole file")
+    if not lists["start_times"]:
+        raise UsageError(f"{path}: its lists are empty; there is nothing to audit")
+    return lists
+
+
+def _gaps(path: Path, index: int, found: object) -> Floats:
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: itls[{index}] is a {type(found).__name__}, not a list of gaps")
+    return np.array([number(value, f"{path}: itls[{index}]") for value in found], dtype=np.float64)
+
+
+def _sensible(path: Path, numbers: dict[str, Floats], gaps: list[Floats]) -> None:
+    """No negative durations or counts, all start times of one clock."""
+    for name, values in numbers.items():
+        least = 0.0 if name.endswith("_lens") else -BACK
+        if name != "start_times" and (values < least).any():
+            index = int((values < least).argmax())
+            what = "a negative number" if name.endswith("_lens") else "a negative duration"
+            raise UsageError(f"{path}: record {index} (from 0): {name} is {values[index]:g}, {what}")
+    for index, each in enumerate(gaps):
+        if (each < -BACK).any():
+            raise UsageError(
+                f"{path}: record {index} (from 0): itls holds {each.min():g} s, a negative duration: "
+                "a token came before the one before it"
+            )
+    latency = numbers.get("latencies", np.zeros(0))
+    early = np.flatnonzero((latency > 0) & (latency < numbers["ttfts"][: len(latency)] - BACK))
+    if len(early):
+        index = int(early[0])
+        raise UsageError(
+            f"{path}: record {index} (from 0): its first token ({numbers['ttfts'][index]:g} s) came after "
+            f"its last ({latency[index]:g} s)"
+        )
+    start = numbers["start_times"]
+    far = np.abs(start - np.median(start))
+    if far.max() > LONGEST:
+        raise UsageError(
+            f"{path}: record {int(far.argmax())} (from 0): its start time is {far.max() / 86400:.1f} days "
+            "off the others; stamps of several clocks or runs are mixed"
+        )
+
+
+def _failed(lists: dict[str, list[Any]], numbers: dict[str, Floats]) -> list[bool]:
+    """Those with an error text, and those that have none (an empty HTTP reason) but no token either."""
+    empty = (numbers["ttfts"] <= 0) & (numbers["output_lens"] == 0)
+    return [bool(text) or bool(none) for text, none in zip(lists["errors"], empty, strict=True)]
+
+
+def _chunk_times(first: float, gaps: Floats) -> Floats:
+    return np.zeros(0) if math.isnan(first) else first + np.concatenate([[0.0], np.cumsum(gaps)])
+
+
+def _limits(open_loop: bool, queued: bool) -> Limits:
+    figures = {
+        "goodput_share": "the file does not hold the SLO of --goodput",
+        "goodput_rate": "the file does not hold the SLO of --goodput",
+        "lost": _NO_LANES,
+    }
+    rules = {"lanes_lost": _NO_LANES}
+    no_due = None
+    if not open_loop:
+        no_due = "requests were sent as fast as the client's limit let them, or at a ramp: none was due"
+        figures["offered_rate"] = no_due
+    elif not queued:
+        no_due = "the file has no queue_times (an older vLLM), so not when requests were due"
+    if no_due:
+        figures |= dict.fromkeys(("scheduled_ttft", "scheduled_latency"), no_due)
+        rules |= dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), no_due)
+    if not open_loop:
+        rules["backlog"] = "without an offered rate there is no backlog"
+    return Limits(figures, rules)
+
+
+def _notes(found: dict[str, Any], open_loop: bool, failed: list[bool], held: Floats) -> list[str]:
+    notes = []
+    limit = found.get("max_concurrency")
+    if limit is not None:
+        text = f"The client held requests back at {limit} in flight (max_concurrency)"
+        if open_loop:
+            text += (
+                f", up to {held.max():.3g} s each: the tool's TTFT and latency leave that wait out, "
+                "the figures from due hold it"
+            )
+        notes.append(text + ".")
+    if not open_loop:
+        notes.append(
+            "There was no offered rate (request_rate inf, or a ramp): the window is all the time from the "
+            "first send to the last token, and nothing follows for a load that comes by itself."
+        )
+    if "chat" in str(found.get("backend") or found.get("endpoint_type") or ""):
+        notes.append(
+            "On the chat endpoint the tool takes the first chunk for the first token, even one that only "
+            "names the role. vLLM sends it together with the first token; each request then adds one ITL "
+            "near zero. Of servers that send it at once, the TTFT here is too low."
+        )
+    if any(failed):
+        notes.append(
+            f"{sum(failed)} requests failed. The tool leaves them out of its percentiles; here they count as "
+            "endless. When they ended is not in the file; they are drawn as ended when last seen."
+        )
+    return notes
+
+
+def _date(value: object) -> str | None:
+    try:
+        return datetime.datetime.strptime(str(value), "%Y%m%d-%H%M%S").isoformat()
+    except ValueError:
+        return None

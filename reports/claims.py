@@ -1,0 +1,240 @@
+"""What may be said about one metric of two variants: the change, its interval, and the mark."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import evidence, statistics, wording
+from reports.comparison import Change, Mark
+from reports.evidence import COUNTS, Row
+from reports.metrics import Figure
+from reports.runs import Run
+from reports.statistics import Blocks, Interval
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The change of one metric, as far as the data give it.
+
+    `at_least`: the variant's figure lies beyond its data, so the change is above `change`; `at_most`
+    likewise for the baseline. `difference` is other - baseline in the metric's unit, with an interval of
+    its own where the baseline is 0 and a relative change has no meaning.
+    """
+
+    change: float | None
+    low: float | None = None
+    high: float | None = None
+    at_least: bool = False
+    at_most: bool = False
+    difference: float | None = None
+    apart: bool = False  # the interval of the change, or of the difference, excludes 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the marks of one pair of variants depend on, beside the figures."""
+
+    baseline: str
+    other: str
+    matters: float
+    incomparable: str | None  # why figures of the two cannot be compared
+    saturated: tuple[str, ...]  # which of the two ran saturated
+
+
+def value_of(figures: Sequence[Figure]) -> tuple[float | None, float | None]:
+    """(mean of the repeats, None) or (None, the least that it is above)."""
+    values = [figure.value for figure in figures]
+    if all(value is not None for value in values):
+        return float(np.mean([value for value in values if value is not None])), None
+    bounds = [figure.value if figure.value is not None else figure.lower_bound for figure in figures]
+    known = [bound for bound in bounds if bound is not None]
+    return None, float(np.mean(known)) if len(known) == len(bounds) else None
+
+
+def estimate(
+    row: Row,
+    baseline: Sequence[Run],
+    other: Sequence[Run],
+    blocks: tuple[Blocks, Blocks] | None,
+    in_pairs: bool = False,
+) -> Estimate:
+    """The change with its interval: from blocks of time if given (one run of each), else from the runs."""
+    before = [evidence.figure(run, row) for run in baseline]
+    after = [evidence.figure(run, row) for run in other]
+    (base, base_bound), (new, new_bound) = value_of(before), value_of(after)
+    if (
+        (base is None and base_bound is None)
+        or (new is None and new_bound is None)
+        or (base is None and new is None)
+    ):
+        return Estimate(None)
+    start = base if base is not None else base_bound
+    end = new if new is not None else new_bound
+    assert start is not None and end is not None
+    absolute = row.name in COUNTS or row.name.startswith("goodput") or start <= 0
+    if blocks is not None:
+        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute)
+    else:
+        interval = _from_runs(before, after, absolute, in_pairs)
+    relative = statistics.change(start, end) if start > 0 else None
+    apart = interval is not None and interval.excludes(0.0)
+    if relative is None:
+        return Estimate(None, difference=end - start, apart=apart)
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    if absolute:
+        low, high = (None if bound is None else max(bound / start, -1.0) for bound in (low, high))
+    return Estimate(
+        relative,
+        _finite(low),
+        _finite(high),
+        at_least=new is None,
+        at_most=base is None,
+        difference=end - start,
+        apart=apart,
+    )
+
+
+def _from_blocks(
+    row: Row, baseline: Run, other: Run, blocks: tuple[Blocks, Blocks], absolute: bool
+) -> Interval | None:
+    """The interval of the change (absolute: of the difference) from resamples of time."""
+    before, after = evidence.draws(baseline, row, blocks[0]), evidence.draws(other, row, blocks[1])
+    count = min(blocks[0].count, blocks[1].count)
+    if absolute:
+        return statistics.expanded_interval(after - before, count)
+    endless = np.isinf(before), np.isinf(after)
+    if endless[0].any() or endless[1].any():  # beyond the data: at least as long as the longest seen
+        before = np.where(endless[0], evidence.longest(baseline, row), before)
+        after = np.where(endless[1], evidence.longest(other, row), after)
+        before[endless[0] & endless[1]] = np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        interval = statistics.expanded_interval(after / before - 1, count)
+    if interval is None:
+        return None
+    often = (1 - statistics.CONFIDENCE) / 2
+    low = -math.inf if endless[0].mean() > often else interval.low
+    return Interval(low, math.inf if endless[1].mean() > often else interval.high)
+
+
+def _from_runs(
+    before: Sequence[Figure], after: Sequence[Figure], absolute: bool, in_pairs: bool
+) -> Interval | None:
+    """The interval from repeats: of the logarithm's difference, or (absolute) of the plain one."""
+    sides = [
+        np.array([each.value if each.value is not None else each.lower_bound for each in side])
+        for side in (before, after)
+    ]
+    if not absolute:
+        if any((side <= 0).any() for side in sides):
+            return None
+        sides = [np.log(side) for side in sides]
+    found = (
+        statistics.interval_of_pairs(sides[1] - sides[0])
+        if in_pairs
+        else statistics.interval_of_means(sides[0], sides[1])
+    )
+    if found is None or absolute:
+        return found
+    return Interval(math.expm1(found.low), math.expm1(found.high))
+
+
+def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], setting: Setting) -> Change:
+    """The mark with its reason. `repeats`: the figures of the baseline's and of the variant's runs."""
+    mark, reason = _mark(row, found, repeats, setting)
+    warning = None
+    if row.latency and setting.saturated and mark != "not comparable":
+        who = wording.listed(list(setting.saturated))
+        warning = f"{who} ran SATURATED, so latencies depend on how long the test ran"
+    bounded = found.at_least or found.at_most
+    sign = "> " if found.at_least else "< " if found.at_most else ""
+    return Change(
+        variant=setting.other,
+        mark=mark,
+        change=None if bounded else found.change,
+        low=found.low,
+        high=found.high,
+        display=sign + wording.percent(found.change) if found.change is not None else _from_zero(row, found),
+        display_interval=wording.span(found.low, found.high),
+        reason=reason,
+        warning=warning,
+    )
+
+
+def _mark(
+    row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], setting: Setting
+) -> tuple[Mark, str]:
+    if setting.incomparable:
+        return "not comparable", setting.incomparable
+    if found.change is None and found.difference is None:
+        return "not comparable", _unknown(repeats)
+    if found.difference == 0 and not (found.at_least or found.at_most):
+        return "no difference shown", "the figures are equal"
+    large = found.change is None or abs(found.change) > setting.matters
+    size = f"the {100 * setting.matters:g} % that matters"
+    if row.better == "none":
+        if large:
+            return "not comparable", f"the load itself differs by more than {size}"
+        return "no difference shown", f"within {size}"
+    wrong_side = found.change is not None and (
+        (found.at_least and found.change <= setting.matters)
+        or (found.at_most and found.change >= -setting.matters)
+    )
+    if wrong_side:
+        return "not comparable", "beyond what the data of one side can give"
+    if large and found.apart:
+        up = (found.difference or 0.0) > 0
+        return ("better" if up == (row.better == "higher") else "worse"), f"beyond the interval and {size}"
+    loose = _unstable(row, repeats, setting)
+    if loose:
+        return "unstable", loose
+    if found.change is not None and found.low is None and found.high is None:
+        return "not comparable", "one run of each, and too little data for an interval"
+    if found.apart:
+        return "no difference shown", f"smaller than {size}"
+    open_ended = found.change is not None and (found.low is None or found.high is None)
+    return (
+        "no difference shown",
+        "too few requests finished for an interval" if open_ended else "the interval holds 0",
+    )
+
+
+def _unstable(row: Row, repeats: Sequence[Sequence[Figure]], setting: Setting) -> str | None:
+    """Why repeats of one variant do not agree with one another, or None. Counts: of the arrivals due."""
+    for name, figures in zip((setting.baseline, setting.other), repeats, strict=True):
+        values = [figure.value for figure in figures if figure.value is not None]
+        if len(values) < 2:
+            continue
+        counted = row.name in COUNTS and figures[0].count > 0
+        apart = (
+            (max(values) - min(values)) / figures[0].count if counted else statistics.spread(np.array(values))
+        )
+        if apart > setting.matters:
+            shown = "from 0" if math.isinf(apart) else f"by {100 * apart:.1f} %"
+            return f"repeats of {name} differ {shown}, more than the {100 * setting.matters:g} % that matters"
+    return None
+
+
+def _unknown(repeats: Sequence[Sequence[Figure]]) -> str:
+    measured = [
+        all(each.value is not None or each.lower_bound is not None for each in side) for side in repeats
+    ]
+    if all(measured):
+        return "beyond the data of both: too few requests finished"
+    return "not measured" if not any(measured) else "not measured in one of the two"
+
+
+def _from_zero(row: Row, found: Estimate) -> str:
+    if found.difference is None:
+        return "n/a"
+    if found.difference == 0:
+        return "0.0 %"
+    return f"from 0 to {wording.number(found.difference, row.display_unit)} {row.display_unit}".rstrip()
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

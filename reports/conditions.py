@@ -1,0 +1,120 @@
+"""The conditions of a run, and in which of them runs differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reports.comparison import Difference, Json
+from reports.runs import Run
+
+# Where these differ, figures are of different things; the others are named as a caution.
+DECISIVE = (
+    "target",
+    "model",
+    "scenario",
+    "scenario hash",
+    "rate",
+    "arrivals",
+    "duration (s)",
+    "hardware",
+    "CPU",
+    "cores",
+)
+SCHEDULE = ("scenario hash", "seed", "rate", "duration (s)")  # the same: the same arrivals, number by number
+SAME_MOMENT = 0.001  # seconds
+
+
+def conditions(run: Run) -> dict[str, Json]:
+    """What must be the same in two runs for a difference to come from the variant."""
+    manifest = run.manifest
+    scenario, server = manifest.scenario, manifest.server or {}
+    hardware = server.get("hardware") or {}
+    return {
+        "target": manifest.target,
+        "model": manifest.model,
+        "scenario": manifest.scenario_name,
+        "scenario hash": manifest.scenario_hash,
+        "rate": _plain(scenario.get("rate")),
+        "arrivals": _process(scenario.get("arrivals")),
+        "duration (s)": round(run.window_length, 3),
+        "drain (s)": manifest.drain_limit,
+        "seed": manifest.seed,
+        "warm-up (s)": round(manifest.window.start, 3),
+        "prompts": manifest.prompts.how,
+        "hardware": hardware.get("name"),
+        "CPU": _plain(manifest.machine.get("cpu")),
+        "cores": _plain(manifest.machine.get("cores")),
+        "kernel": _plain(manifest.machine.get("kernel")),
+        "host": _plain(manifest.machine.get("hostname_hash")),
+        "lanes": len(manifest.lanes),
+        "vLLM": _plain(manifest.versions.get("vllm") or server.get("vllm_version")),
+        "tokenswarm": _plain(manifest.versions.get("tokenswarm")),
+        "python": _plain(manifest.versions.get("python")),
+        "locust": _plain(manifest.versions.get("locust")),
+    }
+
+
+def same_schedule(one: Run, other: Run) -> bool:
+    """Whether arrival k of one run is arrival k of the other: same scenario, seed, rate and due times."""
+    mine, theirs = conditions(one), conditions(other)
+    if (
+        any(mine[key] != theirs[key] for key in SCHEDULE)
+        or mine["scenario hash"] is None
+        or mine["seed"] is None
+    ):
+        return False
+    due = [np.sort(run.records.numbers("due")) for run in (one, other)]
+    return len(due[0]) == len(due[1]) and bool(np.allclose(due[0], due[1], rtol=0, atol=SAME_MOMENT))
+
+
+def differences(found: Mapping[str, Mapping[str, Json]]) -> list[Difference]:
+    """The conditions that are not the same in all of `found` (label of a run: its conditions)."""
+    listed = []
+    for key in dict.fromkeys(key for each in found.values() for key in each):
+        values = {label: each.get(key) for label, each in found.items()}
+        if len(set(values.values())) > 1:
+            decisive = key in DECISIVE
+            consequence = "so figures are not comparable" if decisive else "the change may come from that"
+            if key == "seed":
+                consequence = "so the arrivals are other ones and cannot be compared in pairs"
+            shown = ", ".join(f"{value} ({label})" for label, value in values.items())
+            listed.append(
+                Difference(
+                    condition=key,
+                    values=values,
+                    comparable=not decisive,
+                    text=f"{key}: {shown}; {consequence}",
+                )
+            )
+    return listed
+
+
+def named(now: Mapping[str, Json], then: Mapping[str, Json]) -> list[str]:
+    """Each difference of an earlier run in words: 'seed 1 instead of 2'."""
+    return [f"{key} {then.get(key)} instead of {now[key]}" for key in now if now[key] != then.get(key)]
+
+
+def incomparable(baseline: Sequence[Run], other: Sequence[Run]) -> str | None:
+    """Why two variants' runs cannot be compared, or None."""
+    base = conditions(baseline[0])
+    for run in (*baseline[1:], *other):
+        theirs = conditions(run)
+        wrong = [
+            f"{key} {theirs[key]} instead of {base[key]}" for key in DECISIVE if theirs[key] != base[key]
+        ]
+        if wrong:
+            return f"{run.name} has {', '.join(wrong)}"
+    return None
+
+
+def _process(arrivals: Any) -> Json:
+    """'poisson', or 'gamma (burstiness 0.5)' where the process has parameters."""
+    if not isinstance(arrivals, Mapping):
+        return _plain(arrivals)
+    rest = ", ".join(f"{key} {value}" for key, value in arrivals.items() if key != "process")
+    return f"{arrivals.get('process')} ({rest})" if rest else str(arrivals.get("process"))
+
+
+def _plain(value: Any) -> Json:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

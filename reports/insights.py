@@ -1,0 +1,162 @@
+"""Why the figures moved, in words from the figures: wins, trade-offs, TTFT, TPOT."""
+
+from reports import wording
+from reports.comparison import Insight
+from reports.facts import Facts
+
+# Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
+PARTS = {
+    "send_lag_mean": "lag at the client",
+    "network_mean": "network, client and the server's front end",
+    "queue_mean": "queue",
+    "prefill_mean": "prefill",
+}
+
+
+def insights(facts: Facts) -> list[Insight]:
+    """All insights, variant by variant."""
+    found: list[Insight | None] = []
+    for variant in facts.others:
+        name = variant.name
+        found += [
+            _side(facts, name, "better"),
+            _side(facts, name, "worse"),
+            why_ttft(facts, name),
+            why_tpot(facts, name),
+        ]
+        found += [_loose(facts, name)]
+    found += [_verdict(facts, variant.name) for variant in facts.variants if variant.runs]
+    return [each for each in found if each is not None]
+
+
+def _side(facts: Facts, variant: str, mark: str) -> Insight | None:
+    names = facts.marked(variant, mark)
+    if not names:
+        return None
+    warning = next((w for name in names if (w := facts.change(name, variant).warning)), None)
+    head = f"{variant} wins" if mark == "better" else f"{variant} pays"
+    text = f"{head}: {facts.phrases(names, variant)}." + (f" {_sentence(warning)}" if warning else "")
+    figures = {name: facts.change(name, variant).change for name in names}
+    return Insight(
+        kind="win" if mark == "better" else "trade-off", variant=variant, text=text, figures=figures
+    )
+
+
+def why_ttft(facts: Facts, variant: str) -> Insight | None:
+    """Which part of the mean TTFT (from due) moved most, with the batch and the queue beside it."""
+    parts: dict[str, tuple[float, float]] = {}
+    for part in PARTS:
+        before, after = facts.server(facts.baseline, part), facts.server(variant, part)
+        if before is not None and after is not None:
+            parts[part] = before, after
+    batch = _batch(facts, variant)
+    if "queue_mean" not in parts and "prefill_mean" not in parts and not batch:
+        return None
+    shown = ", ".join(
+        f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()
+    )
+    head = f"Parts of the mean time to the first token, {facts.baseline} to {variant}"
+    text = f"{head}: {shown or 'not exported'}."
+    moved = {part: after - before for part, (before, after) in parts.items()}
+    total, largest = sum(moved.values()), max(moved, key=lambda part: abs(moved[part]), default="")
+    if largest and abs(total) > 0.001 and moved[largest] / total > 0.5:
+        way = "rise" if total > 0 else "fall"
+        share = 100 * min(moved[largest] / total, 1.0)
+        text += f" The {PARTS[largest]} makes up {share:.0f} % of the {way} of {_ms(abs(total))} ms."
+    text += batch
+    figures = {f"{part}_change": change for part, change in moved.items()}
+    return Insight(kind="ttft", variant=variant, text=text, figures=dict(figures))
+
+
+def why_tpot(facts: Facts, variant: str) -> Insight | None:
+    """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity."""
+    wanted = {
+        "running_mean": ("requests in the batch (mean)", 1.0, ".1f"),
+        "running_max": ("at most", 1.0, ".0f"),
+        "tokens_per_step": ("tokens per engine step", 1.0, ".1f"),
+        "bytes_per_step": ("MB moved per step", 1e-6, ".1f"),
+        "flops_per_byte": ("FLOP/byte", 1.0, ".1f"),
+    }
+    pairs = {key: (facts.server(facts.baseline, key), facts.server(variant, key)) for key in wanted}
+    known = {key: pair for key, pair in pairs.items() if None not in pair}
+    if not known:
+        return None
+    parts = []
+    for key, (one, two) in known.items():
+        label, scale, form = wanted[key]
+        parts.append(f"{label} {(one or 0) * scale:{form}} to {(two or 0) * scale:{form}}")
+    before, after = (facts.reading("tpot_p50", name).display for name in (facts.baseline, variant))
+    text = f"TPOT p50 {before} to {after} ms; {facts.baseline} to {variant}: {', '.join(parts)}."
+    text += _tpot_cause(facts, variant, *pairs["running_mean"])
+    return Insight(
+        kind="tpot", variant=variant, text=text, figures={key: two for key, (_, two) in known.items()}
+    )
+
+
+def _tpot_cause(facts: Facts, variant: str, before: float | None, after: float | None) -> str:
+    if before is None or after is None or not before:
+        return ""
+    mark, batch = facts.change("tpot_p50", variant).mark, after / before - 1
+    if mark == "better" and batch < -facts.matters:
+        return " The batch is smaller, so each step is shorter and tokens come faster to whoever is in it."
+    if mark == "worse" and batch > facts.matters:
+        return " The batch is larger, so each step takes longer and everyone in it waits for it."
+    if mark in ("better", "worse"):
+        return (
+            " The batch does not explain it: look at the cost of a step (kernels, compilation, contention)."
+        )
+    return ""
+
+
+def _batch(facts: Facts, variant: str) -> str:
+    running = facts.server(facts.baseline, "running_mean"), facts.server(variant, "running_mean")
+    waiting = facts.server(facts.baseline, "waiting_mean"), facts.server(variant, "waiting_mean")
+    if None in running or None in waiting:
+        return ""
+    return (
+        f" On average {running[0]:.1f} requests ran and {waiting[0]:.1f} waited with {facts.baseline}, "
+        f"{running[1]:.1f} and {waiting[1]:.1f} with {variant}."
+    )
+
+
+def _loose(facts: Facts, variant: str) -> Insight | None:
+    names = [
+        name
+        for name, row in facts.metrics.items()
+        if facts.change(name, variant).mark == "unstable" and row.changes
+    ]
+    if not names:
+        return None
+    labels = wording.listed([facts.metrics[name].label for name in names])
+    text = f"Repeats do not agree well enough to say anything of {variant} in: {labels}."
+    return Insight(
+        kind="repeats",
+        variant=variant,
+        text=text,
+        figures={name: facts.value(name, variant) for name in names},
+    )
+
+
+def _verdict(facts: Facts, variant: str) -> Insight | None:
+    bad = [run for run in facts.runs_of(variant) if run.verdict != "VALID"]
+    if not bad:
+        return None
+    broken = [rule.text for rule in bad[0].rules if not rule.passed and rule.verdict == bad[0].verdict]
+    text = f"{bad[0].run} is {bad[0].verdict}" + (f": {broken[0]}" if broken else "")
+    figures = {
+        "offered_rate": facts.value("offered_rate", variant),
+        "completed_rate": facts.value("completed_rate", variant),
+    }
+    return Insight(kind="warning", variant=variant, text=_sentence(text), figures=figures)
+
+
+def _ms(value: float | None) -> str:
+    return wording.number(value, "ms")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _sentence(text: str) -> str:
+    return _capital(text.rstrip(".")) + "."

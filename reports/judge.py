@@ -1,0 +1,222 @@
+"""`python -m reports judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from common.usage import UsageError
+from loadgen.record import STATUSES
+from reports import metrics, validity
+from reports.instrument import client_error
+from reports.metrics import Figure
+from reports.runs import Run, load_run
+from reports.validity import Rule, Verdict
+
+_COLOURS = {
+    Verdict.VALID: "bold green",
+    Verdict.SATURATED: "bold yellow",
+    Verdict.CLIENT_LIMITED: "bold magenta",
+    Verdict.INVALID: "bold red",
+}
+_MEANING = {
+    Verdict.VALID: "the figures describe the server under this load",
+    Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
+    Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
+    Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
+}
+_ROWS = {
+    "ttft": "TTFT",
+    "scheduled_ttft": "TTFT from due",
+    "tpot": "TPOT",
+    "itl": "ITL",
+    "latency": "latency",
+    "scheduled_latency": "latency from due",
+    "send_lag": "send lag",
+}
+WIDTH = 110  # of plain text, where no terminal says how wide it is
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that summary.json holds."""
+
+    run: str
+    verdict: Verdict
+    rules: list[Rule]
+    accounting: dict[str, int]
+    accounting_all: dict[str, int]
+    errors: dict[str, int]
+    metrics: dict[str, Figure]
+
+
+def judge(run: Run) -> Judgement:
+    """Check every rule and compute every metric. Pure but for reading the run."""
+    rules = validity.check(run)
+    return Judgement(
+        run.name,
+        validity.verdict(rules),
+        rules,
+        metrics.accounting(run),
+        metrics.accounting(run, window_only=False),
+        metrics.errors(run),
+        metrics.figures(run),
+    )
+
+
+def summary(found: Judgement) -> dict[str, Any]:
+    """summary.json as docs/design.md describes it: times in seconds, no NaN, no infinity."""
+    return {
+        "run": found.run,
+        "verdict": found.verdict.label,
+        "rules": [
+            {**vars(rule), "verdict": rule.verdict.label, "figure": _finite(rule.figure)}
+            for rule in found.rules
+        ],
+        "accounting": found.accounting,
+        "accounting_all": found.accounting_all,
+        "errors": found.errors,
+        "metrics": {name: vars(figure) for name, figure in found.metrics.items()},
+    }
+
+
+def write_summary(folder: Path, found: Judgement) -> Path:
+    """Write summary.json so that a reader sees the old one or the new one, never half. Raises UsageError."""
+    path = folder / "summary.json"
+    text = json.dumps(summary(found), indent=2, allow_nan=False) + "\n"
+    whole = path.with_name(f".summary.{os.getpid()}.json")
+    try:
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            whole.unlink(missing_ok=True)
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; free space, or rights?") from None
+    return path
+
+
+def reconciliation(counts: dict[str, int]) -> str:
+    """`due 1200 = completed 1187 + failed 0 + unfinished 13 + lost 0`."""
+    return f"due {counts['due']} = " + " + ".join(f"{status} {counts[status]}" for status in STATUSES)
+
+
+def show(run: Run, found: Judgement, console: Console) -> None:
+    """Print the verdict, the failed rules, the reconciliation and the main figures (in ms)."""
+    title = Text.assemble(
+        (found.verdict.label, _COLOURS[found.verdict]), f"  {_MEANING[found.verdict]}  ", (found.run, "dim")
+    )
+    console.print(Group(Text(), title, *_rule_lines(found.rules)))
+    console.print(Text(reconciliation(found.accounting)))
+    for text, count in list(found.errors.items())[:3]:
+        console.print(Text(f"  {count} x {text}"), style="red")
+    console.print(Text(_rates(found.metrics)))
+    console.print(_percentiles(found.metrics))
+    stated = client_error(run.manifest.client_error)
+    console.print(Text(f"client error at this load: {stated}", style="dim"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument(
+        "--allow", default="", metavar="V,…", help="exit 0 for these verdicts too: saturated, client-limited"
+    )
+    parser.add_argument("--quiet", action="store_true", help="write summary.json, print nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge one run. Exit code 0 valid (or allowed), 3 saturated, 4 client-limited, 5 invalid."""
+    allowed = _allowed(arguments.allow)
+    loaded = load_run(arguments.run)
+    found = judge(loaded)
+    path = write_summary(arguments.run, found)
+    if not arguments.quiet:
+        console = Console() if os.isatty(1) else Console(width=WIDTH)
+        show(loaded, found, console)
+        console.print(Text(str(path), style="dim"))
+    return 0 if found.verdict in allowed else found.verdict.exit_code
+
+
+def _allowed(text: str) -> set[Verdict]:
+    names = {"saturated": Verdict.SATURATED, "client-limited": Verdict.CLIENT_LIMITED}
+    asked = [part.strip().lower() for part in text.split(",") if part.strip()]
+    for part in asked:
+        if part not in names:
+            raise UsageError(
+                f"--allow {part}: unknown; there are: {', '.join(names)} (an invalid run is never allowed)"
+            )
+    return {Verdict.VALID, *(names[part] for part in asked)}
+
+
+def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
+    lines = []
+    for rule in sorted((rule for rule in rules if not rule.passed), key=lambda rule: -rule.verdict):
+        line = Text.assemble(
+            (f"{rule.verdict.label} ", _COLOURS[rule.verdict]), (rule.rule, "bold"), f": {rule.text} "
+        )
+        line.append(f"({figure_text(rule.figure, rule.unit)}, bound {figure_text(rule.bound, rule.unit)})")
+        lines.append(Padding(line, (0, 0, 0, 2)))
+        lines.append(Padding(Text(f"next: {rule.advice}", style="dim"), (0, 0, 0, 4)))
+    skipped = [rule.rule for rule in rules if not rule.checked]
+    if skipped:
+        text = f"not checked: {', '.join(skipped)} (summary.json says why)"
+        lines.append(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
+    return lines
+
+
+def figure_text(value: float | None, unit: str) -> str:
+    """A rule's figure as people read it: shares in %, seconds in ms."""
+    if value is None:
+        return "none"
+    if math.isinf(value):
+        return "infinite"
+    if unit == "share":
+        return f"{value:.2%}"
+    if unit == "s":
+        return f"{value * 1e3:.2f} ms" if abs(value) < 10 else f"{value:.1f} s"
+    return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
+
+
+def _rates(found: dict[str, Figure]) -> str:
+    offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
+    text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
+    text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
+    good = found["goodput_share"].value
+    return text + (f", {good:.1%} within the SLO" if good is not None else ", no SLO asked")
+
+
+def _percentiles(found: dict[str, Figure]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("ms")
+    for suffix in (*metrics.SHARES, "count", "seen to the end"):
+        table.add_column(suffix, justify="right")
+    for name, label in _ROWS.items():
+        row = [found[f"{name}_{suffix}"] for suffix in metrics.SHARES]
+        table.add_row(label, *map(milliseconds, row), str(row[0].count), str(row[0].observed))
+    return table
+
+
+def milliseconds(figure: Figure) -> str:
+    """A time as people read it: `52.31`, or `> 60000` where the data give only a lower bound."""
+    if figure.value is not None:
+        return _in_ms(figure.value)
+    return f"> {_in_ms(figure.lower_bound)}" if figure.lower_bound is not None else "n/a"
+
+
+def _in_ms(seconds: float) -> str:
+    value = seconds * 1e3
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,114 @@
+"""One variant against the baseline: which of their runs pair, and how the intervals are made."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports import evidence, statistics
+from reports.claims import Setting
+from reports.comparison import Method
+from reports.conditions import incomparable, same_schedule
+from reports.runs import Run
+from reports.statistics import Blocks
+
+UNUSABLE = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One variant against the baseline: their runs, and how the interval is made."""
+
+    name: str
+    baseline: list[Run]
+    other: list[Run]
+    method: Method
+    blocks: tuple[Blocks, Blocks] | None
+    setting: Setting
+
+
+def pair_up(
+    baseline: str, other: str, groups: Mapping[str, list[Run]], verdicts: Mapping[str, str], matters: float
+) -> Pair:
+    """The pair of two variants. `groups`: each variant's runs; `verdicts` by run; `matters` a fraction."""
+    before, after = groups[baseline], groups[other]
+    unusable = [
+        f"{run.name} is {verdicts[run.name]}" for run in (*before, *after) if verdicts[run.name] in UNUSABLE
+    ]
+    saturated = [
+        name for name in (baseline, other) if any(verdicts[run.name] == "SATURATED" for run in groups[name])
+    ]
+    setting = Setting(
+        baseline, other, matters, incomparable(before, after) or "; ".join(unusable) or None, tuple(saturated)
+    )
+    if len(before) == len(after) == 1:
+        method, blocks = by_time(before[0], after[0])
+    else:
+        method, blocks = by_runs(before, after), None
+    return Pair(other, before, after, method, blocks, setting)
+
+
+def by_time(baseline: Run, other: Run) -> tuple[Method, tuple[Blocks, Blocks]]:
+    """Blocks of time: the same for both runs where arrival k of one is arrival k of the other."""
+    seed, other_seed = _seed(baseline.name, other.name), _seed(other.name, baseline.name)
+    if same_schedule(baseline, other):
+        length = evidence.block_length(baseline, other)
+        one = statistics.draw_blocks(baseline.window_length, length, seed)
+        blocks = one, one
+        text = "Both runs had the same arrivals, so the same blocks of time were drawn for both"
+    else:
+        length = max(evidence.block_length(baseline), evidence.block_length(other))
+        one = statistics.draw_blocks(baseline.window_length, length, seed)
+        blocks = one, statistics.draw_blocks(other.window_length, length, other_seed)
+        text = (
+            "The runs had different arrivals and are not paired; blocks of time were drawn for each by itself"
+        )
+    text += f": {statistics.RESAMPLES} resamples, {one.count} blocks of {one.length:.1f} s."
+    if length > one.length:
+        text += (
+            f" Requests depend on one another for about {length:.1f} s, so this window holds few"
+            " independent stretches and the interval may be too narrow; repeats"
+            " (`make compare REPEATS=3`) give a better one."
+        )
+    method = Method(
+        variant=other.manifest.variant,
+        kind="paired blocks of time" if blocks[0] is blocks[1] else "unpaired blocks of time",
+        text=text,
+        confidence=statistics.CONFIDENCE,
+        block_s=one.length,
+        blocks=one.count,
+        resamples=statistics.RESAMPLES,
+        seed=seed,
+        repeats=[1, 1],
+    )
+    return method, blocks
+
+
+def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
+    """Repeats: in pairs where each has an arrival schedule of its own, else as two groups."""
+    schedules = {run.manifest.seed for run in (*before, *after)}
+    paired = (
+        len(before) == len(after)
+        and len(schedules) == len(before)
+        and all(same_schedule(one, two) for one, two in zip(before, after, strict=True))
+    )
+    text = (
+        "The interval is Student's t of the differences between repeats with the same arrivals"
+        if paired
+        else "The interval is Welch's t of the repeats"
+    )
+    if min(len(before), len(after)) == 1:
+        text += "; the variant with one run borrows the other's variance"
+    return Method(
+        variant=after[0].manifest.variant,
+        kind="runs in pairs" if paired else "runs",
+        text=f"{text} ({len(before)} and {len(after)} runs); of logarithms except for counts and goodput.",
+        block_s=None,
+        blocks=None,
+        confidence=statistics.CONFIDENCE,
+        repeats=[len(before), len(after)],
+    )
+
+
+def _seed(*names: str) -> int:
+    """The bootstrap's seed: from the runs' names, so that the same runs give the same report."""
+    return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:4])

@@ -1,0 +1,221 @@
+"""What to do next, each with the figure that says so and the command that does it."""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from reports import wording
+from reports.comparison import ParetoPoint, Recommendation
+from reports.facts import Facts
+from reports.selection import how_to_run
+
+SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
+FULL = 0.95  # share of the largest batch allowed that counts as full
+
+
+def recommendations(facts: Facts) -> list[Recommendation]:
+    """In the order of urgency: can the figures be trusted, is there a limit, what to try."""
+    found: list[Recommendation] = []
+    for rule in (_broken, _unsure, _capacity, _full_batch, _spikes, _eager, _priority, _hardware):
+        found += [each for each in rule(facts) if each.text not in {known.text for known in found}]
+    return found
+
+
+def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation]:
+    """Of several variants that hold the SLO, the one to take: it gives most tokens, and answers first of
+    those that do. Within the fraction `matters` of the most counts as as many."""
+    if len(points) < 3:
+        return []
+    holding = [point for point in points if point.usable and point.meets_slo]
+    if not holding:
+        return [
+            Recommendation(
+                text="None of the variants is shown to hold the SLO at this rate.",
+                reason="Goodput is below the share that the SLO asks, or the run cannot be used.",
+                command="make capacity",
+            )
+        ]
+    most = max(point.output_token_throughput for point in holding)
+    alike = [point for point in holding if point.output_token_throughput >= most * (1 - matters)]
+    best = min(alike, key=lambda point: point.ttft_p50)
+    return [
+        Recommendation(
+            text=f"Under the SLO, take {best.variant}.",
+            reason=f"Of the {len(holding)} variants that hold it, none gives over {100 * matters:g} % more "
+            f"tokens, and of those that give as many it answers first: "
+            f"{wording.number(best.output_token_throughput, 'tok/s')} tok/s, TTFT p50 "
+            f"{wording.number(best.ttft_p50, 'ms')} ms.",
+            command=f"make capacity VARIANT={shlex.quote(best.variant)}",
+        )
+    ]
+
+
+def _ran(facts: Facts) -> list[str]:
+    return [variant.name for variant in facts.variants if variant.runs]
+
+
+def _broken(facts: Facts) -> list[Recommendation]:
+    """Runs that say nothing of the server."""
+    found = []
+    for run in facts.runs:
+        failed = [
+            rule for rule in run.rules if not rule.passed and rule.verdict in ("INVALID", "CLIENT-LIMITED")
+        ]
+        if failed:
+            text = f"Measure {run.variant} again: {failed[0].advice or 'its run cannot be used'}"
+            command = how_to_run(run.variant, facts.baseline)
+            found.append(Recommendation(text=_end(text), reason=_end(failed[0].text), command=command))
+    return found
+
+
+def _unsure(facts: Facts) -> list[Recommendation]:
+    """Repeats, where the data are too few for a mark."""
+    for variant in facts.others:
+        if "SATURATED" in facts.verdicts(facts.baseline) | facts.verdicts(variant.name):
+            continue  # longer and more runs of a growing queue say nothing more
+        unsure = [
+            name
+            for name in ("ttft_p50", "ttft_p99", "tpot_p50", "latency_p50", "output_token_throughput")
+            if facts.change(name, variant.name).mark in ("no difference shown", "unstable")
+            and _wide(facts, name, variant.name)
+        ]
+        if unsure:
+            intervals = wording.listed(
+                [f"{facts.metrics[n].label} {facts.change(n, variant.name).display_interval}" for n in unsure]
+            )
+            count = max(3, 2 * max(len(each.runs) for each in facts.variants))
+            return [
+                Recommendation(
+                    text=f"Repeat the comparison with {variant.name}, interleaved, for narrower intervals.",
+                    reason=f"Wider than the {100 * facts.matters:g} % that matters: {intervals}.",
+                    command=f"make compare REPEATS={count}",
+                )
+            ]
+    return []
+
+
+def _wide(facts: Facts, metric: str, variant: str) -> bool:
+    change = facts.change(metric, variant)
+    return change.low is None or change.high is None or max(-change.low, change.high) > facts.matters
+
+
+def _capacity(facts: Facts) -> list[Recommendation]:
+    """The rate that holds, where the offered one does not."""
+    found = []
+    for name in _ran(facts):
+        offered, completed = facts.value("offered_rate", name), facts.value("completed_rate", name)
+        if "SATURATED" in facts.verdicts(name) and offered is not None and completed is not None:
+            found.append(
+                Recommendation(
+                    text=f"Find the rate that {name} holds, and compare below it.",
+                    reason=f"{name} ran SATURATED: {completed:.2f} of {offered:.2f} req/s were completed.",
+                    command=f"make capacity VARIANT={shlex.quote(name)}",
+                )
+            )
+    return found
+
+
+def _full_batch(facts: Facts) -> list[Recommendation]:
+    """Larger batches, where requests wait outside a full one."""
+    for variant in facts.variants:
+        limit = re.search(r"--max-num-seqs[ =](\d+)", variant.command_line or "")
+        largest, waiting = (
+            facts.server(variant.name, "running_max"),
+            facts.server(variant.name, "waiting_mean"),
+        )
+        if (
+            limit
+            and largest is not None
+            and waiting is not None
+            and waiting >= 1
+            and largest >= FULL * int(limit[1])
+        ):
+            full = f"{variant.name}: the batch was full ({largest:.0f} of {limit[1]})"
+            return [
+                Recommendation(
+                    text="Try larger batches: the limit of the batch trades TTFT against TPOT.",
+                    reason=f"{full} while {waiting:.1f} requests waited on average.",
+                    command=_sweep(facts, variant.name, "batch-16", "batch-32"),
+                )
+            ]
+    return []
+
+
+def _spikes(facts: Facts) -> list[Recommendation]:
+    """Chunked prefill, where prefills stop the decoding."""
+    for name in _ran(facts):
+        gap, usual = facts.value("itl_p99", name), facts.value("tpot_p50", name)
+        if gap is not None and usual and gap > SPIKES * usual and "chunked-prefill" not in _ran(facts):
+            times = f"{gap / usual:.0f} times TPOT p50"
+            return [
+                Recommendation(
+                    text="Try chunked prefill: it keeps long prefills from stopping the tokens of others.",
+                    reason=f"{name}: ITL p99 is {wording.number(gap, 'ms')} ms, {times}.",
+                    command=_sweep(facts, name, "chunked-prefill"),
+                )
+            ]
+    return []
+
+
+def _eager(facts: Facts) -> list[Recommendation]:
+    """Compiled graphs, where nothing is compiled."""
+    eager = [each for each in facts.variants if each.runs and "--enforce-eager" in (each.command_line or "")]
+    if eager and len(eager) == len(_ran(facts)):
+        name = eager[0].name
+        tpot = facts.reading("tpot_p50", name).display
+        return [
+            Recommendation(
+                text="Try compiled graphs: they take the launch of single operations out of every step.",
+                reason=f"Every variant ran with --enforce-eager; TPOT p50 of {name} is {tpot} ms.",
+                command=_sweep(facts, name, "compiled"),
+            )
+        ]
+    return []
+
+
+def _priority(facts: Facts) -> list[Recommendation]:
+    """Priorities, where the queue breaks the SLO of some."""
+    for name in _ran(facts):
+        share, queue = facts.value("goodput_share", name), facts.server(name, "queue_mean")
+        bound = (facts.slo or {}).get("ttft")
+        if (
+            share is not None
+            and queue is not None
+            and isinstance(bound, int | float)
+            and queue > bound > 0
+            and share < 0.99
+        ):
+            wait = f"the mean wait in the queue is {wording.number(queue, 'ms')} ms"
+            return [
+                Recommendation(
+                    text="If some requests matter more, try priority scheduling: it reorders the queue.",
+                    reason=f"{name}: {100 * share:.1f} % met the SLO; {wait}.",
+                    command=_sweep(facts, name, "priority"),
+                )
+            ]
+    return []
+
+
+def _hardware(facts: Facts) -> list[Recommendation]:
+    """Another accelerator, where every variant falls behind."""
+    ran = _ran(facts)
+    if ran and all("SATURATED" in facts.verdicts(name) for name in ran):
+        best = max(facts.value("completed_rate", name) or 0.0 for name in ran)
+        offered = wording.number(facts.value("offered_rate", ran[0]), "req/s")
+        return [
+            Recommendation(
+                text="For this rate, look at faster hardware (the what-if table gives bounds) or replicas.",
+                reason=f"The best of these variants completed {best:.2f} of {offered} req/s offered.",
+                command=None,
+            )
+        ]
+    return []
+
+
+def _sweep(facts: Facts, *variants: str) -> str:
+    names = dict.fromkeys([facts.baseline, *variants])
+    return f'make sweep VARIANTS="{" ".join(names)}"'
+
+
+def _end(text: str) -> str:
+    return text.rstrip(".") + "."

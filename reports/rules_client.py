@@ -1,0 +1,115 @@
+"""CLIENT-LIMITED: did the load leave on time, and were our stamps prompt?"""
+
+import numpy as np
+
+from loadgen.record import FAILED, LOST
+from reports import metrics
+from reports.runs import Lane, Run
+from reports.validity import Rule, Verdict, not_checked
+
+LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
+LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
+LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
+STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
+CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
+OFFERED = 0.01  # share of the due arrivals that may have left after the window
+FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
+
+_MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
+_LATE_ADVICE = f"{_MORE_WORKERS}; see that nothing else takes the workers' cores"
+
+
+def send_lag(run: Run) -> Rule:
+    """p99 of sent - due."""
+    found = metrics.percentile(run, "send_lag", 0.99)
+    if not found.count:
+        return not_checked("send_lag_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
+    figure = found.value
+    text = f"> {found.lower_bound} s: requests never left" if figure is None else f"{figure * 1e3:.2f} ms"
+    text = f"99 % of {found.count} requests left within {text} of their due time"
+    passed = figure is not None and figure <= LAG_P99
+    return Rule("send_lag_p99", Verdict.CLIENT_LIMITED, passed, figure, LAG_P99, "s", text, _LATE_ADVICE)
+
+
+def late_share(run: Run) -> Rule:
+    """Share of requests that left later than LATE."""
+    lag = metrics.send_lag(run).seconds
+    if not len(lag):
+        return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
+    late = int((lag > LATE).sum())
+    figure = late / len(lag)
+    text = f"{late} of {len(lag)} requests left more than {LATE * 1e3:.0f} ms late"
+    passed = figure <= LATE_SHARE
+    return Rule("late_share", Verdict.CLIENT_LIMITED, passed, figure, LATE_SHARE, "share", text, _LATE_ADVICE)
+
+
+def offered_rate(run: Run) -> Rule:
+    """Share of the window's arrivals that had not left when the window ended, those lost left out."""
+    here = run.judged & ~run.records.status_is(LOST)
+    due, sent = int(here.sum()), run.records.numbers("sent")
+    if not due:
+        return not_checked("offered_rate", Verdict.CLIENT_LIMITED, OFFERED, "share", "nothing was due")
+    unsent = np.isnan(sent) & run.records.status_is(FAILED)  # tried, but not even a connect was possible
+    left = int((here & (unsent | (sent < run.window[1] + LAG_P99))).sum())
+    figure = (due - left) / due
+    asked, got = due / run.window_length, left / run.window_length
+    text = f"{got:.2f} of {asked:.2f} requests/s left inside the window"
+    passed = figure <= OFFERED
+    return Rule("offered_rate", Verdict.CLIENT_LIMITED, passed, figure, OFFERED, "share", text, _LATE_ADVICE)
+
+
+def loop_stall(run: Run) -> Rule:
+    """The worst lane's p99 stall of its event loop."""
+    found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
+    if not found:
+        return not_checked(
+            "loop_stall_p99", Verdict.CLIENT_LIMITED, STALL_P99, "ms", "no worker reported stalls"
+        )
+    figure, lane = max(found, key=lambda pair: pair[0])
+    text = (
+        f"the loop of {_name(lane)} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
+    )
+    advice = f"{_MORE_WORKERS}; keep listeners on the record hooks short"
+    passed = figure <= STALL_P99
+    return Rule("loop_stall_p99", Verdict.CLIENT_LIMITED, passed, figure, STALL_P99, "ms", text, advice)
+
+
+def worker_cpu(run: Run) -> Rule:
+    """The busiest lane's CPU time / wall time, over the schedule."""
+    found = [
+        (lane.cpu_s / lane.wall_s, lane)
+        for lane in run.manifest.lanes
+        if lane.cpu_s is not None and lane.wall_s
+    ]
+    if not found:
+        return not_checked("worker_cpu", Verdict.CLIENT_LIMITED, CPU, "cores", "no worker reported CPU time")
+    figure, lane = max(found, key=lambda pair: pair[0])
+    text = f"{_name(lane)} used {figure:.0%} of a core"
+    return Rule(
+        "worker_cpu", Verdict.CLIENT_LIMITED, figure <= CPU, figure, CPU, "cores", text, _MORE_WORKERS
+    )
+
+
+def open_files(run: Run) -> Rule:
+    """The peak number of requests in flight / the limit of open files, of the worst lane."""
+    found = [
+        (lane.peak_in_flight / lane.open_files_limit, lane)
+        for lane in run.manifest.lanes
+        if lane.peak_in_flight is not None and lane.open_files_limit
+    ]
+    if not found:
+        return not_checked(
+            "open_files", Verdict.CLIENT_LIMITED, FILES, "share", "no worker reported its limit"
+        )
+    figure, lane = max(found, key=lambda pair: pair[0])
+    limit, peak = lane.open_files_limit, lane.peak_in_flight
+    text = f"{_name(lane)} had {peak} requests in flight, {limit} open files allowed"
+    advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
+    return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
+
+
+def _name(lane: Lane) -> str:
+    return lane.worker or f"lane {lane.lane}"
+
+
+RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, open_files)

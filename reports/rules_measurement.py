@@ -1,0 +1,191 @@
+"""INVALID: is the measurement itself whole: every arrival, every stamp, and enough of them?"""
+
+import numpy as np
+
+from loadgen.record import COMPLETED, FAILED, LOST, STATUSES
+from reports import metrics, trend
+from reports.rules_server import overloaded, saturated
+from reports.runs import Run
+from reports.survival import needed
+from reports.validity import Rule, Verdict, not_checked
+
+CLOCK = 0.05  # s; durations never cross clocks: this only shifts lanes and the server's series (1 per s)
+EARLY = 0.001  # s; a timer may round a send this much before its due time
+ORDER = 1e-6  # s; rounding between stamps of one clock
+CONFIDENCE = 0.99
+HIGHEST = 0.99  # the highest percentile that is printed
+FAILED_SHARE = 0.01  # above it the p99 is of those that failed
+WARM_BLOCKS = 20  # of the window; the first WARM_FIRST of them being the extremes has p = 1/190
+WARM_FIRST = 2
+WARM_SIZE = 0.2  # a smaller difference moves no figure by more than 2 %: a tenth of the window
+WARM_PER_BLOCK = 10  # requests; medians of fewer are noise
+WARM_LEAST = 0.001  # s; a smaller difference is no transient of a server
+
+_INVALID = Verdict.INVALID
+
+
+def ran_to_the_end(run: Run) -> Rule:
+    """The run was watched at least to the end of the window."""
+    manifest, end = run.manifest, run.window[1]
+    passed = manifest.ended == "complete" or manifest.drained_at >= max(end, manifest.schedule_end)
+    why = f" ({manifest.ended_why})" if manifest.ended_why else ""
+    text = f"{manifest.ended}{why}; watched until {manifest.drained_at:.1f} s, the window ends at {end:.1f} s"
+    return Rule(
+        "ran_to_the_end", _INVALID, passed, manifest.drained_at, end, "s", text, "run it again, to the end"
+    )
+
+
+def accounting(run: Run) -> Rule:
+    """Due = completed + failed + unfinished + lost, each arrival once, as manifest and lanes say."""
+    counts, manifest = metrics.accounting(run, window_only=False), run.manifest
+    arrivals = run.records.numbers("arrival")
+    wrong = [abs(manifest.due - len(arrivals)), len(arrivals) - len(np.unique(arrivals))]
+    wrong.append(len(arrivals) - sum(counts[status] for status in STATUSES))
+    lane, lost = run.records.numbers("lane"), run.records.status_is(LOST)
+    for one in manifest.lanes:
+        here = lane == one.lane
+        wrong.append(abs(one.arrivals - int(here.sum())) if one.arrivals is not None else 0)
+        wrong.append(abs(one.records - int((here & ~lost).sum())) if one.records is not None else 0)
+    parts = " + ".join(f"{status} {counts[status]}" for status in STATUSES)
+    text = f"due {manifest.due} = {parts}" + (f"; {sum(wrong)} do not reconcile" if any(wrong) else "")
+    advice = "records are missing or double: keep the folder, run again, and report it as a defect"
+    return Rule("accounting", _INVALID, not any(wrong), sum(wrong), 0, "arrivals", text, advice)
+
+
+def lanes_lost(run: Run) -> Rule:
+    """No worker died, no arrival was lost with one."""
+    dead = [lane.worker or str(lane.lane) for lane in run.manifest.lanes if lane.lost]
+    lost = int(run.records.status_is(LOST).sum())
+    text = (
+        f"{lost} arrivals lost with {len(dead)} lanes ({', '.join(dead)})" if dead or lost else "no lane lost"
+    )
+    advice = "see the worker's log (killed? out of memory?), then run again"
+    return Rule(
+        "lanes_lost", _INVALID, not dead and not lost, max(len(dead), int(lost > 0)), 0, "lanes", text, advice
+    )
+
+
+def batches_lost(run: Run) -> Rule:
+    """Every batch of records that a living worker sent has arrived."""
+    lanes = [lane for lane in run.manifest.lanes if not lane.lost]
+    if not lanes:
+        return not_checked("batches_lost", _INVALID, 0, "batches", "no lane reported")
+    silent = [lane.worker or str(lane.lane) for lane in lanes if lane.batches_sent is None]
+    missing = sum(
+        abs((lane.batches_sent or 0) - (lane.batches_received or 0)) for lane in lanes if lane.batches_sent
+    )
+    text = f"{missing} batches missing of {sum(lane.batches_sent or 0 for lane in lanes)}"
+    text += f"; {', '.join(silent)} never said how many" if silent else ""
+    advice = "the connection between worker and master broke: see both logs, then run again"
+    return Rule("batches_lost", _INVALID, not missing and not silent, missing, 0, "batches", text, advice)
+
+
+def clocks(run: Run) -> Rule:
+    """How far a lane's clock may be off the master's: half the ping-pong's round trip plus the drift."""
+    found = [
+        (lane.clock_rtt_s / 2 + abs(lane.clock_drift_s or 0.0), lane.worker or f"lane {lane.lane}")
+        for lane in run.manifest.lanes
+        if lane.clock_rtt_s is not None
+    ]
+    if not found:
+        return not_checked("clocks", _INVALID, CLOCK, "s", "no lane's clock was measured")
+    figure, worst = max(found)
+    text = f"the clock of {worst} is known to {figure * 1e3:.2f} ms"
+    advice = "use a shorter network path between master and worker, or a steadier clock on that host"
+    return Rule("clocks", _INVALID, figure <= CLOCK, figure, CLOCK, "s", text, advice)
+
+
+def times_in_order(run: Run) -> Rule:
+    """No stamp before the one that must come first."""
+    numbers = run.records.numbers
+    order = [(numbers("due") - EARLY, "due", "sent")]
+    order += [(numbers(one) - ORDER, one, two) for one, two in _pairs("sent", "first_byte", "first_token")]
+    order += [(numbers(one) - ORDER, one, two) for one, two in _pairs("first_token", "last_token", "end")]
+    wrong = {f"{two} before {one}": int((numbers(two) < earliest).sum()) for earliest, one, two in order}
+    total = sum(wrong.values())
+    text = (
+        ", ".join(f"{count} records with {what}" for what, count in wrong.items() if count)
+        or "all stamps in order"
+    )
+    return Rule("times_in_order", _INVALID, not total, total, 0, "records", text, "report it as a defect")
+
+
+def enough_requests(run: Run) -> Rule:
+    """Completed requests against what the highest printed percentile needs (MLPerf's early stopping)."""
+    done, bound = metrics.accounting(run)[COMPLETED], needed(HIGHEST, CONFIDENCE, 0)
+    with_one = needed(HIGHEST, CONFIDENCE, 1)
+    text = f"{done} completed; a p99 at {CONFIDENCE:.0%} confidence needs {bound} with none beyond it, "
+    text += f"{with_one} with one"
+    rate = done / run.window_length
+    seconds = f"--duration {np.ceil(1.2 * bound / rate):.0f}" if rate else "a server that answers"
+    advice = f"run longer ({seconds}), or at a higher rate"
+    return Rule("enough_requests", _INVALID, done >= bound, done, bound, "requests", text, advice)
+
+
+def warmup_long_enough(run: Run) -> Rule:
+    """The window's first tenth is not the extreme of all twentieths, by a size that matters.
+
+    Under blocks in random order, the first 2 of 20 are the two highest (or lowest) with p = 1/190. In a
+    saturated run a fast beginning is the growing queue, not the warm-up.
+    """
+    found = [
+        ("TTFT", _first_against_rest(run, metrics.ttft(run), WARM_LEAST)),
+        ("TPOT", _first_against_rest(run, metrics.tpot(run), 0.0)),
+    ]
+    known = [(name, change) for name, change in found if change is not None]
+    if not known:
+        least = WARM_BLOCKS * WARM_PER_BLOCK
+        return not_checked("warmup_long_enough", _INVALID, WARM_SIZE, "share", f"fewer than {least} requests")
+    queue = saturated(run)
+    name, change = max(known, key=lambda pair: abs(pair[1]) if pair[1] > 0 or not queue else 0.0)
+    passed = abs(change) <= WARM_SIZE or (queue and change < 0)
+    first = run.window_length * WARM_FIRST / WARM_BLOCKS
+    text = f"{name} of the first {first:.0f} s is {change:+.0%} against the rest"
+    advice = f"warm up longer: --warmup {np.ceil(run.window[0] + 2 * first):.0f}"
+    return Rule("warmup_long_enough", _INVALID, passed, change, WARM_SIZE, "share", text, advice)
+
+
+def failed_share(run: Run) -> Rule:
+    """Share of arrivals that failed for other reasons than an overloaded server."""
+    judged = int(run.judged.sum())
+    if not judged:
+        why, advice = "nothing was due in the window", "see the scenario's duration and warm-up"
+        return Rule("failed_share", _INVALID, False, None, FAILED_SHARE, "share", why, advice)
+    failed = int((run.judged & run.records.status_is(FAILED) & ~overloaded(run)).sum())
+    common = next(iter(metrics.errors(run)), "")
+    text = f"{failed} of {judged} failed" + (f", most often: {common[:120]}" if failed else "")
+    advice = "see the errors and server.log: nothing about speed follows from requests that failed"
+    figure = failed / judged
+    return Rule("failed_share", _INVALID, figure <= FAILED_SHARE, figure, FAILED_SHARE, "share", text, advice)
+
+
+def _pairs(*names: str) -> list[tuple[str, str]]:
+    return list(zip(names, names[1:], strict=False))
+
+
+def _first_against_rest(run: Run, durations: metrics.Durations, least: float) -> float | None:
+    """The first blocks' median / the rest's - 1; 0 if they are no extremes, None for too few requests."""
+    due, (start, end) = run.records.numbers("due")[durations.rows], run.window
+    seen = durations.known & np.isfinite(durations.seconds)
+    block = ((due[seen] - start) / (end - start) * WARM_BLOCKS).astype(np.int64)
+    values = durations.seconds[seen]
+    if len(values) < WARM_BLOCKS * WARM_PER_BLOCK or len(np.unique(block)) < WARM_BLOCKS:
+        return None
+    medians = np.array([np.median(values[block == each]) for each in range(WARM_BLOCKS)])
+    if not trend.first_are_extreme(medians, WARM_FIRST):
+        return 0.0
+    first, rest = np.median(values[block < WARM_FIRST]), np.median(values[block >= WARM_FIRST])
+    return float(first / rest - 1) if abs(first - rest) > least else 0.0
+
+
+RULES = (
+    ran_to_the_end,
+    accounting,
+    lanes_lost,
+    batches_lost,
+    clocks,
+    times_in_order,
+    enough_requests,
+    warmup_long_enough,
+    failed_share,
+)

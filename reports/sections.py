@@ -1,0 +1,246 @@
+"""The eleven sections of a report, in their order, from a comparison and its charts.
+
+Of another tool's result files, the audit stands before them.
+"""
+
+from collections.abc import Mapping
+
+from reports.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Drawing,
+    Folded,
+    Section,
+    Table,
+    Text,
+    quantity,
+    row,
+)
+from reports.chart import Chart
+from reports.comparison import Change, Comparison, ParetoPoint, RunInfo
+from reports.sections_audit import audit_blocks
+from reports.sections_evidence import (
+    accounting,
+    compared,
+    configuration,
+    earlier,
+    files,
+    insights,
+    recommendations,
+    shared_reasons,
+    verdict,
+)
+from reports.sections_roofline import roofline_blocks
+from reports.wording import listed
+
+MARKS = {
+    "better": Cell("▲ better", "good"),
+    "worse": Cell("▼ worse", "bad"),
+    "no difference shown": Cell("= no difference shown", "quiet"),
+    "unstable": Cell("~ unstable", "doubt"),
+    "not comparable": Cell("? not comparable", "doubt"),
+}
+
+
+def title(comparison: Comparison) -> str:
+    """The report's heading."""
+    others = [variant.name for variant in comparison.variants if variant.name != comparison.baseline]
+    against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
+    if comparison.audit:
+        return f"Audit of {against}: results of {comparison.audit.tool}"
+    return f"{against}: {comparison.scenario_name} on {comparison.target}"
+
+
+def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
+    """All sections; every one is there, with a line that says why where it has nothing to show."""
+    audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
+    return [
+        *audit,
+        Section("Summary", _summary(comparison)),
+        Section("Optimizations applied", _optimizations(comparison)),
+        Section("Results", _results(comparison)),
+        Section("Key insights", insights(comparison)),
+        Section("Figures", [Drawing(chart) for name, chart in charts.items() if name != "roofline"]),
+        Section("Configuration", configuration(comparison)),
+        Section("Roofline", roofline_blocks(comparison, charts.get("roofline"))),
+        Section("Recommendations", recommendations(comparison)),
+        Section("Against earlier runs", earlier(comparison)),
+        Section("Accounting", accounting(comparison)),
+        Section("Files", files(comparison)),
+    ]
+
+
+def _summary(comparison: Comparison) -> list[Block]:
+    first = comparison.runs[0] if comparison.runs else None
+    slo = ", ".join(f"{key} {value}" for key, value in (comparison.slo or {}).items()) or "none"
+    facts = [
+        ("Report written", comparison.written_at or "not said"),
+        ("Model", comparison.model),
+        ("Hardware", comparison.hardware),
+        ("Target", comparison.target),
+        ("Workload", _workload(first)),
+        ("SLO (seconds)", slo),
+        (
+            "Duration",
+            f"window of {quantity(first.window_s)} s, drained at {quantity(first.drained_at)} s"
+            if first
+            else "n/a",
+        ),
+        ("Versions", _versions(first)),
+        ("A change matters from", f"{comparison.matters:.1%}"),
+    ]
+    verdicts = [
+        row(run.run, run.variant, verdict(run.verdict), run.started_at, run.ended, _why(run))
+        for run in comparison.runs
+    ]
+    blocks: list[Block] = [
+        Table("", ["condition", "of this report"], [row(name, text) for name, text in facts]),
+        Table("Runs", ["run", "variant", "verdict", "started", "ended", "why"], verdicts),
+        Text("", "Conclusion"),
+    ]
+    for each, variant in zip(comparison.conclusion, compared(comparison), strict=False):
+        if len(comparison.conclusion) > 1:
+            blocks.append(Text("", variant))
+        blocks.append(Bullets([Text(each.better), Text(each.worse), Text(each.use)]))
+    if not comparison.conclusion:
+        blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
+    return blocks
+
+
+def _workload(run: RunInfo | None) -> str:
+    if run is None:
+        return "n/a"
+    rate = "n/a" if run.rate is None else f"{quantity(run.rate)} arrivals/s"
+    arrivals = run.conditions.get("arrivals")
+    kind = f", {arrivals} arrivals" if arrivals else ""
+    seed = "not said" if run.seed is None else run.seed
+    return f"{run.scenario_name} ({run.scenario_hash}), {rate}{kind}, seed {seed}"
+
+
+def _versions(run: RunInfo | None) -> str:
+    known = {} if run is None else run.conditions
+    names = ("vLLM", "tokenswarm", "locust", "python", "kernel")
+    return ", ".join(f"{name} {str(known[name])[:12]}" for name in names if known.get(name)) or "not said"
+
+
+def _why(run: RunInfo) -> str:
+    failed = [rule.text for rule in run.rules if not rule.passed]
+    return "; ".join(failed) or "every rule passed"
+
+
+def _optimizations(comparison: Comparison) -> list[Block]:
+    rows = [
+        row(
+            variant.name,
+            variant.changes or "not said",
+            variant.expected or "not said",
+            Cell("yes") if variant.applied else Cell(f"N/A: {variant.reason}", "doubt"),
+            variant.result,
+        )
+        for variant in comparison.variants
+    ]
+    return [Table("", ["variant", "what it changes", "expected", "applied", "result"], rows)]
+
+
+def _results(comparison: Comparison) -> list[Block]:
+    others = compared(comparison)
+    blocks: list[Block] = [] if others else [_table_alone(comparison)]
+    for other in others:
+        blocks.append(_table_of(comparison, other))
+        blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
+    for method in comparison.methods:
+        blocks.append(Text(method.text, f"{method.variant}, how sure. "))
+    if len(comparison.pareto) > 2:
+        blocks.append(_pareto(comparison))
+    definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
+    blocks.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
+    return blocks
+
+
+def _table_of(comparison: Comparison, other: str) -> Table:
+    columns = [
+        "",
+        "unit",
+        comparison.baseline,
+        other,
+        "change",
+        f"{comparison.confidence:.0%} interval",
+        "",
+        "n",
+    ]
+    rows, shared = [], shared_reasons(comparison, other)
+    for metric in comparison.metrics:
+        readings = {reading.variant: reading for reading in metric.readings}
+        before, after = readings.get(comparison.baseline), readings.get(other)
+        change = next((each for each in metric.changes if each.variant == other), None)
+        if before is None or after is None:
+            continue
+        rows.append(
+            row(
+                metric.label,
+                metric.display_unit,
+                Cell(before.display, sort=before.value),
+                Cell(after.display, sort=after.value),
+                Cell(change.display if change else "n/a", sort=change.change if change else None),
+                change.display_interval if change else "n/a",
+                _mark(change, shared),
+                f"{before.count:,} / {after.count:,}",
+            )
+        )
+    return Table(f"{other} against {comparison.baseline}", columns, rows, frozenset({2, 3, 4, 5, 7}))
+
+
+def _mark(change: Change | None, shared: list[str]) -> Cell:
+    """The mark in words; why, where nothing is claimed and that is not `shared`; the warning in the line."""
+    if change is None:
+        return Cell("n/a", "quiet")
+    mark = MARKS[change.mark]
+    text = mark.text
+    if change.mark in ("unstable", "not comparable") and change.reason not in shared:
+        text += f": {change.reason}"
+    if change.warning:
+        text += f" ⚠ {change.warning}"
+    return Cell(text, mark.tone)
+
+
+def _table_alone(comparison: Comparison) -> Table:
+    rows = [
+        row(
+            metric.label, metric.display_unit, Cell(reading.display, sort=reading.value), f"{reading.count:,}"
+        )
+        for metric in comparison.metrics
+        for reading in metric.readings[:1]
+    ]
+    return Table(
+        "One variant, so no changes", ["", "unit", comparison.baseline, "n"], rows, frozenset({2, 3})
+    )
+
+
+def _pareto(comparison: Comparison) -> Table:
+    rows = [
+        row(
+            point.variant,
+            Cell(quantity(point.output_token_throughput), sort=point.output_token_throughput),
+            Cell(quantity(1000 * point.ttft_p50), sort=point.ttft_p50),
+            _number(point.tpot_p50, 1000),
+            _number(point.completed_rate),
+            _number(point.goodput_share, 100),
+            _standing(point),
+            "n/a" if point.meets_slo is None else "yes" if point.meets_slo else "no",
+        )
+        for point in comparison.pareto
+    ]
+    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "goodput, %"]
+    columns += ["throughput against TTFT", "holds the SLO"]
+    return Table("All variants", columns, rows, frozenset({1, 2, 3, 4, 5}))
+
+
+def _number(value: float | None, factor: float = 1.0) -> Cell:
+    return Cell("n/a") if value is None else Cell(quantity(factor * value), sort=value)
+
+
+def _standing(point: ParetoPoint) -> Cell:
+    if not point.usable:
+        return Cell("its run cannot be used", "quiet")
+    return Cell("▲ nothing beats it", "good") if point.unbeaten else Cell("beaten", "quiet")

@@ -1,0 +1,163 @@
+"""Which runs a report is of: those named, or the newest that can be compared."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.usage import UsageError
+from loadgen.record import SCHEMA
+from reports.runs import Manifest, Records, Run, read_manifest
+from reports.server_metrics import ServerMetrics
+
+
+@dataclass(frozen=True)
+class NotApplied:
+    """A variant that could not be served, with the server's own reason."""
+
+    folder: str
+    variant: str
+    target: str | None
+    reason: str
+    changes: str | None = None
+    expected: str | None = None
+    command_line: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Run folders, the baseline's first, and the variants that could not be applied."""
+
+    baseline: str
+    folders: list[Path]
+    not_applied: list[NotApplied]
+
+
+def results_folder() -> Path:
+    """Where runs and reports live: results/, or $TOKENSWARM_RESULTS."""
+    return Path(os.environ.get("TOKENSWARM_RESULTS") or "results")
+
+
+def without_records(manifest: Manifest, folder: Path) -> Run:
+    """A run whose records are not needed: for lists of many."""
+    return Run(manifest, Records(SCHEMA.empty_table()), ServerMetrics(), folder)
+
+
+def named_runs(names: Sequence[str], baseline: str | None, results: Path) -> Selection:
+    """Runs named by folder or by name in the results. Folders with not_applied.json count as such."""
+    folders: list[Path] = []
+    missing: list[NotApplied] = []
+    for name in names:
+        folder = Path(name) if Path(name).is_dir() else results / name
+        if not folder.is_dir():
+            raise UsageError(f"{name}: no such run; `python -m reports history` lists the runs in {results}")
+        refused = read_not_applied(folder)
+        if refused and not (folder / "manifest.json").is_file():
+            missing.append(refused)
+        elif folder.resolve() in [known.resolve() for known in folders]:
+            raise UsageError(f"{name}: named twice; a run cannot be compared with itself")
+        else:
+            folders.append(folder)
+    variants = [read_manifest(folder).variant for folder in folders]
+    first = baseline or ("baseline" if "baseline" in variants else variants[0] if variants else "baseline")
+    if first not in variants:
+        raise UsageError(
+            f"--baseline {first}: none of the runs is of that variant (they are of {', '.join(variants)})"
+        )
+    order = [first, *dict.fromkeys(name for name in variants if name != first)]
+    pairs = sorted(zip(variants, folders, strict=True), key=lambda pair: order.index(pair[0]))
+    return Selection(first, [folder for _, folder in pairs], missing)
+
+
+def newest_runs(baseline: str, others: Sequence[str], results: Path) -> Selection:
+    """The newest finished run of each variant, on one target and scenario.
+
+    Looks at the newest run of the first of `others` that has a counterpart of the baseline with the same
+    target and scenario hash, and takes the rest to match. Raises UsageError when a variant has none.
+    """
+    found = _finished(results, {baseline, *others})
+    refused = _refused(results, found, others)
+    wanted = [name for name in others if name not in {each.variant for each in refused}]
+    missing = [name for name in (baseline, *wanted) if not found.get(name)]
+    if missing:
+        command = how_to_run(missing[0], baseline)
+        raise UsageError(f"{results}: no finished run of {' or '.join(missing)}; `{command}` makes one")
+    if not wanted:
+        return Selection(baseline, [found[baseline][0][1]], refused)
+    for manifest, _ in found[wanted[0]]:
+        key = manifest.target, manifest.scenario_hash
+        match = {name: _matching(found[name], key) for name in (baseline, *wanted)}
+        if all(match.values()):
+            folders = [folder for folder in match.values() if folder is not None]
+            return Selection(baseline, folders, [each for each in refused if each.target in (None, key[0])])
+    raise UsageError(
+        f"{results}: no runs of {', '.join((baseline, *wanted))} on the same target and scenario; "
+        "run them with the same SCENARIO, RPS and DURATION, or name the runs"
+    )
+
+
+def how_to_run(variant: str, baseline: str = "baseline") -> str:
+    """The command that makes a run of a variant."""
+    if variant in ("baseline", "optimized"):
+        return f"make {variant}"
+    return f'make sweep VARIANTS="{baseline} {variant}"'
+
+
+def variants_present(names: Sequence[str], results: Path) -> list[str]:
+    """Those of the variants that have a finished run."""
+    found = _finished(results, set(names))
+    return [name for name in names if found.get(name)]
+
+
+def read_not_applied(folder: Path) -> NotApplied | None:
+    """not_applied.json of a run folder: the variant that the server refused, and why."""
+    path = folder / "not_applied.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        names = ("changes", "expected", "command_line")
+        extra = {name: found[name] for name in names if isinstance(found.get(name), str)}
+        return NotApplied(
+            folder.name, str(found["variant"]), found.get("target"), str(found["reason"]), **extra
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path}: not readable: {type(error).__name__}: {error}") from None
+
+
+def _finished(results: Path, variants: set[str]) -> dict[str, list[tuple[Manifest, Path]]]:
+    """The complete runs of each variant, newest first. Folders that cannot be read are passed over."""
+    found: dict[str, list[tuple[Manifest, Path]]] = {}
+    for path in results.glob("*/manifest.json"):
+        if not path.with_name("requests.parquet").is_file():
+            continue
+        try:
+            manifest = read_manifest(path.parent)
+        except UsageError:
+            continue  # `reports history` shows it with the reason
+        if manifest.variant in variants and manifest.ended == "complete":
+            found.setdefault(manifest.variant, []).append((manifest, path.parent))
+    for runs in found.values():
+        runs.sort(key=lambda pair: (pair[0].started_at or "", pair[1].name), reverse=True)
+    return found
+
+
+def _refused(
+    results: Path, found: dict[str, list[tuple[Manifest, Path]]], others: Sequence[str]
+) -> list[NotApplied]:
+    """Variants whose newest attempt was refused by the server."""
+    newest: dict[str, NotApplied] = {}
+    for path in sorted(results.glob("*/not_applied.json")):
+        refused = read_not_applied(path.parent)
+        if refused and refused.variant in others:
+            newest[refused.variant] = refused
+    return [
+        each for name, each in newest.items() if not found.get(name) or found[name][0][1].name < each.folder
+    ]
+
+
+def _matching(runs: list[tuple[Manifest, Path]], key: tuple[str | None, str | None]) -> Path | None:
+    return next(
+        (folder for manifest, folder in runs if (manifest.target, manifest.scenario_hash) == key), None
+    )

@@ -1,0 +1,1 @@
+"""What is under test: variants, targets, the launcher, and the CPU model."""

@@ -1,0 +1,54 @@
+"""The server's command line: target and variant, without I/O."""
+
+import shlex
+from dataclasses import dataclass
+
+from common.usage import UsageError
+from server import variants
+from server.targets import Target
+from server.variants import Variant
+
+MODULE = "vllm.entrypoints.openai.api_server"
+DEFAULT_PORT = 8000
+
+
+class NotApplicableError(UsageError):
+    """A variant that cannot be served on this target; the text says why. Reports show it as N/A."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """argv (argv[0] is "python": the server environment's), and the environment that is set on top."""
+
+    argv: list[str]
+    environment: dict[str, str]
+
+    @property
+    def line(self) -> str:
+        """The command as one would type it, without the environment."""
+        return shlex.join(self.argv)
+
+    @property
+    def line_with_environment(self) -> str:
+        """The command as one would type it into a shell."""
+        settings = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*settings, self.line])
+
+    @property
+    def flags(self) -> list[str]:
+        """The names of its flags."""
+        return [variants.flag_name(word) for word in self.argv[3:] if word.startswith("--")]
+
+
+def build(target: Target, variant: Variant, model: str, port: int = DEFAULT_PORT) -> Command:
+    """The command that serves `variant` on `target`. `model` is what --model gets.
+
+    Raises NotApplicableError when the variant does not fit the target.
+    """
+    base = [f"--model {shlex.quote(model)}", *target.flags, f"--port {port}"]
+    try:
+        flags = variants.apply(base, variant)
+    except ValueError as error:
+        raise NotApplicableError(f"the variant does not fit this target: {error}") from None
+    argv = ["python", "-m", MODULE, *(word for words in flags for word in words)]
+    return Command(argv, {**target.environment, **variant.environment})

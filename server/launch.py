@@ -1,0 +1,253 @@
+"""Serve a variant, and run a command against it.
+
+    python -m server.launch VARIANT [--target T] [--port P] [--dry-run] [--list] [-- COMMAND ...]
+
+Without a command it serves until Ctrl-C. On every way out the server and all that it started are stopped.
+The run's folder gets server.log and server.json, or not_applied.json when the variant cannot be served.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from common.usage import UsageError, exit_code
+from server import health, installed, log, model, runfolder, variants
+from server.command import DEFAULT_PORT, Command, NotApplicableError
+from server.gpu import gpu_name
+from server.install import python_of
+from server.places import ROOT
+from server.plan import Plan, make_plan
+from server.process import Group
+from server.runfolder import LOG, NOT_APPLIED, SERVER
+from server.signals import Signals, unwound
+from server.targets import AUTO
+from server.terminal import Waiting, say
+
+SERVER_GRACE_S = 15.0  # from SIGTERM to SIGKILL
+COMMAND_GRACE_S = 10.0
+DRAIN_BOUND_S = 600.0  # after the first Ctrl-C: the command ends its drain by itself, long before this
+SECOND_BOUND_S = 10.0  # after the second
+POLL_S = 0.1
+DIED_WHILE_RUNNING = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    words, command = _split(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(words)
+    if options.list:
+        return _list()
+    if not options.variant:
+        raise UsageError(f"name a variant: {', '.join(variants.names())}")
+    plan = make_plan(options.variant, options.target, options.port)
+    if options.dry_run:
+        print(plan.command().line_with_environment)
+        return 0
+    with unwound():
+        return launch(plan, command, options.folder)
+
+
+def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
+    """Start the server, run the command (or serve), stop the server; return the command's exit code.
+
+    folder: the run's; a new one is made where none is given.
+    """
+    health.require_free(plan.port)
+    vllm = _prepare(plan)
+    try:
+        server = plan.command()
+        installed.check_flags(vllm, server)
+    except NotApplicableError as error:
+        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), str(error))
+        raise
+    description = plan.describe(server, vllm)
+    folder = folder or runfolder.make(plan.variant_name)
+    try:
+        return _serve(plan, server, vllm, folder, description, command)
+    except NotApplicableError as error:
+        _write_not_applied(plan, folder, str(error))
+        raise
+
+
+def _prepare(plan: Plan) -> installed.Vllm:
+    if plan.target.kind == "gpu" and gpu_name() is None:
+        raise UsageError(f"target {plan.target_name} needs an NVIDIA GPU, and nvidia-smi finds none here")
+    vllm = installed.find(python_of(plan.target.kind), plan.target_name)
+    if plan.builds_model:
+        model.ensure()
+    return vllm
+
+
+def _serve(
+    plan: Plan,
+    server: Command,
+    vllm: installed.Vllm,
+    folder: Path,
+    description: dict[str, Any],
+    command: list[str],
+) -> int:
+    say(f"starting {plan.variant_name} on {plan.target_name} ({vllm}): {plan.variant.changes}")
+    say(f"  {server.line}")
+    say(f"  run folder {folder}")
+    with Signals() as signals, (folder / LOG).open("wb") as output:
+        environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
+        description["started_at"] = runfolder.now()
+        group = Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
+        try:
+            ready = _wait(plan, group, folder, signals)
+            if ready is None:
+                say("stopped before the server was ready")
+                return signals.exit_code
+            health.require_alone(plan.port, group.members())
+            _require_effect(plan, folder)
+            description["ready_after_s"] = round(ready, 1)
+            description["model_config"] = plan.model_config()
+            runfolder.write_json(folder / SERVER, description)
+            say(f"{plan.variant_name} is ready after {ready:.0f} s at {plan.url}")
+            if command:
+                return _run(command, plan, group, folder, signals)
+            return _foreground(plan, group, folder, signals)
+        finally:
+            group.stop(SERVER_GRACE_S)
+
+
+def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
+    """Seconds until the server was ready, or None when a signal came first."""
+    line = Waiting(f"waiting for {plan.variant_name}")
+    try:
+        return health.wait(
+            plan.url,
+            lambda: group.exit_code,
+            folder / LOG,
+            plan.target.start_within_s,
+            line.show,
+            lambda: bool(signals.received),
+        )
+    except health.StartFailedError as error:
+        lines = log.read_lines(folder / LOG)
+        line.clear()
+        for text in lines[-12:]:
+            say(f"  | {text}")
+        raise NotApplicableError(f"{error}: {log.reason(lines)} (its log: {folder / LOG})") from None
+    finally:
+        line.clear()
+
+
+def _require_effect(plan: Plan, folder: Path) -> None:
+    """Raise NotApplicableError when the server's log says that it ignores what the variant changes."""
+    pattern = plan.variant.ignored_if_logged
+    if pattern is None:
+        return
+    for line in log.read_lines(folder / LOG):
+        if pattern.search(line):
+            raise NotApplicableError(f"the server ignores what the variant changes: {line}")
+
+
+def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
+    """Run the command to its end; hand on each signal once, so that it can drain while the server lives."""
+    environment = {
+        **os.environ,
+        "LOCUST_HOST": plan.url,
+        "TOKENSWARM_RUN_DIR": str(folder),
+        "TOKENSWARM_VARIANT": plan.variant_name,
+        "TOKENSWARM_TARGET": plan.target_name,
+    }
+    try:
+        child = Group(command, environment, stdin=None)
+    except OSError as error:
+        raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror}") from None
+    handed_on, deadline, died = 0, float("inf"), False
+    try:
+        while child.exit_code is None:
+            while handed_on < len(signals.received):
+                child.signal(signals.received[handed_on])
+                handed_on += 1
+                deadline = time.monotonic() + (DRAIN_BOUND_S if handed_on == 1 else SECOND_BOUND_S)
+            if time.monotonic() > deadline:
+                say("the command did not end; it is stopped")
+                return signals.exit_code
+            if not died and server.exit_code is not None:
+                died = True
+                _say_died(server, folder)
+            time.sleep(POLL_S)
+        code = child.exit_code
+        return DIED_WHILE_RUNNING if died and code == 0 else code
+    finally:
+        child.stop(COMMAND_GRACE_S)
+
+
+def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
+    say(f"model {plan.target.served_model}; log {folder / LOG}; Ctrl-C stops it")
+    while not signals.received:
+        if server.exit_code is not None:
+            _say_died(server, folder)
+            return DIED_WHILE_RUNNING
+        time.sleep(POLL_S)
+    say("stopping the server")
+    return 0
+
+
+def _say_died(server: Group, folder: Path) -> None:
+    reason = log.reason(log.read_lines(folder / LOG))
+    say(f"the server ended with code {server.exit_code} during the run: {reason} (its log: {folder / LOG})")
+
+
+def _write_not_applied(plan: Plan, folder: Path, reason: str) -> None:
+    content = {
+        "variant": plan.variant_name,
+        "target": plan.target_name,
+        "reason": reason,
+        "log_tail": log.read_lines(folder / LOG)[-runfolder.LOG_TAIL_LINES :],
+        "when": runfolder.now(),
+        "changes": plan.variant.changes,
+        "expected": plan.variant.expected,
+    }
+    runfolder.write_json(folder / NOT_APPLIED, content)
+
+
+def _list() -> int:
+    for name in variants.names():
+        variant = variants.read_variant(name)
+        print(f"{name:<20} {variant.changes}")
+        print(f"{'':<20} {'; '.join(_differences(variant))}")
+    return 0
+
+
+def _differences(variant: variants.Variant) -> list[str]:
+    added = [f"adds {flag}" for flag in variant.add]
+    removed = [f"removes {flag}" for flag in variant.remove]
+    settings = [f"sets {name}={value}" for name, value in variant.environment.items()]
+    return [*added, *removed, *settings] or ["the target's own command"]
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and the command after "--"."""
+    if "--" not in words:
+        return words, []
+    cut = words.index("--")
+    return words[:cut], words[cut + 1 :]
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir():
+        raise UsageError(f"--folder {text}: no such folder")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m server.launch", description=__doc__.splitlines()[0])
+    parser.add_argument("variant", nargs="?", help="a variant's name, or the path of a YAML file")
+    parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 8000)")
+    parser.add_argument("--folder", type=_folder, help="the run's folder, which exists (default: a new one)")
+    parser.add_argument("--dry-run", action="store_true", help="print the server's command and stop")
+    parser.add_argument("--list", action="store_true", help="list the variants and what each changes")
+    parser.epilog = "after --, the command to run against the server"
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

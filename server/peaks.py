@@ -1,0 +1,146 @@
+"""The hardware's peaks: from hardware.yaml for a GPU, measured on this machine for a CPU."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import Field, RootModel
+
+from common.strictyaml import Strict, read_model
+from common.usage import UsageError
+from server import process
+from server.gpu import gpu_name
+from server.places import ROOT, results
+from server.runfolder import now, write_json
+from server.targets import Target
+
+HARDWARE = ROOT / "server" / "hardware.yaml"
+KERNEL = ROOT / "server" / "peaks_kernel.py"
+MEASURE, DETECT = "measure", "detect"
+BOUND_S = 180
+
+
+class Accelerator(Strict):
+    """One entry of hardware.yaml."""
+
+    peak_flops: float = Field(gt=0)  # FLOP/s, dense FP16 or BF16 on the matrix units
+    peak_bytes_per_s: float = Field(gt=0)
+    memory_bytes: int = Field(gt=0)
+    matches: re.Pattern[str]  # the name that nvidia-smi gives
+    source: str = Field(min_length=1)
+
+
+class Accelerators(RootModel[dict[str, Accelerator]]):
+    """hardware.yaml: name to peaks."""
+
+
+def accelerators() -> dict[str, Accelerator]:
+    """What hardware.yaml holds."""
+    return read_model(HARDWARE, Accelerators).root
+
+
+def hardware_of(target: Target, python: Path) -> dict[str, Any]:
+    """The `hardware` part of server.json; peaks that are not known are null, and `source` says why."""
+    if target.hardware == MEASURE:
+        return _measured(target.dtype, python)
+    known = accelerators()
+    if target.hardware != DETECT:
+        if target.hardware not in known:
+            raise UsageError(
+                f"hardware {target.hardware!r} is not in hardware.yaml; it has {', '.join(known)}"
+            )
+        return _listed(target.hardware, known[target.hardware])
+    gpu = gpu_name() or "no NVIDIA GPU"
+    name = match(gpu, known)
+    if name is None:
+        source = f"peaks of {gpu!r} are not in server/hardware.yaml; add them there"
+        return _entry(gpu, "gpu", None, None, None, source)
+    return _listed(name, known[name])
+
+
+def match(gpu: str, known: dict[str, Accelerator]) -> str | None:
+    """The entry for a GPU's name as nvidia-smi gives it."""
+    return next(
+        (name for name, entry in known.items() if re.search(rf"\b(?:{entry.matches.pattern})\b", gpu)), None
+    )
+
+
+def cpu_name() -> str:
+    """The CPU's model name."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Hardware", "cpu model"):
+                return " ".join(value.split())
+    return platform.processor() or platform.machine()
+
+
+def _measured(dtype: str, python: Path) -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    name = f"{cpu_name()}, {cores} cores"
+    key, path = f"{name}, {dtype}", results() / "peaks.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = _read(path)
+        if key not in kept:
+            print(f"measuring the peaks of this CPU in {dtype} (once, about 15 s)", file=sys.stderr)
+            kept[key] = {**_measure(dtype, python), "measured_at": now()}
+            write_json(path, kept)
+    found = kept[key]
+    source = (
+        f"measured on this machine at {found['measured_at']} on {found['threads']} cores "
+        f"with torch {found['torch']}: {found['bandwidth_kernel']} over memory, "
+        f"{dtype} matrices of {found['matrix_size']}"
+    )
+    memory = psutil.virtual_memory().total
+    return _entry(name, "cpu", found["peak_flops"], found["peak_bytes_per_s"], memory, source)
+
+
+def _measure(dtype: str, python: Path) -> dict[str, Any]:
+    try:
+        answer = process.answer([str(python), str(KERNEL), dtype], BOUND_S)
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"measuring this CPU's peaks took longer than {BOUND_S} s; is the machine busy?"
+        ) from None
+    if answer.returncode != 0:
+        last = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        raise UsageError(f"this CPU's peaks cannot be measured: {last}")
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The kept measurements; a file that is not JSON is measured anew."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(path.read_text())
+        if isinstance(kept, dict):
+            return kept
+    return {}
+
+
+def _listed(name: str, entry: Accelerator) -> dict[str, Any]:
+    peaks = (entry.peak_flops, entry.peak_bytes_per_s, entry.memory_bytes)
+    return _entry(name, "gpu", *peaks, entry.source)
+
+
+def _entry(
+    name: str, kind: str, flops: float | None, bytes_per_s: float | None, memory: int | None, source: str
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "peak_flops": flops,
+        "peak_bytes_per_s": bytes_per_s,
+        "memory_bytes": memory,
+        "source": source,
+    }

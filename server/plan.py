@@ -1,0 +1,100 @@
+"""What is to be launched: variant, target, command, and the server.json that describes it."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from server import model, peaks
+from server.command import Command, build
+from server.installed import Vllm
+from server.places import ROOT
+from server.targets import CPU_TARGET, Target, read_target, resolve_name
+from server.variants import Variant, read_variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A variant on a target, by their names, and the port."""
+
+    variant_name: str
+    target_name: str
+    variant: Variant
+    target: Target
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where the server answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def builds_model(self) -> bool:
+        """Whether the model is the one that the project builds."""
+        return self.target.model == CPU_TARGET
+
+    def command(self) -> Command:
+        """The server's command. Raises NotApplicableError when the variant does not fit the target."""
+        where = self.target.model
+        if self.builds_model:
+            folder = model.folder()
+            where = str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
+        return build(self.target, self.variant, where, self.port)
+
+    def describe(self, command: Command, vllm: Vllm) -> dict[str, Any]:
+        """server.json, but for what is known only once the server is up."""
+        return {
+            "variant": self.variant_name,
+            "target": self.target_name,
+            "command": command.argv,
+            "command_line": command.line,
+            "environment": command.environment,
+            "model": self.target.served_model,
+            "model_config": None,
+            "vllm_version": vllm.version,
+            "vllm_distribution": vllm.distribution,
+            "hardware": peaks.hardware_of(self.target, vllm.python),
+            "started_at": None,
+            "ready_after_s": None,
+            "host": self.url,
+            "changes": self.variant.changes,
+            "expected": self.variant.expected,
+        }
+
+    def model_config(self) -> dict[str, Any] | None:
+        """The model's config.json: ours, a local folder's, or the hub's as the server downloaded it."""
+        if self.builds_model:
+            return _read(model.folder() / "config.json")
+        folder = Path(self.target.model)
+        if not folder.is_absolute():
+            folder = ROOT / folder
+        return _read(folder / "config.json") or _read_downloaded(self.target.model)
+
+
+def make_plan(variant: str, target: str, port: int) -> Plan:
+    """Read both files. Raises UsageError for unknown names and bad files."""
+    name = resolve_name(target)
+    return Plan(_bare(variant), _bare(name), read_variant(variant), read_target(name), port)
+
+
+def _bare(name: str) -> str:
+    """A file's name without folder and ending; other names as they are."""
+    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _read_downloaded(model_id: str) -> dict[str, Any] | None:
+    """config.json in the Hugging Face cache: the revision that refs/main names."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model_id.replace('/', '--')}"
+    main = hub / "refs" / "main"
+    if not main.is_file():
+        return None
+    return _read(hub / "snapshots" / main.read_text().strip() / "config.json")

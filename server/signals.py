@@ -1,0 +1,50 @@
+"""Ctrl-C and its kin, kept as a list instead of breaking in anywhere."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """While it is entered, SIGINT, SIGTERM and SIGHUP only add to `received`."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Signals":
+        self._before = {number: signal.signal(number, self._note) for number in CAUGHT}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell gives for the first signal: 130 for Ctrl-C."""
+        return 128 + self.received[0]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
+
+
+@contextlib.contextmanager
+def unwound() -> Iterator[None]:
+    """While it is entered, SIGTERM and SIGHUP end the program as Ctrl-C does: every `finally` runs."""
+    before = {number: signal.signal(number, _leave) for number in CAUGHT if number != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

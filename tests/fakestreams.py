@@ -1,0 +1,131 @@
+"""Bodies of streamed answers, good and bad, as lists of the pieces in which a server would write them."""
+
+import json
+from typing import Any
+
+WORDS = ["Hello", ",", " wörld", " 🌍", "!"]
+DONE = b"data: [DONE]\n\n"
+ERROR = b'data: {"error": {"message": "the engine died", "type": "InternalServerError", "code": 500}}\n\n'
+_ENVELOPE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake"}
+
+
+def event(body: dict[str, Any]) -> bytes:
+    """One SSE event as vLLM writes it."""
+    return b"data: " + json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, tokens: int | None = None) -> bytes:
+    """One chat chunk; `tokens` adds the running usage of continuous_usage_stats."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    body: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "fake",
+    }
+    body["choices"] = [choice]
+    if tokens is not None:
+        body["usage"] = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
+    return event(body)
+
+
+def usage(tokens: int) -> bytes:
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "fake",
+        "choices": [],
+    }
+    counts = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
+    return event(body | {"usage": counts})
+
+
+def answer(words: list[str], field: str = "content") -> list[bytes]:
+    """Role, one chunk a word, the last with the finish reason."""
+    finishes = [None] * (len(words) - 1) + ["length"]
+    return [ROLE, *(chunk({field: word}, finish) for word, finish in zip(words, finishes, strict=True))]
+
+
+def normal(tokens: int) -> list[bytes]:
+    """A well-formed answer of `tokens` tokens."""
+    return [*answer([f" t{number}" for number in range(tokens)]), usage(tokens), DONE]
+
+
+def _counts(tokens: int) -> dict[str, Any]:
+    return {"usage": {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}}
+
+
+def _tool_call(**function: str) -> dict[str, Any]:
+    call: dict[str, Any] = {"index": 0, "function": function}
+    if "name" in function:
+        call |= {"id": "call-1", "type": "function"}
+    return {"tool_calls": [call]}
+
+
+ROLE = chunk({"role": "assistant", "content": ""})
+_ANSWER = answer(WORDS)
+_WHOLE = [*_ANSWER, usage(5), DONE]
+_BROKEN = b'data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"content":\n\n'
+_TWO_LINES = b'data: {"choices":[{"index":0,\ndata: "delta":{"content":" two"},"finish_reason":null}]}\n\n'
+
+# Every body that differs from a normal one in its events, by the name under which the server gives it.
+BODIES: dict[str, list[bytes]] = {
+    "plain": _WHOLE,
+    "one-piece": [b"".join(_WHOLE)],
+    "error-event": [ERROR, DONE],
+    "error-mid-stream": [*_ANSWER[:3], ERROR, DONE],
+    "no-usage": [*_ANSWER, DONE],
+    "no-done": _ANSWER,
+    "no-done-but-usage": [*_ANSWER, usage(5)],
+    "no-finish": [ROLE, chunk({"content": "Hello"}), usage(1), DONE],
+    "cut-short": [ROLE, chunk({"content": "Hello"}), chunk({"content": ","})],
+    "empty-stream": [],
+    "only-done": [DONE],
+    "role-only": [ROLE, chunk({}, "stop"), usage(0), DONE],
+    "bad-json": [*_ANSWER[:3], _BROKEN, *_ANSWER[3:], usage(5), DONE],
+    "not-an-object": [*_ANSWER[:3], b"data: 17\n\n", *_ANSWER[3:], usage(5), DONE],
+    "crlf": [piece.replace(b"\n", b"\r\n") for piece in _WHOLE],
+    "cr": [piece.replace(b"\n", b"\r") for piece in _WHOLE],
+    "mixed-ends": [*_ANSWER[:3], *(p.replace(b"\n", b"\r\n") for p in _ANSWER[3:]), usage(5), DONE],
+    "no-space": [piece.replace(b"data: ", b"data:") for piece in _WHOLE],
+    "comments": [b": keep-alive\n\n", *(b": ping\n" + piece for piece in _WHOLE), b":\n\n", b"\n\n\n"],
+    "other-fields": [b"event: message\nid: 7\nretry: 100\nfoo: bar\n" + piece for piece in _WHOLE],
+    "two-data-lines": [*_ANSWER[:3], _TWO_LINES, *_ANSWER[3:], usage(6), DONE],
+    "unfinished-last-line": [*_ANSWER, usage(5), b"data: [DONE]"],
+    "multi-token": [
+        chunk({"role": "assistant", "content": ""}, tokens=0),
+        chunk({"content": "one two three"}, tokens=3),
+        chunk({"content": " four five"}, tokens=5),
+        chunk({"content": " six"}, "stop", tokens=6),
+        usage(6),
+        DONE,
+    ],
+    "finish-apart": [*(chunk({"content": word}) for word in WORDS), chunk({}, "stop"), usage(5), DONE],
+    "reasoning": [
+        ROLE,
+        chunk({"reasoning": "let me"}),
+        chunk({"reasoning": " think"}),
+        *(chunk({"content": word}) for word in WORDS[:-1]),
+        chunk({"content": WORDS[-1]}, "stop"),
+        usage(7),
+        DONE,
+    ],
+    "reasoning-content": [*answer(WORDS, "reasoning_content"), usage(5), DONE],
+    "tool-calls": [
+        ROLE,
+        chunk(_tool_call(name="weather", arguments="")),
+        chunk(_tool_call(arguments='{"city":')),
+        chunk(_tool_call(arguments='"Ulm"}')),
+        chunk({}, "tool_calls"),
+        usage(9),
+        DONE,
+    ],
+    "megabyte-event": [
+        ROLE,
+        chunk({"content": "x" * 1_000_000}),
+        chunk({"content": "!"}, "stop"),
+        usage(2),
+        DONE,
+    ],
+}

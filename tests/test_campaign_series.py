@@ -1,0 +1,288 @@
+"""compare and sweep: the order of the runs, what stops them, what resumes; most of the runs are made up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.process import metronome
+from campaign import state
+from campaign.__main__ import parse
+from campaign.load import Load
+from campaign.series import run_series
+from common.usage import UsageError
+
+ROOT = Path(__file__).parents[1]
+
+
+class Runs:
+    """Stands for the runs: writes what a run would, or does what `acts` says at the step of that number."""
+
+    def __init__(self, **acts: str) -> None:
+        self.made: list[str] = []
+        self.reported: list[tuple[list[str], str, str]] = []
+        self.verdicts: dict[str, str] = {}
+        self.acts = acts  # by variant, or step1, step2, ...: "interrupted", "refused", "fails", "late"
+
+    def run(self, load: Load, variant: str, folder: Path) -> int:
+        self.made.append(variant)
+        act = self.acts.get(f"step{len(self.made)}") or self.acts.get(variant.replace("-", "_"))
+        if act == "refused":
+            (folder / "not_applied.json").write_text('{"reason": "unknown flag --x"}')
+            return 2
+        if act == "fails":
+            return 2
+        ended = "interrupted" if act == "interrupted" else "complete"
+        verdict = self.verdicts.get(variant, "VALID")
+        (folder / "manifest.json").write_text(json.dumps({"ended": ended}))
+        (folder / "summary.json").write_text(json.dumps({"verdict": verdict}))
+        return 130 if act in ("interrupted", "late") else 0
+
+    def report(self, runs: list[str], baseline: str, name: str) -> int:
+        self.reported.append((runs, baseline, name))
+        return 0
+
+    def order(self, *words: str) -> int:
+        """`python -m campaign WORDS`; its exit code."""
+        return run_series(parse([*words, "--target", "cpu-tiny"]), self.run, self.report)
+
+
+@pytest.fixture(autouse=True)
+def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+
+
+def campaigns(folder: Path) -> list[dict[str, Any]]:
+    """Every campaign.json there is."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("campaigns/*/campaign.json"))]
+
+
+def test_compare_takes_turns_and_reports_once_over_all_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = Runs()
+    assert runs.order("compare", "baseline", "optimized") == 0
+    assert runs.made == ["baseline", "optimized"] * 3
+    [(folders, baseline, name)] = runs.reported
+    assert baseline == "baseline" and name.startswith("compare-baseline-optimized-")
+    assert len(set(folders)) == 6 and all(Path(folder, "manifest.json").is_file() for folder in folders)
+    assert "step 4 of 6: optimized, repeat 2" in capsys.readouterr().err
+    [campaign] = campaigns(tmp_path)
+    assert campaign["report"] == f"reports/{name}"
+    assert {step["state"] for step in campaign["steps"]} == {"done"}
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("sweep", "baseline", "batch-8", "batch-16", "--rps", "5")
+    first = Runs(step2="interrupted")
+    assert first.order(*words) == 130 and not first.reported
+    assert "the same command goes on with step 2" in capsys.readouterr().err
+    second = Runs()
+    assert second.order(*words) == 0
+    assert second.made == ["batch-8", "batch-16"], "the step cut off is done again, the finished one is not"
+    assert "1 of 3 steps are done" in capsys.readouterr().err
+    [(folders, _, _)] = second.reported
+    kept = [json.loads(Path(folder, "manifest.json").read_text())["ended"] for folder in folders]
+    assert kept == ["complete"] * 3, "the interrupted run is not in the report"
+
+
+def test_ctrl_c_at_the_very_end_of_a_run_stops_there_too() -> None:
+    words = ("sweep", "baseline", "batch-8")
+    first = Runs(step1="late")
+    assert first.order(*words) == 130 and first.made == ["baseline"]
+    second = Runs()
+    assert second.order(*words) == 0 and second.made == ["batch-8"], "its run was complete"
+
+
+def test_a_step_that_was_running_when_all_was_killed(tmp_path: Path) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    Runs(step2="interrupted").order(*words)
+    [path] = tmp_path.glob("campaigns/*/campaign.json")
+    saved = json.loads(path.read_text())
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    Runs().run(None, "batch-8", whole)  # type: ignore[arg-type]
+    for run, made in (("whole", []), ("gone", ["batch-8"])):
+        saved["steps"][1] |= {"state": "running", "run": run}
+        path.write_text(json.dumps(saved))
+        runs = Runs()
+        assert runs.order(*words) == 0 and runs.made == made
+
+
+def test_the_name_follows_from_all_that_is_asked() -> None:
+    asked = [
+        ("sweep", "baseline", "batch-8"),
+        ("sweep", "batch-8", "baseline"),
+        ("compare", "baseline", "batch-8", "--repeats", "1"),
+        ("sweep", "baseline", "batch-8", "--rps", "5"),
+        ("sweep", "baseline", "batch-8", "--workers", "2"),
+        ("sweep", "baseline", "batch-8", "--scenario", "chat-low"),
+        ("sweep", "baseline", "batch-8", "--seed", "2"),
+    ]
+    names = []
+    for words in asked:
+        for _ in range(2):
+            runs = Runs(step1="interrupted")
+            runs.order(*words)
+        runs = Runs()
+        runs.order(*words)
+        names.append(runs.reported[0][2])
+    assert len(set(names)) == len(asked)
+
+
+def test_a_variant_file_that_changed_is_another_campaign(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    made = []
+    for flag in ("--max-num-seqs 4", "--max-num-seqs 5"):
+        mine.write_text(f"changes: a\nexpected: b\nadd: [{flag}]\n")
+        runs = Runs(step2="interrupted")
+        runs.order("sweep", "baseline", str(mine))
+        made.append(len(runs.made))
+    assert made == [2, 2], "the second began anew"
+
+
+def test_a_finished_campaign_and_fresh_begin_anew_and_keep_the_old(tmp_path: Path) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    for _ in range(2):
+        assert Runs().order(*words) == 0
+    Runs(step2="interrupted").order(*words)
+    fresh = Runs()
+    assert fresh.order(*words, "--fresh") == 0 and fresh.made == ["baseline", "batch-8"]
+    names = sorted(campaign["name"] for campaign in campaigns(tmp_path))
+    assert names == [names[0], *(f"{names[0]}-{number}" for number in (2, 3, 4))]
+
+
+def test_a_refused_variant_is_noted_once_and_the_sweep_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = Runs(batch_8="refused")
+    assert runs.order("sweep", "baseline", "batch-8", "batch-16", "--repeats", "2") == 0
+    assert runs.made == ["baseline", "batch-8", "batch-16", "baseline", "batch-16"]
+    [(folders, _, _)] = runs.reported
+    assert len(folders) == 5 and sum(Path(folder, "not_applied.json").exists() for folder in folders) == 1
+    assert "refused by the server, the others go on: unknown flag --x" in capsys.readouterr().err
+
+
+def test_a_refused_first_variant_ends_it() -> None:
+    for runs in (Runs(baseline="refused"), Runs()):
+        with pytest.raises(UsageError, match="baseline, which the others are compared with, was refused"):
+            runs.order("sweep", "baseline", "batch-8")
+        assert not runs.reported and len(runs.made) <= 1
+    runs = Runs()
+    assert runs.order("sweep", "baseline", "batch-8", "--fresh") == 0
+
+
+def test_a_step_that_made_no_run_stops_it_and_leaves_no_empty_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    assert Runs(step2="fails").order(*words) == 2
+    assert "made no run (exit code 2)" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("*-b*"))) == 1
+    again = Runs()
+    assert again.order(*words) == 0 and again.made == ["batch-8"]
+
+
+def test_saturated_runs_are_results_and_invalid_ones_are_kept_and_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = Runs()
+    runs.verdicts = {"batch-8": "SATURATED", "batch-16": "INVALID"}
+    words = ("sweep", "baseline", "batch-8", "batch-16")
+    assert runs.order(*words) == 0 and len(runs.reported[0][0]) == 3
+    err = capsys.readouterr().err
+    assert "batch-8, repeat 1: SATURATED" in err and "INVALID; the run is kept" in err
+    strict = Runs()
+    strict.verdicts = runs.verdicts
+    assert strict.order(*words, "--strict") == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("baseline", "none"), "unknown variant 'none'; there are: baseline, batch-16"),
+        (("baseline",), "name two variants or more"),
+        (("baseline", "baseline"), "variant baseline is named twice; --repeats 2"),
+        (("baseline", "batch-8", "--repeats", "0"), "--repeats 0: must be 1 or more"),
+        (("baseline", "batch-8", "--scenario", "chat"), "unknown scenario 'chat'"),
+        (("baseline", "batch-8", "--rps", "-1"), "--rps: must be more than 0"),
+        (("baseline", "batch-8", "--workers", "0"), "--workers 0: must be 1 or more"),
+        (("baseline", "batch-8", "--locustfile", "none.py"), "--locustfile none.py: no such file"),
+        (("a b", "c", "--host", "http://127.0.0.1:1"), "variant 'a b': with --host it is a label"),
+    ],
+)
+def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    runs = Runs()
+    with pytest.raises(UsageError, match=told):
+        runs.order("sweep", *words)
+    assert not runs.made and not list(tmp_path.iterdir())
+
+
+def test_an_unknown_target_is_named() -> None:
+    with pytest.raises(UsageError, match="unknown target 'none'; there are: cpu-tiny"):
+        run_series(parse(["sweep", "baseline", "batch-8", "--target", "none"]), Runs().run)
+
+
+def test_a_broken_campaign_file_is_named(tmp_path: Path) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    Runs(step2="interrupted").order(*words)
+    [path] = tmp_path.glob("campaigns/*/campaign.json")
+    for text in ("{", '{"format": 2}', '{"format": 1, "nonsense": 3}'):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"campaign\.json: .*--fresh begins anew"):
+            Runs().order(*words)
+    assert Runs().order(*words, "--fresh") == 0
+
+
+def test_a_campaign_reads_back_as_it_was_written() -> None:
+    steps = [state.Step(variant="a", repeat=1, state="done", run="r", verdict="VALID")]
+    campaign = state.Campaign(name="x", request={"kind": "sweep"}, started_at="now", steps=steps)
+    campaign.save()
+    assert state.read(campaign.folder / state.FILE) == campaign
+
+
+def test_real_runs_are_interrupted_resumed_and_reported(tmp_path: Path) -> None:
+    scenario = tmp_path / "quick.yaml"
+    scenario.write_text("rate: 20\nduration: 2\nwarmup: 0.5\ndrain: 5\nprompt_tokens: 8\noutput_tokens: 4\n")
+    with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
+        command = [
+            sys.executable,
+            "-m",
+            "campaign",
+            "compare",
+            "one",
+            "two",
+            "--repeats",
+            "1",
+            "--workers",
+            "2",
+        ]
+        command += ["--host", server.url, "--scenario", str(scenario)]
+        err = tmp_path / "err.txt"
+        with err.open("w") as out:
+            first = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+            try:
+                deadline = time.monotonic() + 50
+                while (
+                    "step 2 of 2: two" not in err.read_text()
+                    or "run folder" not in err.read_text().split("step 2 of 2: two")[1]
+                ):
+                    assert first.poll() is None and time.monotonic() < deadline, err.read_text()
+                    time.sleep(0.1)
+                first.send_signal(signal.SIGTERM)  # to it alone: what it started has to hear of it
+                assert first.wait(40) == 143, err.read_text()
+            finally:
+                if first.poll() is None:
+                    os.killpg(first.pid, signal.SIGKILL)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "step 2 of 2: two" in second.stderr and "step 1 of 2" not in second.stderr
+    [report] = tmp_path.glob("reports/compare-one-two-*/comparison.json")
+    compared = json.loads(report.read_text())
+    assert compared["baseline"] == "one" and len(compared["runs"]) == 2

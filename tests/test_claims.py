@@ -1,0 +1,167 @@
+"""What is claimed of a pair: marks, reasons, displays."""
+
+import dataclasses
+
+import pytest
+
+from bench.verdict import CHAT_MEDIUM, compare_pairs, run_of, shape_of
+from reports import evidence, statistics, wording
+from reports.claims import Estimate, Setting, claim, estimate
+from reports.comparison import Change
+from reports.evidence import HEADLINE, ROWS
+from reports.metrics import Figure
+from reports.pairs import by_time
+
+ROW = {row.name: row for row in ROWS}
+SETTING = Setting("A", "B", 0.03, None, ())
+
+# Issue 4: these 16 figures must give these changes.
+FIGURES = [
+    ("output_token_throughput", 168.8, 202.6, "+20.0 %", "better"),
+    ("completed_rate", 19.28, 19.31, "+0.2 %", "no difference shown"),
+    ("ttft_p50", 0.669, 16.387, "+2350 %", "worse"),
+    ("ttft_p99", 31.002, 35.659, "+15.0 %", "worse"),
+    ("tpot_p50", 0.2317, 0.0357, "−84.6 %", "better"),
+    ("tpot_p99", 0.2829, 0.0425, "−85.0 %", "better"),
+    ("latency_p50", 26.013, 18.149, "−30.2 %", "better"),
+    ("latency_p99", 36.219, 35.994, "−0.6 %", "no difference shown"),
+]
+
+
+def of(value: float | None, bound: float | None = None) -> Figure:
+    return Figure(value, "s", 100, "", bound is not None, bound)
+
+
+def claimed(name: str, found: Estimate, setting: Setting = SETTING, **changes: object) -> Change:
+    return claim(ROW[name], found, [[of(1.0)], [of(1.0)]], dataclasses.replace(setting, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "before", "after", "shown", "mark"), FIGURES)
+def test_the_figures_of_the_issue(name: str, before: float, after: float, shown: str, mark: str) -> None:
+    change = statistics.change(before, after)
+    found = Estimate(
+        change, change - 0.01, change + 0.01, difference=after - before, apart=abs(change) > 0.01
+    )
+    result = claimed(name, found)
+    assert (result.display, result.mark) == (shown, mark)
+    assert result.change == pytest.approx(change)
+
+
+def test_a_claim_needs_the_interval_and_the_size() -> None:
+    large_but_loose = Estimate(0.2, -0.1, 0.5, difference=1.0, apart=False)
+    sure_but_small = Estimate(0.02, 0.01, 0.03, difference=1.0, apart=True)
+    assert claimed("ttft_p50", large_but_loose).mark == "no difference shown"
+    assert claimed("ttft_p50", sure_but_small).mark == "no difference shown"
+    assert "3 %" in claimed("ttft_p50", sure_but_small).reason
+    assert claimed("ttft_p50", sure_but_small, matters=0.01).mark == "worse"
+
+
+def test_repeats_that_disagree_are_unstable_but_a_clear_change_is_still_claimed() -> None:
+    loose = [[of(1.0), of(1.2)], [of(1.1), of(1.1)]]
+    unclear = Estimate(0.0, -0.2, 0.2, difference=0.001, apart=False)
+    clear = Estimate(5.0, 4.0, 6.0, difference=5.0, apart=True)
+    assert claim(ROW["ttft_p50"], unclear, loose, SETTING).mark == "unstable"
+    assert "20.0 %" in claim(ROW["ttft_p50"], unclear, loose, SETTING).reason
+    assert claim(ROW["ttft_p50"], clear, loose, SETTING).mark == "worse"
+
+
+def test_saturation_warns_of_latencies_only() -> None:
+    found = Estimate(-0.5, -0.6, -0.4, difference=-1.0, apart=True)
+    assert "B ran SATURATED" in (claimed("latency_p50", found, saturated=("B",)).warning or "")
+    assert claimed("output_token_throughput", found, saturated=("B",)).warning is None
+    assert claimed("latency_p50", found).warning is None
+
+
+def test_what_cannot_be_compared_is_not() -> None:
+    found = Estimate(-0.5, -0.6, -0.4, difference=-1.0, apart=True)
+    change = claimed("latency_p50", found, incomparable="run X has rate 5 instead of 20", saturated=("A",))
+    assert (change.mark, change.reason, change.warning) == (
+        "not comparable",
+        "run X has rate 5 instead of 20",
+        None,
+    )
+    assert claimed("offered_rate", found).mark == "not comparable"
+
+
+def test_beyond_the_data_of_one_side() -> None:
+    over = Estimate(4.0, 2.0, None, at_least=True, difference=4.0, apart=True)
+    change = claimed("ttft_p99", over)
+    assert (change.mark, change.change, change.display) == ("worse", None, "> +400.0 %")
+    assert change.display_interval == "above +200.0 %"
+    under = dataclasses.replace(over, change=-0.5, low=-0.6)
+    assert claimed("ttft_p99", under).mark == "not comparable"
+    gone = Estimate(-0.9, None, -0.8, at_most=True, difference=-1.0, apart=True)
+    assert (claimed("ttft_p99", gone).mark, claimed("ttft_p99", gone).display) == ("better", "< −90.0 %")
+
+
+def test_from_nothing_to_something_has_no_percentage() -> None:
+    change = claimed("failed", Estimate(None, difference=12.0, apart=True))
+    assert (change.mark, change.change, change.display) == ("worse", None, "from 0 to 12")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(0.2317, "ms", "231.7"), (16.387, "ms", "16387"), (19.276, "req/s", "19.28"), (0.9876, "%", "98.8")]
+    + [(12.0, "", "12"), (168.84, "tok/s", "168.8"), (None, "ms", "n/a")],
+)
+def test_numbers(value: float | None, unit: str, shown: str) -> None:
+    assert wording.number(value, unit) == shown
+
+
+def test_bounds_in_words() -> None:
+    assert wording.number(None, "ms", 60.0) == "> 60000"
+    assert wording.percent(-0.0001) == "0.0 %"
+    assert wording.span(-0.011, 0.02) == "−1.1 to +2.0 %"
+
+
+def test_estimates_of_repeats() -> None:
+    """Welch on logarithms, and the ratio of the means."""
+    sides = []
+    for side in range(2):
+        slow = dataclasses.replace(CHAT_MEDIUM, tpot=0.02 + 0.004 * side)
+        noisy = [dataclasses.replace(slow, noise_seed=10 * side + n) for n in range(3)]
+        sides.append([run_of(shape, f"{side}{n}") for n, shape in enumerate(noisy)])
+    found = estimate(ROW["tpot_p50"], sides[0], sides[1], None)
+    assert found.change == pytest.approx(0.2, abs=0.04)
+    assert found.low is not None and found.high is not None and found.change is not None
+    assert 0.1 < found.low < found.change < found.high < 0.3
+    assert found.apart
+
+
+def test_a_pair_with_one_schedule_is_paired_and_another_is_not() -> None:
+    first = run_of(CHAT_MEDIUM, "a")
+    method, blocks = by_time(first, run_of(dataclasses.replace(CHAT_MEDIUM, noise_seed=5), "b"))
+    assert method.kind == "paired blocks of time" and blocks[0] is blocks[1]
+    method, blocks = by_time(first, run_of(dataclasses.replace(CHAT_MEDIUM, seed=5), "b"))
+    assert method.kind == "unpaired blocks of time" and blocks[0] is not blocks[1]
+    assert "not paired" in method.text
+
+
+def test_blocks_are_longer_where_the_server_drifts_longer() -> None:
+    def length(wobble: float, wobble_time: float) -> float:
+        quick = dataclasses.replace(
+            CHAT_MEDIUM, wobble=wobble, wobble_time=wobble_time, output=20, output_sd=0
+        )
+        one, two = (run_of(dataclasses.replace(quick, noise_seed=n), str(n)) for n in (1, 2))
+        return evidence.block_length(one, two)
+
+    assert length(0.0, 1.0) < 2 < length(0.2, 8.0)
+
+
+def test_verdicts_are_calibrated() -> None:
+    """A few of the pairs of `make bench-verdict`."""
+    same, slow = compare_pairs(CHAT_MEDIUM, 1.0, 15), compare_pairs(CHAT_MEDIUM, 1.05, 15)
+    assert same.quiet >= 14
+    assert all(slow.marks[name]["worse"] >= 12 for name in HEADLINE)
+    assert slow.marks["tpot_p50"]["better"] == 0
+
+
+def test_a_shape_like_a_recorded_run() -> None:
+    shape = dataclasses.replace(
+        CHAT_MEDIUM, duration=600, wobble=0.05, wobble_time=4.0, slots=None, output=30, output_sd=5
+    )
+    found = shape_of(run_of(shape, "recorded"))
+    assert found.wobble == pytest.approx(0.05, rel=0.4)
+    assert 1.5 < found.wobble_time < 10
+    assert found.jitter == pytest.approx(0.05, rel=0.3)
+    assert (found.rate, found.tpot) == (pytest.approx(20, rel=0.1), pytest.approx(0.02, rel=0.1))

@@ -1,0 +1,301 @@
+"""`python -m reports compare`, whole: from run folders to comparison.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.usage import UsageError
+from reports import comparison
+from reports.__main__ import main
+from reports.assembly import assemble
+from reports.careless import careless
+from reports.comparison import Comparison, ParetoPoint
+from reports.recommend import choice
+from reports.runs import load_run
+from reports.selection import named_runs, newest_runs
+from tests.make_runs import Shape, edit_manifest, make_run
+
+SHAPE = Shape(
+    rate=30, duration=20, warmup=2, drain=10, output=20, ttft=0.04, tpot=0.01, jitter=0.03, slots=30
+)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def add(results: Path, name: str, **changes: Any) -> Path:
+    folder = results / name
+    make_run(folder, SHAPE, variant=name.split("-", 1)[1], **changes)
+    return folder
+
+
+def two(results: Path, **changes: Any) -> list[Path]:
+    return [
+        add(results, "20260101T000000Z-baseline"),
+        add(results, "20260101T000100Z-optimized", **{"noise_seed": 2, "tpot": 0.005} | changes),
+    ]
+
+
+def built(folders: list[Path], matters: float = 0.03, **more: Any) -> Comparison:
+    runs = [load_run(folder) for folder in folders]
+    return assemble(runs, baseline=runs[0].manifest.variant, matters=matters, name="n", command="c", **more)
+
+
+def marks(found: Comparison) -> dict[str, str]:
+    return {metric.name: metric.changes[0].mark for metric in found.metrics}
+
+
+def test_the_schema_in_the_documentation_is_the_models() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "comparison.schema.json").read_text(encoding="utf-8")
+    assert text == comparison.schema(), "python -m reports.comparison > docs/comparison.schema.json"
+
+
+def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import jsonschema  # type: ignore[import-untyped]
+
+    two(results)
+    assert main(["compare"]) == 0
+    out = capsys.readouterr().out
+    assert "TPOT p50" in out and "better" in out
+    latest = results / "latest"
+    assert latest.is_symlink() and not Path(latest.readlink()).is_absolute()
+    written = json.loads((latest / "comparison.json").read_text(encoding="utf-8"))
+    jsonschema.validate(written, json.loads(comparison.schema()))
+    assert (latest / "README.md").is_file() and (latest / "report.html").is_file()
+    assert written["command"].startswith("python -m reports compare 20260101T000000Z-baseline 20260101")
+    assert [metric["name"] for metric in written["metrics"]][:3] == [
+        "output_token_throughput",
+        "offered_rate",
+        "completed_rate",
+    ]
+
+
+def test_the_same_runs_give_the_same_report(results: Path) -> None:
+    folders = two(results)
+    assert built(folders) == built(folders)
+
+
+def test_marks_of_a_faster_variant(results: Path) -> None:
+    found = built(two(results))
+    said = marks(found)
+    assert said["tpot_p50"] == said["tpot_p99"] == said["itl_p99"] == said["latency_p50"] == "better"
+    assert said["ttft_p50"] == said["completed"] == said["offered_rate"] == "no difference shown"
+    assert found.methods[0].kind == "paired blocks of time"
+    assert "Better with optimized: TPOT p50" in found.conclusion[0].better
+    assert found.conclusion[0].worse.startswith("Nothing got worse")
+    assert "everyone" in found.conclusion[0].use
+    assert {insight.kind for insight in found.insights} >= {"win"}
+    assert [point.unbeaten for point in found.pareto].count(True) >= 1
+
+
+def test_a_saturated_variant(results: Path) -> None:
+    found = built(two(results, slots=5, tpot=0.01, drain=40))
+    verdicts = {run.variant: run.verdict for run in found.runs}
+    assert verdicts == {"baseline": "VALID", "optimized": "SATURATED"}
+    ttft = next(metric for metric in found.metrics if metric.name == "ttft_p50").changes[0]
+    assert ttft.mark == "worse" and "SATURATED" in (ttft.warning or "")
+    assert "Do not use optimized at this rate" in found.conclusion[0].use
+    assert "make capacity VARIANT=optimized" in [each.command for each in found.recommendations]
+    kinds = {insight.kind for insight in found.insights if insight.variant == "optimized"}
+    assert {"trade-off", "tpot", "warning"} <= kinds
+
+
+def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
+    folder = add(results, "20260101T000000Z-baseline", slots=3, drain=3)
+    lines = {line.metric: line for line in careless(load_run(folder))}
+    latency, success = lines["latency_p99"], lines["success_share"]
+    assert latency.careless is not None and latency.honest is None
+    assert latency.honest_display.startswith(">")
+    assert success.careless == 1.0 and success.honest is not None and success.honest < 0.9
+
+
+def test_an_invalid_run_is_not_compared(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], lanes={"batches_received": 3})
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    assert "INVALID" in found.metrics[0].changes[0].reason
+    assert found.conclusion[0].use.startswith("No advice on optimized")
+
+
+def test_other_conditions_are_named(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], scenario_hash="ffffffffffff", seed=9)
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    assert "scenario hash ffffffffffff instead of" in found.metrics[0].changes[0].reason
+    named = {each.condition: each.comparable for each in found.conditions}
+    assert named == {"scenario hash": False, "seed": True}
+    assert found.methods[0].kind == "unpaired blocks of time"
+
+
+def test_repeats_give_the_interval(results: Path) -> None:
+    folders = [
+        add(results, f"20260101T00{repeat}{side}00Z-{name}", noise_seed=repeat, tpot=0.01 - 0.004 * side)
+        for repeat in range(3)
+        for side, name in enumerate(("baseline", "optimized"))
+    ]
+    found = built(folders)
+    assert (found.methods[0].kind, found.methods[0].repeats) == ("runs", [3, 3])
+    assert [len(reading.by_run) for reading in found.metrics[0].readings] == [3, 3]
+    assert marks(found)["tpot_p50"] == "better"
+
+
+def test_repeats_with_schedules_of_their_own_are_paired(results: Path) -> None:
+    folders = [
+        add(results, f"20260101T00{repeat}{side}00Z-{name}", seed=repeat, noise_seed=10 * repeat + side)
+        for repeat in range(2)
+        for side, name in enumerate(("baseline", "optimized"))
+    ]
+    assert built(folders).methods[0].kind == "runs in pairs"
+
+
+def test_three_variants_and_one_that_was_refused(results: Path) -> None:
+    two(results)
+    add(results, "20260101T000200Z-batch-16", noise_seed=3)
+    (results / "20260101T000300Z-compiled").mkdir()
+    refusal = {"variant": "compiled", "target": "cpu-tiny", "reason": "unrecognized arguments: --foo"}
+    (results / "20260101T000300Z-compiled" / "not_applied.json").write_text(json.dumps(refusal))
+    assert main(["compare", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
+    found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
+    assert [variant.name for variant in found.variants] == ["baseline", "optimized", "batch-16", "compiled"]
+    assert (found.variants[3].applied, found.variants[3].result) == (
+        False,
+        "N/A: unrecognized arguments: --foo",
+    )
+    assert len(found.metrics[0].changes) == 2
+    assert "20260101T000300Z-compiled" in found.command
+
+
+def test_one_run_alone_has_no_changes(results: Path) -> None:
+    found = built([add(results, "20260101T000000Z-baseline")])
+    assert all(metric.changes == [] for metric in found.metrics)
+    assert found.conclusion == [] and found.methods == []
+
+
+def test_earlier_runs_are_listed_with_what_differs(results: Path) -> None:
+    two(results)
+    old = add(results, "20250101T000000Z-baseline")
+    edit_manifest(old, seed=5, started_at="2025-01-01T00:00:00+00:00")
+    assert main(["judge", str(old), "--quiet"]) == 0
+    assert main(["compare"]) == 0
+    found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
+    [earlier] = found.earlier
+    assert (earlier.run, earlier.comparable, earlier.differences) == (
+        old.name,
+        False,
+        ["seed 5 instead of 1"],
+    )
+    assert earlier.metrics["tpot_p50"] == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_newest_runs_of_one_scenario_are_chosen(results: Path) -> None:
+    two(results)
+    later = add(results, "20260102T000000Z-baseline")
+    edit_manifest(later, scenario_hash="ffffffffffff", started_at="2026-01-02T00:00:00+00:00")
+    broken = results / "20260103T000000Z-optimized"
+    broken.mkdir()
+    (broken / "manifest.json").write_text("{")
+    (broken / "requests.parquet").write_text("")
+    chosen = newest_runs("baseline", ["optimized"], results)
+    assert [folder.name for folder in chosen.folders] == [
+        "20260101T000000Z-baseline",
+        "20260101T000100Z-optimized",
+    ]
+
+
+def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add(results, "20260101T000000Z-baseline")
+    assert main(["compare", "--if-both"]) == 0
+    assert "make optimized" in capsys.readouterr().out
+    assert not (results / "latest").exists()
+    with pytest.raises(UsageError, match="make optimized"):
+        main(["compare"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nope"], "no such run"),
+        (["20260101T000000Z-baseline", "20260101T000000Z-baseline"], "named twice"),
+        (["--matters", "-1"], "--matters"),
+        (["--matters", "nan"], "--matters"),
+        (["--name", "../x"], "--name"),
+        (["--variants", "baseline"], "only the baseline"),
+        (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
+        (["20260101T000000Z-baseline", "--variants", "z"], "leave one out"),
+    ],
+)
+def test_users_mistakes(results: Path, arguments: list[str], complaint: str) -> None:
+    two(results)
+    with pytest.raises(UsageError, match=complaint):
+        main(["compare", *arguments])
+
+
+def test_a_folder_named_latest_is_not_replaced(results: Path) -> None:
+    two(results)
+    (results / "latest").mkdir()
+    with pytest.raises(UsageError, match="is no link"):
+        main(["compare"])
+
+
+def test_the_baseline_is_the_one_called_so(results: Path) -> None:
+    folders = two(results)
+    names = [folder.name for folder in reversed(folders)]
+    assert named_runs(names, None, results).baseline == "baseline"
+    assert named_runs(names, "optimized", results).folders[0].name == names[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failed_share": 1.0},
+        {"hung_share": 1.0},
+        {"rate": 0.5, "duration": 4},
+        {"output": 1},
+        {"slo": None},
+        {"lanes": 2, "lost_lane": 1},
+        {"slots": 1, "drain": 0},
+    ],
+)
+def test_strange_runs_make_a_report_too(results: Path, changes: dict[str, Any]) -> None:
+    folders = two(results, **changes)
+    for order in (folders, folders[::-1]):
+        found = built(order)
+        Comparison.model_validate_json(found.model_dump_json())
+        assert found.conclusion[0].use
+    assert built(folders[1:]).metrics[0].changes == []
+
+
+def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_do() -> None:
+    def point(
+        name: str, work: float, meets: bool | None, ttft: float = 0.1, usable: bool = True
+    ) -> ParetoPoint:
+        return ParetoPoint(
+            variant=name,
+            output_token_throughput=work,
+            ttft_p50=ttft,
+            usable=usable,
+            unbeaten=True,
+            meets_slo=meets,
+        )
+
+    points = [
+        point("slow", 100, True, 0.01),
+        point("breaks it", 300, False),
+        point("most", 200, True, 0.3),
+        point("as much", 195, True, 0.2),
+        point("broken", 900, None, usable=False),
+    ]
+    [said] = choice(points, 0.03)
+    assert said.text == "Under the SLO, take as much." and "3 variants" in said.reason
+    assert "195.0 tok/s" in said.reason and "TTFT p50 200.0 ms" in said.reason
+    assert choice(points, 0.001)[0].text == "Under the SLO, take most."
+    [none] = choice([point("a", 1, False), point("b", 2, False), point("c", 3, None, usable=False)], 0.03)
+    assert none.text.startswith("None of the variants")
+    assert choice(points[:2], 0.03) == [], "of two, the conclusion speaks"

@@ -1,0 +1,208 @@
+"""Datasets: what each format gives, a clear line for each broken row, and reading in pieces."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.usage import UsageError
+from loadgen.datasets import Row, digest, jsonarray, locate, read_rows
+from loadgen.record import SCHEMA
+
+DATA = Path(__file__).with_name("data")
+
+
+def rows(kind: str, name: str) -> list[Row]:
+    return list(read_rows(kind, DATA / name))
+
+
+def lengths(found: list[Row]) -> list[tuple[int, int | None]]:
+    return [(row.prompt_tokens, row.output_tokens) for row in found]
+
+
+def test_sharegpt_takes_the_first_question_and_its_answer() -> None:
+    found = rows("sharegpt", "sharegpt.json")
+    assert [row.where.rpartition(" ")[2] for row in found] == ["1", "3", "5"]
+    assert found[0].dialogue == (("user", "How do I cook rice so that it does not stick to the pot?"),)
+    assert [role for role, _ in found[1].dialogue] == ["system", "user"]
+    assert lengths(found)[2] == (len("Name three rivers.") // 4, len("Rhine, Nile, Amazon.") // 4)
+
+
+def test_openai_batch() -> None:
+    found = rows("openai-batch", "openai-batch.jsonl")
+    assert found[0].dialogue == (("system", "Be brief."), ("user", "What is a load test?"))
+    assert found[1].dialogue == (("user", "Two parts, one question?"),)
+    assert [row.output_tokens for row in found] == [64, 32, None]
+
+
+def test_mooncake() -> None:
+    found = rows("mooncake", "mooncake.jsonl")
+    assert [row.time for row in found] == [0, 0, 1.5, 3]
+    assert [row.blocks for row in found] == [(0, 1, 2), (0, 1, 3), (4,), (0, 1, 3, 5)]
+    assert lengths(found) == [(1100, 50), (1300, 20), (400, 7), (2048, 120)]
+
+
+def test_azure() -> None:
+    found = rows("azure", "azure.csv")
+    assert [row.time for row in found] == pytest.approx([0, 4.314579, 4.541977, 6.31941], abs=1e-5)
+    assert lengths(found) == [(374, 44), (396, 109), (879, 55), (91, 16)]
+
+
+def test_burstgpt_passes_over_what_failed_then() -> None:
+    found = rows("burstgpt", "burstgpt.csv")
+    assert [row.time for row in found] == [0, 40, 113]
+    assert lengths(found) == [(472, 18), (1087, 230), (1360, 347)]
+
+
+def test_plain_prompts() -> None:
+    found = rows("jsonl", "prompts.jsonl")
+    assert [row.dialogue[-1][1] for row in found] == [
+        "A prompt that is only a text.",
+        "What is a queue?",
+        "Go on.",
+    ]
+    assert [row.output_tokens for row in found] == [None, 40, 12]
+    assert [row.time for row in found] == [None, 0.5, 1.5]
+    assert [row.workload for row in found] == [None, "question", None]
+
+
+def run_folder(folder: Path, changes: list[dict[str, Any]], start: float | None = 5.0) -> Path:
+    base = dict.fromkeys(SCHEMA.names) | {"lane": 0, "workload": "chat", "status": "completed"}
+    records = [
+        base | {"arrival": k, "due": float(k), "prompt_asked": 50, "output_asked": 9} for k in range(8)
+    ]
+    records = [record | (changes[k] if k < len(changes) else {}) for k, record in enumerate(records)]
+    pq.write_table(pa.Table.from_pylist(records[::-1], schema=SCHEMA), folder / "requests.parquet")
+    if start is not None:
+        (folder / "manifest.json").write_text(json.dumps({"window": {"start": start, "end": 9.0}}))
+    return folder
+
+
+def test_a_run_is_replayed_from_its_window_in_order(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [{}] * 6 + [
+        {"prompt_asked": None, "prompt_tokens": 61, "workload": "rag"}
+    ]
+    path = locate(run_folder(tmp_path, changes))
+    found = list(read_rows("run", path, digest(path)))
+    assert [row.time for row in found] == [0, 1, 2]
+    assert [row.prompt_tokens for row in found] == [50, 61, 50]
+    assert [row.workload for row in found] == ["chat", "rag", "chat"]
+
+
+def test_a_run_without_a_manifest_is_replayed_whole(tmp_path: Path) -> None:
+    assert len(list(read_rows("run", locate(run_folder(tmp_path, [], start=None))))) == 8
+
+
+def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> None:
+    path = locate(run_folder(tmp_path, [{}] * 5 + [{"prompt_asked": None}]))
+    with pytest.raises(UsageError, match="requests.parquet: arrival 5: has no prompt or output length"):
+        list(read_rows("run", path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("sharegpt", "", "must be a JSON array"),
+        ("sharegpt", '{"a": 1}', "must be a JSON array"),
+        ("sharegpt", '[{"conversations": []}, {"id": 1}]', "row 2: conversations is missing"),
+        ("sharegpt", '[{"conversations": [{"from": "human"}]}]', "row 1: message 1: needs from and value"),
+        ("sharegpt", '[{"conversations": 5}]', "row 1: messages must be a list"),
+        ("sharegpt", '[{"conversations": []} {"conversations": []}]', "row 1: no comma after it"),
+        ("sharegpt", '[{"conversations": []}, {"conver', "row 2: the file ends within it"),
+        ("sharegpt", '[{"conversations": []}', "row 1: the file ends after it"),
+        ("sharegpt", '[{"conversations": []}, {nonsense: 1, "and": "much more"}]', "row 2: not valid JSON"),
+        ("sharegpt", '[{"conversations": []}, 7]', "row 2: must be a JSON object, is int"),
+        ("openai-batch", '{"body": {}}\n', "row 1: body.messages is missing"),
+        ("openai-batch", '\n{"custom_id": 1}\n', "row 2: body: must be a JSON object"),
+        ("openai-batch", '{"body": {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}}\n',
+         "row 1: message 1: only parts of type text"),
+        ("openai-batch", '{"body": {"messages": [{"role": "user", "content": "a"}], "max_tokens": 0}}\n',
+         "row 1: max_tokens is 0, must be at least 1"),
+        ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 5}\n{"timestamp": 1',
+         "row 2: not valid JSON"),
+        ("mooncake", '{"timestamp": 0, "input_length": -5, "output_length": 5}\n', "input_length is -5"),
+        ("mooncake", '{"timestamp": 0, "input_length": "x", "output_length": 5}\n', "row 1: input_length is"),
+        ("mooncake", '{"timestamp": "now", "input_length": 5, "output_length": 5}\n', "row 1: timestamp is"),
+        ("mooncake", '{"timestamp": NaN, "input_length": 5, "output_length": 5}\n', "timestamp is nan"),
+        ("mooncake", '{"input_length": 5, "output_length": 5}\n', "row 1: timestamp is missing"),
+        ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 5, "hash_ids": ["a"]}\n',
+         "row 1: hash_ids"),
+        ("mooncake", '{"timestamp": 9, "input_length": 5, "output_length": 5}\n'
+         '{"timestamp": 2, "input_length": 5, "output_length": 5}\n', "row 2: its time is before"),
+        ("azure", "TIMESTAMP,Context\n", "row 1: the heading has no column ContextTokens, GeneratedTokens"),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5,5\nsoon,5,5\n",
+         "row 3: TIMESTAMP is not a date"),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5\n", "row 2: has another"),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5.5,5\n",
+         "row 2: ContextTokens is not a whole number: '5.5'"),
+        ("burstgpt", "Timestamp,Request tokens,Response tokens\n-4,5,5\n", "row 2: Timestamp is -4"),
+        ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,0,5\n", "row 2: Request tokens is 0"),
+        ("jsonl", '""\n', "row 1: needs prompt"),
+        ("jsonl", '{"prompt": "a", "workload": 4}\n', "row 1: workload must be a text"),
+        ("jsonl", '{"prompt": "a", "output_tokens": true}\n', "row 1: output_tokens is not a number"),
+        ("run", "not parquet at all", "not a run's records"),
+    ],
+)  # fmt: skip
+def test_a_broken_row_is_named_with_file_row_and_reason(
+    tmp_path: Path, kind: str, text: str, message: str
+) -> None:
+    path = tmp_path / "broken.data"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        list(read_rows(kind, path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_bytes(b'"\xff\xfe"\n')
+    for kind in ("jsonl", "azure", "sharegpt"):
+        with pytest.raises(UsageError, match="not UTF-8"):
+            list(read_rows(kind, path))
+
+
+def test_parquet_without_our_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"due": [1.0]}), path)
+    with pytest.raises(UsageError, match="not a run's records"):
+        list(read_rows("run", path))
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]))  # no lone surrogates: they have no UTF-8
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(json_values, max_size=8), st.integers(1, 9), st.sampled_from([None, 1]))
+@settings(max_examples=150, deadline=None)
+def test_an_array_read_in_pieces_is_the_array(
+    tmp_path_factory: pytest.TempPathFactory, values: list[Any], piece: int, indent: int | None
+) -> None:
+    path = tmp_path_factory.mktemp("array") / "values.json"
+    path.write_text(json.dumps(values, indent=indent, ensure_ascii=False), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonarray, "CHUNK", piece)
+        assert [value for _, value in jsonarray.elements(path)] == values
+
+
+def test_a_large_file_is_not_read_beyond_what_is_asked(tmp_path: Path) -> None:
+    """The rows before a broken one are there, so the file was not read as a whole."""
+    good = json.dumps(
+        {"conversations": [{"from": "human", "value": "a" * 999}, {"from": "gpt", "value": "b"}]}
+    )
+    path = tmp_path / "large.json"
+    path.write_text("[" + ",".join([good] * 2000) + ", broken and more of it")
+    found = list(islice(read_rows("sharegpt", path), 1500))
+    assert len(found) == 1500
+    with pytest.raises(UsageError, match="row 2001: not valid JSON"):
+        list(read_rows("sharegpt", path))

@@ -1,0 +1,149 @@
+"""The texts: they say what the figures say, and only that."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from reports import conclusion, insights, recommend
+from reports.assembly import assemble
+from reports.comparison import Change, ServerSide
+from reports.facts import Facts
+from reports.runs import load_run
+from tests.make_runs import Shape, make_run
+
+SHAPE = Shape(rate=30, duration=20, warmup=2, drain=10, output=10, ttft=0.04, tpot=0.01)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """Facts of two equal variants; tests replace what they are about."""
+    folder = tmp_path_factory.mktemp("runs")
+    for number, name in enumerate(("baseline", "optimized")):
+        make_run(folder / name, SHAPE, variant=name, noise_seed=number)
+    runs = [load_run(folder / name) for name in ("baseline", "optimized")]
+    found = assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    metrics = {metric.name: metric for metric in found.metrics}
+    return Facts("baseline", 0.03, metrics, found.variants, found.runs, found.slo)
+
+
+def marked(facts: Facts, verdicts: dict[str, str] | None = None, **marks: str) -> Facts:
+    """The facts with other marks (by metric) and verdicts (by variant)."""
+    metrics = dict(facts.metrics)
+    for name, mark in marks.items():
+        change = (
+            metrics[name].changes[0].model_copy(update={"mark": mark, "display": "+50.0 %", "change": 0.5})
+        )
+        metrics[name] = metrics[name].model_copy(update={"changes": [change]})
+    runs = [
+        run.model_copy(update={"verdict": (verdicts or {}).get(run.variant, "VALID")}) for run in facts.runs
+    ]
+    return dataclasses.replace(facts, metrics=metrics, runs=runs)
+
+
+def served(facts: Facts, baseline: dict[str, float], optimized: dict[str, float]) -> Facts:
+    sides = {"baseline": ServerSide(**baseline), "optimized": ServerSide(**optimized)}
+    runs = [run.model_copy(update={"server": sides[run.variant]}) for run in facts.runs]
+    return dataclasses.replace(facts, runs=runs)
+
+
+def commanded(facts: Facts, line: str) -> Facts:
+    variants = [variant.model_copy(update={"command_line": line}) for variant in facts.variants]
+    return dataclasses.replace(facts, variants=variants)
+
+
+def commands(facts: Facts) -> list[str | None]:
+    return [each.command for each in recommend.recommendations(facts)]
+
+
+@pytest.mark.parametrize(
+    ("marks", "verdicts", "said"),
+    [
+        ({}, {}, "no reason"),
+        ({"tpot_p50": "better"}, {}, "Use optimized for everyone"),
+        ({"ttft_p50": "worse"}, {}, "Stay with baseline"),
+        (
+            {"tpot_p50": "better", "ttft_p50": "worse"},
+            {},
+            "stay with baseline for those who wait for the start",
+        ),
+        ({"tpot_p50": "better", "tpot_p99": "worse"}, {}, "same respects"),
+        ({"ttft_p50": "unstable"}, {}, "repeats agree too little"),
+        ({"tpot_p50": "better"}, {"optimized": "SATURATED"}, "Do not use optimized at this rate"),
+        ({"ttft_p50": "better"}, {"baseline": "SATURATED"}, "Use optimized: it keeps up"),
+        ({}, {"baseline": "SATURATED", "optimized": "SATURATED"}, "Neither keeps up"),
+    ],
+)
+def test_advice_follows_the_marks(
+    plain: Facts, marks: dict[str, str], verdicts: dict[str, str], said: str
+) -> None:
+    text = conclusion.conclude(marked(plain, verdicts, **marks), "optimized").use.lower()
+    assert said.lower() in text
+
+
+def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
+    before = {
+        "queue_mean": 0.01,
+        "prefill_mean": 0.03,
+        "send_lag_mean": 0.001,
+        "running_mean": 18.0,
+        "waiting_mean": 0.0,
+    }
+    after = {
+        "queue_mean": 5.01,
+        "prefill_mean": 0.02,
+        "send_lag_mean": 0.001,
+        "running_mean": 7.9,
+        "waiting_mean": 40.0,
+    }
+    found = insights.why_ttft(served(plain, before, after), "optimized")
+    assert found is not None
+    assert "queue 10.0 to 5010 ms" in found.text
+    assert "The queue makes up 100 % of the rise of 4990 ms" in found.text
+    assert "7.9 and 40.0 with optimized" in found.text
+    assert found.figures["queue_mean_change"] == pytest.approx(5.0)
+
+
+def test_why_ttft_needs_the_servers_figures(plain: Facts) -> None:
+    assert insights.why_ttft(served(plain, {}, {}), "optimized") is None
+
+
+def test_why_tpot_blames_the_batch_only_where_it_fits(plain: Facts) -> None:
+    before = {"running_mean": 18.0, "running_max": 30.0, "bytes_per_step": 2e8}
+    after = {"running_mean": 7.0, "running_max": 8.0, "bytes_per_step": 1e8}
+    facts = marked(served(plain, before, after), tpot_p50="better")
+    found = insights.why_tpot(served(facts, before, after), "optimized")
+    assert found is not None
+    assert "MB moved per step 200.0 to 100.0" in found.text and "batch is smaller" in found.text
+    found = insights.why_tpot(served(facts, after, before), "optimized")
+    assert found is not None and "does not explain it" in found.text
+
+
+def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
+    facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 8")
+    assert 'make sweep VARIANTS="baseline batch-16 batch-32"' in commands(facts)
+    facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 64")
+    assert 'make sweep VARIANTS="baseline batch-16 batch-32"' not in commands(facts)
+
+
+def test_eager_variants_ask_for_compiled_ones(plain: Facts) -> None:
+    assert 'make sweep VARIANTS="baseline compiled"' in commands(commanded(plain, "vllm --enforce-eager"))
+    assert 'make sweep VARIANTS="baseline compiled"' not in commands(commanded(plain, "vllm"))
+
+
+def test_saturated_ones_ask_for_their_capacity_and_not_for_repeats(plain: Facts) -> None:
+    found = commands(marked(plain, {"optimized": "SATURATED"}))
+    assert "make capacity VARIANT=optimized" in found
+    assert not any("REPEATS" in (command or "") for command in found)
+
+
+def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
+    wide: dict[str, Any] = {"low": -0.1, "high": 0.1, "mark": "no difference shown"}
+    row = plain.metrics["ttft_p50"]
+    change = Change.model_validate(row.changes[0].model_dump() | wide)
+    metrics = dict(plain.metrics) | {"ttft_p50": row.model_copy(update={"changes": [change]})}
+    assert "make compare REPEATS=3" in commands(dataclasses.replace(plain, metrics=metrics))
+
+
+def test_nothing_to_do_where_nothing_is_wrong(plain: Facts) -> None:
+    assert not [command for command in commands(plain) if command and "capacity" in command]

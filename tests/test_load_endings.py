@@ -1,0 +1,173 @@
+"""However a run ends, every arrival has one record, and nothing is left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.process import metronome
+from tests.loadrun import SHORT, LoadRun, Outcome, left_running, load
+
+SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10", "output_tokens: 200")
+
+
+def under_way(running: LoadRun, seconds: float = 2.5) -> None:
+    """Until the run has gone on for a while."""
+    running.wait_for("running ")
+    time.sleep(seconds)
+
+
+def reconciles(found: Outcome) -> None:
+    """Due = completed + failed + unfinished + lost, in manifest, records and summary."""
+    counts, all_ = found.counts(), found.summary["accounting_all"]
+    assert found.manifest["due"] == len(found.records) == sum(counts.values()) == all_["due"]
+    assert {name: all_[name] for name in counts} == counts
+    assert found.records["arrival"].is_unique
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [None, 2])
+def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW) as running,
+    ):
+        under_way(running)
+        running.signal(number)
+        found = running.end(30)
+        assert not left_running(running.process.pid)
+    assert found.code == 130 and found.manifest["ended"] == "interrupted"
+    assert found.counts().keys() == {"completed"}, "what was in flight was waited for"
+    reconciles(found)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.2") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW) as running,
+    ):
+        under_way(running)
+        running.signal(signal.SIGINT)
+        time.sleep(1)
+        running.signal(signal.SIGINT)
+        asked = time.monotonic()
+        found = running.end(30)
+        assert time.monotonic() - asked < 15 and not left_running(running.process.pid)
+    assert found.counts().keys() == {"unfinished"}
+    assert (found.records["chunk_times"].map(len) > 0).any(), "what had come is kept"
+    reconciles(found)
+
+
+@pytest.mark.parametrize("drain", ["0", "2"])
+def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
+    with metronome("--ttft", "0.05", "--tpot", "0.2") as server:
+        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW)
+    assert found.counts().keys() == {"unfinished"} and found.manifest["ended"] == "complete"
+    assert found.manifest["drained_at"] == pytest.approx(3 + float(drain), abs=2.5)
+    reconciles(found)
+
+
+def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, scenario=SLOW, workers=1) as running,
+    ):
+        under_way(running)
+        server.process.kill()
+        found = running.end(60)
+    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 100
+    errors = set(found.records["error"].dropna())
+    assert any("refused" in error for error in errors), errors
+    assert found.code == 5 and found.manifest["ended"] == "complete"
+    reconciles(found)
+
+
+def test_a_killed_worker_costs_its_lanes_later_arrivals(tmp_path: Path) -> None:
+    scenario = SLOW.replace("duration: 20", "duration: 12").replace("200", "10")
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=scenario) as running,
+    ):
+        under_way(running, 5.0)
+        worker = _children(running.process.pid)[0]
+        os.kill(worker, signal.SIGKILL)
+        found = running.end(60)
+    records, lost_lanes = found.records, [lane for lane in found.manifest["lanes"] if lane["lost"]]
+    assert len(lost_lanes) == 1 and "is lost" in found.err and found.code == 5
+    lane = records[records["lane"] == lost_lanes[0]["lane"]]
+    lost = lane[lane["status"] == "lost"]
+    assert len(lost) > 20 and lost["due"].min() > 2.0, "what it had finished 3 s before is there"
+    other = records[records["lane"] != lost_lanes[0]["lane"]]
+    assert other["status"].eq("completed").all()
+    reconciles(found)
+
+
+def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
+    ):
+        under_way(running, 5.0)
+        group = running.process.pid
+        os.kill(group, signal.SIGKILL)
+        running.process.wait()
+        deadline = time.monotonic() + 40
+        while left_running(group) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not left_running(group), "workers end by themselves"
+    command = [sys.executable, "-m", "loadgen.collect", "recover", str(running.folder)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    found = Outcome(0, said.stdout, said.stderr, running.folder)
+    records = found.records
+    assert records["arrival"].is_unique and (records["status"] == "completed").sum() > 60
+    assert found.manifest["ended"] == "interrupted" and len(records) == found.manifest["due"]
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and "whole run already" in again.stderr
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a small disk needs root")
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    disk, results = tmp_path / "disk", tmp_path / "elsewhere"
+    disk.mkdir()
+    results.mkdir()
+    mount(disk, "200k")
+    try:
+        folder = disk / "run"
+        place = {"TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_RESULTS": str(results)}
+        with metronome("--ttft", "0.02", "--tpot", "0.002") as server:
+            found = load(tmp_path / "load", server.url, scenario=SLOW, environment=place)
+            count = len(server.stop().read)
+        assert found.code == 2 and "cannot be written: No space left on device" in found.err
+        assert "Traceback" not in found.err
+        mount(disk, "20m", "remount,")
+        left = [str(folder), *map(str, results.glob("*")), *kept_elsewhere(found.err)]
+        command = [sys.executable, "-m", "loadgen.collect", "recover", *dict.fromkeys(left)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr + found.err
+        records = Outcome(0, "", "", folder).records
+        assert len(records) == count and records["status"].eq("completed").all()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def mount(place: Path, size: str, option: str = "") -> None:
+    """A disk in memory, so large and no larger."""
+    command = ["mount", "-t", "tmpfs", "-o", f"{option}size={size}", "tmpfs", str(place)]
+    subprocess.run(command, check=True)
+
+
+def kept_elsewhere(said: str) -> list[str]:
+    """The folders in which workers say that they kept batches."""
+    return [
+        line.partition("batches kept in ")[2].split(";")[0] for line in said.splitlines() if "kept in" in line
+    ]

@@ -1,0 +1,254 @@
+"""The load side's parts that need no network: settings, records on their way, clocks, live figures."""
+
+import math
+import random
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.usage import UsageError
+from loadgen import clock, files, scrape
+from loadgen.collect import BATCHES, Collector, lost_records
+from loadgen.digest import METRICS, Digest
+from loadgen.live import ALL, Live
+from loadgen.outbox import Outbox
+from loadgen.record import COMPLETED, LOST, SCHEMA, Record, to_table
+from loadgen.scenario import Scenario
+from loadgen.schedule import schedule
+from loadgen.settings import scenario_of, settings_of
+from server import variants
+from tests.loadrun import ROOT
+
+EMPTY = dict.fromkeys(
+    ("scenario", "rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed", "timeout", "model")
+) | {"tokenizer": None, "insecure": False, "ca_file": None, "keep_text": False, "allow": ""}
+durations = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=300)
+
+
+def record(arrival: int, lane: int = 0, chunks: int = 2) -> Record:
+    times = np.arange(chunks) * 0.01 + arrival
+    return Record(arrival, lane, "chat", float(arrival), COMPLETED, end=arrival + 1.0, chunk_times=times)
+
+
+def test_empty_options_are_the_scenarios_own() -> None:
+    found = settings_of(EMPTY | {"rps": " "}, "http://127.0.0.1:1")
+    assert found.scenario == Scenario.load("chat-medium") and found.seed == 1 and found.model is None
+
+
+def test_options_change_the_scenario() -> None:
+    found = scenario_of({"scenario": "chat-low", "rps": "7.5", "duration": "9", "arrivals": "constant"})
+    assert (found.rate, found.duration, found.arrivals.process) == (7.5, 9.0, "constant")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scenario": "chat-medum"}, "did you mean 'chat-medium'"),
+        ({"rps": "-3"}, "--rps: must be more than 0, is -3"),
+        ({"rps": "fast"}, "--rps: must be a number, is 'fast'"),
+        ({"duration": "inf"}, "--duration: must be a finite number"),
+        ({"drain": "-1"}, "--drain: must be 0 or more"),
+        ({"seed": "1.5"}, "--seed: must be a whole number"),
+        ({"arrivals": "poison"}, "unknown process 'poison'"),
+        ({"concurrency": "4"}, "has no concurrency"),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        settings_of(EMPTY | given, "http://127.0.0.1:1")
+
+
+def test_without_a_host_nothing_is_loaded() -> None:
+    with pytest.raises(UsageError, match="give --host"):
+        settings_of(EMPTY, None)
+
+
+def test_records_become_a_table_with_their_lists() -> None:
+    rows = [record(3, chunks=3), Record(4, 1, "chat", 4.0, LOST), record(5, chunks=0)]
+    rows[0].chunk_tokens = array("i", [1, 2, 1])
+    table = to_table(rows)
+    assert table.schema == SCHEMA
+    assert table["chunk_times"].to_pylist() == [pytest.approx([3.0, 3.01, 3.02]), None, []]
+    assert table["chunk_tokens"].to_pylist() == [[1, 2, 1], None, None]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 1200), min_size=1, max_size=4),
+    seed=st.integers(0, 2**16),
+)
+def test_every_record_arrives_once_whatever_is_sent_twice(
+    sizes: list[int], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, chance = tmp_path_factory.mktemp("run"), random.Random(seed)
+    (folder / BATCHES).mkdir()
+    collector, held = Collector(folder), list[tuple[int, bytes]]()
+    outbox = Outbox(lambda number, content: held.append((number, content)))
+    wanted: list[int] = []
+    for size in sizes:
+        for _ in range(size):
+            wanted.append(len(wanted))
+            outbox.add(record(wanted[-1], chunks=1))
+        outbox.flush()
+        outbox.repeat()
+        chance.shuffle(held)
+        for number, content in held:
+            collector.receive(0, number, content)
+            outbox.acknowledge(number)
+        held.clear()
+    assert outbox.unacknowledged == 0 and collector.received(0) == outbox.sent
+    counts = collector.write([])
+    assert counts == ({0: len(wanted)} if wanted else {})
+    assert pq.read_table(folder / "requests.parquet")["arrival"].to_pylist() == wanted
+    assert not (folder / BATCHES).exists()
+
+
+def test_what_the_master_never_got_is_kept(tmp_path: Path) -> None:
+    outbox = Outbox(lambda number, content: None)
+    outbox.add(record(1))
+    outbox.flush()
+    outbox.add(record(2))
+    assert outbox.leave(tmp_path, 3) == 2
+    found = [pa.ipc.open_file(path).read_all() for path in sorted(tmp_path.iterdir())]
+    assert [table["arrival"].to_pylist() for table in found] == [[1], [2]]
+
+
+def test_lost_arrivals_are_those_due_without_a_record() -> None:
+    scenario = Scenario.load("chat-low").with_overrides(duration=10)
+    plan = schedule(scenario, 1)
+    known = {arrival.number for arrival in plan.arrivals if arrival.lane_key % 2 == 0}
+    lost = lost_records(scenario, 1, 2, known, until=8.0)
+    assert {each.arrival for each in lost} == {
+        arrival.number for arrival in plan.arrivals if arrival.lane_key % 2 and (arrival.due or 0) < 8.0
+    }
+    assert {each.lane for each in lost} == {1} and {each.status for each in lost} == {LOST}
+
+
+@given(
+    truth=st.floats(-1e5, 1e5),
+    ways=st.lists(st.tuples(st.floats(1e-5, 0.5), st.floats(1e-5, 0.5)), min_size=1, max_size=20),
+)
+def test_a_clock_is_known_to_half_the_shortest_round_trip(
+    truth: float, ways: list[tuple[float, float]]
+) -> None:
+    exchanges = [
+        clock.Exchange(10.0 * number, 10.0 * number + there + truth, 10.0 * number + there + back)
+        for number, (there, back) in enumerate(ways)
+    ]
+    found = clock.offset(exchanges, same_clock=False)
+    assert found.round_trip == pytest.approx(min(there + back for there, back in ways), abs=1e-9)
+    assert abs(found.seconds - truth) <= found.round_trip / 2 + 1e-9
+    assert clock.offset(exchanges, same_clock=True).seconds == 0.0
+
+
+@given(values=durations, share=st.sampled_from([0.5, 0.9, 0.99, 1.0]))
+def test_a_digest_knows_percentiles_to_a_hundredth(values: list[float], share: float) -> None:
+    one, other = Digest(), Digest()
+    one.extend(np.array(values[::2]))
+    for value in values[1::2]:
+        other.add(value)
+    one.merge(other.take())
+    assert one.count == len(values) and other.count == 0
+    exact = sorted(values)[max(1, math.ceil(share * len(values))) - 1]
+    assert one.percentile(share) == pytest.approx(exact, rel=0.011)
+
+
+def test_an_empty_digest_has_no_percentile() -> None:
+    assert Digest().percentile(0.5) is None
+
+
+def pulse(
+    lane: int, t: float, due: int, completed: int, in_flight: int, lag: float = 0.0005
+) -> dict[str, object]:
+    digest = Digest()
+    digest.add(lag)
+    return {
+        "lane": lane,
+        "t": t,
+        "due": due,
+        "in_flight": in_flight,
+        "events": completed * 12,
+        "chunks": 0,
+        "idle": False,
+        "counts": {"chat": {"sent": due, "completed": completed, "tokens": completed * 10}},
+        "digests": {"chat": {"send_lag": digest.take()}},
+    }
+
+
+def test_live_adds_up_the_lanes() -> None:
+    live = Live(60.0, (5.0, 60.0), 2)
+    for second in range(12):
+        for lane in (0, 1):
+            live.pulse(pulse(lane, second, due=second * 5, completed=second * 4, in_flight=second))
+        live.tick(float(second), {"running": 3.0})
+    point = live.points[-1]
+    assert (point.offered_rate, point.completed_rate, point.token_rate) == (10.0, 8.0, 80.0)
+    assert point.in_flight == 22 and point.running == 3.0 and point.waiting is None
+    assert live.counts()["completed"] == 88 and live.workloads() == ["chat"]
+    assert live.percentiles(ALL).keys() == set(METRICS) and live.percentiles()["send_lag"]["count"] == 24
+
+
+def test_live_names_what_speaks_against_the_run() -> None:
+    behind, late, lost = (Live(60.0, (5.0, 60.0), 1) for _ in range(3))
+    for second in range(1, 13):
+        behind.pulse(pulse(0, second, due=second * 20, completed=second * 10, in_flight=second * 10))
+        behind.tick(float(second), {})
+        late.pulse(pulse(0, second, due=second * 20, completed=second * 20, in_flight=1, lag=0.02))
+        late.tick(float(second), {})
+    lost.lost.add(0)
+    assert behind.verdict()[0] == "SATURATED"
+    assert late.verdict()[0] == "CLIENT-LIMITED"
+    assert lost.verdict()[0] == "INVALID"
+    assert Live(60.0, (5.0, 60.0), 1).verdict()[0] == "VALID"
+
+
+@given(due=st.lists(st.floats(0, 100), max_size=60), span=st.floats(0.1, 20))
+def test_the_busiest_span_is_found(due: list[float], span: float) -> None:
+    due.sort()
+    brute = max((sum(start <= each < start + span for each in due) for start in due), default=0)
+    assert abs(files.busiest(due, span) - brute) <= sum(
+        math.isclose(late - early, span) for early in due for late in due
+    )
+
+
+def test_too_few_open_files_are_said_before_the_run() -> None:
+    arrivals = list(schedule(Scenario.load("chat-high"), 1).arrivals)
+    files.check(10_000, arrivals)
+    with pytest.raises(UsageError, match="open files are limited to 256, this load needs"):
+        files.check(256, arrivals)
+
+
+def test_a_scrape_is_parsed_without_what_never_changes() -> None:
+    text = (
+        '# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{engine="0",model_name="m"} 3.0\n'
+        "# TYPE vllm:generation_tokens counter\n"
+        'vllm:generation_tokens_total{engine="0",model_name="m"} 42.0\n'
+        'vllm:generation_tokens_created{engine="0",model_name="m"} 1.7e9\n'
+    )
+    assert list(scrape.parse(1.5, text)) == [
+        (1.5, "vllm:num_requests_running", "{}", 3.0),
+        (1.5, "vllm:generation_tokens_total", "{}", 42.0),
+    ]
+
+
+def test_the_variants_of_the_issue_are_there() -> None:
+    assert {"baseline", "optimized", "batch-8", "batch-16", "batch-32", "compiled"} <= set(variants.names())
+
+
+def test_a_worker_takes_what_priority_it_may_and_gives_it_back() -> None:
+    code = (
+        "import os; from loadgen.urgency import Urgency; found = Urgency(True); "
+        "print(found.gained, os.sched_getscheduler(0) & 7 == os.SCHED_FIFO, os.getpriority(0, 0)); "
+        "found.end(); print(os.sched_getscheduler(0), os.getpriority(0, 0), Urgency(False).gained)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, then = said.stdout.splitlines()
+    assert first in ("fifo True 0", "nice False -10", "none False 0"), first
+    assert then == "0 0 none"

@@ -1,0 +1,121 @@
+"""Predictions follow from the configuration alone, and outcomes from the figures alone."""
+
+from pathlib import Path
+
+import pytest
+
+from reports import bounds
+from reports.comparison import Operation, Roofline, ServerSide
+from reports.predictions import load_of, predictions
+from reports.runs import Run
+from reports.server_side import server_side
+from tests.make_comparison import make_comparison
+from tests.make_report import make_pair
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    return make_pair(tmp_path_factory.mktemp("runs"))
+
+
+def described(runs: list[Run]) -> Roofline:
+    return bounds.describe(runs, {run.name: server_side(run) for run in runs})
+
+
+def test_model_and_hardware_come_from_the_launcher(runs: list[Run]) -> None:
+    found = described(runs)
+    assert found.missing is None
+    assert (found.hardware, found.quantization) == ("T4", "awq 4 bit")
+    assert found.ridge == pytest.approx(203.1, abs=0.1)
+    assert [place.variant for place in found.operations] == ["baseline", "optimized"]
+    assert {each.hardware for each in found.what_if} >= {"T4", "L4", "A10G", "H100", "H200"}
+    assert [each.measured_here for each in found.what_if].count(True) == 1
+
+
+def test_mean_lengths_weigh_tokens(runs: list[Run]) -> None:
+    prompt, context = bounds.lengths(runs[0])
+    assert prompt == 50  # every prompt has 50 tokens and every output 40
+    assert context == pytest.approx(50 + 20)
+
+
+def test_flags_of_the_command_count() -> None:
+    command = ["vllm", "--max-num-seqs", "8", "--dtype=half", "--max-num-seqs=16"]
+    assert bounds.flag(command, "--max-num-seqs") == "16"
+    assert bounds.flag(command, "--dtype") == "half"
+    assert bounds.flag(command, "--port") is None
+
+
+def test_the_predicted_batch_is_littles_law(runs: list[Run]) -> None:
+    baseline, optimized = load_of(runs[0]), load_of(runs[1])
+    # about 20/s x 40 tokens x at least 12 ms: nearly ten at once, so 8 are not enough
+    assert 8 < baseline.needs < 12
+    assert (optimized.limit, optimized.most, baseline.limit) == (8, 8, None)
+
+
+def test_predictions_do_not_look_at_results(runs: list[Run]) -> None:
+    comparison = make_comparison(runs)
+    found = described(runs)
+    blind = [metric.model_copy(update={"changes": [], "readings": []}) for metric in comparison.metrics]
+    seen = predictions(runs, comparison.metrics, found)
+    unseen = predictions(runs, blind, found)
+    assert [each.predicted for each in seen] == [each.predicted for each in unseen]
+    # those on the engine's counters have nothing here to be held against either
+    assert {each.outcome for each in unseen} == {"cannot tell"}
+
+
+def test_outcomes(runs: list[Run]) -> None:
+    comparison = make_comparison(runs)
+    found = described(runs)
+    by_statement = {
+        (each.variant, each.statement): each for each in predictions(runs, comparison.metrics, found)
+    }
+    tpot = by_statement["baseline", "TPOT p50 is no shorter than one decode step"]
+    assert tpot.outcome == "confirmed" and tpot.predicted.startswith("at least 11")
+    unknown = by_statement["baseline", "Decode is memory-bound below its turning batch"]
+    assert unknown.outcome == "cannot tell" and "--enable-mfu-metrics" in unknown.reason
+
+
+def test_measured_intensity_decides(runs: list[Run]) -> None:
+    found = described(runs)
+    for place, intensity in zip(found.operations, (17.6, 6.8), strict=True):
+        place.intensity = intensity
+    metrics = make_comparison(runs).metrics
+    outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
+    assert outcomes["baseline", "Decode is memory-bound below its turning batch"] == "confirmed"
+    assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "confirmed"
+    found.operations[0].intensity, found.operations[1].intensity = 400.0, 500.0
+    outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
+    assert outcomes["baseline", "Decode is memory-bound below its turning batch"] == "refuted"
+    assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "refuted"
+
+
+def test_measured_work_is_put_beside_the_bound(runs: list[Run]) -> None:
+    run = runs[0]
+    seconds = run.manifest.drained_at - run.window[0]
+    side = ServerSide.model_validate(
+        {"running_mean": 8.0, "flops": 4e12 * seconds, "read_bytes": 1.9e11 * seconds}
+        | {"write_bytes": 1e10 * seconds, "flops_per_byte": 20.0}
+    )
+    place: Operation = bounds.describe([run], {run.name: side}).operations[0]
+    assert place.bytes_per_s == pytest.approx(2e11)
+    assert place.share_of_attainable == pytest.approx(4e12 / (20 * 320e9))
+    assert place.bounds is not None and place.bounds.batch == 8
+
+
+@pytest.mark.parametrize(
+    ("server", "word"),
+    [
+        (None, "launcher"),
+        ({"model_config": None}, "config.json"),
+        ({"model_config": {"model_type": "mixtral"}}, "mixtral"),
+        ({"hardware": {"name": "a toaster"}}, "a toaster"),
+        ({"command": ["vllm", "--tensor-parallel-size", "2"]}, "several GPUs"),
+    ],
+)
+def test_a_missing_roofline_says_why(tmp_path: Path, server: dict[str, object] | None, word: str) -> None:
+    run = make_pair(tmp_path)[0]
+    given = None if server is None else {**(run.manifest.server or {}), **server}
+    object.__setattr__(run.manifest, "server", given)
+    found = bounds.describe([run], {run.name: server_side(run)})
+    assert found.missing is not None and word in found.missing
+    assert predictions([run], [], found) == []

@@ -1,0 +1,255 @@
+"""The report's pages: whole, safe, the same each time, and small however large the run."""
+
+import html
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from reports import escape, figures, interactive, render, sections
+from reports.chart import Chart, log_ticks, plain
+from reports.comparison import Comparison
+from reports.runs import Run
+from tests.make_comparison import make_comparison
+from tests.make_report import make_pair
+
+SECTIONS = [
+    "Summary",
+    "Optimizations applied",
+    "Results",
+    "Key insights",
+    "Figures",
+    "Configuration",
+    "Roofline",
+    "Recommendations",
+    "Against earlier runs",
+    "Accounting",
+    "Files",
+]
+EVIL = "</script><img src=x onerror=alert(1)>|`**b**`[l](javascript:1)$x$ \x1b[31m\u202e\n# h & <b>"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    return make_pair(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def report(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    render.render(make_comparison(runs), runs, folder)
+    return folder
+
+
+class Page(HTMLParser):
+    """What a browser would load or run, and the visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+        self.shown: list[str] = []
+        self._inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._inside.append(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "data", "poster", "action") or (name == "href" and tag != "a"):
+                self.loads.append(value or "")
+            if name == "href" and tag == "a" and re.match(r"(?i)\s*([a-z]+:|//)", value or ""):
+                self.loads.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "h2" in self._inside:
+            self.headings.append(data)
+        if not {"script", "style"} & set(self._inside):
+            self.shown.append(data)
+
+
+def test_both_pages_hold_the_eleven_sections_in_order(report: Path) -> None:
+    wanted = [f"{number}. {name}" for number, name in enumerate(SECTIONS, 1)]
+    readme = (report / "README.md").read_text()
+    assert re.findall(r"^## (.*)$", readme, re.M) == wanted
+    assert Page((report / "report.html").read_text()).headings == wanted
+
+
+def test_every_figure_is_in_both_pages(report: Path) -> None:
+    readme, page = ((report / name).read_text() for name in ("README.md", "report.html"))
+    linked = re.findall(r"\]\(figures/([\w-]+)\.svg\)", readme)
+    assert sorted(linked) == sorted(path.stem for path in (report / "figures").iterdir())
+    assert {"comparison", "distributions", "timeline-0", "timeline-1", "waterfall", "roofline"} <= set(linked)
+    for name in linked:
+        assert f'data-chart="{name}"' in page
+
+
+def test_the_page_loads_nothing_from_elsewhere(report: Path) -> None:
+    text = (report / "report.html").read_text()
+    page = Page(text)
+    assert page.loads == []
+    assert "default-src 'none'" in text
+    style = re.search(r"<style>(.*?)</style>", text, re.S)
+    assert style and "url(" not in style[1] and "@import" not in style[1]
+    for path in (report / "figures").iterdir():
+        root = ElementTree.parse(path).getroot()
+        for element in root.iter():
+            for name, value in element.attrib.items():
+                assert not (name.endswith("href") and not value.startswith("#")), (path, value)
+
+
+def test_the_same_runs_give_the_same_bytes(runs: list[Run], report: Path, tmp_path: Path) -> None:
+    render.render(make_comparison(runs, written_at="2026-02-03T04:05:06+00:00"), runs, tmp_path)
+    for path in [path for path in report.rglob("*") if path.is_file()]:
+        again = (tmp_path / path.relative_to(report)).read_text()
+        again = again.replace("2026-02-03T04:05:06+00:00", "not said")
+        assert _squeezed(again) == _squeezed(path.read_text()), path
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[ -]+", " ", text)  # the date widens a column of the Markdown table
+
+
+def test_hostile_text_stays_text(runs: list[Run], tmp_path: Path) -> None:
+    render.render(make_comparison(runs, EVIL), runs, tmp_path)
+    plain_page = Page(render.page("t", *_parts(make_comparison(runs), runs)))
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.tags.count("script") == plain_page.tags.count("script")
+    assert "img" not in page.tags and page.handlers == []
+    assert "<img src=x onerror=alert(1)>" in "".join(page.shown)
+    readme = (tmp_path / "README.md").read_text()
+    prose = re.sub(r"(`{3,})\w*\n.*?\n\1", "", readme, flags=re.S)
+    assert not re.search(r"(?<!\\)<(img|/script|b)\b", prose)
+    assert not re.search(r"(?<!\\)\]\(javascript", prose)
+    assert "\x1b" not in readme and "\u202e" not in readme
+    for line in prose.splitlines():
+        if line.startswith("|"):  # every row of a table keeps its number of cells
+            assert line.endswith(" |")
+
+
+def test_hostile_names_of_variants_stay_text(tmp_path: Path) -> None:
+    runs = make_pair(tmp_path / "runs")
+    for run in runs:
+        object.__setattr__(run.manifest, "variant", f"{run.manifest.variant}基{EVIL}")
+    render.render(make_comparison(runs), runs, tmp_path / "report")
+    for path in (tmp_path / "report" / "figures").iterdir():
+        ElementTree.parse(path)  # well-formed
+        assert "<img" not in path.read_text()
+    page = Page((tmp_path / "report" / "report.html").read_text())
+    assert "img" not in page.tags and page.loads == []
+
+
+def _parts(
+    comparison: Comparison, runs: list[Run]
+) -> tuple[Comparison, list[sections.Section], dict[str, Chart]]:
+    charts = {chart.name: chart for chart in figures.charts(comparison, runs)}
+    return comparison, sections.sections(comparison, charts), charts
+
+
+def test_markdown_tables_keep_their_columns(runs: list[Run]) -> None:
+    comparison, found, _ = _parts(make_comparison(runs, EVIL), runs)
+    for section in found:
+        for block in section.blocks:
+            if block.kind == "table":
+                lines = render.markdown_table(block).splitlines()
+                cells = [len(re.findall(r"(?<!\\)\|", line)) for line in lines]
+                assert set(cells) == {len(block.columns) + 1}
+                assert len(lines) == len(block.rows) + 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abc.def-123",
+        "curl -H 'Authorization: Basic abc.def-123'",
+        "vllm serve m --api-key abc.def-123 --port 1",
+        "vllm serve m --hf-token=abc.def-123",
+        "OPENAI_API_KEY=abc.def-123 vllm serve m",
+        "X-API-Key: abc.def-123",
+    ],
+)
+def test_keys_and_headers_are_not_written(text: str) -> None:
+    assert "abc.def-123" not in escape.clean(text)
+    assert escape.clean(text).replace("***", "abc.def-123").split()[0] == text.split()[0].split("***")[0]
+
+
+def test_flags_that_only_look_like_keys_stay() -> None:
+    text = "vllm serve m --max-num-batched-tokens 2048 --max-num-seqs 8 and 12 tokens: 5"
+    assert escape.clean(text) == text
+
+
+def test_markdown_and_links_escape() -> None:
+    assert escape.markdown("- a|b_c __d__ num_seqs") == "\\- a\\|b_c \\_\\_d\\_\\_ num_seqs"
+    assert escape.markdown("1. x") == "1\\. x"
+    assert escape.markdown_code("a ``` b", "sh").startswith("````sh\n")
+    assert escape.link("javascript:alert(1)") == "./javascript%3Aalert%281%29"
+    assert escape.link("//host/x").startswith("./host")
+
+
+def test_no_number_in_the_data_is_nan(runs: list[Run]) -> None:
+    for chart in figures.charts(make_comparison(runs), runs):
+        text = interactive.as_json(interactive.figures(chart))
+        assert "NaN" not in text and "</" not in text and html.unescape(text)
+
+
+def test_one_variant_alone_and_an_unknown_server(tmp_path: Path) -> None:
+    runs = make_pair(tmp_path / "runs")[:1]
+    object.__setattr__(runs[0].manifest, "server", None)
+    render.render(make_comparison(runs), runs, tmp_path / "report")
+    readme = (tmp_path / "report" / "README.md").read_text()
+    assert "No roofline: the launcher did not start the server" in readme
+    assert not (tmp_path / "report" / "figures" / "comparison.svg").exists()
+
+
+def test_a_run_in_which_nothing_completes(tmp_path: Path) -> None:
+    runs = make_pair(tmp_path / "runs", hung_share=1.0, failed_share=0.0)
+    render.render(make_comparison(runs), runs, tmp_path / "report")
+    readme = (tmp_path / "report" / "README.md").read_text()
+    assert "> " in readme or "\\> " in readme
+
+
+def test_old_figures_do_not_stay(runs: list[Run], tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "timeline-7.svg").write_text("old")
+    render.render(make_comparison(runs), runs, tmp_path)
+    assert not (tmp_path / "figures" / "timeline-7.svg").exists()
+
+
+def test_figures_stay_small_when_runs_are_large(tmp_path: Path) -> None:
+    runs = make_pair(tmp_path, rate=1000.0, duration=30.0, output=3, tpot=0.001, ttft=0.001)
+    charts = figures.charts(make_comparison(runs), runs)
+    for chart in charts:
+        for panel in chart.panels:
+            for series in panel.series:
+                assert len(series.x) <= 1600, (chart.name, series.name)
+    waterfall = next(chart for chart in charts if chart.name == "waterfall")
+    assert "60 of" in waterfall.caption
+
+
+def test_ticks() -> None:
+    assert [text for _, text in log_ticks(30, 1200)] == ["50", "100", "200", "500", "1000"]
+    assert [text for _, text in log_ticks(0.5, 2e6)] == ["1", "10", "100", "1000", "10k", "100k", "1M"]
+    assert plain(0.05) == "0.05"
+
+
+def test_a_definition_is_no_secret_and_a_token_s_value_is() -> None:
+    definition = "Time to first token: first_token - sent. Time per output token: (last_token - first_token)"
+    assert escape.clean(definition) == definition
+    for secret in (
+        "token: abcdef123456",
+        "X-Auth-Token: abcdefghij",
+        "api-key: abcdefghij",
+        "Cookie: a=bcdefghi",
+    ):
+        assert escape.clean(secret).endswith(": ***"), secret

@@ -1,0 +1,70 @@
+"""Mann-Kendall's exact p-value against scipy, Theil-Sen's slope, and the backlog test's error rates."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from reports.rules_server import backlog, measure_backlog
+from reports.runs import load_run
+from reports.trend import first_are_extreme, mann_kendall, theil_sen
+from tests.make_runs import Shape, make_run
+
+
+@settings(deadline=None)
+@given(st.permutations(range(9)))
+def test_mann_kendall_is_kendalls_exact_test(order: list[int]) -> None:
+    expected = kendalltau(range(9), order, method="exact", alternative="greater").pvalue
+    assert mann_kendall(np.array(order, float)) == pytest.approx(expected)
+
+
+def test_theil_sen_ignores_an_outlier() -> None:
+    values = 2.0 * np.arange(11, dtype=np.float64)
+    values[5] = 1e6
+    assert theil_sen(values) == pytest.approx(2.0)
+    assert mann_kendall(np.ones(8)) > 0.4
+
+
+def test_first_are_extreme() -> None:
+    assert first_are_extreme(np.array([9.0, 8, 1, 2, 3]), 2)
+    assert first_are_extreme(np.array([1.0, 2, 3, 4]), 2)
+    assert not first_are_extreme(np.array([9.0, 1, 3, 2]), 2)
+
+
+def _found(folder: Path, repeats: int, **changes: Any) -> float:
+    """Share of runs in which the backlog rule fails."""
+    failed = 0
+    for seed in range(repeats):
+        make_run(folder, Shape(seed=seed, noise_seed=seed), **changes)
+        failed += not backlog(load_run(folder)).passed
+    return failed / repeats
+
+
+QUEUES = {  # slots, rate at load 1, mean tokens
+    "one": {"slots": 1, "rate": 20.0, "ttft": 0.02, "tpot": 0.0005, "output": 61, "output_sd": 60.0},
+    "many": {"slots": 60, "rate": 20.0, "ttft": 0.05, "tpot": 0.02, "output": 148, "output_sd": 80.0},
+}
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("arrivals", ["poisson", "constant"])
+def test_false_alarms_stay_below_the_stated_level(tmp_path: Path, queue: str, arrivals: str) -> None:
+    shape = QUEUES[queue] | {"rate": 12.0, "arrivals": arrivals, "warmup": 6.0}
+    assert _found(tmp_path, 40, **shape) <= 0.05
+
+
+@pytest.mark.parametrize(("over", "power"), [(1.05, 0.6), (1.2, 0.95)])
+@pytest.mark.parametrize("queue", QUEUES)
+def test_an_overloaded_server_is_found(tmp_path: Path, queue: str, over: float, power: float) -> None:
+    shape = QUEUES[queue] | {"rate": 20.0 * over, "warmup": 6.0}
+    assert _found(tmp_path, 20, **shape) >= power
+
+
+def test_too_few_arrivals_give_no_backlog(tmp_path: Path) -> None:
+    make_run(tmp_path, rate=1.0)
+    assert measure_backlog(load_run(tmp_path)) is None
+    assert not backlog(load_run(tmp_path)).checked

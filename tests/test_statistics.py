@@ -1,0 +1,142 @@
+"""The intervals: against closed forms, brute force, and other estimators."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports import statistics
+from reports.statistics import Blocks, Sample
+from reports.survival import Survival
+
+
+def whole(cells: int = 24, resamples: int = 3) -> Blocks:
+    """Blocks that hold every cell once: a resample is the sample itself."""
+    return Blocks(60.0, 10.0, cells // 4, np.ones((resamples, cells)))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.floats(0.01, 0.999), st.floats(0, 0.9))
+@settings(max_examples=60, deadline=None)
+def test_a_resample_that_is_the_sample_gives_the_metrics_percentile(
+    seed: int, count: int, share: float, censored_share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.exponential(1.0, count), 2)  # with ties
+    values[rng.random(count) < 0.1] = np.inf
+    censored = (rng.random(count) < censored_share) & np.isfinite(values)
+    sample = Sample(rng.uniform(0, 60, count), values, censored)
+    expected = Survival.of(values, ~censored).percentile(share).value
+    draws = statistics.quantile_draws(whole(), sample, share)
+    assert draws == pytest.approx([math.inf if expected is None else expected] * 3)
+
+
+def test_many_values_are_grouped_without_moving_the_percentile_much() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.lognormal(0, 1, 200_000)
+    sample = Sample(rng.uniform(0, 60, len(values)), values, np.zeros(len(values), bool))
+    for share in (0.5, 0.99):
+        found = statistics.quantile_draws(whole(), sample, share)[0]
+        assert found == pytest.approx(np.quantile(values, share), rel=0.005)
+
+
+def test_blocks_are_whole_and_neighbouring() -> None:
+    blocks = statistics.draw_blocks(60.0, 5.0, seed=3, resamples=50)
+    assert (blocks.count, blocks.length) == (12, 5.0)
+    assert (blocks.weights.sum(axis=1) == 12 * statistics.CELLS_PER_BLOCK).all()
+    alone = (
+        (blocks.weights > 0) & (np.roll(blocks.weights, 1, 1) == 0) & (np.roll(blocks.weights, -1, 1) == 0)
+    )
+    assert not alone.any()  # a cell never comes without a neighbour
+
+
+def test_too_long_blocks_are_cut() -> None:
+    assert statistics.draw_blocks(60.0, 45.0, seed=1).count == statistics.FEWEST_BLOCKS
+
+
+def test_sums_of_resamples_have_the_mean_of_the_whole() -> None:
+    rng = np.random.default_rng(5)
+    blocks = statistics.draw_blocks(60.0, 4.0, seed=5)
+    at, amount = rng.uniform(0, 60, 1000), rng.exponential(1, 1000)
+    assert statistics.sum_draws(blocks, at, amount).mean() == pytest.approx(amount.sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
+def test_the_block_length_of_a_first_order_series(keep: float) -> None:
+    """Its optimum is known: (2 keep / (1 - keep^2))^(2/3) (3/2)^(1/3) n^(1/3), for circular blocks."""
+    rng, count, found = np.random.default_rng(7), 4000, []
+    for _ in range(20):
+        noise, series = rng.standard_normal(count), np.empty(count)
+        series[0] = noise[0]
+        for step in range(1, count):
+            series[step] = keep * series[step - 1] + noise[step]
+        found.append(statistics.block_length(series))
+    best = (2 * keep / (1 - keep**2)) ** (2 / 3) * (1.5 * count) ** (1 / 3)
+    assert np.median(found) == pytest.approx(best, rel=0.35)
+
+
+def test_a_flat_series_needs_no_blocks() -> None:
+    assert statistics.block_length(np.zeros(240)) == 1.0
+    assert statistics.block_length(np.array([1.0, 2.0])) == 1.0
+
+
+def test_blocks_see_the_correlation_that_single_requests_hide() -> None:
+    """The interval of a mean from long blocks is as wide as the truth; from short ones it is not."""
+    rng, window = np.random.default_rng(11), 600.0
+    at = np.linspace(0, 599.9, 6000)
+    covered = {5.0: 0, 0.5: 0}
+    for trial in range(40):
+        levels = rng.standard_normal(601)
+        for step in range(1, 601):
+            levels[step] = 0.6 * levels[step - 1] + 0.8 * levels[step]
+        values = np.asarray(levels[at.astype(int)] + 0.1 * rng.standard_normal(len(at)), np.float64)
+        for length in covered:
+            blocks = statistics.draw_blocks(window, length, seed=trial, resamples=200)
+            draws = statistics.sum_draws(blocks, at, values) / len(at)
+            interval = statistics.expanded_interval(draws, blocks.count)
+            assert interval is not None
+            covered[length] += not interval.excludes(0.0)
+    assert covered[5.0] >= 34 > 28 > covered[0.5]
+
+
+def test_the_expanded_interval_is_wider_than_the_plain_one() -> None:
+    draws = np.random.default_rng(1).standard_normal(20_000)
+    interval = statistics.expanded_interval(draws, blocks=6)
+    assert interval is not None
+    reach = math.sqrt(6 / 5) * 2.5706  # t(0.975, 5)
+    assert (interval.low, interval.high) == (pytest.approx(-reach, abs=0.15), pytest.approx(reach, abs=0.15))
+
+
+def test_undefined_resamples_give_no_interval() -> None:
+    draws = np.where(np.arange(1000) < 100, np.nan, 1.0)
+    assert statistics.expanded_interval(draws, 10) is None
+
+
+def test_intervals_of_repeats_are_the_text_books() -> None:
+    from scipy import stats
+
+    one, two = np.array([1.0, 1.2, 1.1]), np.array([1.5, 1.4, 1.7, 1.6])
+    theirs = stats.ttest_ind(two, one, equal_var=False).confidence_interval(0.95)
+    ours = statistics.interval_of_means(one, two)
+    assert ours is not None
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+    paired = statistics.interval_of_pairs(two[:3] - one)
+    theirs = stats.ttest_rel(two[:3], one).confidence_interval(0.95)
+    assert paired is not None
+    assert (paired.low, paired.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_one_run_against_repeats_borrows_their_variance() -> None:
+    interval = statistics.interval_of_means(np.array([1.0]), np.array([2.0, 2.2, 1.8]))
+    assert interval is not None
+    assert interval.low < 1 < interval.high
+    assert interval.high - interval.low == pytest.approx(2 * 4.3027 * math.sqrt(0.04 + 0.04 / 3), rel=1e-4)
+    assert statistics.interval_of_means(np.array([1.0]), np.array([2.0])) is None
+    assert statistics.interval_of_pairs(np.array([1.0])) is None
+
+
+def test_spread_of_repeats() -> None:
+    assert statistics.spread(np.array([2.0, 2.1])) == pytest.approx(0.05)
+    assert statistics.spread(np.array([0.0, 0.0])) == 0.0
+    assert statistics.spread(np.array([0.0, 1.0])) == math.inf
