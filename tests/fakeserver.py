@@ -158,9 +158,10 @@ _SIDE_ANSWERS: dict[str, Callable[[Received], dict[str, Any]]] = {
 
 
 def _read_request(file: Any, number: int) -> Received | None:
-    line = file.readline()
-    if not line:
+    # A TLS hello has a newline in it only by chance: readline would wait for one.
+    if not file.peek(1)[:1].isalpha():
         return None
+    line = file.readline()
     method, path, _ = line.decode("latin-1").split()
     headers = {}
     while (header := file.readline().strip()) != b"":
