@@ -57,3 +57,8 @@ class Digest:
             return None
         place = int(np.searchsorted(np.cumsum(self._counts), max(1, math.ceil(share * total))))
         return LEAST * math.exp((place + 0.5) * WIDTH)
+
+
+def empty_digests() -> dict[str, Digest]:
+    """An empty digest for each metric."""
+    return {name: Digest() for name in METRICS}

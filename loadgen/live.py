@@ -4,10 +4,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.digest import METRICS, Digest
+from loadgen.digest import METRICS, Digest, empty_digests
 from loadgen.histogram import Histogram
 from loadgen.instruments import histograms
-from loadgen.record import COMPLETED, FAILED
+from loadgen.record import COMPLETED, FAILED, UNFINISHED
 
 ALL = "all"
 SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -15,6 +15,8 @@ RECENT = 10  # s over which rates and the charts' percentiles are taken
 LAG_BOUND = 0.005  # s; as the verdict's rule
 BEHIND = 0.9  # of the offered rate: a server that completes less while more is in flight falls behind
 GROWN = 1.25  # times as much in flight as RECENT seconds before
+SETTLED = 0.9  # share of the answers that are shorter than the run was old RECENT seconds before
+LEAST_SPAN = 0.5  # s; over less, a rate is chance
 
 Percentiles = dict[str, dict[str, float | int | None]]  # metric: p50, p90, p95, p99 (s), count
 
@@ -36,6 +38,23 @@ class Point:
     tpot_p50: float | None
     tpot_p90: float | None
     tpot_p99: float | None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One workload: rates per second over the last RECENT seconds, and counts since the start.
+
+    `token_rate`: of requests that have ended.
+    """
+
+    sent_rate: float
+    completed_rate: float
+    token_rate: float
+    in_flight: int
+    sent: int
+    completed: int
+    failed: int
+    tokens: int
 
 
 @dataclass
@@ -60,10 +79,12 @@ class Live:
         self.lost: set[int] = set()
         self.points: list[Point] = []
         self.histograms: dict[str, dict[str, Histogram]] = {}  # by workload; keys of instruments.COUNTED
-        self._digests: dict[str, dict[str, Digest]] = {}
-        self._second: dict[str, Digest] = {name: Digest() for name in METRICS}
+        self._digests: dict[str, dict[str, Digest]] = {}  # of the window's requests, by workload
+        self._latency = Digest()  # of all requests, the warm-up's too
+        self._second = empty_digests()
         self._seconds: list[dict[str, Digest]] = []
         self._totals: list[tuple[float, int, int, int]] = []  # t, due, completed, tokens
+        self._flows: list[dict[str, Counter[str]]] = []  # counts of each workload, beside _totals
 
     def pulse(self, data: dict[str, Any]) -> None:
         """Take one worker's pulse (loadgen.messages.PULSE)."""
@@ -72,10 +93,14 @@ class Live:
         lane.events, lane.chunks, lane.idle = data["events"], data["chunks"], data["idle"]
         lane.counts = {workload: Counter(counts) for workload, counts in data["counts"].items()}
         for workload, found in data["digests"].items():
-            known = self._digests.setdefault(workload, {name: Digest() for name in METRICS})
+            known = self._digests.setdefault(workload, empty_digests())
             for name, sparse in found.items():
                 known[name].merge(sparse)
+        for found in (*data["digests"].values(), *data.get("warmup", {}).values()):
+            for name, sparse in found.items():
                 self._second[name].merge(sparse)
+            if "latency" in found:
+                self._latency.merge(found["latency"])
         for workload, counted in data.get("histograms", {}).items():
             mine = self.histograms.setdefault(workload, histograms())
             for name, buckets in counted.items():
@@ -84,10 +109,11 @@ class Live:
     def tick(self, now: float, gauges: dict[str, float]) -> None:
         """Close one second at `now`; `gauges`: the server's running and waiting, where it says them."""
         self._seconds = [*self._seconds[1 - RECENT :], self._second]
-        self._second = {name: Digest() for name in METRICS}
+        self._second = empty_digests()
         total = self.counts()
         came = total["tokens"] + sum(lane.chunks for lane in self.lanes.values())
         self._totals = [*self._totals[-RECENT:], (self._told, self.due, total[COMPLETED], came)]
+        self._flows = [*self._flows[-RECENT:], {name: self.counts(name) for name in self.workloads()}]
         offered, completed, tokens = self._rates()
         ttft, tpot = self._recent("ttft"), self._recent("tpot")
         point = Point(
@@ -133,8 +159,31 @@ class Live:
                     total.update(counts)
         return total
 
+    def flow(self, workload: str) -> Flow:
+        """What comes and goes of one workload."""
+        now = self.counts(workload)
+        first, last = (
+            self._flows[place].get(workload, Counter()) if self._flows else now for place in (0, -1)
+        )
+        span = self._span
+
+        def rate(name: str) -> float:
+            return (last[name] - first[name]) / span if span else 0.0
+
+        ended = now[COMPLETED] + now[FAILED] + now[UNFINISHED]
+        return Flow(
+            sent_rate=rate("sent"),
+            completed_rate=rate(COMPLETED),
+            token_rate=rate("tokens"),
+            in_flight=max(now["sent"] - ended, 0),  # what never left has ended without being sent
+            sent=now["sent"],
+            completed=now[COMPLETED],
+            failed=now[FAILED],
+            tokens=now["tokens"],
+        )
+
     def percentiles(self, workload: str = ALL) -> Percentiles:
-        """Of the whole run so far, to 1 %."""
+        """Of the window's requests so far (the warm-up's are left out), to 1 %."""
         parts = [found for name, found in self._digests.items() if workload in (ALL, name)]
         result: Percentiles = {}
         for metric in METRICS:
@@ -154,12 +203,25 @@ class Live:
         lag = self.percentiles()["send_lag"]["p99"]
         if lag is not None and lag > LAG_BOUND:
             return "CLIENT-LIMITED", f"send lag p99 {lag * 1e3:.1f} ms"
-        if len(self.points) > RECENT and self.points[-1].t <= self.end:
-            now, before = self.points[-1], self.points[-1 - RECENT]
-            if now.completed_rate < BEHIND * now.offered_rate and now.in_flight > GROWN * before.in_flight:
-                return "SATURATED", f"{now.completed_rate:.1f} of {now.offered_rate:.1f}/s complete"
-        failed = self.counts()[FAILED]
-        return "VALID", f"{failed} failed" if failed else "nothing against it so far"
+        if self._falls_behind():
+            now = self.points[-1]
+            return "SATURATED", f"{now.completed_rate:.1f} of {now.offered_rate:.1f}/s complete"
+        failed, completed = self.counts()[FAILED], self.counts()[COMPLETED]
+        if failed:
+            return "VALID", f"{failed} failed"
+        return "VALID", "nothing against it so far" if completed else "nothing has completed yet"
+
+    def _falls_behind(self) -> bool:
+        """Whether the server completes less than it is offered while more and more is in flight.
+
+        A run that is as young as its answers are long shows that with any server.
+        """
+        if len(self.points) <= RECENT or self.points[-1].t > self.end or not self.counts()[COMPLETED]:
+            return False
+        now, before = self.points[-1], self.points[-1 - RECENT]
+        if before.t < (self._latency.percentile(SETTLED) or 0.0):
+            return False
+        return now.completed_rate < BEHIND * now.offered_rate and now.in_flight > GROWN * before.in_flight
 
     @property
     def _told(self) -> float:
@@ -167,12 +229,17 @@ class Live:
         times = [lane.t for number, lane in self.lanes.items() if number not in self.lost]
         return sum(times) / len(times) if times else 0.0
 
+    @property
+    def _span(self) -> float:
+        """Seconds that the rates are taken over; 0 while they would be chance."""
+        span = self._totals[-1][0] - self._totals[0][0] if self._totals else 0.0
+        return span if span >= LEAST_SPAN else 0.0
+
     def _rates(self) -> tuple[float, float, float]:
         """Arrivals, completions and tokens per second, lately. A chunk counts as one token until its answer
         has ended and the tokens are known."""
-        (t0, *first), (t1, *last) = self._totals[0], self._totals[-1]
-        span = t1 - t0
-        if span <= 0:
+        (_, *first), (_, *last), span = self._totals[0], self._totals[-1], self._span
+        if not span:
             return 0.0, 0.0, 0.0
         offered, completed, tokens = (
             max(late - early, 0) / span for early, late in zip(first, last, strict=True)

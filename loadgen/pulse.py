@@ -1,10 +1,11 @@
 """What a worker tells the master every second, so that people can watch: counts, digests and histograms.
 
-Counts are of the whole run so far; digests and histograms of what came since the last pulse.
+Counts are of the whole run so far; digests and histograms of what came since the last pulse. Digests keep
+the warm-up apart, as the report does: nobody compares percentiles that hold a server's first requests.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from locust.env import Environment
 from locust.event import EventHook
 
 from loadgen import events
-from loadgen.digest import METRICS, Digest
+from loadgen.digest import Digest, empty_digests
 from loadgen.histogram import Histogram
 from loadgen.instruments import histograms
 from loadgen.record import COMPLETED, FAILED, Record
@@ -25,15 +26,16 @@ class Figures:
     """Of one workload."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    digests: dict[str, Digest] = field(default_factory=lambda: {name: Digest() for name in METRICS})
+    digests: dict[str, Digest] = field(default_factory=empty_digests)
+    warmup: dict[str, Digest] = field(default_factory=empty_digests)
     histograms: dict[str, Histogram] = field(default_factory=histograms)
 
-    def add(self, metric: str, seconds: float) -> None:
-        self.digests[metric].add(seconds)
+    def add(self, metric: str, seconds: float, judged: bool) -> None:
+        (self.digests if judged else self.warmup)[metric].add(seconds)
         self.histograms[metric].add(seconds)
 
-    def extend(self, metric: str, seconds: np.ndarray) -> None:
-        self.digests[metric].extend(seconds)
+    def extend(self, metric: str, seconds: np.ndarray, judged: bool) -> None:
+        (self.digests if judged else self.warmup)[metric].extend(seconds)
         self.histograms[metric].extend(seconds)
 
 
@@ -43,6 +45,7 @@ class Pulse:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._figures: dict[str, Figures] = {}
+        self._warming: set[int] = set()  # numbers of the warm-up's requests under way
         self._listeners: list[tuple[EventHook, Callable[..., None]]] = [
             (events.launched, self._on_launched),
             (events.first_token, self._on_first_token),
@@ -58,12 +61,16 @@ class Pulse:
         self._listeners.clear()
 
     def take(self) -> dict[str, Any]:
-        """`counts`, `digests` and `histograms` by workload; what the latter two held is gone from here."""
-        taken: dict[str, Any] = {"counts": {}, "digests": {}, "histograms": {}}
+        """`counts`, `digests`, `warmup` (digests, too) and `histograms`, each by workload.
+
+        What the last three held is gone from here.
+        """
+        taken: dict[str, Any] = {"counts": {}, "digests": {}, "warmup": {}, "histograms": {}}
         for workload, figures in self._figures.items():
             taken["counts"][workload] = dict(figures.counts)
-            for kind, parts in (("digests", figures.digests), ("histograms", figures.histograms)):
-                taken[kind][workload] = {name: part.take() for name, part in parts.items() if part.count}
+            taken["digests"][workload] = _take(figures.digests)
+            taken["warmup"][workload] = _take(figures.warmup)
+            taken["histograms"][workload] = _take(figures.histograms)
         return taken
 
     def _of(self, workload: str) -> Figures:
@@ -73,21 +80,25 @@ class Pulse:
 
     def _on_launched(self, arrival: Arrival, due: float, now: float, **_: Any) -> None:
         figures = self._of(arrival.workload)
+        judged = due >= arrival.warmup_end
+        if not judged:
+            self._warming.add(arrival.number)
         figures.counts["sent"] += 1
-        figures.add("send_lag", now - due)
+        figures.add("send_lag", now - due, judged)
 
     def _on_first_token(self, arrival: Arrival, ttft: float, scheduled_ttft: float, **_: Any) -> None:
-        figures = self._of(arrival.workload)
-        figures.add("ttft", ttft)
-        figures.add("scheduled_ttft", scheduled_ttft)
+        figures, judged = self._of(arrival.workload), arrival.number not in self._warming
+        figures.add("ttft", ttft, judged)
+        figures.add("scheduled_ttft", scheduled_ttft, judged)
 
-    def _on_chat_finished(self, record: Record, **_: Any) -> None:
-        figures = self._of(record.workload)
+    def _on_chat_finished(self, arrival: Arrival, record: Record, **_: Any) -> None:
+        figures, judged = self._of(record.workload), record.due >= arrival.warmup_end
+        self._warming.discard(arrival.number)
         figures.counts[record.status] += 1
         figures.counts["tokens"] += record.output_tokens or 0
         times = record.chunk_times
         if times is not None and len(times) > 1:
-            figures.extend("itl", np.diff(times))
+            figures.extend("itl", np.diff(times), judged)
         for name, tokens in (("input_tokens", record.prompt_tokens), ("output_tokens", record.output_tokens)):
             if tokens is not None:
                 figures.histograms[name].add(tokens)
@@ -96,7 +107,13 @@ class Pulse:
         if record.first_token is None or record.last_token is None or record.status != COMPLETED:
             return
         if record.output_tokens is not None and record.output_tokens > 1:
-            figures.add("tpot", (record.last_token - record.first_token) / (record.output_tokens - 1))
-        figures.add("scheduled_latency", record.last_token - record.due)
+            tpot = (record.last_token - record.first_token) / (record.output_tokens - 1)
+            figures.add("tpot", tpot, judged)
+        figures.add("scheduled_latency", record.last_token - record.due, judged)
         if record.sent is not None:
-            figures.add("latency", record.last_token - record.sent)
+            figures.add("latency", record.last_token - record.sent, judged)
+
+
+def _take(parts: Mapping[str, Digest | Histogram]) -> dict[str, Any]:
+    """What each part that has counted anything gives; the others are left out."""
+    return {name: part.take() for name, part in parts.items() if part.count}

@@ -51,6 +51,7 @@ class Arrival:
     history: bool = False  # the turns before are sent along
     blocks: tuple[int, ...] = ()  # a trace's hash ids: prompts with the same first ids begin alike
     dialogue: tuple[tuple[str, str], ...] = ()  # (role, content) of a prompt that a dataset gives
+    warmup_end: float = 0.0  # seconds from the start; a request that is due before it is not judged
 
     @property
     def text(self) -> str | None:
@@ -121,6 +122,7 @@ class Schedule:
             conversation=chain,
             turn=turn,
             history=arrival.history,
+            warmup_end=arrival.warmup_end,
             **request._asdict(),
         )
 
@@ -205,7 +207,8 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         clients = scenario.arrivals.concurrency
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
         requests = _draw(scenario, seed, WARMUP, clients)
-        return Schedule(scenario, seed, _place(due, requests, chained=True), clients, ())
+        arrivals = _place(scenario, due, requests, chained=True)
+        return Schedule(scenario, seed, arrivals, clients, ())
     if isinstance(scenario.arrivals, Trace):
         lead, main, requests = _replayed(scenario, seed)
     else:
@@ -220,12 +223,16 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
     if scenario.conversation:
         for phase, count in ((WARMUP, len(lead)), (WINDOW, len(main))):
             turns += scenario.conversation.turns.tokens(_stream(seed, phase, TURNS).random(count)).tolist()
-    arrivals = _place(due, requests, chained=bool(turns), history=bool(turns))
+    arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
     return Schedule(scenario, seed, arrivals, len(lead), turns)
 
 
 def _place(
-    due: NDArray[np.floating], requests: list[Request], chained: bool, history: bool = False
+    scenario: Scenario,
+    due: NDArray[np.floating],
+    requests: list[Request],
+    chained: bool,
+    history: bool = False,
 ) -> list[Arrival]:
     return [
         Arrival(
@@ -237,6 +244,7 @@ def _place(
             conversation=number if chained else None,
             turn=0,
             history=history,
+            warmup_end=float(scenario.warmup),
             **request._asdict(),
         )
         for number, (moment, request) in enumerate(zip(due.tolist(), requests, strict=True))

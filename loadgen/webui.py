@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, make_response, redirect, request, send_file
 from locust.env import Environment
+from locust.runners import STATE_INIT
 
 from common.usage import UsageError
 from loadgen.conductor import Conductor, reach
@@ -154,7 +155,9 @@ class WebUi:
         """Locust's /swarm, once what was asked for is known to be possible."""
         options, host = vars(self._environment.parsed_options), self._environment.host
         try:
-            if self._conductor.run is not None:
+            if self._state() == "ending":
+                raise UsageError("the run before is just ending; try again in a moment")
+            if self._state() != "idle":  # Locust would say yes, and start nothing
                 raise UsageError("a run is going on; stop it first")
             form = request.form.to_dict()
             reach(settings_of(options | form, form.get("host") or host))
@@ -184,8 +187,11 @@ class WebUi:
         """What goes on, in one word."""
         run = self._conductor.run
         if run is not None:
-            return run.phase
-        return "starting" if self._environment.runner.shape_greenlet else "idle"
+            warming = run.phase == "running" and run.now < run.live.window[0]
+            return "warm-up" if warming else run.phase
+        if self._environment.runner.shape_greenlet is None:
+            return "idle"
+        return "starting" if self._environment.runner.state == STATE_INIT else "ending"
 
     def _verdict(self) -> tuple[str, str]:
         """The verdict so far and why; of a finished run, the one that was judged."""

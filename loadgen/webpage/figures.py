@@ -41,10 +41,12 @@ def totals(live: Live) -> dict[str, Any]:
 
 
 def tables(live: Live) -> Rows:
-    """Percentiles (s) and counts of each metric: of all, then of each workload where there are several."""
+    """Percentiles (s) and counts of each metric: of all, then of each workload where there are several,
+    with what comes and goes of it (loadgen.live.Flow)."""
     return [
         {
             "workload": workload,
+            "flow": None if workload == ALL else asdict(live.flow(workload)),
             "metrics": [
                 {"metric": metric, "label": LABELS[metric], **row}
                 for metric, row in live.percentiles(workload).items()
@@ -72,8 +74,10 @@ def tab_rows(live: Live | None, state: str, verdict: tuple[str, str]) -> Rows:
     recent = f"/s, last {RECENT} s"
     server = [f"{name} {whole[name]:g}" for name in ("running", "waiting") if whole.get(name) is not None]
     of_server = f" (server: {', '.join(server)})" if server else ""
+    start, end = live.window
+    judged = f"; percentiles: due from {start:g} to {end:g} s" if start else ""
     rows = [
-        _row(ALL, "State", state),
+        _row(ALL, "State", state + judged),
         _row(ALL, "Verdict so far", ": ".join(verdict)),
         _row(ALL, "Offered", f"{whole.get('offered_rate', 0):.2f} {recent}", whole["due"]),
         _row(ALL, "Completed", f"{whole.get('completed_rate', 0):.2f} {recent}", whole[COMPLETED]),
@@ -82,10 +86,21 @@ def tab_rows(live: Live | None, state: str, verdict: tuple[str, str]) -> Rows:
         _row(ALL, "Failed", "", whole[FAILED]),
     ]
     for table in tables(live):
+        rows += _flow_rows(table["workload"], table["flow"], recent) if table["flow"] else []
         for row in table["metrics"]:
             figures = {name: milliseconds(row[name]) for name in SHARES}
             rows.append(_row(table["workload"], row["label"], "", row["count"]) | figures)
     return rows
+
+
+def _flow_rows(workload: str, flow: dict[str, Any], recent: str) -> Rows:
+    return [
+        _row(workload, "Sent", f"{flow['sent_rate']:.2f} {recent}", flow["sent"]),
+        _row(workload, "Completed", f"{flow['completed_rate']:.2f} {recent}", flow["completed"]),
+        _row(workload, "Output tokens, ended", f"{flow['token_rate']:,.0f} {recent}", flow["tokens"]),
+        _row(workload, "In flight", f"{flow['in_flight']}"),
+        _row(workload, "Failed", "", flow["failed"]),
+    ]
 
 
 def percentiles_csv(live: Live) -> str:

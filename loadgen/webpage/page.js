@@ -96,12 +96,17 @@ function showRun(run, goingOn, judged) {
   byId("progress").hidden = !goingOn;
   byId("progress").firstElementChild.style.width = `${Math.min(100, Math.max(0, run.now / run.end) * 100)}%`;
   byId("heading").textContent = goingOn ? "Percentiles so far" : "Percentiles";
-  const [start, end] = run.window;
-  byId("scope").textContent = `In ms, to 1 %; from the first request on${start > 0 ? ", warm-up included" : ""}. The verdict and the report judge arrivals due from ${number(start, 0)} to ${number(end, 0)} s, exactly, from the records.`;
+  byId("scope").textContent = scope(run.window);
   showTiles(run, goingOn, judged);
   const last = seconds.at(-1)?.t ?? 0;
   for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window });
   byId("tables").replaceChildren(...run.tables.map((table) => percentileTable(table, run.tables.length > 1)));
+}
+
+// What the percentiles are of.
+function scope([start, end]) {
+  const from = start > 0 ? `from ${plain(start, true)} to ${plain(end, true)} s; the warm-up before is left out` : `up to ${plain(end, true)} s`;
+  return `In ms, to 1 %, of requests due ${from}. Each counts as soon as it has got so far; the report, from the records, is exact and counts those that never get there, too.`;
 }
 
 // Rates of the last seconds; once the run has been judged, those of its window.
@@ -123,13 +128,20 @@ function showTiles(run, goingOn, judged) {
     element("div", {}, element("dt", { text: name }), element("dd", { text: figure }, element("small", { text: note })))));
 }
 
-function percentileTable({ workload, metrics }, several) {
+// One workload of a mix: rates of the last seconds, counts since the start.
+function flowLine(flow) {
+  return `${number(flow.sent_rate)} /s sent (${number(flow.sent, 0)}), ${number(flow.completed_rate)} /s completed (${number(flow.completed, 0)}), ` +
+    `${number(flow.token_rate, 0)} tok/s of ended requests, ${number(flow.in_flight, 0)} in flight, ${number(flow.failed, 0)} failed`;
+}
+
+function percentileTable({ workload, flow, metrics }, several) {
   const head = element("tr", {}, element("th", { text: "Metric" }), ...PERCENTILES.map((name) => element("th", { text: name })), element("th", { text: "Count" }));
   const rows = metrics.map((row) => element("tr", {}, element("td", { text: row.label }),
     ...PERCENTILES.map((name) => element("td", { text: ms(row[name]) })), element("td", { text: number(row.count, 0) })));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   table.dataset.workload = workload;
-  return element("div", {}, ...(several ? [element("h3", { text: workload === "all" ? "All workloads" : workload })] : []), table);
+  return element("div", {}, ...(several ? [element("h3", { text: workload === "all" ? "All workloads" : workload })] : []),
+    ...(several ? [element("p", { text: flow ? flowLine(flow) : "as above", kind: "quiet" })] : []), table);
 }
 
 function showSession(runs, goingOn) {

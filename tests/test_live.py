@@ -1,0 +1,128 @@
+"""What is seen of a run while it goes: pulses of the workers, added up on the master."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from locust.env import Environment
+
+from loadgen import events
+from loadgen.live import Live
+from loadgen.liveline import line
+from loadgen.pulse import Pulse
+from loadgen.record import COMPLETED, Record
+from loadgen.scenario import Scenario
+from loadgen.schedule import Arrival, schedule
+
+WARMUP = 2.0
+SCENARIO = {
+    "name": "chat",
+    "rate": 10,
+    "duration": 4,
+    "warmup": WARMUP,
+    "prompt_tokens": 8,
+    "output_tokens": 11,
+}
+
+
+def chat(arrival: Arrival, due: float, ttft: float, tpot: float) -> None:
+    """One request's life, as the lane's hooks tell it: sent 1 ms late, 11 tokens."""
+    environment, sent = Environment(), due + 0.001
+    events.launched.fire(environment=environment, arrival=arrival, due=due, now=sent)
+    events.first_token.fire(environment=environment, arrival=arrival, ttft=ttft, scheduled_ttft=ttft + 0.001)
+    times = sent + ttft + tpot * np.arange(11)
+    record = Record(
+        arrival=arrival.number,
+        lane=0,
+        workload=arrival.workload,
+        due=due,
+        status=COMPLETED,
+        sent=sent,
+        first_token=times[0],
+        last_token=times[-1],
+        end=times[-1],
+        output_tokens=11,
+        chunk_times=times,
+    )
+    events.chat_finished.fire(environment=environment, arrival=arrival, record=record)
+
+
+def told(t: float, pulse: Pulse, **more: Any) -> dict[str, Any]:
+    """A pulse as the worker sends it."""
+    figures = {"lane": 0, "t": t, "due": 0, "in_flight": 0, "events": 0, "chunks": 0, "idle": False}
+    return figures | pulse.take() | more
+
+
+def test_percentiles_leave_the_warm_up_out_and_the_charts_show_it() -> None:
+    plan = schedule(Scenario.from_dict(SCENARIO), 1)
+    live, pulse = Live(plan.end, (plan.window_start, plan.window_end), 1), Pulse(Environment())
+    judged = 0
+    for arrival in plan.arrivals:
+        due = arrival.due or 0.0
+        judged += due >= WARMUP
+        chat(arrival, due, *((0.1, 0.01) if due >= WARMUP else (5.0, 0.5)))
+    live.pulse(told(1.0, pulse))
+    pulse.close()
+    live.tick(1.0, {})
+    found = live.percentiles()
+    assert 0 < judged < len(plan.arrivals)
+    for metric, exact in (("ttft", 0.1), ("tpot", 0.01), ("latency", 0.2), ("send_lag", 0.001)):
+        assert found[metric]["count"] == judged
+        assert found[metric]["p99"] == pytest.approx(exact, rel=0.01), metric
+    assert found["itl"]["count"] == 10 * judged
+    assert found == live.percentiles("chat")
+    assert live.points[-1].ttft_p99 == pytest.approx(5.0, rel=0.01)
+    assert live.points[-1].tpot_p99 == pytest.approx(0.5, rel=0.01)
+    assert live.counts()[COMPLETED] == len(plan.arrivals)
+    assert live.histograms["chat"]["ttft"].count == len(plan.arrivals)
+
+
+def test_a_later_turn_belongs_to_the_phase_in_which_it_is_due() -> None:
+    talk = {"turns": 3, "think": 1}
+    plan = schedule(Scenario.from_dict(SCENARIO | {"conversation": talk}), 1)
+    first = plan.arrivals[0]
+    following = plan.next_in_chain(first)
+    assert first.due is not None and first.due < WARMUP and following is not None
+    live, pulse = Live(plan.end, (plan.window_start, plan.window_end), 1), Pulse(Environment())
+    chat(first, first.due, 5.0, 0.5)
+    chat(following, WARMUP, 0.1, 0.01)
+    live.pulse(told(1.0, pulse))
+    pulse.close()
+    assert live.percentiles()["ttft"]["count"] == 1
+    assert live.percentiles()["ttft"]["p50"] == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize(("worked_off", "verdict"), [(20.0, "VALID"), (10.0, "SATURATED")])
+def test_long_answers_are_no_saturation(worked_off: float, verdict: str) -> None:
+    """Arrivals at 20/s whose answers take 8 s: so long, in flight grows and little completes."""
+    live, pulse = Live(60.0, (0.0, 60.0), 1), Pulse(Environment())
+    arrival, seen = schedule(Scenario.from_dict(SCENARIO | {"warmup": 0}), 1).arrivals[0], set()
+    completed = 0
+    for second in range(40):
+        while (completed + 1) / worked_off + 8 <= second:
+            completed += 1
+            chat(arrival, 0.0, 0.1, max(completed / worked_off + 8 - completed / 20 - 0.1, 0.1) / 10)
+        live.pulse(told(second, pulse, due=20 * second, in_flight=20 * second - completed))
+        live.tick(float(second), {})
+        seen.add(live.verdict()[0])
+        if second == 5:
+            assert live.verdict() == ("VALID", "nothing has completed yet")
+    pulse.close()
+    assert seen == {"VALID", verdict} and live.verdict()[0] == verdict
+
+
+def test_the_first_moments_give_no_rate() -> None:
+    """A worker's first pulse comes just after the start: a request or two in a few milliseconds."""
+    live, pulse = Live(60.0, (0.0, 60.0), 1), Pulse(Environment())
+    for t, due in ((0.0, 0), (0.02, 2), (1.02, 20)):
+        live.pulse(told(t, pulse, due=due))
+        live.tick(t, {})
+    pulse.close()
+    assert [round(point.offered_rate) for point in live.points] == [0, 0, 20]
+
+
+def test_the_live_line_says_that_the_warm_up_goes_on() -> None:
+    live = Live(6.0, (2.0, 6.0), 1)
+    assert line(live, 1.0, "running").startswith("warm-up   1.0 s, 5 s left")
+    assert line(live, 3.0, "running").startswith("running   3.0 s, 3 s left")
+    assert line(live, 7.0, "draining").startswith("draining   7.0 s, 0 s left")
