@@ -57,7 +57,22 @@ Row = dict[str, Any]
 
 
 def history(results: Path, rebuild: bool = False) -> list[Row]:
-    """Every run under `results`, the newest first, as rows of COLUMNS; JSON columns decoded."""
+    """Every run under `results`, the newest first, as rows of COLUMNS; JSON columns decoded.
+
+    A damaged index is made anew: it is only a cache, and no report may fail for it.
+    """
+    try:
+        return _rows(results, rebuild)
+    except duckdb.Error:
+        pass
+    try:
+        return _rows(results, rebuild=True)
+    except duckdb.Error as error:
+        text = " ".join(str(error).split())[:160]
+        raise UsageError(f"{results / INDEX}: cannot be made anew: {text}; free space, or rights?") from None
+
+
+def _rows(results: Path, rebuild: bool) -> list[Row]:
     with _index(results, rebuild) as index:
         _refresh(index, results)
         names = [name for name in COLUMNS if name != "stamp"]
@@ -90,7 +105,8 @@ def earlier_runs(rows: Sequence[Row], newest: Run, limit: int = 10) -> list[tupl
 def _index(results: Path, rebuild: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     path = results / INDEX
     if rebuild:
-        path.unlink(missing_ok=True)
+        for stale in (path, path.with_name(f"{INDEX}.wal")):
+            stale.unlink(missing_ok=True)
     connection = _connect(path)
     try:
         known = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
@@ -110,13 +126,17 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         try:
             return duckdb.connect(str(path))
         except duckdb.Error as error:
-            if "lock" in str(error).lower() and time.monotonic() < deadline:
+            if _locked(error) and time.monotonic() < deadline:
                 time.sleep(0.1)
                 continue
+            if path.is_file() and os.access(path, os.R_OK | os.W_OK) and not _locked(error):
+                raise  # damaged
             text = " ".join(str(error).split())[:160]
-            raise UsageError(
-                f"{path}: cannot be opened: {text}; `python -m reports history --rebuild` makes it anew"
-            ) from None
+            raise UsageError(f"{path}: cannot be opened: {text}") from None
+
+
+def _locked(error: duckdb.Error) -> bool:
+    return "set lock on file" in str(error)
 
 
 def _refresh(index: duckdb.DuckDBPyConnection, results: Path) -> None:
