@@ -14,7 +14,16 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.record import COMPLETED, FAILED, UNFINISHED
-from reports.foreign import Foreign, claim_list, error_line, make_table, number, optional, spread
+from reports.foreign import (
+    MOST_TOKENS,
+    Foreign,
+    claim_list,
+    error_line,
+    make_table,
+    number,
+    optional,
+    spread,
+)
 from reports.runs import Floats, Limits
 
 TOOL = "the harness"
@@ -135,7 +144,7 @@ def _one_run(path: Path, stamps: Floats, origin: float) -> None:
 
 def _count(path: Path, index: int, record: dict[str, Any], name: str) -> float:
     value = optional(record.get(name), f"{path}: record {index} (from 0): {name}")
-    if value < 0 or (value == value and value != int(value)):
+    if value < 0 or value > MOST_TOKENS or (value == value and value != int(value)):
         raise UsageError(f"{path}: record {index} (from 0): {name} is {value:g}, not a number of tokens")
     return value
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.record import COMPLETED, FAILED
-from reports.foreign import Foreign, claim_list, error_line, make_table, number
+from reports.foreign import MOST_TOKENS, Foreign, claim_list, error_line, make_table, number
 from reports.runs import Floats, Limits
 
 TOOL = "vllm bench serve"
@@ -129,6 +129,11 @@ def _sensible(path: Path, numbers: dict[str, Floats], gaps: list[Floats]) -> Non
             index = int((values < least).argmax())
             what = "a negative number" if name.endswith("_lens") else "a negative duration"
             raise UsageError(f"{path}: record {index} (from 0): {name} is {values[index]:g}, {what}")
+        if name.endswith("_lens") and (values > MOST_TOKENS).any():
+            index = int((values > MOST_TOKENS).argmax())
+            raise UsageError(
+                f"{path}: record {index} (from 0): {name} is {values[index]:g}, not a number of tokens"
+            )
     for index, each in enumerate(gaps):
         if (each < -BACK).any():
             raise UsageError(

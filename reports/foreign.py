@@ -16,6 +16,7 @@ from reports import escape
 from reports.runs import FORMAT, Floats, Limits, Manifest, Records, Run, Window
 from reports.server_metrics import ServerMetrics
 
+MOST_TOKENS = 1e8  # of one request; no model's context comes near it
 LONGEST_ERROR = 200  # characters of an error that are kept
 BURST = 0.1  # of the watched time: requests that were all due earlier came as one burst, at no rate
 
