@@ -21,6 +21,7 @@ INFERENCE = "vllm:request_inference_time_seconds"
 TTFT = "vllm:time_to_first_token_seconds"
 STEP_TOKENS = "vllm:iteration_tokens_total"  # a histogram with one observation for each engine step
 COUNTS_AGREE = 0.01  # share by which client and server may differ in how many first tokens they saw
+ROUNDING = 0.001  # s; two clocks, one of them read in a busy loop
 FLOPS = "vllm:estimated_flops_per_gpu_total"
 READ_BYTES = "vllm:estimated_read_bytes_per_gpu_total"
 WRITE_BYTES = "vllm:estimated_write_bytes_per_gpu_total"
@@ -105,13 +106,18 @@ def _lag(run: Run) -> float | None:
 
 
 def _network(run: Run) -> float | None:
-    """Client's mean TTFT less the server's, where both saw the same number of first tokens."""
+    """Client's mean TTFT less the server's, where both saw the same number of first tokens.
+
+    Not where it is negative: no token arrives before it leaves, so the two then saw other requests.
+    """
     server = _histogram(run, TTFT)
     seen = run.records.numbers("first_token") - run.records.numbers("sent")
     ours, count = _mean_of(seen), int((~np.isnan(seen)).sum())
     if server is None or server.mean is None or ours is None:
         return None
-    return ours - server.mean if abs(server.count - count) <= COUNTS_AGREE * count else None
+    if abs(server.count - count) > COUNTS_AGREE * count or ours < server.mean - ROUNDING:
+        return None
+    return ours - server.mean
 
 
 def _mean_of(values: Floats) -> float | None:

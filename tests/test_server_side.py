@@ -62,6 +62,12 @@ def test_no_network_where_the_server_saw_other_requests(tmp_path: Path) -> None:
     assert server_side(load_run(tmp_path / "run")).network_mean is None
 
 
+def test_no_network_below_nothing(tmp_path: Path) -> None:
+    """A token cannot arrive before it leaves: the two sides did not see the same requests."""
+    make_run(tmp_path / "run", SHAPE, network=-0.25)
+    assert server_side(load_run(tmp_path / "run")).network_mean is None
+
+
 def test_nothing_exported_nothing_said(tmp_path: Path) -> None:
     make_run(tmp_path / "run", SHAPE)
     (tmp_path / "run" / "server_metrics.parquet").unlink()
