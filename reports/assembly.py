@@ -30,7 +30,6 @@ from reports.comparison import (
     Earlier,
     File,
     Metric,
-    ParetoPoint,
     Reading,
     Rule,
     RunInfo,
@@ -43,12 +42,13 @@ from reports.history import Row as HistoryRow
 from reports.history import earlier_runs
 from reports.instrument import client_error
 from reports.pairs import Pair, pair_up
+from reports.pareto import pareto
 from reports.predictions import predictions
 from reports.runs import Run
 from reports.selection import NotApplied
 from reports.server_side import server_side
+from reports.stalls import stalls
 
-SLO_SHARE = 0.99  # of arrivals, where the scenario's SLO does not say
 NOT_TOLD = "not in the file"
 EARLIER = (*HEADLINE, "ttft_p99", "output_token_throughput", "completed_rate")
 
@@ -86,7 +86,7 @@ def assemble(
     ordered = [run for group in groups.values() for run in group]
     roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
     roofline.predictions = predictions(ordered, rows, roofline)
-    points = _pareto(facts, slo)
+    points = pareto(facts, slo)
     return Comparison(
         name=name,
         written_at=written_at,
@@ -174,6 +174,7 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         errors=metrics.errors(run),
         conditions=conditions(run),
         server=server_side(run),
+        stalls=stalls(run),
     )
 
 
@@ -223,36 +224,6 @@ def _absent(refused: NotApplied) -> Variant:
 
 def _conclusions(facts: Facts) -> list[Conclusion]:
     return [conclusion.conclude(facts, variant.name) for variant in facts.others]
-
-
-def _pareto(facts: Facts, slo: dict[str, Any] | None) -> list[ParetoPoint]:
-    """Throughput against TTFT p50 of the variants that have both."""
-    points = {}
-    for variant in facts.variants:
-        if variant.runs:
-            work = facts.value("output_token_throughput", variant.name)
-            wait = facts.value("ttft_p50", variant.name)
-            if work is not None and wait is not None:
-                points[variant.name] = work, wait
-    rivals = [point for name, point in points.items() if facts.usable(name)]
-    found = []
-    for name, (work, wait) in points.items():
-        beaten = any(w >= work and t <= wait and (w, t) != (work, wait) for w, t in rivals)
-        share, usable = facts.value("goodput_share", name), facts.usable(name)
-        meets = None if share is None else share >= float((slo or {}).get("share") or SLO_SHARE)
-        point = ParetoPoint(
-            variant=name,
-            output_token_throughput=work,
-            ttft_p50=wait,
-            completed_rate=facts.value("completed_rate", name),
-            tpot_p50=facts.value("tpot_p50", name),
-            goodput_share=share,
-            usable=usable,
-            unbeaten=usable and not beaten,
-            meets_slo=meets if usable else None,
-        )
-        found.append(point)
-    return found
 
 
 def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[Earlier]:

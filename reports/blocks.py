@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.chart import Chart
+from reports.wording import signed
 
 Tone = Literal["", "good", "bad", "doubt", "quiet"]
 
@@ -115,7 +116,7 @@ def quantity(value: float | None, unit: str = "") -> str:
                 value, prefix = value / limit, name
                 break
     digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{digits} {prefix}{unit}".rstrip()
+    return f"{signed(digits)} {prefix}{unit}".rstrip()
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -128,6 +128,14 @@ class ServerSide(Part):
     flops_per_byte: float | None = Field(None, description="measured arithmetic intensity")
 
 
+class Stall(Part):
+    """Whole seconds in which no token came, in the middle of answers; seconds from the run's start."""
+
+    start: float
+    end: float
+    streaming: int = Field(description="answers that had begun before it and went on after it")
+
+
 class RunInfo(Part):
     """One run that the report rests on."""
 
@@ -150,6 +158,7 @@ class RunInfo(Part):
     errors: dict[str, int]
     conditions: dict[str, Json] = Field(description="what must be the same for figures to be comparable")
     server: ServerSide
+    stalls: list[Stall] = Field(default_factory=list)
 
 
 class Variant(Part):
@@ -216,8 +225,8 @@ class Conclusion(Part):
 
 
 class ParetoPoint(Part):
-    """Throughput against TTFT; `unbeaten`: no other usable variant is at least as good in both and better in
-    one. `usable`: none of its runs is INVALID or CLIENT-LIMITED."""
+    """Throughput against TTFT; `unbeaten`: no other usable variant is shown better in one and worse in
+    neither. `usable`: none of its runs is INVALID or CLIENT-LIMITED."""
 
     variant: str
     output_token_throughput: float

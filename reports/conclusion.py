@@ -127,6 +127,6 @@ def result_line(facts: Facts, variant: str) -> str:
     better, worse = facts.marked(variant, "better"), facts.marked(variant, "worse")
     if not better and not worse:
         return "no difference shown"
-    parts = [f"better: {facts.phrases(better, variant)}"] if better else []
-    parts += [f"worse: {facts.phrases(worse, variant)}"] if worse else []
+    parts = [f"better: {facts.brief(better, variant)}"] if better else []
+    parts += [f"worse: {facts.brief(worse, variant)}"] if worse else []
     return "; ".join(parts)

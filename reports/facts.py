@@ -64,5 +64,11 @@ class Facts:
         head = row.label if change.display.startswith("from") else f"{row.label} {change.display}"
         return f"{head} ({before.display} to {after.display}{unit})"
 
+    def brief(self, metrics: Sequence[str], variant: str) -> str:
+        """'TPOT p50 −84.6 % and Failed from 0 to 12': the changes without the figures behind them."""
+        return wording.listed(
+            [f"{self.metrics[name].label} {self.change(name, variant).display}" for name in metrics]
+        )
+
     def phrases(self, metrics: Sequence[str], variant: str) -> str:
         return wording.listed([self.phrase(name, variant) for name in metrics])

@@ -267,7 +267,8 @@ def pareto(comparison: Comparison, order: Sequence[str]) -> Chart | None:
     return Chart(
         "pareto",
         "Throughput against TTFT",
-        "Filled: no other variant is at least as good in both and better in one. Ring: another one is.",
+        "Filled: no other variant is shown better in one and worse in neither. Ring: another one is. Shown: "
+        "by the mark against the baseline; between two others by the size that matters.",
         "Output tokens per second against TTFT p50 of each variant.",
         [panel],
         height=3.4,

@@ -1,7 +1,7 @@
 """Why the figures moved, in words from the figures: wins, trade-offs, TTFT, TPOT."""
 
 from reports import wording
-from reports.comparison import Insight
+from reports.comparison import Insight, RunInfo
 from reports.facts import Facts
 
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
@@ -25,6 +25,7 @@ def insights(facts: Facts) -> list[Insight]:
             why_tpot(facts, name),
         ]
         found += [_loose(facts, name)]
+    found += [_stalled(run) for run in facts.runs]
     found += [_verdict(facts, variant.name) for variant in facts.variants if variant.runs]
     return [each for each in found if each is not None]
 
@@ -58,14 +59,30 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
     head = f"Parts of the mean time to the first token, {facts.baseline} to {variant}"
     text = f"{head}: {shown or 'not exported'}."
     moved = {part: after - before for part, (before, after) in parts.items()}
-    total, largest = sum(moved.values()), max(moved, key=lambda part: abs(moved[part]), default="")
-    if largest and abs(total) > 0.001 and moved[largest] / total > 0.5:
-        way = "rise" if total > 0 else "fall"
-        share = 100 * min(moved[largest] / total, 1.0)
-        text += f" The {PARTS[largest]} makes up {share:.0f} % of the {way} of {_ms(abs(total))} ms."
+    text += _largest(moved) if _claimed(facts, variant) else ""
     text += batch
+    if not _claimed(facts, variant):
+        text += " No change of TTFT is claimed, so there is none to explain."
     figures = {f"{part}_change": change for part, change in moved.items()}
     return Insight(kind="ttft", variant=variant, text=text, figures=dict(figures))
+
+
+def _claimed(facts: Facts, variant: str) -> bool:
+    return any(
+        facts.change(name, variant).mark in ("better", "worse")
+        for name in ("ttft_p50", "ttft_p99", "scheduled_ttft_p50", "scheduled_ttft_p99")
+    )
+
+
+def _largest(moved: dict[str, float]) -> str:
+    """The part that made most of the change; nothing where the server's own parts are not known."""
+    if not {"queue_mean", "prefill_mean"} <= moved.keys():
+        return ""
+    total, largest = sum(moved.values()), max(moved, key=lambda part: abs(moved[part]))
+    if abs(total) <= 0.001 or moved[largest] / total <= 0.5:
+        return ""
+    way, share = "rise" if total > 0 else "fall", 100 * min(moved[largest] / total, 1.0)
+    return f" The {PARTS[largest]} makes up {share:.0f} % of the {way} of {_ms(abs(total))} ms."
 
 
 def why_tpot(facts: Facts, variant: str) -> Insight | None:
@@ -94,18 +111,29 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
 
 
 def _tpot_cause(facts: Facts, variant: str, before: float | None, after: float | None) -> str:
+    """A batch that is held below the demand, so that others wait, explains TPOT. One that is not follows
+    from TPOT: of the same arrivals fewer are under way at a time where each is done sooner."""
     if before is None or after is None or not before:
         return ""
     mark, batch = facts.change("tpot_p50", variant).mark, after / before - 1
-    if mark == "better" and batch < -facts.matters:
-        return " The batch is smaller, so each step is shorter and tokens come faster to whoever is in it."
-    if mark == "worse" and batch > facts.matters:
-        return " The batch is larger, so each step takes longer and everyone in it waits for it."
+    if mark == "better" and batch < -facts.matters and _held(facts, variant):
+        return (
+            " The batch is held smaller while others wait, so each step is shorter and tokens come faster "
+            "to whoever is in it."
+        )
+    if mark == "worse" and batch > facts.matters and _held(facts, facts.baseline):
+        return " The batch is held no longer, so each step takes longer and everyone in it waits for it."
     if mark in ("better", "worse"):
         return (
-            " The batch does not explain it: look at the cost of a step (kernels, compilation, contention)."
+            " The batch does not explain it (where nobody waits, it follows from the pace): look at the cost "
+            "of a step (kernels, compilation, contention)."
         )
     return ""
+
+
+def _held(facts: Facts, variant: str) -> bool:
+    waiting = facts.server(variant, "waiting_mean")
+    return waiting is not None and waiting >= 1
 
 
 def _batch(facts: Facts, variant: str) -> str:
@@ -135,6 +163,24 @@ def _loose(facts: Facts, variant: str) -> Insight | None:
         text=text,
         figures={name: facts.value(name, variant) for name in names},
     )
+
+
+def _stalled(run: RunInfo) -> Insight | None:
+    if not run.stalls:
+        return None
+    longest = max(run.stalls, key=lambda stall: stall.end - stall.start)
+    often = f"{len(run.stalls)} stalls, the longest: for at least" if len(run.stalls) > 1 else "for at least"
+    loop = next((rule.text for rule in run.rules if rule.rule == "loop_stall_p99" and rule.checked), None)
+    who = "The server, its front end, the network" + ("" if loop else ", the client")
+    text = (
+        f"{run.run}: {often} {longest.end - longest.start:g} s ({longest.start:g} to {longest.end:g} s) no "
+        f"token came, though {longest.streaming} answers had begun and went on after it. {who} "
+        "or the machine stood still"
+        + (f" ({loop})" if loop else "")
+        + "; it is in every figure, and only repeats can tell whether it belongs to the variant."
+    )
+    figures: dict[str, float | None] = {"seconds": sum(each.end - each.start for each in run.stalls)}
+    return Insight(kind="warning", variant=run.variant, text=text, figures=figures)
 
 
 def _verdict(facts: Facts, variant: str) -> Insight | None:

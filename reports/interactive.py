@@ -54,9 +54,9 @@ def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
         layout[f"xaxis{suffix}"] = _x_axis(panel, suffix, last, shared=place > 0)
         layout[f"yaxis{suffix}"] = _y_axis(panel, suffix, (max(top - share, 0.0), top))
         layout["annotations"].append(_title(panel, top))
-        for series in panel.series:
+        for number, series in enumerate(panel.series):
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-            data += [trace | axes for trace in _traces(series)]
+            data += [trace | axes for trace in _traces(series, number)]
         for mark in panel.marks:
             _add_mark(layout, mark, suffix, panel)
     if panels[0].y_names:
@@ -153,12 +153,12 @@ def _add_mark(layout: dict[str, Any], mark: Mark, suffix: str, panel: Panel) -> 
         layout["annotations"].append({"text": _text(mark.text)} | place | side)
 
 
-def _traces(series: Series) -> list[dict[str, Any]]:
+def _traces(series: Series, number: int) -> list[dict[str, Any]]:
     name = {"name": _text(series.name), "hovertemplate": "%{x:.4~g}, %{y:.4~g}"}
     if series.kind == "segments":
         return [name | _segments(series)]
     if series.kind == "points":
-        return [name | _points(series), *_labels(series)]
+        return [name | _points(series), *_labels(series, number)]
     if series.kind == "rug":
         marker = {"symbol": "line-ns-open", "size": 6, "color": series.color, "opacity": 0.5}
         height = [0.0] * len(series.x)
@@ -201,11 +201,17 @@ def _points(series: Series) -> dict[str, Any]:
     return trace
 
 
-def _labels(series: Series) -> list[dict[str, Any]]:
-    """The texts of points, as a trace of its own: right of the interval, else beside the point."""
+_CORNERS = ("top left", "bottom right", "top right", "bottom left")
+
+
+def _labels(series: Series, number: int) -> list[dict[str, Any]]:
+    """The texts of points, as a trace of its own: right of the interval, else beside the point, in its
+    colour and at another corner for each of its neighbours."""
     if not series.texts:
         return []
-    place = "middle right" if series.high is not None else "bottom right" if series.faint else "top left"
+    corner = "bottom right" if series.faint else _CORNERS[number % len(_CORNERS)]
+    place = "middle right" if series.high is not None else corner
+    font = {"size": 11} | ({} if series.high is not None or series.faint else {"color": series.color})
     texts = [_text(text) for text in series.texts]
     if series.high is not None:
         texts = [f"\u2002{text}" for text in texts]
@@ -215,7 +221,7 @@ def _labels(series: Series) -> list[dict[str, Any]]:
         "x": _numbers(series.high or series.x),
         "y": _numbers(series.y),
     }
-    return [label | {"text": texts, "textposition": place, "textfont": {"size": 11}, "hoverinfo": "skip"}]
+    return [label | {"text": texts, "textposition": place, "textfont": font, "hoverinfo": "skip"}]
 
 
 def _segments(series: Series) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def by_time(baseline: Run, other: Run) -> tuple[Method, tuple[Blocks, Blocks]]:
         text += (
             f" Requests depend on one another for about {length:.1f} s, so this window holds few"
             " independent stretches and the interval may be too narrow; repeats"
-            " (`make compare REPEATS=3`) give a better one."
+            " (make compare REPEATS=3) give a better one."
         )
     method = Method(
         variant=other.manifest.variant,

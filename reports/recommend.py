@@ -63,9 +63,14 @@ def _broken(facts: Facts) -> list[Recommendation]:
         ]
         if failed:
             text = f"Measure {run.variant} again: {failed[0].advice or 'its run cannot be used'}"
-            command = how_to_run(run.variant, facts.baseline)
+            command = " ".join([how_to_run(run.variant, facts.baseline), *_settings(failed[0].advice)])
             found.append(Recommendation(text=_end(text), reason=_end(failed[0].text), command=command))
     return found
+
+
+def _settings(advice: str) -> list[str]:
+    """'WARMUP=14' of an advice that names --warmup 14: the setting of make."""
+    return [f"{name.upper()}={value}" for name, value in re.findall(r"--(warmup|duration) (\d+)", advice)]
 
 
 def _unsure(facts: Facts) -> list[Recommendation]:

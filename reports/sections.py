@@ -41,6 +41,7 @@ MARKS = {
     "unstable": Cell("~ unstable", "doubt"),
     "not comparable": Cell("? not comparable", "doubt"),
 }
+SATURATED = "⚠ SATURATED"
 
 
 def title(comparison: Comparison) -> str:
@@ -73,14 +74,13 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
 
 def _summary(comparison: Comparison) -> list[Block]:
     first = comparison.runs[0] if comparison.runs else None
-    slo = ", ".join(f"{key} {value}" for key, value in (comparison.slo or {}).items()) or "none"
     facts = [
         ("Report written", comparison.written_at or "not said"),
         ("Model", comparison.model),
         ("Hardware", comparison.hardware),
         ("Target", comparison.target),
         ("Workload", _workload(first)),
-        ("SLO (seconds)", slo),
+        ("SLO", slo(comparison.slo)),
         (
             "Duration",
             f"window of {quantity(first.window_s)} s, drained at {quantity(first.drained_at)} s"
@@ -88,7 +88,7 @@ def _summary(comparison: Comparison) -> list[Block]:
             else "n/a",
         ),
         ("Versions", _versions(first)),
-        ("A change matters from", f"{comparison.matters:.1%}"),
+        ("A change matters from", f"{100 * comparison.matters:g} %"),
     ]
     verdicts = [
         row(run.run, run.variant, verdict(run.verdict), run.started_at, run.ended, _why(run))
@@ -106,6 +106,20 @@ def _summary(comparison: Comparison) -> list[Block]:
     if not comparison.conclusion:
         blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
     return blocks
+
+
+def slo(asked: Mapping[str, object] | None) -> str:
+    """'TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals'"""
+    parts = []
+    for key, value in (asked or {}).items():
+        if not isinstance(value, int | float):
+            continue
+        known = key in ("ttft", "tpot", "itl", "latency")
+        name = key.upper() if known and key != "latency" else key
+        parts.append(
+            f"for {100 * value:g} % of arrivals" if key == "share" else f"{name} {1000 * value:g} ms"
+        )
+    return ", ".join(parts) or "none"
 
 
 def _workload(run: RunInfo | None) -> str:
@@ -149,6 +163,7 @@ def _results(comparison: Comparison) -> list[Block]:
     for other in others:
         blocks.append(_table_of(comparison, other))
         blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
+        blocks += [Text(f"{warning}.", f"{SATURATED} ") for warning in _warnings(comparison, other)]
     for method in comparison.methods:
         blocks.append(Text(method.text, f"{method.variant}, how sure. "))
     if len(comparison.pareto) > 2:
@@ -185,14 +200,26 @@ def _table_of(comparison: Comparison, other: str) -> Table:
                 Cell(change.display if change else "n/a", sort=change.change if change else None),
                 change.display_interval if change else "n/a",
                 _mark(change, shared),
-                f"{before.count:,} / {after.count:,}",
+                _counts(before.count, after.count),
             )
         )
     return Table(f"{other} against {comparison.baseline}", columns, rows, frozenset({2, 3, 4, 5, 7}))
 
 
+def _counts(before: int, after: int) -> str:
+    """'1,207', or '180,556 / 149,048' where the two differ."""
+    return f"{before:,}" if before == after else f"{before:,} / {after:,}"
+
+
+def _warnings(comparison: Comparison, other: str) -> list[str]:
+    """What the short mark in the lines of the table stands for."""
+    changes = [change for metric in comparison.metrics for change in metric.changes]
+    return list(dict.fromkeys(each.warning for each in changes if each.variant == other and each.warning))
+
+
 def _mark(change: Change | None, shared: list[str]) -> Cell:
-    """The mark in words; why, where nothing is claimed and that is not `shared`; the warning in the line."""
+    """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
+    in the line itself, what that means below the table."""
     if change is None:
         return Cell("n/a", "quiet")
     mark = MARKS[change.mark]
@@ -200,7 +227,7 @@ def _mark(change: Change | None, shared: list[str]) -> Cell:
     if change.mark in ("unstable", "not comparable") and change.reason not in shared:
         text += f": {change.reason}"
     if change.warning:
-        text += f" ⚠ {change.warning}"
+        text += f" {SATURATED}"
     return Cell(text, mark.tone)
 
 

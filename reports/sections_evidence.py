@@ -20,7 +20,8 @@ from reports.blocks import (
     quantity,
     row,
 )
-from reports.comparison import Comparison, Metric, RunInfo, Variant
+from reports.comparison import Comparison, Json, Metric, Rule, RunInfo, Variant
+from reports.wording import listed
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 INSIGHTS = {
@@ -237,7 +238,7 @@ def accounting(comparison: Comparison) -> list[Block]:
             )
     blocks: list[Block] = [
         Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
-        _careless(comparison),
+        *_careless(comparison),
         Table(
             "Client error at this load",
             ["run", "the load generator's own error"],
@@ -254,19 +255,21 @@ def accounting(comparison: Comparison) -> list[Block]:
     return blocks
 
 
-def _careless(comparison: Comparison) -> Table:
+def _careless(comparison: Comparison) -> list[Block]:
+    """The table, and once for each variant on how many of its requests the careless figures rest."""
     rows = [
-        row(
-            each.variant, each.label, each.display_unit, each.careless_display, each.honest_display, each.text
-        )
+        row(each.variant, each.label, each.display_unit, each.careless_display, each.honest_display)
         for each in comparison.careless
     ]
-    return Table(
-        "As a careless tool would print it: completed requests only, cut at the last arrival",
-        ["variant", "", "unit", "careless", "honest", ""],
-        rows,
-        frozenset({3, 4}),
-    )
+    caption = "As a careless tool would print it: completed requests only, cut at the last arrival"
+    said: dict[str, list[str]] = {}
+    for each in comparison.careless:
+        said.setdefault(each.text, []).append(each.label if each.metric == "success_share" else each.variant)
+    notes = [Text(text, f"{listed(list(dict.fromkeys(names)))}: ") for text, names in said.items()]
+    return [
+        Table(caption, ["variant", "", "unit", "careless", "honest"], rows, frozenset({3, 4})),
+        *([Bullets(notes)] if notes else []),
+    ]
 
 
 def _rules(run: RunInfo) -> Table:
@@ -277,8 +280,7 @@ def _rules(run: RunInfo) -> Table:
         )
         if not rule.checked:
             outcome = Cell("not checked", "doubt")
-        figure = "n/a" if rule.figure is None else f"{_plain(rule.figure)} {rule.unit}".strip()
-        bound = "n/a" if rule.bound is None else f"{_plain(rule.bound)} {rule.unit}".strip()
+        figure, bound = (_measured(value, rule) for value in (rule.figure, rule.bound))
         rows.append(row(rule.rule, outcome, figure, bound, rule.text, "" if rule.passed else rule.advice))
     return Table(
         "",
@@ -288,12 +290,17 @@ def _rules(run: RunInfo) -> Table:
     )
 
 
-def _plain(value: object) -> str:
-    return (
-        quantity(float(value))
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value)
-    )
+def _measured(value: Json, rule: Rule) -> str:
+    """A rule's figure or bound as people read it: shares in per cent, short times in milliseconds."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool | str):
+        return f"{value} {rule.unit}".strip()
+    if rule.unit == "share":
+        return quantity(100 * value, "%")
+    if rule.unit == "s" and isinstance(rule.bound, int | float) and abs(rule.bound) < 1:
+        return milliseconds(value)
+    return quantity(value, rule.unit)
 
 
 def files(comparison: Comparison) -> list[Block]:

@@ -187,15 +187,16 @@ def _points(axis: Any, series: Series) -> None:
 
 
 def _label_points(axis: Any, panel: Panel) -> None:
-    """Write the texts of points beside them, each where it covers no other point or text."""
+    """Write the texts of points beside them, each where it covers no other point or text, with a line in
+    the point's colour from one to the other."""
     points = [
-        (axis.transData.transform((x, y)) * 72 / axis.figure.dpi, text)
+        (axis.transData.transform((x, y)) * 72 / axis.figure.dpi, text, series.color)
         for series in panel.series
         if series.kind == "points" and series.texts
         for x, y, text in zip(series.high or series.x, series.y, series.texts, strict=True)
     ]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for (x, y), _ in points]
-    for (x, y), text in points:
+    taken = [(x - 4, y - 4, x + 4, y + 4) for (x, y), _, _ in points]
+    for (x, y), text, color in points:
         width = 5.2 * len(text)  # of DejaVu Sans at 8.5 points, on average
         places = [(8, -3.0)] if panel.y_names else _PLACES
         boxes = [
@@ -216,9 +217,13 @@ def _label_points(axis: Any, panel: Panel) -> None:
             fontsize=8.5,
             color=INK,
             annotation_clip=False,
+            arrowprops=None
+            if panel.y_names
+            else _LEADER | {"color": color, "relpos": (1.0 if dx < 0 else 0.0, 0.5)},
         )
 
 
+_LEADER = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
 _PLACES = [(8.0, -12.0), (-8.0, 5.0), (8.0, -24.0), (-8.0, 17.0), (8.0, -36.0), (-8.0, 29.0)]
 Box = tuple[float, float, float, float]
 

@@ -3,6 +3,7 @@
 import math
 
 _SCALE = {"ms": 1000.0, "%": 100.0}
+_TIMES = 100.0  # from so many times the old figure on, a ratio is read more easily than per cent
 
 
 def scaled(value: float, display_unit: str) -> float:
@@ -11,40 +12,55 @@ def scaled(value: float, display_unit: str) -> float:
 
 
 def number(value: float | None, display_unit: str, lower_bound: float | None = None) -> str:
-    """'231.7'; '> 60000' for what the data only bound; 'n/a' for what was not measured."""
+    """'231.7'; '> 60000' for what the data only bound; 'n/a' for what was not measured.
+
+    A bound of 0 says nothing, so it is 'n/a' too.
+    """
     if value is None:
-        return "n/a" if lower_bound is None else f"> {number(lower_bound, display_unit)}"
+        return f"> {number(lower_bound, display_unit)}" if lower_bound else "n/a"
     shown = scaled(value, display_unit)
     if display_unit == "" and float(shown).is_integer():
         return str(int(shown))
     if display_unit == "req/s":
         return f"{shown:.2f}"
-    if abs(shown) >= 1000:
-        return f"{shown:.0f}"
-    return f"{shown:.1f}"
+    return signed(f"{shown:.0f}" if abs(shown) >= 1000 else f"{shown:.1f}")
+
+
+def signed(digits: str) -> str:
+    """With a minus sign in front where a hyphen stood."""
+    return "\N{MINUS SIGN}" + digits[1:] if digits.startswith("-") else digits
 
 
 def percent(change: float | None) -> str:
-    """'+20.0 %'; from 1000 % on to three significant digits, '+2350 %'."""
+    """'+20.0 %'; from 1000 % on to three significant digits, '+2350 %'; from 100 times on '×600'."""
     if change is None or not math.isfinite(change):
         return "n/a"
     value = 100 * change
-    if abs(value) >= 1000:
-        shown = round(value, 2 - math.floor(math.log10(abs(value))))
-        text = f"{shown:+.0f}"
-    else:
-        text = f"{value:+.1f}"
-    return "0.0 %" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}") + " %"
+    if change + 1 >= _TIMES:
+        return _ratio(change)
+    text = f"{_three_digits(value):+.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
+    return "0.0 %" if text in ("+0.0", "-0.0") else signed(text) + " %"
+
+
+def _ratio(change: float) -> str:
+    ratio = change + 1
+    return f"×{_three_digits(ratio):,.0f}" if ratio >= _TIMES else f"×{ratio:.3g}"
+
+
+def _three_digits(value: float) -> float:
+    return round(value, 2 - math.floor(math.log10(abs(value))))
 
 
 def span(low: float | None, high: float | None) -> str:
-    """'+18.1 to +22.0 %'; 'above +18.1 %' where there is no upper bound."""
+    """'+18.1 to +22.0 %', '×24.1 to ×187'; 'above +18.1 %' where there is no upper bound."""
     if low is None and high is None:
         return "n/a"
     if high is None:
         return f"above {percent(low)}"
     if low is None:
         return f"below {percent(high)}"
+    if high + 1 >= _TIMES:
+        return f"{_ratio(low)} to {_ratio(high)}"
     return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 

@@ -110,8 +110,24 @@ def test_numbers(value: float | None, unit: str, shown: str) -> None:
 
 def test_bounds_in_words() -> None:
     assert wording.number(None, "ms", 60.0) == "> 60000"
+    assert wording.number(None, "ms", 0.0) == "n/a", "above 0 says nothing"
+    assert wording.number(-0.2587, "ms") == "−258.7"
     assert wording.percent(-0.0001) == "0.0 %"
     assert wording.span(-0.011, 0.02) == "−1.1 to +2.0 %"
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [(23.5, "+2350 %"), (98.9, "+9890 %"), (99.0, "×100"), (599.6, "×601"), (12344.0, "×12,300")],
+)
+def test_a_change_of_a_hundred_times_is_shown_as_a_ratio(change: float, shown: str) -> None:
+    assert wording.percent(change) == shown
+
+
+def test_an_interval_that_ends_so_high_is_of_ratios() -> None:
+    assert wording.span(188.0, 888.0) == "×189 to ×889"
+    assert wording.span(3.255, 110.0) == "×4.25 to ×111"
+    assert wording.span(-0.9, 110.0) == "×0.1 to ×111"
 
 
 def test_estimates_of_repeats() -> None:

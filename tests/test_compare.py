@@ -93,6 +93,20 @@ def test_marks_of_a_faster_variant(results: Path) -> None:
     assert [point.unbeaten for point in found.pareto].count(True) >= 1
 
 
+def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
+    """Two runs of one server differ a little; that beats nobody. One that falls behind is beaten."""
+    folders = [
+        add(results, "20260101T000000Z-baseline"),
+        add(results, "20260101T000100Z-same", noise_seed=2),
+        add(results, "20260101T000200Z-behind", slots=5),
+    ]
+    assert {point.variant: point.unbeaten for point in built(folders).pareto} == {
+        "baseline": True,
+        "same": True,
+        "behind": False,
+    }
+
+
 def test_a_saturated_variant(results: Path) -> None:
     found = built(two(results, slots=5, tpot=0.01, drain=40))
     verdicts = {run.variant: run.verdict for run in found.runs}

@@ -7,7 +7,7 @@ import pytest
 
 from reports import conclusion, insights, recommend
 from reports.assembly import assemble
-from reports.comparison import Change, ServerSide
+from reports.comparison import Change, ServerSide, Stall
 from reports.facts import Facts
 from reports.runs import load_run
 from tests.make_runs import Shape, make_run
@@ -96,7 +96,7 @@ def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
         "running_mean": 7.9,
         "waiting_mean": 40.0,
     }
-    found = insights.why_ttft(served(plain, before, after), "optimized")
+    found = insights.why_ttft(marked(served(plain, before, after), ttft_p50="worse"), "optimized")
     assert found is not None
     assert "queue 10.0 to 5010 ms" in found.text
     assert "The queue makes up 100 % of the rise of 4990 ms" in found.text
@@ -104,17 +104,51 @@ def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
     assert found.figures["queue_mean_change"] == pytest.approx(5.0)
 
 
+def test_why_ttft_explains_only_a_change_that_is_claimed(plain: Facts) -> None:
+    before, after = {"queue_mean": 0.01, "prefill_mean": 0.03}, {"queue_mean": 0.012, "prefill_mean": 0.03}
+    quiet = "no difference shown"
+    facts = marked(
+        served(plain, before, after),
+        ttft_p50=quiet,
+        ttft_p99=quiet,
+        scheduled_ttft_p50=quiet,
+        scheduled_ttft_p99=quiet,
+    )
+    found = insights.why_ttft(facts, "optimized")
+    assert found is not None and "makes up" not in found.text and "none to explain" in found.text
+
+
+def test_why_ttft_blames_no_part_where_the_servers_own_are_unknown(plain: Facts) -> None:
+    sides = ({"network_mean": 0.5, "running_mean": 8.0, "waiting_mean": wait} for wait in (1.0, 300.0))
+    facts = marked(served(plain, *(side | {"send_lag_mean": 0.001} for side in sides)), ttft_p50="worse")
+    found = insights.why_ttft(facts, "optimized")
+    assert found is not None and "makes up" not in found.text and "300.0 with optimized" in found.text
+
+
+def test_a_stall_is_named_with_the_clients_own(plain: Facts) -> None:
+    stall = Stall(start=22.0, end=26.0, streaming=8)
+    runs = [
+        run.model_copy(update={"stalls": [stall] if run.variant == "optimized" else []}) for run in plain.runs
+    ]
+    found = [each.text for each in insights.insights(dataclasses.replace(plain, runs=runs))]
+    (text,) = [each for each in found if "no token came" in each]
+    assert "for at least 4 s (22 to 26 s) no token came, though 8 answers" in text
+    assert "the loop of" in text and "stalled" in text and "repeats" in text
+
+
 def test_why_ttft_needs_the_servers_figures(plain: Facts) -> None:
     assert insights.why_ttft(served(plain, {}, {}), "optimized") is None
 
 
 def test_why_tpot_blames_the_batch_only_where_it_fits(plain: Facts) -> None:
-    before = {"running_mean": 18.0, "running_max": 30.0, "bytes_per_step": 2e8}
-    after = {"running_mean": 7.0, "running_max": 8.0, "bytes_per_step": 1e8}
+    before = {"running_mean": 18.0, "running_max": 30.0, "bytes_per_step": 2e8, "waiting_mean": 0.0}
+    after = {"running_mean": 7.0, "running_max": 8.0, "bytes_per_step": 1e8, "waiting_mean": 40.0}
     facts = marked(served(plain, before, after), tpot_p50="better")
     found = insights.why_tpot(served(facts, before, after), "optimized")
     assert found is not None
-    assert "MB moved per step 200.0 to 100.0" in found.text and "batch is smaller" in found.text
+    assert "MB moved per step 200.0 to 100.0" in found.text and "batch is held smaller" in found.text
+    quicker = insights.why_tpot(served(facts, before, after | {"waiting_mean": 0.0}), "optimized")
+    assert quicker is not None and "does not explain it" in quicker.text, "a faster step empties the batch"
     found = insights.why_tpot(served(facts, after, before), "optimized")
     assert found is not None and "does not explain it" in found.text
 
@@ -135,6 +169,16 @@ def test_saturated_ones_ask_for_their_capacity_and_not_for_repeats(plain: Facts)
     found = commands(marked(plain, {"optimized": "SATURATED"}))
     assert "make capacity VARIANT=optimized" in found
     assert not any("REPEATS" in (command or "") for command in found)
+
+
+def test_a_run_to_make_again_comes_with_its_setting(plain: Facts) -> None:
+    rule = (
+        plain.runs[0]
+        .rules[0]
+        .model_copy(update={"verdict": "INVALID", "passed": False, "advice": "warm up longer: --warmup 14"})
+    )
+    runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
+    assert "make baseline WARMUP=14" in commands(dataclasses.replace(plain, runs=runs))
 
 
 def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:

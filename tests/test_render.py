@@ -253,3 +253,34 @@ def test_a_definition_is_no_secret_and_a_token_s_value_is() -> None:
         "Cookie: a=bcdefghi",
     ):
         assert escape.clean(secret).endswith(": ***"), secret
+
+
+def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs: list[Run]) -> None:
+    found = make_comparison(runs)
+    warning = "optimized ran SATURATED, so latencies depend on how long the test ran"
+    for metric in found.metrics:
+        if metric.latency:
+            metric.changes = [each.model_copy(update={"warning": warning}) for each in metric.changes]
+    results = render.readme("t", sections.sections(found, {})).split("## 3. Results")[1].split("## 4.")[0]
+    lines = [line for line in results.splitlines() if line.startswith("| TTFT p50 ")]
+    assert lines and "⚠ SATURATED" in lines[0] and warning not in lines[0]
+    assert results.count(warning) == 1
+
+
+def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> None:
+    assert sections.slo({"ttft": 1.0, "tpot": 0.05, "share": 0.99}) == (
+        "TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals"
+    )
+    assert sections.slo(None) == "none"
+    found = make_comparison(runs)
+    base = found.runs[0].rules[0]
+    rules = [
+        base.model_copy(update={"rule": "a", "figure": -0.00251, "bound": 0.001, "unit": "s"}),
+        base.model_copy(update={"rule": "b", "figure": 66.8, "bound": 65, "unit": "s"}),
+        base.model_copy(update={"rule": "c", "figure": 0.18, "bound": 0.01, "unit": "share"}),
+    ]
+    found.runs[0].rules = rules
+    shown = [line.split("|")[3:5] for line in render.readme("t", sections.sections(found, {})).splitlines()]
+    cells = [[cell.strip() for cell in line] for line in shown if len(line) == 2]
+    for pair in (["−2.51 ms", "1 ms"], ["66.8 s", "65 s"], ["18 %", "1 %"]):
+        assert pair in cells
