@@ -145,7 +145,8 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
         ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,0,5\n", "row 2: Request tokens is 0"),
         ("jsonl", '""\n', "row 1: needs prompt"),
         ("jsonl", '{"prompt": "a", "workload": 4}\n', "row 1: workload must be a text"),
-        ("jsonl", '{"prompt": "a", "output_tokens": true}\n', "row 1: output_tokens is not a number"),
+        ("jsonl", '{"prompt": "a", "output_tokens": true}\n', "row 1: output_tokens is not a whole number"),
+        ("jsonl", '{"prompt": "a", "output_tokens": 1.5}\n', "row 1: output_tokens is not a whole number"),
         ("run", "not parquet at all", "not a run's records"),
     ],
 )  # fmt: skip
@@ -160,12 +161,47 @@ def test_a_broken_row_is_named_with_file_row_and_reason(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "broken.jsonl"
-    path.write_bytes(b'"\xff\xfe"\n')
-    for kind in ("jsonl", "azure", "sharegpt"):
-        with pytest.raises(UsageError, match="not UTF-8"):
-            list(read_rows(kind, path))
+@pytest.mark.parametrize(
+    ("kind", "row", "place"),
+    [
+        ("jsonl", b'"a"\n', "row 3: not UTF-8 text"),
+        ("mooncake", b'{"timestamp": 0, "input_length": 5, "output_length": 5}\n', "row 3: not UTF-8 text"),
+        ("azure", b"TIMESTAMP,ContextTokens,GeneratedTokens\n", "row 1: the heading is not UTF-8 text"),
+        ("sharegpt", b"[", "row 1 or later: not UTF-8 text"),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_row(tmp_path: Path, kind: str, row: bytes, place: str) -> None:
+    path = tmp_path / "broken.data"
+    path.write_bytes((row * 2 if "row 3" in place else b"") + b'"\xff\xfe"\n' + row)
+    if kind == "sharegpt":
+        path.write_bytes(row + b'{"conversations": [{"from": "human", "value": "\xff"}]}]')
+    with pytest.raises(UsageError, match=place):
+        list(read_rows(kind, path))
+
+
+def test_a_csv_row_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    row = b"2023-11-16 18:15:46.6805900,5,5\n"
+    path.write_bytes(
+        b"TIMESTAMP,ContextTokens,GeneratedTokens\n" + row * 1000 + row.replace(b",5,", b",\xff,")
+    )
+    with pytest.raises(UsageError, match="row 1002: ContextTokens is not a whole number"):
+        list(read_rows("azure", path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("jsonl", '"a"\n"b"\n'),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "2023-11-16 18:15:46,5,5\n" * 2),
+        ("sharegpt", json.dumps([{"conversations": [{"from": "human", "value": "a"},
+                                                    {"from": "gpt", "value": "b"}]}] * 2)),
+    ],
+)  # fmt: skip
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path, kind: str, text: str) -> None:
+    path = tmp_path / "marked.data"
+    path.write_text(text, encoding="utf-8-sig")
+    assert len(list(read_rows(kind, path))) == 2
 
 
 def test_parquet_without_our_columns_is_refused(tmp_path: Path) -> None:

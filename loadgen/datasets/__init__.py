@@ -29,19 +29,19 @@ def read_rows(kind: str, path: Path, sha256: str | None = None) -> Iterator[Row]
     """
     if sha256 is not None and digest(path) != sha256:
         raise UsageError(f"{path}: is not the file that the scenario was read with (its digest differs)")
-    last = None
+    last, where = None, f"{path}: row 1"
     try:
         for row in FORMATS[kind](path):
             if row.time is not None and last is not None and row.time < last:
                 raise UsageError(
                     f"{row.where}: its time is before that of the row above; sort the file by time"
                 )
-            last = row.time
+            last, where = row.time, row.where
             yield row
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except UnicodeDecodeError as error:  # in JSON of one piece, which is read some way ahead of its rows
+        raise UsageError(f"{where} or later: not UTF-8 text: {error.reason}") from None
 
 
 def locate(path: Path) -> Path:

@@ -27,21 +27,29 @@ class Row(NamedTuple):
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     """(file and row, value) of each line that is not empty."""
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 where = f"{path}: row {number}"
                 try:
-                    yield where, json.loads(line)
+                    yield where, json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                except UnicodeDecodeError as error:
+                    raise UsageError(f"{where}: not UTF-8 text: {error.reason}") from None
                 except ValueError as error:
                     raise UsageError(f"{where}: not valid JSON: {error}") from None
 
 
 def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(file and row, values by column) of each line under the heading, which must have `columns`."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    """(file and row, values by column) of each line under the heading, which must have `columns`.
+
+    What is no UTF-8 is let through, so that its row is named where a number is expected.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        heading = reader.fieldnames or ()
+        if not "".join(heading).isprintable():
+            raise UsageError(f"{path}: row 1: the heading is not UTF-8 text")
+        missing = [name for name in columns if name not in heading]
         if missing:
             raise UsageError(f"{path}: row 1: the heading has no column {', '.join(missing)}")
         try:
@@ -72,7 +80,9 @@ def count(where: str, values: dict[str, Any], key: str, least: int = 1) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageError(f"{where}: {key} {'is missing' if value is None else f'is not a number: {value!r}'}")
+        raise UsageError(
+            f"{where}: {key} {'is missing' if value is None else f'is not a whole number: {value!r}'}"
+        )
     if value < least:
         raise UsageError(f"{where}: {key} is {value}, must be at least {least}")
     return value
