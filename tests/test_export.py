@@ -162,7 +162,8 @@ def test_a_port_that_is_taken_is_a_mistake_of_one_line(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        outcome = load(tmp_path, "http://127.0.0.1:1", "--metrics-port", str(port), workers=None)
+        with metronome() as server:
+            outcome = load(tmp_path, server.url, "--metrics-port", str(port), workers=None)
     assert outcome.code == 2 and "Traceback" not in outcome.err
     assert (
         f"tokenswarm: --metrics-port 127.0.0.1:{port}: cannot listen there: Address already in use"

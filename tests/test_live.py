@@ -126,3 +126,25 @@ def test_the_live_line_says_that_the_warm_up_goes_on() -> None:
     assert line(live, 1.0, "running").startswith("warm-up   1.0 s, 5 s left")
     assert line(live, 3.0, "running").startswith("running   3.0 s, 3 s left")
     assert line(live, 7.0, "draining").startswith("draining   7.0 s, 0 s left")
+
+
+def test_each_workload_shows_what_comes_and_goes() -> None:
+    """Over 10 s on two lanes: 8 chats/s, 6 complete, 1 fails; one code request never ends."""
+    live = Live(60.0, (0.0, 60.0), 2)
+    for second in range(11):
+        for lane in (0, 1):
+            chats = {
+                "sent": 4 * second,
+                "completed": 3 * second,
+                "failed": second // 2,
+                "tokens": 30 * second,
+            }
+            counts = {"chat": chats, "code": {"sent": int(lane == 0 and second > 0)}}
+            figures = {"due": 0, "in_flight": 0, "events": 0, "chunks": 0, "idle": False, "digests": {}}
+            live.pulse({"lane": lane, "t": float(second), "counts": counts} | figures)
+        live.tick(float(second), {})
+    chat, code = live.flow("chat"), live.flow("code")
+    assert (chat.sent_rate, chat.completed_rate, chat.token_rate) == (8.0, 6.0, 60.0)
+    assert (chat.sent, chat.completed, chat.failed, chat.in_flight) == (80, 60, 10, 10)
+    assert (code.sent, code.completed, code.in_flight) == (1, 0, 1)
+    assert live.flow("unknown").sent == 0 and Live(1.0, (0.0, 1.0), 1).flow("chat").sent_rate == 0

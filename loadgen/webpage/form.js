@@ -47,17 +47,24 @@
   document.body.append(bar);
   document.body.style.paddingBottom = "72px"; // what stands last can be scrolled clear of the bar
 
+  // The form says itself why a start was refused; said twice, or an older reason beside it, it would confuse.
+  function showFailure() {
+    text.hidden = !text.textContent || document.querySelector("form [role=alert]") !== null;
+  }
+
   async function watch() {
     try {
       const answer = await fetch("./llm/data?from=1000000000");
-      const { failure } = await answer.json();
-      text.textContent = failure ?? "";
-      text.hidden = !failure;
+      text.textContent = (await answer.json()).failure ?? "";
+      showFailure();
     } catch { /* Locust has ended or the login has run out; its own page says so */ }
     setTimeout(watch, EVERY);
   }
 
-  new MutationObserver(prepare).observe(document.body, { childList: true, subtree: true });
+  new MutationObserver((changes) => {
+    prepare();
+    if (changes.some(({ target }) => !bar.contains(target))) showFailure();
+  }).observe(document.body, { childList: true, subtree: true });
   fetch("./llm/scenarios").then((answer) => answer.json()).then((found) => { scenarios = found; prepare(); });
   watch();
 })();
