@@ -17,6 +17,7 @@ from loadgen.backlog import Backlog
 from loadgen.connection import Connection
 from loadgen.http import request_bytes, request_head
 from loadgen.reply import Reply
+from loadgen.rounds import Rounds
 from loadgen.stream import Stream
 from loadgen.transport import Host
 
@@ -29,7 +30,8 @@ _UNREAD = 1024  # pieces after which a stream is read before it ends, so that me
 class Client:
     """Make it in the process and thread whose gevent hub shall serve it. Nothing queues for a pool.
 
-    in_flight: sent, and its `on_end` not yet done. connections: opened so far.
+    in_flight: sent, and its `on_end` not yet done. connections: opened so far. stamps: "kernel" where the
+    kernel gave those of all answers, "process" where it did not, None before the first answer.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Client:
         self.in_flight = 0
         self.peak_in_flight = 0
         self.connections = 0
+        self.stamps: str | None = None
         self._host = host
         self._head = request_head(host.authority, headers or {})
         self._context = _tls_context(verify) if host.server_name is not None else None
         _make_room_for_files()
         self._backlog = Backlog(self._read)
+        self._rounds = Rounds()
         self._streams: set[Stream] = set()  # not delivered yet
         self._idle: list[Connection] = []  # the last used at the end
         self._events_read = 0
@@ -123,14 +127,18 @@ class Client:
         self._idle.clear()
         self._look.stop()
         self._look.close()
+        self._rounds.close()
 
     def _open(self, stream: Stream) -> Connection:
-        connection = Connection(self._host, self._context, stream)
+        connection = Connection(self._host, self._context, stream, self._rounds)
         self.connections += 1
         return connection
 
     def _over(self, stream: Stream, connection: Connection | None) -> None:
         if connection is not None:
+            if self.stamps != "process":
+                self.stamps = "kernel" if connection.stamped_by_kernel else "process"
+            connection.hurry()
             connection.owner = _Idle(connection, self._idle)
             self._idle.append(connection)
         self._backlog.add(stream)

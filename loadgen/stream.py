@@ -134,6 +134,7 @@ class Stream:
             stamps.append(stamp)
         elif new:
             stamps.extend([stamp] * new)
+            self._hurry()
         if not self._first_token_seen:
             self._look_for_text(stamp)
         if not good:
@@ -186,7 +187,17 @@ class Stream:
         del self._stamps[:]
         if self.reading.chunk_times:
             self._first_token_seen = True
+            self._relax()
             self._tell_first_token(self.reading.chunk_times[0])
+
+    def _relax(self) -> None:
+        if self._connection is not None:
+            self._connection.relax()
+
+    def _hurry(self) -> None:
+        """Pieces came closer together than a round is long, and share a stamp: let it be the last time."""
+        if self._connection is not None:
+            self._connection.hurry()
 
     def _tell_first_token(self, stamp: float) -> None:
         if self._on_first_token is not None:

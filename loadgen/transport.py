@@ -4,12 +4,14 @@ import errno
 import os
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gevent import monkey
 
 from common.usage import UsageError
+from loadgen.kernelstamp import SPACE, KernelStamps
 
 _socket = monkey.get_original("socket", "socket")  # gevent's own would wait cooperatively
 _READ_SIZE = 65536
@@ -64,14 +66,19 @@ def _choose(places: list[tuple[int, tuple]]) -> tuple[int, tuple]:
 
 
 class Transport:
-    """One plain TCP connection. `connect`, `send` and `receive` never block."""
+    """One plain TCP connection. `connect`, `send` and `receive` never block.
+
+    stamp: `time.perf_counter()` when what `receive` gave last had come.
+    """
 
     def __init__(self, host: Host) -> None:
         self._sock = _socket(host.family, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._kernel = KernelStamps.ask(self._sock)
         self._address = host.address
         self._outgoing = b""
+        self.stamp = 0.0
         self.connected = False
         self.fd = self._sock.fileno()
 
@@ -100,9 +107,20 @@ class Transport:
     def receive(self) -> bytes | None:
         """What has come: bytes, b"" at the end of the stream, None when nothing is there yet."""
         try:
-            return self._sock.recv(_READ_SIZE)
+            if self._kernel is None:
+                data = self._sock.recv(_READ_SIZE)
+                self.stamp = time.perf_counter()
+            else:
+                data, ancillary, _, _ = self._sock.recvmsg(_READ_SIZE, SPACE)
+                self.stamp = self._kernel.read(ancillary)
         except BlockingIOError:
             return None
+        return data
+
+    @property
+    def stamped_by_kernel(self) -> bool:
+        """Whether the last stamp is the kernel's, and so does not depend on when it was read."""
+        return self._kernel is not None and self._kernel.given
 
     @property
     def wants_write(self) -> bool:

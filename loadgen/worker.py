@@ -244,6 +244,7 @@ class Part:
             connections=self.lane.client.connections,
             peak_in_flight=self.lane.client.peak_in_flight,
             open_files_limit=self._limit,
+            stamps=self.lane.client.stamps,
             scheduling=self._urgency.gained,
         )
 

@@ -1,0 +1,113 @@
+"""Stamps are the kernel's: a process that had no time to look does not make them late."""
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+import gevent
+import pytest
+
+from loadgen import kernelstamp
+from loadgen.kernelstamp import KernelStamps
+from loadgen.reply import Reply
+from loadgen.rounds import Rounds
+from tests.fakechat import Chats, client_of
+from tests.fakeserver import FakeServer
+
+
+@dataclass
+class Slept:
+    """A chat whose first token came while the client's process slept until `woke`."""
+
+    reply: Reply
+    woke: float
+    stamps: str | None
+
+
+def chat_asleep() -> Slept:
+    with FakeServer(ttft=0.1, tpot=0.4) as server, client_of(server.url("normal")) as client:
+        chats = Chats(client)
+        chats.send()
+        while not server.requests:
+            gevent.sleep(0.005)
+        time.sleep(0.7)  # nothing of gevent's runs
+        woke = time.perf_counter()
+        reply = chats.wait()[0]
+        _role, first, second, *_ = server.requests[0].sent
+        assert first < woke < second, "of the tokens the first alone came in its sleep"
+        return Slept(reply, woke, client.stamps)
+
+
+def test_a_token_that_came_while_the_process_slept_has_its_own_time() -> None:
+    slept = chat_asleep()
+    assert slept.stamps == "kernel"
+    assert slept.reply.first_token is not None
+    assert slept.reply.first_token < slept.woke - 0.1
+    assert len(slept.reply.chunk_times) == 5
+
+
+def test_without_the_kernel_stamps_are_those_of_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KernelStamps, "ask", lambda sock: None)
+    slept = chat_asleep()
+    assert slept.stamps == "process"
+    assert slept.reply.first_token is not None
+    assert slept.reply.first_token >= slept.woke
+    assert len(slept.reply.chunk_times) == 5
+
+
+class Clocks:
+    """time.time() and time.perf_counter() as told."""
+
+    wall, counter = 1_700_000_000.0, 500.0
+
+    def time(self) -> float:
+        return self.wall
+
+    def perf_counter(self) -> float:
+        return self.counter
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += seconds
+        self.counter += seconds
+
+
+def _ancillary(wall: float) -> kernelstamp.Ancillary:
+    return [(socket.SOL_SOCKET, 35, struct.pack("ll", int(wall), round(wall % 1 * 1e9)))]
+
+
+def test_a_wall_clock_that_is_set_moves_no_stamp(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = Clocks()
+    monkeypatch.setattr(kernelstamp, "time", clocks)
+    stamps = KernelStamps()
+    clocks.pass_by(2.0)
+    assert stamps.read(_ancillary(clocks.wall - 0.25)) == pytest.approx(501.75, abs=1e-6)
+    assert stamps.given
+    clocks.wall += 3600.0  # set
+    assert stamps.read(_ancillary(clocks.wall - 3600.25)) == 502.0
+    assert not stamps.given
+    clocks.pass_by(1.0)
+    assert stamps.read(_ancillary(clocks.wall - 0.25)) == pytest.approx(502.75, abs=1e-6)
+
+
+def test_bytes_without_a_stamp_have_come_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = Clocks()
+    monkeypatch.setattr(kernelstamp, "time", clocks)
+    stamps = KernelStamps()
+    assert (stamps.read([]), stamps.given) == (500.0, False)
+
+
+def test_rounds_read_what_is_ready_until_it_is_removed() -> None:
+    ours, theirs = socket.socketpair()
+    rounds, read = Rounds(), list[bytes]()
+    with ours, theirs:
+        rounds.add(ours.fileno(), lambda: read.append(ours.recv(100)))
+        for text in (b"one", b"two"):
+            theirs.send(text)
+            gevent.sleep(0.05)
+        assert read == [b"one", b"two"]
+        rounds.remove(ours.fileno())
+        theirs.send(b"three")
+        gevent.sleep(0.05)
+        assert read == [b"one", b"two"]
+        rounds.close()
