@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,8 +25,10 @@ def read_model(path: Path, model: type[Model]) -> Model:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: cannot be read: it is not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
@@ -49,16 +51,36 @@ def check_model(data: Any, model: type[Model], where: str, node: yaml.Node | Non
 def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
     key = ".".join(keys) or "the file"
     if problem["type"] == "extra_forbidden":
-        known = sorted(model.model_fields)
-        close = difflib.get_close_matches(keys[-1], known, n=1)
-        hint = (
-            f"did you mean {close[0]!r}?" if close and len(keys) == 1 else f"known keys: {', '.join(known)}"
-        )
-        return f"unknown key {key!r}" + (f"; {hint}" if len(keys) == 1 else "")
-    message = problem["msg"].removeprefix("Value error, ")
+        return f"unknown key {key!r}" + _hint(keys[-1], _known_beside(keys, model))
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     given = problem.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}"
+
+
+def _hint(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known keys: {', '.join(known)}" if known else ""
+
+
+def _known_beside(keys: list[str], model: type[BaseModel]) -> list[str]:
+    """The keys that could stand where the last of `keys` does; none where more than one model could."""
+    for key in keys[:-1]:
+        field = model.model_fields.get(key)  # None: a name of the user's own in a mapping, a place in a list
+        found = _models(field.annotation) if field else [model]
+        if len(found) != 1:
+            return []
+        model = found[0]
+    return sorted(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The configuration models in a type such as `Model | None` or `dict[str, Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:

@@ -25,7 +25,10 @@ class Done:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None, capture: bool = False) -> Done:
-    """Run it to its end while other greenlets go on. Raises OSError when there is no such program."""
+    """Run it to its end while other greenlets go on. Raises OSError when there is no such program.
+
+    It has a process group of its own, so a Ctrl-C does not reach it: a run that is over gets its verdict.
+    """
     hub = gevent.get_hub()
     hub.loop.install_sigchld()
     with tempfile.TemporaryFile() as out:
@@ -35,6 +38,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, ca
             list(command),
             os.environ if environment is None else environment,
             file_actions=actions,
+            setpgroup=0,
         )
         watcher = hub.loop.child(pid)
         hub.wait(watcher)

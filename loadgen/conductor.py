@@ -4,6 +4,7 @@ Locust starts the shape (headless, or by the web UI's button) and asks it once a
 there should be: one for each lane, until the run is over.
 """
 
+import contextlib
 import json
 import logging
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import gevent
 import locust.runners
+import psutil
 from gevent.lock import RLock
 from locust import LoadTestShape
 from locust.dispatch import UsersDispatcher
@@ -55,7 +57,7 @@ class FixedDispatcher(UsersDispatcher):
     """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for."""
 
     def add_worker(self, worker_node: Any) -> None:
-        logger.info("worker %s joined late: it takes part from the next run", worker_node.id)
+        logger.warning("worker %s joined late: it takes part from the next run", worker_node.id)
 
     def remove_worker(self, worker_node: Any) -> None:
         """The others keep their users."""
@@ -104,8 +106,9 @@ class Conductor:
             self.run = self.latest = self._begin()
             self.run.hand_out()
         elif not self.run.started:
-            self._say(f"run folder {self.run.folder}")
-            self.run.start()
+            if not (self.run.folder / manifest.SERVER).is_file():  # else the launcher has said it
+                self._say(f"run folder {self.run.folder}")
+            self.run.start(self._alive)
         else:
             for lane in self.run.mark_lost(self._alive):
                 self._say(
@@ -116,8 +119,6 @@ class Conductor:
             if not going_on:
                 self._finish(self.run)
                 return None
-        if self._interrupted and not self.run.started:
-            raise UsageError("interrupted before the first request; nothing was measured")
         count = len(self.run.lanes)
         return count, float(count)
 
@@ -187,6 +188,7 @@ class Conductor:
         if run is not None:
             if not run.started:
                 self.latest = None
+                run.discard()
             run.scraper.stop()
             run.end()
             run.over.set()
@@ -251,20 +253,26 @@ class Conductor:
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.run is None:
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
+            headless = self._environment.parsed_options.headless
+            if headless and (self.finished or self.failure):
+                return  # all is written, and Locust is on its way out
+            if number == signal.SIGINT and not headless:
+                raise KeyboardInterrupt  # Locust closes the web UI then
             raise SystemExit(128 + number)
-        first = not self._interrupted
+        if self.run.phase == "closing":
+            self._say("the run is over; it is being written and judged")
+        elif self.run.started:
+            self._say("ending now" if self._interrupted else "draining; once more ends it at once")
         self._interrupted = True
-        self._say("draining; once more ends it at once" if first else "ending now")
         gevent.spawn(self.run.interrupt, f"interrupted by {signal.Signals(number).name}")
 
     def _check_early(self, options: Any) -> None:
-        """Headless, a mistake in the options ends it before workers are waited for."""
+        """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""
         try:
-            settings_of(vars(options), self._environment.host)
+            reach(settings_of(vars(options), self._environment.host))
         except UsageError as error:
             print(f"tokenswarm: {error}", file=sys.stderr, flush=True)
+            _kill_workers()
             sys.exit(USAGE)
 
     def _say(self, text: str) -> None:
@@ -276,6 +284,18 @@ def reach(settings: Settings) -> tuple[Server, Served]:
     Host.resolve(settings.host)
     server = Server(settings.host, request_headers(), settings.verify)
     return server, server.describe(settings.model)
+
+
+def _kill_workers() -> None:
+    """End the workers of --processes, which have nothing to lose yet: Locust would not wait for them."""
+    workers = psutil.Process().children()
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            worker.kill()
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            while worker.status() != psutil.STATUS_ZOMBIE:  # Locust reaps it
+                gevent.sleep(0.01)
 
 
 def _verdict(folder: Path) -> str:

@@ -86,12 +86,15 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     )
 
 
-def keep_apart(parser: LocustArgumentParser, words: Sequence[str]) -> None:
-    """Give master and workers of one command line (--processes) a port of their own.
-
-    On Locust's usual one a second run's workers would join the first run's master.
-    """
-    names = [word.partition("=")[0] for word in words]
-    if "--processes" in names and not {"--master-port", "-P", "--master-bind-port"} & set(names):
+def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
+    """Change Locust's own defaults for this command line."""
+    names = {word.partition("=")[0] for word in words}
+    # Master and workers of --processes meet on a port of their own: on Locust's usual one a second run's
+    # workers would join the first run's master.
+    if "--processes" in names and not {"--master-port", "-P", "--master-bind-port"} & names:
         port = free_port()
         parser.set_defaults(master_port=port, master_bind_port=port)
+    # A run in a terminal tells its own story; Locust's log of it would bury the one line that matters.
+    # A master of other hosts keeps it: who has joined stands there.
+    if "--headless" in names and not {"--master", "--worker"} & names:
+        parser.set_defaults(loglevel="WARNING")

@@ -1,5 +1,6 @@
 """One run on the master: its lanes, what has come from them, and the files that it becomes."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -87,20 +88,21 @@ class Run:
             data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
             self._send(messages.PLAN, data, lane.worker)
 
-    def start(self) -> None:
-        """Wait for the lanes, measure their clocks, give the common start. Raises UsageError."""
-        if not self._wait(lambda: all(lane.ready for lane in self._living), READY_WITHIN):
-            late = ", ".join(lane.worker for lane in self._living if not lane.ready)
-            raise UsageError(f"not ready within {READY_WITHIN:g} s: {late}; see the workers' logs")
+    def start(self, alive: Callable[[str], bool]) -> None:
+        """Wait for the lanes, measure their clocks, give the common start. Raises UsageError, also for an
+        interruption or a lost worker (`alive` tells) before the first request."""
+        self._wait(lambda: self._settled or bool(self.mark_lost(alive)), READY_WITHIN)
+        self._require_going_on()
         for lane in self.lanes:
-            if lane.lost or lane.ready is None:
+            if lane.lost:
                 raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
+            if lane.ready is None:
+                raise UsageError(f"not ready within {READY_WITHIN:g} s: {lane.worker}; see the worker's log")
             if lane.ready["error"]:
                 raise UsageError(lane.ready["error"])
             lane.before = self._measure(lane)
-        if self.stopped_why is not None:
-            raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
         self.scraper.take()  # before the first request: what counters stood at
+        self._require_going_on()
         self._zero = time.perf_counter() + LEAD
         self.scraper.start()
         for lane in self.lanes:
@@ -118,6 +120,12 @@ class Run:
                 self._send(messages.DRAIN, {}, lane.worker)
         else:
             self._deadline = self.now
+
+    def discard(self) -> None:
+        """Leave nothing of a run that never began, but what the launcher put into its folder."""
+        (self.folder / collect.DRAFT).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # goes only where it is empty
 
     def mark_lost(self, alive: Callable[[str], bool]) -> list[Lane]:
         """Note lanes whose worker is gone; those newly lost."""
@@ -203,6 +211,15 @@ class Run:
     def _living(self) -> list[Lane]:
         return [lane for lane in self.lanes if not lane.lost]
 
+    @property
+    def _settled(self) -> bool:
+        """Nothing is left to wait for before the start: every lane is ready, or somebody stopped the run."""
+        return self.stopped_why is not None or all(lane.ready for lane in self.lanes)
+
+    def _require_going_on(self) -> None:
+        if self.stopped_why is not None:
+            raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
+
     def _all_here(self) -> bool:
         """Every living lane is closed, and all its batches have come."""
         return all(
@@ -250,6 +267,7 @@ class Run:
             "connections": closed.get("connections"),
             "peak_in_flight": closed.get("peak_in_flight"),
             "open_files_limit": closed.get("open_files_limit"),
+            "stamps": closed.get("stamps"),
             "scheduling": closed.get("scheduling"),
         }
 

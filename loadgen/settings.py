@@ -47,7 +47,11 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
 
 
 def scenario_of(values: Mapping[str, Any]) -> Scenario:
-    """The scenario with what the options change in it. Raises UsageError, naming the option."""
+    """The scenario with what the options change in it. Raises UsageError, naming the option.
+
+    The seed is no part of it, but a wrong one is named here too: before a server is started for it.
+    """
+    _whole(values, "seed", 0)
     return Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
         rate=_number(values, "rps", _positive),
         duration=_number(values, "duration", _positive),

@@ -85,7 +85,7 @@ def worker_of(environment: Environment) -> Worker:
 @events.init_command_line_parser.add_listener
 def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
     options.add_arguments(parser)
-    options.keep_apart(parser, sys.argv[1:])
+    options.adapt(parser, sys.argv[1:])
 
 
 @events.init.add_listener

@@ -8,7 +8,19 @@ import pytest
 
 from bench.errors import compare
 from bench.process import metronome
-from tests.loadrun import SHORT, load
+from common.ports import free_port
+from tests.loadrun import SHORT, LoadRun, left_running, load
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_server_that_does_not_answer_is_one_line_and_nothing_else(
+    workers: int | None, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with LoadRun(tmp_path, url, workers=workers) as running:
+        assert running.process.wait(30) == 2 and not left_running(running.process.pid)
+    said = f"tokenswarm: {url}: does not answer (connection refused); is the server up?"
+    assert running.err.splitlines() == [said] and not running.folder.exists()
 
 
 @pytest.mark.parametrize("workers", [None, 1, 2])

@@ -62,6 +62,50 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     reconciles(found)
 
 
+SLOW_TO_PREPARE = """
+import gevent
+from loadgen.user import OpenLoopUser
+
+class Slow(OpenLoopUser):
+    def body(self, arrival, history):
+        gevent.sleep(0.2)
+        return {"messages": self.prompts.messages(arrival, history), "max_tokens": arrival.output_tokens}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_prompts_are_made_ends_it_at_once(number: int, tmp_path: Path) -> None:
+    locustfile = tmp_path / "slow.py"
+    locustfile.write_text(SLOW_TO_PREPARE)
+    with (
+        metronome() as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW, locustfile=str(locustfile)) as running,
+    ):
+        running.wait_for("run folder")
+        running.signal(number)
+        assert running.process.wait(30) == 130 and not left_running(running.process.pid)
+    assert "before the first request; nothing was measured" in running.err
+    assert "Traceback" not in running.err and not running.folder.exists()
+
+
+def test_a_signal_after_the_end_does_not_cost_the_verdict(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.01", "--tpot", "0.001") as server,
+        LoadRun(tmp_path, server.url, "--duration", "1", workers=1) as running,
+    ):
+        deadline = time.monotonic() + 30
+        while not (running.folder / "manifest.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for _ in range(4):  # while it is judged, and while Locust ends
+            running.signal(signal.SIGINT)
+            time.sleep(0.5)
+        found = running.end(30)
+        assert not left_running(running.process.pid)
+    assert "Traceback" not in found.err
+    assert found.manifest["ended"] == "complete" and found.summary["verdict"] in found.out
+    reconciles(found)
+
+
 @pytest.mark.parametrize("drain", ["0", "2"])
 def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
     with metronome("--ttft", "0.05", "--tpot", "0.2") as server:

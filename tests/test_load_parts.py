@@ -13,16 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from locust.argument_parser import get_parser
+from pydantic import Field
 
+from common.strictyaml import Strict, read_model
 from common.usage import UsageError
-from loadgen import clock, files, scrape
+from loadgen import child, clock, files, options, scrape
 from loadgen.collect import BATCHES, Collector, lost_records
 from loadgen.digest import METRICS, Digest
 from loadgen.live import ALL, Live
 from loadgen.outbox import Outbox
+from loadgen.plan import Plan
 from loadgen.record import COMPLETED, LOST, SCHEMA, Record, to_table
+from loadgen.run import Run
 from loadgen.scenario import Scenario
 from loadgen.schedule import schedule
+from loadgen.served import Server
 from loadgen.settings import scenario_of, settings_of
 from server import variants
 from tests.loadrun import ROOT
@@ -64,6 +70,103 @@ def test_options_change_the_scenario() -> None:
 def test_a_wrong_option_is_named(given: dict[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         settings_of(EMPTY | given, "http://127.0.0.1:1")
+
+
+def test_a_wrong_seed_is_named_before_a_server_is_started() -> None:
+    with pytest.raises(UsageError, match="--seed: must be a whole number, is 'abc'"):
+        scenario_of({"scenario": "chat-low", "seed": "abc"})
+
+
+class Inner(Strict):
+    mean: float = Field(default=1, gt=0)
+
+
+class Outer(Strict):
+    inner: Inner | None = None
+    parts: dict[str, Inner] = {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("inner:\n  maen: 3\n", ":2: unknown key 'inner.maen'; did you mean 'mean'?"),
+        ("inner: {x: 3}\n", ":1: unknown key 'inner.x'; known keys: mean"),
+        ("parts:\n  a: {meen: 3}\n", ":2: unknown key 'parts.a.meen'; did you mean 'mean'?"),
+        ("inner: {mean: -2}\n", ":1: inner.mean: must be greater than 0 (given -2)"),
+    ],
+)
+def test_a_mistake_inside_a_part_is_named_with_a_way_out(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_model(path, Outer)
+    assert str(caught.value) == f"{path}{said}"
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_model(tmp_path / "none.yaml", Outer)
+    assert str(caught.value) == f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory"
+
+
+def adapted(*words: str) -> tuple[str, int]:
+    """Locust's level of logging and master port for this command line."""
+    parser = get_parser()
+    options.adapt(parser, words)
+    found = parser.parse_args(list(words))
+    return found.loglevel, found.master_port
+
+
+def test_locusts_log_is_quiet_where_the_run_speaks_for_itself() -> None:
+    assert adapted("--headless")[0] == adapted("--headless", "--processes=2")[0] == "WARNING"
+    assert adapted("--headless", "--loglevel", "DEBUG")[0] == "DEBUG"
+    assert adapted()[0] == adapted("--headless", "--master")[0] == adapted("--worker")[0] == "INFO"
+
+
+def test_master_and_workers_of_one_command_have_a_port_of_their_own() -> None:
+    usual = adapted("--headless")[1]
+    assert adapted("--processes", "2")[1] != usual == adapted("--headless", "--master")[1]
+    assert adapted("--processes", "2", "--master-port", "7000")[1] == 7000
+
+
+def waiting_run(folder: Path) -> Run:
+    """A run whose one worker never gets ready."""
+    scenario = Scenario.load("chat-low")
+    plan = Plan("run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, {}, True, False)
+    folder.mkdir()
+    server = Server("http://127.0.0.1:1", {}, True)
+    run = Run(
+        folder,
+        schedule(scenario, 1),
+        plan,
+        {},
+        ["w"],
+        lambda now: scrape.Scraper(server, now),
+        lambda *_: None,
+    )
+    run.hand_out()
+    return run
+
+
+def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing(tmp_path: Path) -> None:
+    lost, stopped = waiting_run(tmp_path / "lost"), waiting_run(tmp_path / "stopped")
+    with pytest.raises(UsageError, match="worker w was lost before the run began"):
+        lost.start(lambda worker: False)
+    stopped.interrupt("interrupted by SIGINT")
+    with pytest.raises(UsageError, match="interrupted by SIGINT before the first request; nothing was"):
+        stopped.start(lambda worker: True)
+    (tmp_path / "stopped" / "server.log").touch()
+    lost.discard()
+    stopped.discard()
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "stopped",
+        "stopped/server.log",
+    ]
+
+
+def test_a_command_of_the_masters_gets_no_ctrl_c() -> None:
+    told = "import os; print(os.getpgid(0) == os.getpid())"
+    assert child.run([sys.executable, "-c", told], capture=True).out.strip() == "True"
 
 
 def test_without_a_host_nothing_is_loaded() -> None:
