@@ -34,15 +34,19 @@ SERIES = $(STRICT_FLAG) $(if $(FRESH),--fresh)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "%-28s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo 'Settings: TARGET SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS SEED WORKERS HOST PORT VARIANT VARIANTS'
-	@echo '          REPEATS MODEL LOCUSTFILE MASTER STRICT=1, as in: make baseline optimized RPS=10 DURATION=30'
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {n = split($$1, name, " "); \
+	  for (i = 1; i <= n; i++) printf "%-18s%s\n", name[i], $$2}' Makefile
+	@echo
+	@echo 'Settings, as in: make baseline optimized RPS=10 DURATION=30 (docs/measure.md explains them)'
+	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL'
+	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------
 
 .venv/.made: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=...")'
-	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(PY) -m pip install --quiet -r requirements.txt
 	@$(PY) -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "tokenswarm.pth").write_text("$(CURDIR)\n")'
 	@touch $@
