@@ -1,5 +1,6 @@
 """A run while it goes: what the workers' pulses add up to. For eyes; the report is made from the records."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,10 @@ SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 RECENT = 10  # s over which rates and the charts' percentiles are taken
 LAG_BOUND = 0.005  # s; as the verdict's rule
 BEHIND = 0.9  # of the offered rate: a server that completes less while more is in flight falls behind
-GROWN = 1.25  # times as much in flight as RECENT seconds before
-SETTLED = 0.9  # share of the answers that are shorter than the run was old RECENT seconds before
+GROWN = 1.25  # times as much in flight as once the run had settled
+SETTLED = 0.9  # share of the answers that are shorter than the run was old then
+SMOOTH = 5  # points that in flight is averaged over
+BEYOND_CHANCE = 3.0  # standard deviations of the difference of two counts of independent requests
 LEAST_SPAN = 0.5  # s; over less, a rate is chance
 
 Percentiles = dict[str, dict[str, float | int | None]]  # metric: p50, p90, p95, p99 (s), count
@@ -42,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Flow:
-    """One workload: rates per second over the last RECENT seconds, and counts since the start.
+    """Rates per second over the last RECENT seconds, and counts since the start.
 
     `token_rate`: of requests that have ended.
     """
@@ -113,7 +116,7 @@ class Live:
         total = self.counts()
         came = total["tokens"] + sum(lane.chunks for lane in self.lanes.values())
         self._totals = [*self._totals[-RECENT:], (self._told, self.due, total[COMPLETED], came)]
-        self._flows = [*self._flows[-RECENT:], {name: self.counts(name) for name in self.workloads()}]
+        self._flows = [*self._flows[-RECENT:], {name: self.counts(name) for name in (ALL, *self.workloads())}]
         offered, completed, tokens = self._rates()
         ttft, tpot = self._recent("ttft"), self._recent("tpot")
         point = Point(
@@ -159,8 +162,8 @@ class Live:
                     total.update(counts)
         return total
 
-    def flow(self, workload: str) -> Flow:
-        """What comes and goes of one workload."""
+    def flow(self, workload: str = ALL) -> Flow:
+        """What comes and goes of one workload, or of all."""
         now = self.counts(workload)
         first, last = (
             self._flows[place].get(workload, Counter()) if self._flows else now for place in (0, -1)
@@ -214,14 +217,19 @@ class Live:
     def _falls_behind(self) -> bool:
         """Whether the server completes less than it is offered while more and more is in flight.
 
-        A run that is as young as its answers are long shows that with any server.
+        Counted from when most answers had had time to come: before, in flight grows with any server.
         """
         if len(self.points) <= RECENT or self.points[-1].t > self.end or not self.counts()[COMPLETED]:
             return False
-        now, before = self.points[-1], self.points[-1 - RECENT]
-        if before.t < (self._latency.percentile(SETTLED) or 0.0):
+        settled = self._latency.percentile(SETTLED) or 0.0
+        early = [point.in_flight for point in self.points[:-RECENT] if point.t >= settled][:SMOOTH]
+        late = [point.in_flight for point in self.points[-SMOOTH:]]
+        now = self.points[-1]
+        if not early or now.completed_rate >= BEHIND * now.offered_rate:
             return False
-        return now.completed_rate < BEHIND * now.offered_rate and now.in_flight > GROWN * before.in_flight
+        before, after = sum(early) / len(early), sum(late) / len(late)
+        chance = BEYOND_CHANCE * math.sqrt(before + after)
+        return after - before > max((GROWN - 1) * before, chance)
 
     @property
     def _told(self) -> float:

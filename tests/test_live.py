@@ -111,6 +111,28 @@ def test_long_answers_are_no_saturation(worked_off: float, verdict: str) -> None
     assert seen == {"VALID", verdict} and live.verdict()[0] == verdict
 
 
+def test_chance_is_no_saturation() -> None:
+    """Independent requests at 11/s that take 2.5 s each: in flight comes and goes by itself."""
+    rng = np.random.default_rng(4)
+    due = np.sort(rng.uniform(0, 300, 3300))
+    ended = due + rng.exponential(2.5, len(due))
+    live, pulse = Live(300.0, (0.0, 300.0), 1), Pulse(Environment())
+    arrival = schedule(Scenario.from_dict(SCENARIO | {"warmup": 0}), 1).arrivals[0]
+    seen, completed, partings = set(), 0, 0
+    for second in range(300):
+        sent, done = int((due < second).sum()), int((ended < second).sum())
+        for _ in range(done - completed):
+            chat(arrival, 0.0, 0.1, 0.24)
+        completed = done
+        live.pulse(told(second, pulse, due=sent, in_flight=sent - done))
+        live.tick(float(second), {})
+        now, before = live.points[-1], live.points[max(-11, -len(live.points))]
+        partings += now.completed_rate < 0.9 * now.offered_rate and now.in_flight > 1.25 * before.in_flight
+        seen.add(live.verdict()[0])
+    pulse.close()
+    assert seen == {"VALID"} and partings > 5, "rates alone would have cried wolf"
+
+
 def test_the_first_moments_give_no_rate() -> None:
     """A worker's first pulse comes just after the start: a request or two in a few milliseconds."""
     live, pulse = Live(60.0, (0.0, 60.0), 1), Pulse(Environment())
@@ -147,4 +169,5 @@ def test_each_workload_shows_what_comes_and_goes() -> None:
     assert (chat.sent_rate, chat.completed_rate, chat.token_rate) == (8.0, 6.0, 60.0)
     assert (chat.sent, chat.completed, chat.failed, chat.in_flight) == (80, 60, 10, 10)
     assert (code.sent, code.completed, code.in_flight) == (1, 0, 1)
+    assert live.flow().sent == 81 and live.flow().sent_rate == 8.1
     assert live.flow("unknown").sent == 0 and Live(1.0, (0.0, 1.0), 1).flow("chat").sent_rate == 0

@@ -41,12 +41,12 @@ def totals(live: Live) -> dict[str, Any]:
 
 
 def tables(live: Live) -> Rows:
-    """Percentiles (s) and counts of each metric: of all, then of each workload where there are several,
-    with what comes and goes of it (loadgen.live.Flow)."""
+    """Percentiles (s) and counts of each metric: of all, then of each workload where there are several;
+    and what comes and goes of it (loadgen.live.Flow)."""
     return [
         {
             "workload": workload,
-            "flow": None if workload == ALL else asdict(live.flow(workload)),
+            "flow": asdict(live.flow(workload)),
             "metrics": [
                 {"metric": metric, "label": LABELS[metric], **row}
                 for metric, row in live.percentiles(workload).items()
@@ -86,7 +86,8 @@ def tab_rows(live: Live | None, state: str, verdict: tuple[str, str]) -> Rows:
         _row(ALL, "Failed", "", whole[FAILED]),
     ]
     for table in tables(live):
-        rows += _flow_rows(table["workload"], table["flow"], recent) if table["flow"] else []
+        if table["workload"] != ALL:
+            rows += _flow_rows(table["workload"], table["flow"], recent)
         for row in table["metrics"]:
             figures = {name: milliseconds(row[name]) for name in SHARES}
             rows.append(_row(table["workload"], row["label"], "", row["count"]) | figures)

@@ -128,10 +128,10 @@ function showTiles(run, goingOn, judged) {
     element("div", {}, element("dt", { text: name }), element("dd", { text: figure }, element("small", { text: note })))));
 }
 
-// One workload of a mix: rates of the last seconds, counts since the start.
+// Rates of the last seconds (tokens: of requests that have ended), counts since the start.
 function flowLine(flow) {
   return `${number(flow.sent_rate)} /s sent (${number(flow.sent, 0)}), ${number(flow.completed_rate)} /s completed (${number(flow.completed, 0)}), ` +
-    `${number(flow.token_rate, 0)} tok/s of ended requests, ${number(flow.in_flight, 0)} in flight, ${number(flow.failed, 0)} failed`;
+    `${number(flow.token_rate, 0)} tok/s (ended), ${number(flow.in_flight, 0)} in flight, ${number(flow.failed, 0)} failed`;
 }
 
 function percentileTable({ workload, flow, metrics }, several) {
@@ -141,7 +141,7 @@ function percentileTable({ workload, flow, metrics }, several) {
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   table.dataset.workload = workload;
   return element("div", {}, ...(several ? [element("h3", { text: workload === "all" ? "All workloads" : workload })] : []),
-    ...(several ? [element("p", { text: flow ? flowLine(flow) : "as above", kind: "quiet" })] : []), table);
+    ...(several ? [element("p", { text: flowLine(flow), kind: "quiet" })] : []), table);
 }
 
 function showSession(runs, goingOn) {
