@@ -108,7 +108,7 @@ class Conductor:
         elif not self.run.started:
             if not (self.run.folder / manifest.SERVER).is_file():  # else the launcher has said it
                 self._say(f"run folder {self.run.folder}")
-            self.run.start(self._alive)
+            self.run.start(self._joined)
         else:
             for lane in self.run.mark_lost(self._alive):
                 self._say(
@@ -205,6 +205,10 @@ class Conductor:
         if not found:
             raise UsageError("no worker has joined; start one: make worker MASTER=<this host>")
         return sorted(found, key=self._runner.get_worker_index)
+
+    def _joined(self, worker: str) -> bool:
+        """Whether it is still with us; it may be silent for long while it makes its requests."""
+        return not isinstance(self._runner, MasterRunner) or self._runner.clients.get(worker) is not None
 
     def _alive(self, worker: str) -> bool:
         if not isinstance(self._runner, MasterRunner):

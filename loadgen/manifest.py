@@ -1,5 +1,6 @@
 """manifest.json: what was asked, on what, and how the run went. docs/design.md lists its keys."""
 
+import contextlib
 import json
 import os
 import platform
@@ -46,13 +47,16 @@ def make_folder(subject: Subject) -> Path:
     first = Path(given) if given else results_folder() / stamp
     for number in range(1, 1000):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
-        if (folder / MANIFEST).exists() or (folder.exists() and not given):
+        if (folder / MANIFEST).exists():
             continue
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError if given else ()):
+                folder.mkdir(parents=True)
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
+        except FileExistsError:  # another run that began in the same second has it
+            continue
         except OSError as error:
             raise UsageError(f"{folder}: the run's folder cannot be written: {error.strerror}") from None
         return folder

@@ -88,14 +88,15 @@ class Run:
             data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
             self._send(messages.PLAN, data, lane.worker)
 
-    def start(self, alive: Callable[[str], bool]) -> None:
+    def start(self, joined: Callable[[str], bool]) -> None:
         """Wait for the lanes, measure their clocks, give the common start. Raises UsageError, also for an
-        interruption or a lost worker (`alive` tells) before the first request."""
-        self._wait(lambda: self._settled or bool(self.mark_lost(alive)), READY_WITHIN)
+        interruption or a worker that left (`joined` tells) before the first request."""
+        self._wait(lambda: self._settled or bool(self.mark_lost(joined)), READY_WITHIN)
         self._require_going_on()
         for lane in self.lanes:
             if lane.lost:
                 raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
+        for lane in self.lanes:
             if lane.ready is None:
                 raise UsageError(f"not ready within {READY_WITHIN:g} s: {lane.worker}; see the worker's log")
             if lane.ready["error"]:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
-from loadgen import child, clock, files, options, scrape
+from loadgen import child, clock, files, manifest, options, scrape
 from loadgen.collect import BATCHES, Collector, lost_records
 from loadgen.digest import METRICS, Digest
 from loadgen.live import ALL, Live
@@ -162,6 +162,16 @@ def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing
         "stopped",
         "stopped/server.log",
     ]
+
+
+def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    monkeypatch.delenv("TOKENSWARM_RUN_DIR", raising=False)
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # neither sees the others
+    names = [manifest.make_folder(manifest.Subject("v", None)).name for _ in range(3)]
+    assert len(set(names)) == 3
 
 
 def test_a_command_of_the_masters_gets_no_ctrl_c() -> None:
