@@ -8,6 +8,8 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 PROCESS = re.compile(r"^\((?:[\w-]+) pid=\d+\)\s*")
 STAMP = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d \d\d:\d\d:\d\d\s+(?:\[[^\]]*\]\s*)+")
 TRACE = re.compile(r"^(?:Traceback |File \"|\^+$|~*\^+~*$|During handling|The above exception)")
+REASON_WIDTH = 300
+VALIDATION = re.compile(r"ValidationError: \d+ validation errors? for ")
 ERROR = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt)\b: .+|.*\berror: .+)")
 # Errors that only report that another process failed; the cause stands above them.
 SECONDHAND = re.compile(r"Engine core initialization failed|See root cause above|EngineDeadError|leaked ")
@@ -39,8 +41,25 @@ def newest(lines: list[str]) -> str:
 
 def reason(lines: list[str]) -> str:
     """The server's own words for why it died: its last error that is not a consequence of another."""
-    errors = [line for line in lines if ERROR.match(line)]
-    causes = [line for line in errors if not SECONDHAND.search(line)]
-    if causes:
-        return causes[-1]
-    return errors[-1] if errors else newest(lines)
+    errors = [place for place, line in enumerate(lines) if ERROR.match(line)]
+    causes = [place for place in errors if not SECONDHAND.search(lines[place])]
+    found = causes or errors
+    if not found:
+        return newest(lines)
+    line = lines[found[-1]]
+    return _shorten(_validation(lines[found[-1] + 1 :]) if VALIDATION.search(line) else line)
+
+
+def _validation(lines: list[str]) -> str:
+    """What pydantic says below its headline: the field's name, where there is one, and what is wrong."""
+    words = []
+    for line in lines[:2]:
+        text, end, _ = line.partition(" [type=")
+        words.append(text.removeprefix("Value error, "))
+        if end:
+            break
+    return ": ".join(words)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= REASON_WIDTH else f"{text[:REASON_WIDTH].rsplit(' ', 1)[0]} …"

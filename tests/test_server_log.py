@@ -47,6 +47,24 @@ def test_a_line_without_what_stands_before_it(line: str, plain: str) -> None:
             ],
             "torch.OutOfMemoryError: full",
         ),
+        (
+            [
+                "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+                "  Value error, max_model_len (9) is too much. "
+                + "Try less. " * 40
+                + "[type=value_error, input=1]",
+                "    For further information visit https://errors.pydantic.dev",
+            ],
+            "max_model_len (9) is too much. " + "Try less. " * 26 + "Try …",
+        ),
+        (
+            [
+                "pydantic_core._pydantic_core.ValidationError: 2 validation errors for CacheConfig",
+                "block_size",
+                "  Input should be 8, 16 or 32 [type=literal_error, input_value=7]",
+            ],
+            "block_size: Input should be 8, 16 or 32",
+        ),
         ([], ""),
     ],
 )
