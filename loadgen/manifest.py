@@ -1,6 +1,5 @@
 """manifest.json: what was asked, on what, and how the run went. docs/design.md lists its keys."""
 
-import contextlib
 import json
 import os
 import platform
@@ -50,8 +49,7 @@ def make_folder(subject: Subject) -> Path:
         if (folder / MANIFEST).exists():
             continue
         try:
-            with contextlib.suppress(FileExistsError if given else ()):
-                folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=given is not None)
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
