@@ -1,5 +1,6 @@
 """SATURATED: did the server keep up with the offered rate?"""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from reports.validity import Rule, Verdict, not_checked
 
 TREND_P = 0.01  # of Mann-Kendall on the blocks; see `backlog` for the false alarms that this gives
 GROWTH = 0.01  # of the offered rate; a slower growth moves no latency within a window
+BEYOND_CHANCE = 3.0  # standard deviations of the difference of two counts of independent requests
 BLOCKS = (8, 20)  # 8 can reach p = 0.01 with room; more than 20 only make the blocks more alike
 BLOCK_LENGTH = 2.0  # in request durations: the number in flight forgets itself over one
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
@@ -28,6 +30,7 @@ class Backlog:
     p: float  # one-sided, Mann-Kendall
     growth: float  # requests per second, Theil-Sen
     block: float  # seconds
+    chance: float  # requests per second: a growth that requests which nothing holds up show by themselves
 
     @property
     def significant(self) -> bool:
@@ -36,6 +39,9 @@ class Backlog:
 
 def measure_backlog(run: Run) -> Backlog | None:
     """Test whether the number of requests in flight rises over the window. None: too few arrivals.
+
+    Answers of very different lengths, which no queue holds up, drift over a window by themselves: their
+    number at any moment is Poisson, so over the window it may grow by some sqrt(2 x their mean number).
 
     Block means of the exact number in flight; a block lasts 2 request durations (first to last token: what
     a queue cannot lengthen) where the window allows 8 of them. Neighbouring blocks still hang together, so
@@ -50,22 +56,24 @@ def measure_backlog(run: Run) -> Backlog | None:
     count = int(np.clip(run.window_length / length if length > 0 else BLOCKS[1], *BLOCKS))
     edges = np.linspace(*run.window, count + 1)
     means, block = metrics.in_flight(run, edges), run.window_length / count
-    return Backlog(means, trend.mann_kendall(means), trend.theil_sen(means) / block, block)
+    chance = BEYOND_CHANCE * math.sqrt(2 * float(np.median(means))) / run.window_length
+    return Backlog(means, trend.mann_kendall(means), trend.theil_sen(means) / block, block, chance)
 
 
 def backlog(run: Run) -> Rule:
-    """Growth of the number in flight / the offered rate, if it is significant."""
+    """Growth of the number in flight / the offered rate, if it is significant and beyond chance."""
     found = measure_backlog(run)
     if found is None:
         return not_checked(
             "backlog", Verdict.SATURATED, GROWTH, "share", f"fewer than {10 * BLOCKS[0]} arrivals"
         )
-    figure = found.growth / (int(run.judged.sum()) / run.window_length)
-    grows = found.significant and figure > GROWTH
+    offered = int(run.judged.sum()) / run.window_length
+    figure, bound = found.growth / offered, max(GROWTH, found.chance / offered)
+    grows = found.significant and figure > bound
     text = f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
     text += f"{found.growth * 60:+.1f} a minute, {figure:+.1%} of the offered rate; p = {found.p:.2g} "
     text += f"(Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
-    return Rule("backlog", Verdict.SATURATED, not grows, figure, GROWTH, "share", text, _LOWER_RATE)
+    return Rule("backlog", Verdict.SATURATED, not grows, figure, bound, "share", text, _LOWER_RATE)
 
 
 def unfinished_share(run: Run) -> Rule:

@@ -57,6 +57,11 @@ def test_false_alarms_stay_below_the_stated_level(tmp_path: Path, queue: str, ar
     assert _found(tmp_path, 40, **shape) <= 0.05
 
 
+def test_long_answers_that_nothing_holds_up_are_no_backlog(tmp_path: Path) -> None:
+    shape = {"rate": 11.0, "ttft": 0.05, "tpot": 0.02, "output": 150, "output_sd": 200.0, "warmup": 2.0}
+    assert _found(tmp_path, 60, **shape) <= 0.02
+
+
 @pytest.mark.parametrize(("over", "power"), [(1.05, 0.6), (1.2, 0.95)])
 @pytest.mark.parametrize("queue", QUEUES)
 def test_an_overloaded_server_is_found(tmp_path: Path, queue: str, over: float, power: float) -> None:
