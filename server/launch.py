@@ -6,17 +6,16 @@ Without a command it serves until Ctrl-C. On every way out the server and all th
 The run's folder gets server.log and server.json, or not_applied.json when the variant cannot be served.
 """
 
-import argparse
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
-from server.gpu import gpu_name
+from server.gpu import require_gpu
 from server.install import python_of
 from server.places import ROOT
 from server.plan import Plan, make_plan
@@ -72,8 +71,8 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
 
 
 def _prepare(plan: Plan) -> installed.Vllm:
-    if plan.target.kind == "gpu" and gpu_name() is None:
-        raise UsageError(f"target {plan.target_name} needs an NVIDIA GPU, and nvidia-smi finds none here")
+    if plan.target.kind == "gpu":
+        require_gpu(plan.target_name)
     vllm = installed.find(python_of(plan.target.kind), plan.target_name)
     if plan.builds_model:
         model.ensure()
@@ -237,8 +236,8 @@ def _folder(text: str) -> Path:
     return path
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m server.launch", description=__doc__.splitlines()[0])
+def _parser() -> Parser:
+    parser = Parser(prog="python -m server.launch", description=__doc__.splitlines()[0])
     parser.add_argument("variant", nargs="?", help="a variant's name, or the path of a YAML file")
     parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 8000)")
