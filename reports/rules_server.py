@@ -56,7 +56,7 @@ def measure_backlog(run: Run) -> Backlog | None:
     count = int(np.clip(run.window_length / length if length > 0 else BLOCKS[1], *BLOCKS))
     edges = np.linspace(*run.window, count + 1)
     means, block = metrics.in_flight(run, edges), run.window_length / count
-    chance = BEYOND_CHANCE * math.sqrt(2 * float(np.median(means))) / run.window_length
+    chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / run.window_length
     return Backlog(means, trend.mann_kendall(means), trend.theil_sen(means) / block, block, chance)
 
 
