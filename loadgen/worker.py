@@ -110,9 +110,9 @@ class Worker:
             self._part.start(msg.data["zero"])
             gevent.spawn(self._beat, self._part)
 
-    def _on_drain(self, **_: Any) -> None:
+    def _on_drain(self, msg: Any, **_: Any) -> None:
         if self._part is not None:
-            self._part.lane.stop_launching()
+            self._part.lane.stop_launching(msg.data["end"])
 
     def _on_close(self, **_: Any) -> None:
         if self._part is not None:
@@ -173,7 +173,7 @@ class Worker:
     def _leave(self, part: "Part") -> None:
         """This worker alone was told to stop: its later arrivals are lost, what it has is not."""
         logger.error("told to stop; this worker hands over what it has and ends")
-        part.close()
+        part.close(left=True)
         deadline = time.monotonic() + PARTING
         while part.outbox.unacknowledged and time.monotonic() < deadline:
             gevent.sleep(0.1)
@@ -225,8 +225,11 @@ class Part:
             **self._pulse.take(),
         )
 
-    def close(self) -> None:
-        """End what is in flight, send what is left, say so. A second call changes nothing."""
+    def close(self, left: bool = False) -> None:
+        """End what is in flight, send what is left, say so. A second call changes nothing.
+
+        left: nobody asked for it; what the lane had still to launch is lost.
+        """
         if self._closed:
             return
         self._closed = True
@@ -240,6 +243,7 @@ class Part:
             batches=self.outbox.sent,
             records=self.outbox.records,
             due=self.lane.due,
+            left=left,
             cost=asdict(cost) if cost else None,
             connections=self.lane.client.connections,
             peak_in_flight=self.lane.client.peak_in_flight,

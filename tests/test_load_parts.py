@@ -164,6 +164,33 @@ def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing
     ]
 
 
+def closing(closed: dict[str, object] | None, alive: bool, monkeypatch: pytest.MonkeyPatch, at: Path) -> Run:
+    """A run that has been closed, whose worker said this and is gone or not."""
+    monkeypatch.setattr("loadgen.run.CLOSE_WITHIN", 0.1)
+    run = waiting_run(at)
+    if closed is not None:
+        run.on_closed({"lane": 0, "left": False, "batches": 0, "due": 0} | closed)
+    run.close(lambda worker: alive)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("closed", "alive", "lost"),
+    [
+        ({}, True, False),
+        (None, True, True),  # never answered
+        (None, False, True),  # died while it closed
+        ({"batches": 1}, True, True),  # a batch did not come
+        ({"left": True}, True, True),
+    ],
+)
+def test_a_lane_that_did_not_hand_over_all_is_lost(
+    closed: dict[str, object] | None, alive: bool, lost: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = closing(closed, alive, monkeypatch, tmp_path / "run")
+    assert run.lanes[0].lost is lost and (run.live.lost == {0}) is lost
+
+
 def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
