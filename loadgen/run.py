@@ -288,6 +288,8 @@ class Run:
             "connections": closed.get("connections"),
             "peak_in_flight": closed.get("peak_in_flight"),
             "open_files_limit": closed.get("open_files_limit"),
+            "beside_server": closed.get("beside_server"),
+            "cores": closed.get("cores"),
             "stamps": closed.get("stamps"),
             "scheduling": closed.get("scheduling"),
         }

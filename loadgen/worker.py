@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from common.usage import UsageError
-from loadgen import clock, files, messages
+from loadgen import clock, files, machine, messages
 from loadgen.client import Client
 from loadgen.collect import BATCHES, results_folder
 from loadgen.gauge import Gauge
@@ -190,7 +190,9 @@ class Part:
         plan = Plan.from_dict(given["plan"])
         self._send, self._folder = send, Path(given["folder"])
         self._limit = files.raise_limit()
-        client = Client(Host.resolve(plan.host), headers=request_headers(), verify=plan.verify)
+        host = Host.resolve(plan.host)
+        self._beside_server = machine.owns(host.family, host.address)
+        client = Client(host, headers=request_headers(), verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
         files.check(self._limit, self.lane.arrivals)
         self.outbox = Outbox(self._send_batch)
@@ -248,6 +250,8 @@ class Part:
             connections=self.lane.client.connections,
             peak_in_flight=self.lane.client.peak_in_flight,
             open_files_limit=self._limit,
+            beside_server=self._beside_server,
+            cores=os.cpu_count(),
             stamps=self.lane.client.stamps,
             scheduling=self._urgency.gained,
         )
