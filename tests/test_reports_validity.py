@@ -113,7 +113,8 @@ def test_requests_that_leave_after_the_window_are_found(tmp_path: Path) -> None:
 
 
 Edit = Callable[[pd.DataFrame], None]
-EVEN: dict[str, Any] = {"arrivals": "constant", "send_lag": 0.0}  # 1,200 arrivals are judged; the mean TTFT is 50.5 ms
+# 1,200 arrivals are judged; the mean TTFT is 50.5 ms.
+EVEN: dict[str, Any] = {"arrivals": "constant", "send_lag": 0.0}
 
 
 def edit_records(folder: Path, edit: Edit) -> None:
