@@ -5,6 +5,7 @@
 makes a run of what a dead master or its workers left: DIR is the run's folder, or a copy of a worker's.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -115,8 +116,13 @@ def lost_records(scenario: Scenario, seed: int, lanes: int, known: set[int], unt
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half. Raises OSError."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:

@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,16 @@ from loadgen import child, events, manifest, messages
 from loadgen.collect import SUMMARY
 from loadgen.liveline import LiveLine
 from loadgen.plan import Plan
-from loadgen.run import Run
+from loadgen.run import Lane, Run
 from loadgen.schedule import Schedule, schedule
 from loadgen.scrape import Scraper
-from loadgen.served import Served, Server
+from loadgen.served import Served, Server, names_proxy
 from loadgen.settings import Settings, request_headers, settings_of
 from loadgen.transport import Host
 
 USAGE = 2  # exit code for a user's mistake
 INTERRUPTED = 130
-WORKERS_WITHIN = 60  # s to wait for the workers that were announced
+WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
@@ -82,8 +83,7 @@ class Conductor:
             options.only_summary = True
             logging.getLogger("locust.stats_logger").disabled = not options.print_stats
             self._check_early(options)
-        if isinstance(self._runner, MasterRunner) and not options.expect_workers_max_wait:
-            options.expect_workers_max_wait = WORKERS_WITHIN
+        self._announced = self._take_over_waiting(options)
         locust.runners.HEARTBEAT_LIVENESS = PATIENCE
         self._catch_signals()
 
@@ -110,10 +110,7 @@ class Conductor:
                 self._say(f"run folder {self.run.folder}")
             self.run.start(self._joined)
         else:
-            for lane in self.run.mark_lost(self._alive):
-                self._say(
-                    f"worker {lane.worker} is lost, and with it what lane {lane.number} had still to send"
-                )
+            self._say_lost(self.run.mark_lost(self._alive))
             going_on = self.run.step()
             self._line.show(self.run.live, self.run.now, self.run.phase)
             if not going_on:
@@ -133,6 +130,8 @@ class Conductor:
             self._say(
                 "the server has no /tokenize: prompt lengths are estimated (--tokenizer DIR makes them exact)"
             )
+        if names_proxy(settings.host):
+            self._say("the environment's proxy is not used: the load goes straight to the host")
         subject = manifest.Subject.of_environment()
         folder = manifest.make_folder(subject)
         self._say(_summary(load, settings, served, len(workers)))
@@ -156,7 +155,7 @@ class Conductor:
         """Collect, write, judge; whatever happens, the workers are told that it is over."""
         self._line.clear()
         try:
-            run.close()
+            self._say_lost(run.close(self._alive))
             run.write()
         except OSError as error:
             raise UsageError(
@@ -197,14 +196,24 @@ class Conductor:
         """The workers that take part, in the order in which they joined. Raises UsageError for none."""
         if not isinstance(self._runner, MasterRunner):
             return ["local"]
-        waited = 0.0
-        while not self._runner.clients.ready and waited < FIRST_WORKER_WITHIN:
+        wanted, within = self._announced
+        deadline = time.monotonic() + within
+        while len(self._runner.clients.ready) < wanted and time.monotonic() < deadline:
             gevent.sleep(0.1)
-            waited += 0.1
         found = sorted(client.id for client in self._runner.clients.ready)
         if not found:
             raise UsageError("no worker has joined; start one: make worker MASTER=<this host>")
+        if len(found) < wanted:
+            raise UsageError(f"{wanted} workers were announced, {len(found)} joined within {within:g} s")
         return sorted(found, key=self._runner.get_worker_index)
+
+    def _take_over_waiting(self, options: Any) -> tuple[int, float]:
+        """How many workers a run waits for, and how long (s). Locust's own waiting for those announced would
+        end with neither our exit code nor a word to the workers that had come."""
+        if not (isinstance(self._runner, MasterRunner) and options.headless):
+            return 1, FIRST_WORKER_WITHIN
+        announced, options.expect_workers = options.expect_workers, 0
+        return announced, options.expect_workers_max_wait or WORKERS_WITHIN
 
     def _joined(self, worker: str) -> bool:
         """Whether it is still with us; it may be silent for long while it makes its requests."""
@@ -278,6 +287,10 @@ class Conductor:
             print(f"tokenswarm: {error}", file=sys.stderr, flush=True)
             _kill_workers()
             sys.exit(USAGE)
+
+    def _say_lost(self, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            self._say(f"worker {lane.worker} is lost, and with it what lane {lane.number} had still to send")
 
     def _say(self, text: str) -> None:
         self._line.say(text)

@@ -104,10 +104,10 @@ class Lane:
             self._next += 1
             self._launch(arrival, _due(arrival))
 
-    def stop_launching(self) -> None:
-        """What is not due by now comes no more."""
+    def stop_launching(self, end: float = 0.0) -> None:
+        """What is due at `end` (s from the start) or later comes no more; what has been launched, has."""
         if self.zero is not None:
-            self.end = min(self.end, max(self.now, 0.0))
+            self.end = min(self.end, max(self.now, end))
         for waiting in list(self._following):
             waiting.kill(block=False)
         self._following.clear()

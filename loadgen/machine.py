@@ -26,6 +26,16 @@ def key(machine: dict[str, Any]) -> str:
     return f"{machine['cpu']}, {machine['cores']} cores"
 
 
+def owns(family: int, address: tuple[Any, ...]) -> bool:
+    """Whether this network address is one of this machine's own (of this container's, in a container)."""
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address[0], 0, *address[2:]))
+        except OSError:
+            return False
+    return True
+
+
 def _cpu_name(cpuinfo: Path) -> str:
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

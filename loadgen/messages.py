@@ -6,7 +6,7 @@ PLAN = (
 )
 PING = "tokenswarm-ping"  # number, sent
 START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
-DRAIN = "tokenswarm-drain"  # launch no more
+DRAIN = "tokenswarm-drain"  # end: launch nothing that is due at it or later, s from the start
 CLOSE = "tokenswarm-close"  # end what is in flight, send the rest, say CLOSED
 GOT = "tokenswarm-got"  # number: that batch is safe
 END = "tokenswarm-end"  # the run is over
@@ -18,4 +18,5 @@ READY = (
 PONG = "tokenswarm-pong"  # number, sent, theirs
 BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
 PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.pulse.Pulse's
-CLOSED = "tokenswarm-closed"  # lane, batches, records, due, cost: loadgen.gauge.Cost, connections, …
+# lane, batches, records, due, left: whether before its time, cost: loadgen.gauge.Cost, connections, …
+CLOSED = "tokenswarm-closed"

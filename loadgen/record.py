@@ -54,7 +54,7 @@ METRICS_SCHEMA = pa.schema(
         pa.field("name", pa.string(), nullable=False),  # as exported, e.g. vllm:num_requests_running
         pa.field(
             "labels", pa.string(), nullable=False
-        ),  # JSON object, keys sorted, without model_name/engine
+        ),  # JSON object, keys sorted, without model_name and engine 0
         pa.field("value", pa.float64(), nullable=False),
     ]
 )

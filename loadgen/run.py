@@ -64,7 +64,7 @@ class Run:
         self.over = Event()
         self.phase = "preparing"
         self.stopped_why: str | None = None
-        self.trouble: str | None = None
+        self._trouble: OSError | None = None  # the first batch that could not be kept
         self._draft, self._send = draft, send
         self._collector = Collector(folder)
         self._zero: float | None = None
@@ -82,8 +82,11 @@ class Run:
         return self._zero is not None
 
     def hand_out(self) -> None:
-        """Tell each worker its lane. It gets ready once Locust starts its user."""
-        collect.write_json(self.folder / collect.DRAFT, self._draft)
+        """Tell each worker its lane. It gets ready once Locust starts its user. Raises UsageError."""
+        try:
+            collect.write_json(self.folder / collect.DRAFT, self._draft)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
         for lane in self.lanes:
             data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
             self._send(messages.PLAN, data, lane.worker)
@@ -118,7 +121,7 @@ class Run:
             self._end = min(self._end, max(self.now, 0.0))
             self._deadline = min(self._deadline, self._end + self.schedule.scenario.drain)
             for lane in self._living:
-                self._send(messages.DRAIN, {}, lane.worker)
+                self._send(messages.DRAIN, {"end": self._end}, lane.worker)
         else:
             self._deadline = self.now
 
@@ -129,14 +132,14 @@ class Run:
             self.folder.rmdir()  # goes only where it is empty
 
     def mark_lost(self, alive: Callable[[str], bool]) -> list[Lane]:
-        """Note lanes whose worker is gone; those newly lost."""
-        gone = [
-            lane for lane in self._living if lane.closed is None and (_ended(lane) or not alive(lane.worker))
-        ]
-        for lane in gone:
-            lane.lost = True
-            self.live.lost.add(lane.number)
-        return gone
+        """Note lanes whose worker is gone, or has left before its time; those newly lost."""
+
+        def gone(lane: Lane) -> bool:
+            if lane.closed is not None:
+                return bool(lane.closed["left"])
+            return _ended(lane) or not alive(lane.worker)
+
+        return self._lose([lane for lane in self._living if gone(lane)])
 
     def step(self) -> bool:
         """Look how far it is; False once nothing is left to wait for."""
@@ -146,16 +149,24 @@ class Run:
         waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
         return waiting and any(lane.closed is None for lane in self._living)
 
-    def close(self) -> None:
-        """End what is in flight and collect the rest."""
+    def close(self, alive: Callable[[str], bool]) -> list[Lane]:
+        """End what is in flight and collect the rest; the lanes that were lost meanwhile."""
         self.phase = "closing"
+        lost: list[Lane] = []
         for lane in self._living:
             self._send(messages.CLOSE, {}, lane.worker)
-        self._wait(self._all_here, CLOSE_WITHIN)
+
+        def settled() -> bool:
+            lost.extend(self.mark_lost(alive))
+            return all(map(self._done, self._living))
+
+        self._wait(settled, CLOSE_WITHIN)
+        lost += self._lose([lane for lane in self._living if not self._done(lane)])
         self._drained_at = self.now
         for lane in self._living:
             lane.after = self._measure(lane)
         self.scraper.stop()
+        return lost
 
     def end(self) -> None:
         """Let the workers forget the run."""
@@ -164,6 +175,8 @@ class Run:
 
     def write(self) -> None:
         """Write the run's files. Raises OSError; what was collected stays where it is then."""
+        if self._trouble is not None and not all(map(self._whole, self.lanes)):
+            raise self._trouble
         scenario = self.schedule.scenario
         gone = {lane.number for lane in self.lanes if lane.lost}
         lost = []
@@ -177,6 +190,7 @@ class Run:
         whole = self._draft | {
             "lanes": lanes,
             "due": sum(lane["arrivals"] for lane in lanes),
+            "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
             "drained_at": self._drained_at,
             "ended_at": manifest.now(),
             "ended": "complete" if self.stopped_why is None else "interrupted",
@@ -199,9 +213,9 @@ class Run:
         try:
             self._collector.receive(lane.number, data["number"], data["content"])
         except OSError as error:
-            if self.trouble is None:
-                self.trouble = f"{self.folder}: records cannot be written: {error.strerror}"
-                self.interrupt(self.trouble)
+            if self._trouble is None:
+                self._trouble = error
+                self.interrupt(f"{self.folder}: records cannot be written: {error.strerror}")
             return
         self._send(messages.GOT, {"number": data["number"]}, lane.worker)
 
@@ -221,12 +235,18 @@ class Run:
         if self.stopped_why is not None:
             raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
 
-    def _all_here(self) -> bool:
-        """Every living lane is closed, and all its batches have come."""
-        return all(
-            lane.closed is not None and self._collector.received(lane.number) >= lane.closed["batches"]
-            for lane in self._living
-        )
+    def _done(self, lane: Lane) -> bool:
+        """It is closed, and all its batches have come; those for which there is no room, it keeps."""
+        return lane.closed is not None and (self._whole(lane) or self._trouble is not None)
+
+    def _whole(self, lane: Lane) -> bool:
+        return lane.closed is None or self._collector.received(lane.number) >= lane.closed["batches"]
+
+    def _lose(self, lanes: list[Lane]) -> list[Lane]:
+        for lane in lanes:
+            lane.lost = True
+            self.live.lost.add(lane.number)
+        return lanes
 
     def _measure(self, lane: Lane) -> Offset | None:
         """The clock of one lane's worker; None when it does not answer."""
@@ -268,6 +288,8 @@ class Run:
             "connections": closed.get("connections"),
             "peak_in_flight": closed.get("peak_in_flight"),
             "open_files_limit": closed.get("open_files_limit"),
+            "beside_server": closed.get("beside_server"),
+            "cores": closed.get("cores"),
             "stamps": closed.get("stamps"),
             "scheduling": closed.get("scheduling"),
         }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from requests.utils import get_environ_proxies, select_proxy
 
 from common.usage import UsageError
 from loadgen.tokenizer import LocalTokenizer
@@ -104,7 +105,14 @@ class Server:
         try:
             return self._session.get(f"{self.url}{path}", timeout=PATIENCE)
         except requests.RequestException as error:
-            raise UsageError(f"{self.url}: does not answer ({_short(error)}); is the server up?") from None
+            proxy = " (the environment's proxy is not used)" if names_proxy(self.url) else ""
+            said = f"{self.url}: does not answer ({_short(error)}); is the server up?{proxy}"
+            raise UsageError(said) from None
+
+
+def names_proxy(url: str) -> bool:
+    """Whether the environment (HTTP_PROXY, …) has a proxy for it. We use none: it would be measured."""
+    return select_proxy(url, get_environ_proxies(url, no_proxy=None)) is not None
 
 
 def _short(error: requests.RequestException) -> str:

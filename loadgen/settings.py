@@ -12,6 +12,7 @@ from loadgen.scenario import Scenario
 
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
+ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
     if not host:
         raise UsageError("no server is named: give --host http://127.0.0.1:8000")
     scenario = scenario_of(values)
+    _check_allowed(values["allow"])
     seed = _whole(values, "seed", 0)
     return Settings(
         scenario=scenario,
@@ -67,6 +69,14 @@ def request_headers() -> dict[str, str]:
     """What every request carries. The key comes from the environment alone and is never stored."""
     key = os.environ.get(KEY_VARIABLE)
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _check_allowed(text: str) -> None:
+    """Now, for the verdict that it is about comes at the run's end."""
+    for part in text.split(","):
+        if part.strip() and part.strip().lower() not in ALLOWABLE:
+            known = f"{', '.join(ALLOWABLE)} (an invalid run is never allowed)"
+            raise UsageError(f"--allow {part.strip()}: unknown; there are: {known}")
 
 
 def _number(values: Mapping[str, Any], name: str, check: Callable[[str, float], None]) -> float | None:

@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from common.usage import UsageError
-from loadgen import clock, files, messages
+from loadgen import clock, files, machine, messages
 from loadgen.client import Client
 from loadgen.collect import BATCHES, results_folder
 from loadgen.gauge import Gauge
@@ -110,9 +110,9 @@ class Worker:
             self._part.start(msg.data["zero"])
             gevent.spawn(self._beat, self._part)
 
-    def _on_drain(self, **_: Any) -> None:
+    def _on_drain(self, msg: Any, **_: Any) -> None:
         if self._part is not None:
-            self._part.lane.stop_launching()
+            self._part.lane.stop_launching(msg.data["end"])
 
     def _on_close(self, **_: Any) -> None:
         if self._part is not None:
@@ -173,7 +173,7 @@ class Worker:
     def _leave(self, part: "Part") -> None:
         """This worker alone was told to stop: its later arrivals are lost, what it has is not."""
         logger.error("told to stop; this worker hands over what it has and ends")
-        part.close()
+        part.close(left=True)
         deadline = time.monotonic() + PARTING
         while part.outbox.unacknowledged and time.monotonic() < deadline:
             gevent.sleep(0.1)
@@ -190,7 +190,9 @@ class Part:
         plan = Plan.from_dict(given["plan"])
         self._send, self._folder = send, Path(given["folder"])
         self._limit = files.raise_limit()
-        client = Client(Host.resolve(plan.host), headers=request_headers(), verify=plan.verify)
+        host = Host.resolve(plan.host)
+        self._beside_server = machine.owns(host.family, host.address)
+        client = Client(host, headers=request_headers(), verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
         files.check(self._limit, self.lane.arrivals)
         self.outbox = Outbox(self._send_batch)
@@ -225,8 +227,11 @@ class Part:
             **self._pulse.take(),
         )
 
-    def close(self) -> None:
-        """End what is in flight, send what is left, say so. A second call changes nothing."""
+    def close(self, left: bool = False) -> None:
+        """End what is in flight, send what is left, say so. A second call changes nothing.
+
+        left: nobody asked for it; what the lane had still to launch is lost.
+        """
         if self._closed:
             return
         self._closed = True
@@ -240,10 +245,13 @@ class Part:
             batches=self.outbox.sent,
             records=self.outbox.records,
             due=self.lane.due,
+            left=left,
             cost=asdict(cost) if cost else None,
             connections=self.lane.client.connections,
             peak_in_flight=self.lane.client.peak_in_flight,
             open_files_limit=self._limit,
+            beside_server=self._beside_server,
+            cores=os.cpu_count(),
             stamps=self.lane.client.stamps,
             scheduling=self._urgency.gained,
         )

@@ -46,6 +46,19 @@ def server_prompt_tokens(run: Run) -> Rule:
     return _counts_agree(run, "server_prompt_tokens", "vllm:prompt_tokens_total", client, rest)
 
 
+def server_restarted(run: Run) -> Rule:
+    """No counter of the server's fell during the run."""
+    name = "server_restarted"
+    if not len(run.server.times):
+        return not_checked(name, _INVALID, 0, "falls", "the server exports no metrics")
+    falls = run.server.falls()
+    most = max(falls, key=lambda each: falls[each], default=None)
+    figure = falls[most] if most else 0
+    text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
+    advice = "see server.log; where several servers answer at one address, load each by its own"
+    return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
+
+
 def server_ttft(run: Run) -> Rule:
     """The server's mean TTFT must not be larger than ours; the difference is network and client."""
     numbers = run.records.numbers
@@ -123,4 +136,11 @@ def _means_agree(run: Run, rule: str, name: str, ours: Floats) -> Rule:
     return Rule(rule, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)
 
 
-RULES = (server_output_tokens, server_prompt_tokens, server_ttft, server_latency, prefix_cache)
+RULES = (
+    server_restarted,
+    server_output_tokens,
+    server_prompt_tokens,
+    server_ttft,
+    server_latency,
+    prefix_cache,
+)

@@ -13,6 +13,7 @@ LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
 OFFERED = 0.01  # share of the due arrivals that may have left after the window
+SHARED = 0.25  # of the server's own cores; workers go first there, so what they take, it lacks
 FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
 
 _MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
@@ -90,6 +91,23 @@ def worker_cpu(run: Run) -> Rule:
     )
 
 
+def shared_cores(run: Run) -> Rule:
+    """CPU time of all workers on the server's own machine / all that its cores had, over the schedule."""
+    name = "shared_cores"
+    here = [
+        lane for lane in run.manifest.lanes if lane.beside_server and lane.cpu_s is not None and lane.wall_s
+    ]
+    if not here:
+        return not_checked(
+            name, Verdict.CLIENT_LIMITED, SHARED, "share", "no worker is known to run on the server's machine"
+        )
+    used, cores = sum((lane.cpu_s or 0.0) / (lane.wall_s or 1.0) for lane in here), here[0].cores or 1
+    figure = used / cores
+    text = f"{len(here)} workers used {used:.2f} of the {cores} cores that the server runs on"
+    advice = "put the workers on another machine, or lower the rate: what they take, the server lacks"
+    return Rule(name, Verdict.CLIENT_LIMITED, figure <= SHARED, figure, SHARED, "share", text, advice)
+
+
 def open_files(run: Run) -> Rule:
     """The peak number of requests in flight / the limit of open files, of the worst lane."""
     found = [
@@ -112,4 +130,4 @@ def _name(lane: Lane) -> str:
     return lane.worker or f"lane {lane.lane}"
 
 
-RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, open_files)
+RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)

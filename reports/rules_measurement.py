@@ -4,7 +4,7 @@ import numpy as np
 
 from loadgen.record import COMPLETED, FAILED, LOST, STATUSES
 from reports import metrics, trend
-from reports.rules_server import overloaded, saturated
+from reports.rules_server import overloaded, saturated, worst_share
 from reports.runs import Run
 from reports.survival import needed
 from reports.validity import Rule, Verdict, not_checked
@@ -36,18 +36,20 @@ def ran_to_the_end(run: Run) -> Rule:
 
 
 def accounting(run: Run) -> Rule:
-    """Due = completed + failed + unfinished + lost, each arrival once, as manifest and lanes say."""
+    """Due = completed + failed + unfinished + lost, each arrival once; so say manifest, lanes, schedule."""
     counts, manifest = metrics.accounting(run, window_only=False), run.manifest
     arrivals = run.records.numbers("arrival")
     wrong = [abs(manifest.due - len(arrivals)), len(arrivals) - len(np.unique(arrivals))]
     wrong.append(len(arrivals) - sum(counts[status] for status in STATUSES))
+    wrong.append(max((manifest.scheduled or 0) - manifest.due, 0))  # chains may have brought more
     lane, lost = run.records.numbers("lane"), run.records.status_is(LOST)
     for one in manifest.lanes:
         here = lane == one.lane
         wrong.append(abs(one.arrivals - int(here.sum())) if one.arrivals is not None else 0)
         wrong.append(abs(one.records - int((here & ~lost).sum())) if one.records is not None else 0)
     parts = " + ".join(f"{status} {counts[status]}" for status in STATUSES)
-    text = f"due {manifest.due} = {parts}" + (f"; {sum(wrong)} do not reconcile" if any(wrong) else "")
+    of = f" (of {manifest.scheduled} scheduled)" if manifest.due < (manifest.scheduled or 0) else ""
+    text = f"due {manifest.due}{of} = {parts}" + (f"; {sum(wrong)} do not reconcile" if any(wrong) else "")
     advice = "records are missing or double: keep the folder, run again, and report it as a defect"
     return Rule("accounting", _INVALID, not any(wrong), sum(wrong), 0, "arrivals", text, advice)
 
@@ -151,12 +153,12 @@ def failed_share(run: Run) -> Rule:
     if not judged:
         why, advice = "nothing was due in the window", "see the scenario's duration and warm-up"
         return Rule("failed_share", _INVALID, False, None, FAILED_SHARE, "share", why, advice)
-    failed = int((run.judged & run.records.status_is(FAILED) & ~overloaded(run)).sum())
+    worst = worst_share(run, run.records.status_is(FAILED) & ~overloaded(run), FAILED_SHARE)
     common = next(iter(metrics.errors(run)), "")
-    text = f"{failed} of {judged} failed" + (f", most often: {common[:120]}" if failed else "")
+    text = f"{worst} failed" + (f", most often: {common[:120]}" if worst.count else "")
     advice = "see the errors and server.log: nothing about speed follows from requests that failed"
-    figure = failed / judged
-    return Rule("failed_share", _INVALID, figure <= FAILED_SHARE, figure, FAILED_SHARE, "share", text, advice)
+    passed = worst.share <= FAILED_SHARE
+    return Rule("failed_share", _INVALID, passed, worst.share, FAILED_SHARE, "share", text, advice)
 
 
 def _pairs(*names: str) -> list[tuple[str, str]]:

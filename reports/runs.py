@@ -73,6 +73,8 @@ class Lane(Tolerant):
     connections: int | None = None
     peak_in_flight: int | None = None
     open_files_limit: int | None = None
+    beside_server: bool | None = None
+    cores: int | None = None
 
 
 class Manifest(Tolerant):
@@ -97,6 +99,7 @@ class Manifest(Tolerant):
     ended: str = "complete"
     ended_why: str | None = None
     due: int
+    scheduled: int | None = None
     prompts: Prompts = Prompts()
     lanes: list[Lane] = []
     server: dict[str, Any] | None = None

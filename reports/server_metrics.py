@@ -18,6 +18,7 @@ from common.usage import UsageError
 from loadgen.record import METRICS_SCHEMA
 
 Floats = NDArray[np.float64]
+_COUNTERS = ("_total", "_count")  # how their names end
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ class ServerMetrics:
         """
         gains = [self._gain(t, value, start, end) for _, t, value in self._series(name, labels)]
         return float(sum(gains)) if gains else None
+
+    def falls(self) -> dict[str, int]:
+        """How often each counter fell, of those that did; none does while its process lives."""
+        found: dict[str, int] = {}
+        for name in self._names:
+            if name.endswith(_COUNTERS):
+                fell = sum(int((np.diff(value) < 0).sum()) for _, _, value in self._series(name, {}))
+                found |= {name: fell} if fell else {}
+        return found
 
     def gauge(self, name: str, **labels: str) -> tuple[Floats, Floats] | None:
         """(times, values) of a gauge, summed over its label sets. None if absent."""

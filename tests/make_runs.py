@@ -341,7 +341,7 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
                 "wall_s": end,
             }
             | {"stall_p99_ms": 0.8, "stall_max_ms": 4.0, "connections": 40, "peak_in_flight": 40}
-            | {"open_files_limit": 65536}
+            | {"open_files_limit": 65536, "beside_server": True, "cores": 2}
         )
     scenario = {"arrivals": shape.arrivals, "rate": shape.rate, "duration": shape.duration, "slo": shape.slo}
     return {
@@ -364,6 +364,7 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
         "ended": "complete",
         "ended_why": "the schedule and the drain are over",
         "due": count,
+        "scheduled": count,
         "prompts": {"how": "tokenize", "exact": True, "unique": True, "worst_error": 0},
         "lanes": lanes,
         "server": None,

@@ -73,6 +73,7 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
     [
         (("--scenario", "chat-medum"), "did you mean 'chat-medium'"),
         (("--rps", "-2"), "--rps: must be more than 0"),
+        (("--allow", "invalid"), "--allow invalid: unknown; there are: saturated, client-limited"),
         (("--model", "gpt-9"), "has no model 'gpt-9'; it serves metronome"),
         (("--scenario", "rag-xlarge", "--rps", "2000"), "open files are limited"),
     ],
@@ -101,6 +102,17 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) 
     with metronome() as server:
         found = load(tmp_path, server.url, environment=place)
     assert found.code == 2 and "the run's folder cannot be written: Not a directory" in found.err
+
+
+def test_a_proxy_of_the_environment_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    with closed_port() as proxy, metronome("--ttft", "0.02", "--tpot", "0.005") as server:
+        named = {"HTTP_PROXY": proxy, "http_proxy": proxy, "no_proxy": "", "NO_PROXY": ""}
+        found = load(tmp_path, server.url, *QUICK, environment=named, workers=None)
+    with closed_port() as url:
+        refused = load(tmp_path / "refused", url, environment=named, workers=None)
+    assert found.counts().keys() == {"completed"}
+    assert "the environment's proxy is not used: the load goes straight to the host" in found.err
+    assert "is the server up? (the environment's proxy is not used)" in refused.err and refused.code == 2
 
 
 def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.process import metronome
-from tests.loadrun import SHORT, LoadRun, Outcome, left_running, load
+from common.ports import free_port
+from tests.loadrun import ROOT, SHORT, LoadRun, Outcome, left_running, load
 
 SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10", "output_tokens: 200")
 
@@ -174,6 +175,55 @@ def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
     assert again.returncode == 2 and "whole run already" in again.stderr
 
 
+def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lost(tmp_path: Path) -> None:
+    """As a container does whose host is emptied: the run has half its load from then on, and says so."""
+    port = str(free_port())
+    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
+    options = ("--master", "--expect-workers", "2", "--master-bind-port", port, "--duration", "9")
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, *options, workers=None) as running,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as one,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as other,
+    ):
+        try:
+            under_way(running, 1.0)
+            one.send_signal(signal.SIGTERM)
+            assert one.wait(15) is not None
+            stopped = running.end(40)
+            assert other.wait(15) == 0, "it ends with the master"
+        finally:
+            one.kill()
+            other.kill()
+    lanes = {lane["lost"]: lane for lane in stopped.manifest["lanes"]}
+    assert lanes.keys() == {True, False} and stopped.code == 5 and "is lost" in stopped.err
+    lane = stopped.records[stopped.records["lane"] == lanes[True]["lane"]]
+    kept, lost = lane[lane["status"] != "lost"], lane[lane["status"] == "lost"]
+    assert len(kept) > 3 and len(lost) > 20 and kept["due"].max() < lost["due"].min()
+    assert stopped.manifest["due"] == stopped.manifest["scheduled"]
+    assert lanes[True]["batches_sent"] == lanes[True]["batches_received"], "nothing it had is lost"
+    reconciles(stopped)
+
+
+def test_workers_that_do_not_come_are_waited_for_a_bounded_time(tmp_path: Path) -> None:
+    port = str(free_port())
+    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
+    options = ["--master", "--expect-workers", "2", "--master-bind-port", port]
+    options += ["--expect-workers-max-wait", "6"]
+    with (
+        metronome() as server,
+        LoadRun(tmp_path, server.url, *options, workers=None) as running,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as came,
+    ):
+        try:
+            assert running.process.wait(30) == 2
+            assert came.wait(15) == 0, "it ends with the master"
+        finally:
+            came.kill()
+    assert "tokenswarm: 2 workers were announced, 1 joined within 6 s" in running.err
+    assert "Traceback" not in running.err and not running.folder.exists()
+
+
 def _children(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()]
@@ -200,6 +250,23 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
         assert said.returncode == 0, said.stderr + found.err
         records = Outcome(0, "", "", folder).records
         assert len(records) == count and records["status"].eq("completed").all()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a small disk needs root")
+def test_a_disk_that_is_full_already_is_said_before_the_run(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount(disk, "64k")
+    try:
+        (disk / "others").write_bytes(bytes(65536))
+        place = {"TOKENSWARM_RUN_DIR": str(disk / "run")}
+        with metronome() as server:
+            found = load(tmp_path / "load", server.url, environment=place)
+        assert found.code == 2 and "Traceback" not in found.err
+        assert f"tokenswarm: {disk / 'run'}: cannot be written: No space left on device" in found.err
+        assert [path.name for path in disk.rglob("*")] == ["others"]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

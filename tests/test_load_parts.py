@@ -24,12 +24,13 @@ from loadgen.digest import METRICS, Digest
 from loadgen.live import ALL, Live
 from loadgen.outbox import Outbox
 from loadgen.plan import Plan
-from loadgen.record import COMPLETED, LOST, SCHEMA, Record, to_table
+from loadgen.record import COMPLETED, LOST, METRICS_SCHEMA, SCHEMA, Record, to_table
 from loadgen.run import Run
 from loadgen.scenario import Scenario
 from loadgen.schedule import schedule
 from loadgen.served import Server
 from loadgen.settings import scenario_of, settings_of
+from reports.server_metrics import ServerMetrics
 from server import variants
 from tests.loadrun import ROOT
 
@@ -162,6 +163,33 @@ def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing
         "stopped",
         "stopped/server.log",
     ]
+
+
+def closing(closed: dict[str, object] | None, alive: bool, monkeypatch: pytest.MonkeyPatch, at: Path) -> Run:
+    """A run that has been closed, whose worker said this and is gone or not."""
+    monkeypatch.setattr("loadgen.run.CLOSE_WITHIN", 0.1)
+    run = waiting_run(at)
+    if closed is not None:
+        run.on_closed({"lane": 0, "left": False, "batches": 0, "due": 0} | closed)
+    run.close(lambda worker: alive)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("closed", "alive", "lost"),
+    [
+        ({}, True, False),
+        (None, True, True),  # never answered
+        (None, False, True),  # died while it closed
+        ({"batches": 1}, True, True),  # a batch did not come
+        ({"left": True}, True, True),
+    ],
+)
+def test_a_lane_that_did_not_hand_over_all_is_lost(
+    closed: dict[str, object] | None, alive: bool, lost: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = closing(closed, alive, monkeypatch, tmp_path / "run")
+    assert run.lanes[0].lost is lost and (run.live.lost == {0}) is lost
 
 
 def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(
@@ -349,6 +377,19 @@ def test_a_scrape_is_parsed_without_what_never_changes() -> None:
         (1.5, "vllm:num_requests_running", "{}", 3.0),
         (1.5, "vllm:generation_tokens_total", "{}", 42.0),
     ]
+
+
+def test_the_counters_of_data_parallel_engines_are_kept_apart() -> None:
+    name = "vllm:generation_tokens_total"
+    lines = [
+        f'{name}{{engine="{engine}",model_name="m"}} {value}' for engine, value in ((0, 900.0), (1, 7.0))
+    ]
+    text = "# TYPE vllm:generation_tokens counter\n" + "\n".join(lines)
+    rows = [row for moment in (0.0, 1.0) for row in scrape.parse(moment, text)]
+    assert {row[2] for row in rows} == {"{}", '{"engine": "1"}'}
+    columns = [[row[place] for row in rows] for place in range(4)]
+    found = ServerMetrics(pa.table(columns, schema=METRICS_SCHEMA))
+    assert found.increase(name, 0.0, 1.0) == 0.0, "neither has gained anything"
 
 
 def test_the_variants_of_the_issue_are_there() -> None:

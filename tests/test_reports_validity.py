@@ -1,9 +1,11 @@
 """Every rule fails on the fault it is for, and passes on a healthy run."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -110,6 +112,173 @@ def test_requests_that_leave_after_the_window_are_found(tmp_path: Path) -> None:
     assert "offered_rate" in failed(tmp_path)
 
 
+Edit = Callable[[pd.DataFrame], None]
+# 1,200 arrivals are judged; the mean TTFT is 50.5 ms.
+EVEN: dict[str, Any] = {"arrivals": "constant", "send_lag": 0.0}
+
+
+def edit_records(folder: Path, edit: Edit) -> None:
+    """Change the flat columns of the window's records, in the order in which they were due."""
+    path = folder / "requests.parquet"
+    table = pq.read_table(path)
+    frame = table.select([name for name in table.schema.names if not name.startswith("chunk_")]).to_pandas()
+    judged = frame[frame["due"] >= 5.0].copy()
+    edit(judged)
+    frame.loc[judged.index] = judged
+    for name in ("due", "sent", "first_token", "last_token", "end", "status", "http_status", "workload"):
+        at = table.schema.get_field_index(name)
+        values = pa.array(frame[name], from_pandas=True).cast(table.schema.field(at).type)
+        table = table.set_column(at, table.schema.field(at), values)
+    pq.write_table(table, path)
+
+
+def leave(after: float, last: int) -> Edit:
+    """The last requests leave so many seconds after they are due."""
+
+    def edit(records: pd.DataFrame) -> None:
+        records.loc[records.index[-last:], "sent"] = records["due"].iloc[-last:] + after
+
+    return edit
+
+
+def end_as(status: str, count: int, http_status: int = 200, workload: str = "chat", of: int = 1200) -> Edit:
+    """So many requests end like this; they belong to a workload of so many."""
+
+    def edit(records: pd.DataFrame) -> None:
+        records.loc[records.index[:of], "workload"] = workload
+        records.loc[records.index[:count], "status"] = status
+        records.loc[records.index[:count], "http_status"] = http_status
+
+    return edit
+
+
+def slow_start(factor: float) -> Edit:
+    """The first tenth of the window waits longer for its first token."""
+
+    def edit(records: pd.DataFrame) -> None:
+        first = records.index[:120]
+        ttft = records.loc[first, "first_token"] - records.loc[first, "sent"]
+        records.loc[first, "first_token"] = records.loc[first, "sent"] + ttft * factor
+
+    return edit
+
+
+RECORD_BOUNDS: dict[str, tuple[str, Edit, Edit]] = {  # rule, just within its bound, just beyond
+    "p99 of the lag": ("send_lag_p99", leave(0.0049, 1200), leave(0.0051, 1200)),
+    "lag of one in a thousand": ("late_share", leave(0.06, 1), leave(0.06, 2)),
+    "left after the window": ("offered_rate", leave(70.0, 12), leave(70.0, 13)),
+    "unfinished": ("unfinished_share", end_as("unfinished", 12), end_as("unfinished", 13)),
+    "failed": ("failed_share", end_as("failed", 12, 500), end_as("failed", 13, 500)),
+    "refused": ("refused_share", end_as("failed", 12, 429), end_as("failed", 13, 429)),
+    "requests": ("enough_requests", end_as("unfinished", 741), end_as("unfinished", 742)),
+    "warm-up": ("warmup_long_enough", slow_start(1.19), slow_start(1.21)),
+    "one workload starves": (
+        "unfinished_share",
+        end_as("unfinished", 2, workload="rare", of=20),  # 10 %, but of so few that it may be chance
+        end_as("unfinished", 3, workload="rare", of=20),
+    ),
+    "one workload fails": (
+        "failed_share",
+        end_as("failed", 2, 500, workload="rare", of=20),
+        end_as("failed", 3, 500, workload="rare", of=20),
+    ),
+}
+
+
+@pytest.mark.parametrize("bound", RECORD_BOUNDS)
+def test_a_bound_on_records_holds_on_both_sides(tmp_path: Path, bound: str) -> None:
+    rule, within, beyond = RECORD_BOUNDS[bound]
+    for place, edit, passes in ((tmp_path / "within", within, True), (tmp_path / "beyond", beyond, False)):
+        make_run(place, **EVEN)
+        edit_records(place, edit)
+        found = rules(place)[rule]
+        assert found.checked and found.passed is passes, found
+    assert found.advice and found.figure is not None and found.bound is not None
+
+
+SHAPE_BOUNDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "server_ttft": ({"network": -0.0009}, {"network": -0.0011}),
+    "server_latency": ({"network": -0.0042}, {"network": -0.0045}),  # 1 % of 440 ms
+    "prefix_cache_hits": ({"prefix_hits": 0.0099}, {"prefix_hits": 0.0101}),
+}
+
+
+@pytest.mark.parametrize("rule", SHAPE_BOUNDS)
+def test_a_bound_against_the_server_holds_on_both_sides(tmp_path: Path, rule: str) -> None:
+    for number, (shape, passes) in enumerate(zip(SHAPE_BOUNDS[rule], (True, False), strict=True)):
+        make_run(tmp_path / str(number), **EVEN, **shape)
+        found = rules(tmp_path / str(number))[rule]
+        assert found.checked and found.passed is passes, found
+
+
+MANIFEST_BOUNDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "loop_stall_p99": ({"lanes": {"stall_p99_ms": 9.9}}, {"lanes": {"stall_p99_ms": 10.1}}),
+    "worker_cpu": ({"lanes": {"cpu_s": 51.9}}, {"lanes": {"cpu_s": 52.1}}),  # of 65 s
+    "shared_cores": ({"lanes": {"cpu_s": 32.4}}, {"lanes": {"cpu_s": 32.6}}),  # of 65 s on 2 cores
+    "open_files": ({"lanes": {"open_files_limit": 45}}, {"lanes": {"open_files_limit": 44}}),  # peak: 40
+    "clocks": ({"lanes": {"clock_rtt_s": 0.099}}, {"lanes": {"clock_rtt_s": 0.101}}),
+    "batches_lost": ({"lanes": {"batches_received": 20}}, {"lanes": {"batches_received": 19}}),
+    "accounting": ({"due": 1300, "scheduled": 1300}, {"due": 1299, "scheduled": 1300}),
+    "ran_to_the_end": (
+        {"ended": "interrupted", "drained_at": 65.0},
+        {"ended": "interrupted", "drained_at": 64.9},
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", MANIFEST_BOUNDS)
+def test_a_bound_on_the_manifest_holds_on_both_sides(tmp_path: Path, rule: str) -> None:
+    make_run(tmp_path, **EVEN)
+    for changes, passes in zip(MANIFEST_BOUNDS[rule], (True, False), strict=True):
+        edit_manifest(tmp_path, **changes)
+        found = rules(tmp_path)[rule]
+        assert found.checked and found.passed is passes, found
+
+
+def test_a_load_that_lacks_what_was_scheduled_does_not_reconcile(tmp_path: Path) -> None:
+    """A worker that leaves in good order takes its later arrivals with it: every count agrees but one."""
+    make_run(tmp_path, **EVEN)
+    edit_manifest(tmp_path, scheduled=1301)
+    found = rules(tmp_path)["accounting"]
+    assert not found.passed and "due 1300 (of 1301 scheduled)" in found.text
+    edit_manifest(tmp_path, scheduled=20)  # of a closed loop: one for each client
+    assert rules(tmp_path)["accounting"].passed
+
+
+def test_workers_on_another_machine_take_nothing_from_the_server(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    edit_manifest(tmp_path, lanes={"cpu_s": 45.0, "beside_server": False})
+    assert not rules(tmp_path)["shared_cores"].checked
+    make_run(tmp_path / "four", lanes=4)
+    edit_manifest(tmp_path / "four", lanes={"cpu_s": 13.0})  # 20 % of a core each, 40 % of the machine
+    found = rules(tmp_path / "four")
+    assert found["worker_cpu"].passed and not found["shared_cores"].passed
+    assert "4 workers used 0.80 of the 2 cores" in found["shared_cores"].text
+
+
+def test_a_server_that_began_anew_is_found(tmp_path: Path) -> None:
+    """Its counters start from 0: what they gained can be told all the same, so that all else may agree."""
+    make_run(tmp_path)
+    path = tmp_path / "server_metrics.parquet"
+    table = pq.read_table(path)
+    late = pc.and_(pc.greater(table["t"], 30.5), pc.ends_with(table["name"], "_total"))
+    before = {
+        name: value
+        for t, name, value in zip(*(table[each].to_pylist() for each in ("t", "name", "value")), strict=True)
+        if t == 30.0
+    }
+    values = [
+        value - before[name] if since else value
+        for name, value, since in zip(
+            *(c.to_pylist() for c in (table["name"], table["value"], late)), strict=True
+        )
+    ]
+    pq.write_table(table.set_column(3, "value", pa.array(values)), path)
+    found = rules(tmp_path)
+    assert found["server_output_tokens"].passed, "the gain is whole"
+    assert not found["server_restarted"].passed and "fell 1 times" in found["server_restarted"].text
+
+
 def test_a_double_arrival_is_found(tmp_path: Path) -> None:
     make_run(tmp_path)
     change_column(tmp_path, "arrival", lambda c: pa.array([0, *c.to_pylist()[:-1]], pa.int32()))
@@ -180,6 +349,7 @@ def test_without_server_metrics_the_rules_say_so(tmp_path: Path) -> None:
     (tmp_path / "server_metrics.parquet").unlink()
     skipped = {name for name, rule in rules(tmp_path).items() if not rule.checked}
     names = {
+        "server_restarted",
         "server_output_tokens",
         "server_prompt_tokens",
         "server_ttft",
