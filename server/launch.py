@@ -178,7 +178,7 @@ def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: S
 
 
 def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
-    say(f"model {plan.target.served_model}; log {folder / LOG}; Ctrl-C stops it")
+    say(f"model {plan.command().served_model}; log {folder / LOG}; Ctrl-C stops it")
     while not signals.received:
         if server.exit_code is not None:
             _say_died(server, folder)
