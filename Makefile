@@ -32,6 +32,14 @@ RUN = --target "$(TARGET)" --port $(PORT) --workers $(WORKERS) --locustfile "$(L
 STRICT_FLAG = $(if $(STRICT),--strict)
 SERIES = $(STRICT_FLAG) $(if $(FRESH),--fresh)
 
+# A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
+SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT \
+  VARIANT VARIANTS HOST MODEL REPEATS FRESH STRICT MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON \
+  OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
+UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
+  $(filter command line,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those there are))
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {n = split($$1, name, " "); \

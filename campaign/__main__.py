@@ -9,12 +9,12 @@ from campaign.capacity import run_capacity
 from campaign.series import add_series_arguments, run_series
 from campaign.terms import add_capacity_arguments
 from campaign.ui import add_ui_arguments, run_ui
-from common.usage import exit_code
+from common.usage import Parser, exit_code
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The command line; `action` is the function that does it."""
-    parser = argparse.ArgumentParser(prog="python -m campaign", description=__doc__)
+    parser = Parser(prog="python -m campaign", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="one variant: serve it, load it, judge the run")
     run.add_argument("variant")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign import child
-from common.usage import UsageError
+from common.usage import UsageError, whole
 from loadgen.scenario import Scenario
 from loadgen.settings import scenario_of
 from server.places import results
@@ -79,10 +79,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options of `Load`."""
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
-    parser.add_argument("--port", type=int, default=8000, help="of the server that is launched")
+    parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     parser.add_argument("--locustfile", default=LOCUSTFILE)
-    parser.add_argument("--workers", type=int, default=1, help="Locust worker processes")
-    parser.add_argument("--master-port", type=int, help="where Locust's workers join (default: any free one)")
+    parser.add_argument("--workers", type=whole, default=1, help="Locust worker processes")
+    parser.add_argument(
+        "--master-port", type=whole, help="where Locust's workers join (default: any free one)"
+    )
     parser.add_argument("--scenario", default="chat-medium")
     for name in PASSED_ON:
         parser.add_argument(f"--{name}")

@@ -15,7 +15,7 @@ from campaign.child import say
 from campaign.load import INTERRUPTED, Load, absolute, add_arguments, load_of, run_once
 from campaign.outcome import outcome_of
 from campaign.state import Campaign, Step
-from common.usage import UsageError
+from common.usage import UsageError, whole
 from server import runfolder
 from server.places import results
 
@@ -27,7 +27,7 @@ CODES = {"VALID": 0, "SATURATED": 3, "CLIENT-LIMITED": 4, "INVALID": 5}
 def add_series_arguments(parser: ArgumentParser, repeats: int) -> None:
     """The arguments of compare and sweep; `repeats` is the default."""
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="the first is what others are held to")
-    parser.add_argument("--repeats", type=int, default=repeats, help=f"runs of each (default: {repeats})")
+    parser.add_argument("--repeats", type=whole, default=repeats, help=f"runs of each (default: {repeats})")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
     parser.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the runs' worst verdict")
     add_arguments(parser)

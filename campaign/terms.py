@@ -9,7 +9,7 @@ from pathlib import Path
 from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Search
-from common.usage import UsageError
+from common.usage import UsageError, number, whole
 from loadgen.scenario import Scenario, Slo
 from loadgen.schedule import schedule
 
@@ -44,14 +44,14 @@ def add_capacity_arguments(parser: ArgumentParser) -> None:
     """The arguments of capacity."""
     parser.add_argument("variant")
     parser.add_argument(
-        "--step-seconds", type=float, help=f"judged in each step (default: --duration, or {STEP_SECONDS:g})"
+        "--step-seconds", type=number, help=f"judged in each step (default: --duration, or {STEP_SECONDS:g})"
     )
     parser.add_argument(
-        "--max-steps", type=int, default=MAX_STEPS, help=f"runs at most (default: {MAX_STEPS})"
+        "--max-steps", type=whole, default=MAX_STEPS, help=f"runs at most (default: {MAX_STEPS})"
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=number,
         default=TOLERANCE,
         metavar="PCT",
         help=f"how far apart the two ends may be when the search ends (default: {TOLERANCE:g} %%)",

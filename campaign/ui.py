@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from campaign import load
 from campaign.child import say
-from common.usage import UsageError
+from common.usage import UsageError, whole
 
 WEB_PORT = 8089
 
@@ -13,7 +13,7 @@ WEB_PORT = 8089
 def add_ui_arguments(parser: ArgumentParser) -> None:
     """The arguments of ui."""
     parser.add_argument("variant")
-    parser.add_argument("--web-port", type=int, default=WEB_PORT, help=f"of the page (default: {WEB_PORT})")
+    parser.add_argument("--web-port", type=whole, default=WEB_PORT, help=f"of the page (default: {WEB_PORT})")
     parser.add_argument(
         "--web-host", default="127.0.0.1", help="address the page is served on (default: this machine only)"
     )

@@ -17,6 +17,16 @@ class Strict(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+_WORDS = {  # where pydantic's own are a programmer's
+    "dict_type": "must hold keys and values",
+    "float_parsing": "must be a number",
+    "int_parsing": "must be a whole number",
+    "list_type": "must be a list, in square brackets or one line with a dash for each",
+    "model_attributes_type": "must hold keys and values",
+    "model_type": "must hold keys and values",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text; put it in quotes",
+}
 
 
 def read_model(path: Path, model: type[Model]) -> Model:
@@ -24,15 +34,17 @@ def read_model(path: Path, model: type[Model]) -> Model:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _require_once(node, path)
         data = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: cannot be read: it is not UTF-8 text") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(_not_yaml(path, error)) from None
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: must hold keys and values, holds {type(data).__name__}")
+        found = "it is empty" if data is None else f"it holds a {type(data).__name__}"
+        raise UsageError(f"{path}: must hold keys and values; {found}")
     return check_model(data, model, str(path), node)
 
 
@@ -41,19 +53,60 @@ def check_model(data: Any, model: type[Model], where: str, node: yaml.Node | Non
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _foremost(error)
         keys = [str(part) for part in first["loc"]]
         line = _line_of(node, keys)
         place = f"{where}:{line}" if line else where
         raise UsageError(f"{place}: {_explain(first, keys, model)}") from None
 
 
+def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"{path}: not valid YAML: {' '.join(str(error).split())}"
+    said = [getattr(error, name, None) for name in ("context", "problem")]
+    return f"{path}:{mark.line + 1}: not valid YAML: {', '.join(text for text in said if text)}"
+
+
+def _require_once(node: yaml.Node | None, path: Path) -> None:
+    """Raise UsageError for a key that a mapping has twice: YAML itself would let the last one win."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _require_once(item, path)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[Any, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in lines:
+                    raise UsageError(
+                        f"{path}:{line}: key {key.value!r} is there twice, first in line {lines[key.value]}"
+                    )
+                lines[key.value] = line
+            _require_once(value, path)
+
+
+def _foremost(error: ValidationError) -> Any:
+    """The mistake to name. A mistyped key goes first: the one that is missing then is what was meant."""
+    problems = error.errors()
+    return next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+
+
 def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
-    key = ".".join(keys) or "the file"
-    if problem["type"] == "extra_forbidden":
+    key, kind, given = ".".join(keys) or "the file", problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
         return f"unknown key {key!r}" + _hint(keys[-1], _known_beside(keys, model))
-    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    given = problem.get("input")
+    if kind == "missing":
+        return f"key {key!r} is missing"
+    if kind == "union_tag_not_found":
+        has = f"; it has {', '.join(map(str, given))}" if isinstance(given, dict) and given else ""
+        return f"{key}: needs the key {problem['ctx']['discriminator']}{has}"
+    if kind == "union_tag_invalid":
+        context = problem["ctx"]
+        key = f"{key}.{context['discriminator'].strip(chr(39))}"
+        return f"{key}: unknown {context['tag']!r}; there are {context['expected_tags']}"
+    message = _WORDS.get(kind) or problem["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be").replace("must be a valid", "must be a")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{key}: {message}{shown}"
 

@@ -1,7 +1,7 @@
 """Errors that are meant for the person at the terminal."""
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -14,7 +14,23 @@ class Parser(ArgumentParser):
     """A command line on which a mistake is a UsageError: one line, without the list of all options."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help lists the options)")
+        raise UsageError(f"{message.removeprefix('argument ')} ({self.prog} --help lists the options)")
+
+
+def whole(text: str) -> int:
+    """The type of an option that is a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"must be a whole number, is {text!r}") from None
+
+
+def number(text: str) -> float:
+    """The type of an option that is a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"must be a number, is {text!r}") from None
 
 
 def exit_code(command: Callable[[], int]) -> int:

@@ -13,6 +13,7 @@ from loadgen.scenario import Scenario
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
+MOST_ARRIVALS = 5_000_000  # a schedule is made whole before the run: more would fill the memory
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
     The seed is no part of it, but a wrong one is named here too: before a server is started for it.
     """
     _whole(values, "seed", 0)
-    return Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
+    scenario = Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
         rate=_number(values, "rps", _positive),
         duration=_number(values, "duration", _positive),
         warmup=_number(values, "warmup", _not_negative),
@@ -63,6 +64,19 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         arrivals=str(values.get("arrivals") or "").strip() or None,
         concurrency=_whole(values, "concurrency", 1),
     )
+    _require_possible(scenario)
+    return scenario
+
+
+def _require_possible(scenario: Scenario) -> None:
+    """Raise UsageError for a load that no machine could hold, such as a rate with zeros too many."""
+    count = (scenario.mean_rate or 0) * (scenario.warmup + scenario.duration)
+    count = max(count, getattr(scenario.arrivals, "concurrency", 0))
+    if count > MOST_ARRIVALS:
+        raise UsageError(
+            f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
+            "lower the rate, the duration or the concurrency"
+        )
 
 
 def request_headers() -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from common.usage import UsageError
 from server import variants
-from server.targets import Target
+from server.targets import Target, flag_name
 from server.variants import Variant
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -35,9 +35,26 @@ class Command:
         return " ".join([*settings, self.line])
 
     @property
+    def model(self) -> str:
+        """What is served: a hub id or a folder."""
+        return self._value("--model") or ""
+
+    @property
+    def served_model(self) -> str:
+        """The model's name in requests."""
+        return self._value("--served-model-name") or self.model
+
+    def _value(self, name: str) -> str | None:
+        """The (first) value that a flag has."""
+        for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
+            if flag_name(word) == name:
+                return word.partition("=")[2] or following
+        return None
+
+    @property
     def flags(self) -> list[str]:
         """The names of its flags."""
-        return [variants.flag_name(word) for word in self.argv[3:] if word.startswith("--")]
+        return [flag_name(word) for word in self.argv[3:] if word.startswith("--")]
 
 
 def build(target: Target, variant: Variant, model: str, port: int = DEFAULT_PORT) -> Command:

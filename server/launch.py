@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.usage import Parser, UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.gpu import require_gpu
@@ -178,7 +178,7 @@ def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: S
 
 
 def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
-    say(f"model {plan.target.served_model}; log {folder / LOG}; Ctrl-C stops it")
+    say(f"model {plan.command().served_model}; log {folder / LOG}; Ctrl-C stops it")
     while not signals.received:
         if server.exit_code is not None:
             _say_died(server, folder)
@@ -240,7 +240,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m server.launch", description=__doc__.splitlines()[0])
     parser.add_argument("variant", nargs="?", help="a variant's name, or the path of a YAML file")
     parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the server's port (default: 8000)")
+    parser.add_argument("--port", type=whole, default=DEFAULT_PORT, help="the server's port (default: 8000)")
     parser.add_argument("--folder", type=_folder, help="the run's folder, which exists (default: a new one)")
     parser.add_argument("--dry-run", action="store_true", help="print the server's command and stop")
     parser.add_argument("--list", action="store_true", help="list the variants and what each changes")

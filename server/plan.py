@@ -50,7 +50,7 @@ class Plan:
             "command": command.argv,
             "command_line": command.line,
             "environment": command.environment,
-            "model": self.target.served_model,
+            "model": command.served_model,
             "model_config": None,
             "vllm_version": vllm.version,
             "vllm_distribution": vllm.distribution,
@@ -64,12 +64,8 @@ class Plan:
 
     def model_config(self) -> dict[str, Any] | None:
         """The model's config.json: ours, a local folder's, or the hub's as the server downloaded it."""
-        if self.builds_model:
-            return _read(model.folder() / "config.json")
-        folder = Path(self.target.model)
-        if not folder.is_absolute():
-            folder = ROOT / folder
-        return _read(folder / "config.json") or _read_downloaded(self.target.model)
+        name = self.command().model  # the target's, or that of a variant with a --model of its own
+        return _read(ROOT / name / "config.json") or _read_downloaded(name)
 
 
 def make_plan(variant: str, target: str, port: int) -> Plan:

@@ -14,6 +14,12 @@ from server.places import ROOT
 
 FOLDER = ROOT / "server" / "targets"
 AUTO = "auto"
+RESERVED = {  # flags that no file may set: why
+    "--port": "the launcher sets it (PORT= or --port)",
+    "--api-key": "keys are kept out of files and records; put it in your environment as VLLM_API_KEY, and "
+    "the same in OPENAI_API_KEY for the load",
+}
+SECRET = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
 CPU_TARGET = "cpu-tiny"
 
 
@@ -22,10 +28,31 @@ def one_flag(text: str) -> str:
     words = shlex.split(text)
     if not words or not re.fullmatch(r"--?[A-Za-z][\w.-]*(=.*)?", words[0]):
         raise ValueError("must be one flag with its value, like '--max-num-seqs 8'")
+    if any(re.match(r"--[A-Za-z]", word) for word in words[1:]):
+        raise ValueError("holds more than one flag; give each a line of its own")
+    name = flag_name(words[0])
+    if name in RESERVED:
+        raise ValueError(f"{name} has no place here: {RESERVED[name]}")
     return text
 
 
+def flag_name(word: str) -> str:
+    """--max_num_seqs=8 and --max-num-seqs are the same flag to vLLM."""
+    return word.partition("=")[0].replace("_", "-")
+
+
+def no_secret(settings: dict[str, str]) -> dict[str, str]:
+    """Check that no name is that of a secret: what a file sets is written into every run's records."""
+    for name in settings:
+        if SECRET.search(name):
+            raise ValueError(
+                f"{name} looks like a secret, which would be recorded; set it in your environment"
+            )
+    return settings
+
+
 Flag = Annotated[str, AfterValidator(one_flag)]
+Environment = Annotated[dict[str, str], AfterValidator(no_secret)]
 
 
 class Target(Strict):
@@ -34,19 +61,13 @@ class Target(Strict):
     purpose: str
     kind: Literal["cpu", "gpu"]
     model: str = Field(min_length=1)  # what --model gets: a hub id or a path; cpu-tiny: we build it
-    served_as: str | None = None  # the name that requests use, where it is not `model`
     flags: list[Flag]  # of every variant's command, between --model and --port
-    environment: dict[str, str] = {}
+    environment: Environment = {}
     hardware: str  # a name in hardware.yaml; "measure" (CPU) or "detect" (GPU, by nvidia-smi)
     dtype: Literal["float32", "float16", "bfloat16"]  # what the server computes in; for the CPU's peak
     start_within_s: float = Field(gt=0)  # a server that is not healthy by then is stopped
     suits: re.Pattern[str] | None = None  # GPU names that TARGET=auto runs on this target
     auto_order: int = 100  # of those that suit, the lowest is taken
-
-    @property
-    def served_model(self) -> str:
-        """The model's name in requests."""
-        return self.served_as or self.model
 
 
 def names() -> list[str]:

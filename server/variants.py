@@ -7,7 +7,7 @@ from pydantic import Field
 
 from common.strictyaml import Strict, read_model
 from server.places import ROOT
-from server.targets import Flag, find_file
+from server.targets import Environment, Flag, find_file, flag_name
 
 FOLDER = ROOT / "server" / "variants"
 
@@ -19,7 +19,7 @@ class Variant(Strict):
     expected: str = Field(min_length=1)  # what its author expects of it, written before the run
     add: list[Flag] = []  # flags added; one that the target has already gets the new value in place
     remove: list[Flag] = []  # flags taken out, by their name alone
-    environment: dict[str, str] = {}
+    environment: Environment = {}
     ignored_if_logged: re.Pattern[str] | None = None  # the server's log says that the variant has no effect
 
 
@@ -47,11 +47,6 @@ def apply(base: list[str], variant: Variant) -> list[list[str]]:
     for flag in variant.add:
         _put(flags, shlex.split(flag))
     return flags
-
-
-def flag_name(word: str) -> str:
-    """--max_num_seqs=8 and --max-num-seqs are the same flag to vLLM."""
-    return word.partition("=")[0].replace("_", "-")
 
 
 def _put(flags: list[list[str]], words: list[str]) -> None:

@@ -224,6 +224,20 @@ def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told:
     assert not runs.made and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--workers", "x"), "--workers: must be a whole number, is 'x' (python -m campaign sweep --help"),
+        (("--repeats", "1.5"), "--repeats: must be a whole number, is '1.5' (python -m campaign sweep"),
+        (("--foo",), "unrecognized arguments: --foo (python -m campaign --help lists the options)"),
+    ],
+)
+def test_a_mistyped_option_is_one_line(words: tuple[str, ...], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(["sweep", "baseline", "batch-8", *words])
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_an_unknown_target_is_named() -> None:
     with pytest.raises(UsageError, match="unknown target 'none'; there are: cpu-tiny"):
         run_series(parse(["sweep", "baseline", "batch-8", "--target", "none"]), Runs().run)

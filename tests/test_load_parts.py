@@ -61,6 +61,9 @@ def test_options_change_the_scenario() -> None:
         ({"scenario": "chat-medum"}, "did you mean 'chat-medium'"),
         ({"rps": "-3"}, "--rps: must be more than 0, is -3"),
         ({"rps": "fast"}, "--rps: must be a number, is 'fast'"),
+        ({"rps": "1e9"}, "scenario chat-medium comes to 65,000,000,000 requests, and 5,000,000 are the most"),
+        ({"duration": "1e9"}, "comes to 20,000,000,100 requests"),
+        ({"scenario": "closed-loop-chat", "concurrency": "9000000"}, "comes to 9,000,000 requests"),
         ({"duration": "inf"}, "--duration: must be a finite number"),
         ({"drain": "-1"}, "--drain: must be 0 or more"),
         ({"seed": "1.5"}, "--seed: must be a whole number"),
@@ -94,6 +97,15 @@ class Outer(Strict):
         ("inner: {x: 3}\n", ":1: unknown key 'inner.x'; known keys: mean"),
         ("parts:\n  a: {meen: 3}\n", ":2: unknown key 'parts.a.meen'; did you mean 'mean'?"),
         ("inner: {mean: -2}\n", ":1: inner.mean: must be greater than 0 (given -2)"),
+        ("inner: {mean: x}\n", ":1: inner.mean: must be a number (given 'x')"),
+        ("inner: {mean: 1, mean: 2}\n", ":1: key 'mean' is there twice, first in line 1"),
+        ("inner:\n  mean: 1\n  mean: 2\n", ":3: key 'mean' is there twice, first in line 2"),
+        ("inner: 3\n", ":1: inner: must hold keys and values (given 3)"),
+        (
+            "inner:\n\tmean: 3\n",
+            ":2: not valid YAML: while scanning for the next token, "
+            "found character '\\t' that cannot start any token",
+        ),
     ],
 )
 def test_a_mistake_inside_a_part_is_named_with_a_way_out(text: str, said: str, tmp_path: Path) -> None:

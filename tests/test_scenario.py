@@ -84,7 +84,14 @@ def test_the_others_are_as_stated() -> None:
         (PLAIN.replace("rate: 2", "rate: fast"), "mine.yaml:1: rate: .*number.*'fast'"),
         (PLAIN.replace("sd: 30", "sdev: 30"), r"mine.yaml:3: unknown key 'prompt_tokens.*sdev'"),
         (PLAIN.replace("rate: 2\n", ""), "poisson arrivals need a rate"),
-        (PLAIN + "arrivals: {process: posson}\n", "mine.yaml:5: arrivals: .*posson"),
+        (
+            PLAIN + "arrivals: {process: posson}\n",
+            "mine.yaml:5: arrivals.process: unknown 'posson'; there are",
+        ),
+        (
+            PLAIN + "arrivals: {proces: poisson}\n",
+            "mine.yaml:5: arrivals: needs the key 'process'; it has proces",
+        ),
         (PLAIN + "arrivals: {process: hawkes, branching: 1.2}\n", "mine.yaml:5: arrivals.hawkes.branching: "),
         (PLAIN + "arrivals: {process: closed-loop}\n", "a closed loop has no rate"),
         (PLAIN + "arrivals: {process: trace}\n", "need a dataset"),

@@ -95,12 +95,22 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
         (VARIANT + "colour: red\n", "mine.yaml:3: unknown key 'colour'; known keys: add, changes, "),
         (VARIANT + "add:\n  - --x 1\n  - max-num-seqs 8\n", "mine.yaml:5: add.1: must be one flag"),
         (VARIANT + "add: --x 1\n", "mine.yaml:3: add: .*list"),
-        ("changes: x\n", "mine.yaml: expected: Field required"),
-        ("changes: ''\nexpected: y\n", "mine.yaml:1: changes: .*at least 1 character"),
-        (VARIANT + "environment: {A: 1}\n", "mine.yaml:3: environment.A: .*string"),
+        ("changes: x\n", "mine.yaml: key 'expected' is missing"),
+        ("chnages: x\nexpected: y\n", "mine.yaml:1: unknown key 'chnages'; did you mean 'changes'"),
+        ("changes: ''\nexpected: y\n", "mine.yaml:1: changes: must not be empty"),
+        (VARIANT + "changes: z\n", "mine.yaml:3: key 'changes' is there twice, first in line 1"),
+        (VARIANT + "environment: {A: 1}\n", "mine.yaml:3: environment.A: must be text; put it in quotes"),
+        (VARIANT + "add: [--x 1 --y 2]\n", "mine.yaml:3: add.0: holds more than one flag"),
+        (
+            VARIANT + "add: [--port 9000]\n",
+            "mine.yaml:3: add.0: --port has no place here: the launcher sets it",
+        ),
+        (VARIANT + "add: [--api_key=hunter2]\n", "add.0: --api-key has no place here: .*VLLM_API_KEY"),
+        (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
-        ("changes: [\n", "mine.yaml: not valid YAML: "),
-        ("", "mine.yaml: must hold keys and values"),
+        ("changes: [\n", "mine.yaml:2: not valid YAML: "),
+        ("", "mine.yaml: must hold keys and values; it is empty"),
+        ("- 1\n", "mine.yaml: must hold keys and values; it holds a list"),
     ],
 )
 def test_a_mistake_in_a_variant_is_named(
@@ -122,7 +132,7 @@ def test_a_mistake_in_a_variant_is_named(
         (TARGET.replace("flags: []", "flags: ['--a 1', 'b']"), "t.yaml:4: flags.1: must be one flag"),
         (TARGET.replace("within_s: 9", "within_s: 0"), "t.yaml:7: start_within_s: .*greater than 0"),
         (TARGET + "suits: '['\n", "t.yaml:8: suits: .*regular expression"),
-        (TARGET.replace("model: m\n", ""), "t.yaml: model: Field required"),
+        (TARGET.replace("model: m\n", ""), "t.yaml: key 'model' is missing"),
     ],
 )
 def test_a_mistake_in_a_target_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -150,6 +160,17 @@ def test_a_variant_of_ones_own_is_named_by_its_file(
     (tmp_path / "mine.yaml").write_text(VARIANT + "add: [--max-num-seqs 3]\nenvironment: {A: b c}\n")
     assert main([str(tmp_path / "mine.yaml"), "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
     assert capsys.readouterr().out == f"A='b c' {T4_COMMAND} --max-num-seqs 3\n"
+
+
+def test_a_value_may_look_like_a_flags_beginning_and_tokens_are_no_secret() -> None:
+    made = variant(add=["--seed -1", "--x '{\"a\": 1}'"], environment={"TOKENIZERS_PARALLELISM": "false"})
+    assert len(made.add) == 2
+
+
+def test_a_variant_may_serve_another_model() -> None:
+    mine = build(target(flags=["--served-model-name m1 m2"]), variant(add=["--model=org/other"]), "m")
+    assert (mine.model, mine.served_model) == ("org/other", "m1")
+    assert build(target(), variant(add=["--model org/other"]), "m").served_model == "org/other"
 
 
 def test_auto_is_the_cpu_without_a_gpu_and_else_the_best_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""The Makefile: what it lists, what it passes on, and that a mistyped setting is no setting."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "--no-print-directory", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("word", ["RSP=5", "rps=5", "SCENARO=chat-low"])
+def test_a_mistyped_setting_is_named_and_nothing_is_done(word: str) -> None:
+    ended = make("-n", "baseline", word)
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert f"unknown setting {word.partition('=')[0]}: `make help` lists those there are" in ended.stderr
+
+
+def test_every_setting_that_help_lists_is_known() -> None:
+    listed = re.findall(r"\b[A-Z][A-Z_]+\b(?!:)", make("help").stdout.partition("Settings, as in:")[2])
+    assert {"RPS", "SEED", "TARGET", "METRICS_PORT"} <= set(listed)
+    assert make("-n", "help", *(f"{name}=1" for name in set(listed))).returncode == 0
+
+
+def test_help_lists_every_target_once() -> None:
+    text = (ROOT / "Makefile").read_text()
+    targets = {name for line in re.findall(r"^\.PHONY: (.*)$", text, re.M) for name in line.split()}
+    listed = re.findall(r"^([a-z][a-z-]*) {2,}\S", make("help").stdout, re.M)
+    assert sorted(listed) == sorted(targets)
+
+
+def test_settings_reach_the_command_and_empty_ones_do_not() -> None:
+    told = make("-n", "run", "VARIANT=batch-8", "RPS=5", "HOST=http://127.0.0.1:1").stdout
+    assert (
+        '-m campaign run "batch-8"' in told and '--rps "5"' in told and '--host "http://127.0.0.1:1"' in told
+    )
+    assert "--duration" not in told and "server.install" not in told
