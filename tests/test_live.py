@@ -177,9 +177,9 @@ def test_a_queue_that_comes_and_goes_is_no_saturation() -> None:
         waiting = max(sent - done - 1, 0)
         completed, longest = done, max(longest, waiting)
         found = told(second, pulse, due=sent, in_flight=sent - done)
-        for place, (live, gauges) in enumerate(((silent, {}), (telling, {"waiting": waiting}))):
+        for place, live in enumerate((silent, telling)):
             live.pulse(found)
-            live.tick(float(second), gauges)
+            live.tick(float(second), {"waiting": waiting} if live is telling else {})
             cries[place] += live.verdict()[0] == "SATURATED"
     pulse.close()
     assert longest > 40 and cries[0] == cries[1] < 12, "of 600 looks"
