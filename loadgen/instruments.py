@@ -48,6 +48,9 @@ TIME_PER_CHUNK = _histogram(
     _DURATION,
     "Gap between two chunks with text (ITL); known once the request has ended",
 )
+TIME_TO_FIRST_CHUNK = _histogram(
+    "gen_ai.client.operation.time_to_first_chunk", "s", _DURATION, "Sent to the first chunk with text (TTFT)"
+)
 TOKEN_USAGE = _histogram(
     "gen_ai.client.token.usage", "{token}", _TOKENS, "Tokens of a finished request, prompt and output"
 )
@@ -108,6 +111,7 @@ COUNTED: dict[str, tuple[Instrument, dict[str, str]]] = {
     "itl": (TIME_PER_CHUNK, {}),
     "input_tokens": (TOKEN_USAGE, {"gen_ai.token.type": "input"}),
     "output_tokens": (TOKEN_USAGE, {"gen_ai.token.type": "output"}),
+    "first_chunk": (TIME_TO_FIRST_CHUNK, {}),
     "ttft": (TIME_TO_FIRST_TOKEN, {}),
     "tpot": (TIME_PER_OUTPUT_TOKEN, {}),
     "scheduled_ttft": (SCHEDULED_TTFT, {}),

@@ -20,6 +20,7 @@ SETTLED = 0.9  # share of the answers that are shorter than the run was old then
 SMOOTH = 5  # points that in flight is averaged over
 BEYOND_CHANCE = 3.0  # standard deviations of the difference of two counts of independent requests
 LEAST_SPAN = 0.5  # s; over less, a rate is chance
+FAILED_SHARE = 0.01  # of the arrivals; as the verdict's rules
 
 Percentiles = dict[str, dict[str, float | int | None]]  # metric: p50, p90, p95, p99 (s), count
 
@@ -88,6 +89,7 @@ class Live:
         self._seconds: list[dict[str, Digest]] = []
         self._totals: list[tuple[float, int, int, int]] = []  # t, due, completed, tokens
         self._flows: list[dict[str, Counter[str]]] = []  # counts of each workload, beside _totals
+        self._behind: str | None = None  # what was seen when the server last fell behind; kept in the drain
 
     def pulse(self, data: dict[str, Any]) -> None:
         """Take one worker's pulse (loadgen.messages.PULSE)."""
@@ -110,7 +112,12 @@ class Live:
                 mine[name].merge(buckets)
 
     def tick(self, now: float, gauges: dict[str, float]) -> None:
-        """Close one second at `now`; `gauges`: the server's running and waiting, where it says them."""
+        """Close one second at `now`; `gauges`: the server's running and waiting, where it says them.
+
+        There is nothing to close before the start (`now` below 0).
+        """
+        if now < 0:
+            return
         self._seconds = [*self._seconds[1 - RECENT :], self._second]
         self._second = empty_digests()
         total = self.counts()
@@ -135,6 +142,8 @@ class Live:
             tpot_p99=tpot.percentile(0.99),
         )
         self.points.append(point)
+        if now <= self.end:  # afterwards nothing is offered, so nobody can fall behind
+            self._behind = f"{completed:.1f} of {offered:.1f}/s complete" if self._falls_behind() else None
 
     @property
     def due(self) -> int:
@@ -154,7 +163,7 @@ class Live:
         return sorted({name for lane in self.lanes.values() for name in lane.counts})
 
     def counts(self, workload: str = ALL) -> Counter[str]:
-        """sent, completed, failed, unfinished, tokens so far."""
+        """sent, completed, failed, refused (some of the failed), unfinished, tokens so far."""
         total: Counter[str] = Counter()
         for lane in self.lanes.values():
             for name, counts in lane.counts.items():
@@ -200,36 +209,58 @@ class Live:
         return result
 
     def verdict(self) -> tuple[str, str]:
-        """The verdict so far and why, of what can be seen while the run goes."""
+        """The verdict so far and why, of what can be seen while the run goes; "" while there is none."""
         if self.lost:
             return "INVALID", f"lane {', '.join(map(str, sorted(self.lost)))} was lost"
         lag = self.percentiles()["send_lag"]["p99"]
         if lag is not None and lag > LAG_BOUND:
             return "CLIENT-LIMITED", f"send lag p99 {lag * 1e3:.1f} ms"
-        if self._falls_behind():
-            now = self.points[-1]
-            return "SATURATED", f"{now.completed_rate:.1f} of {now.offered_rate:.1f}/s complete"
-        failed, completed = self.counts()[FAILED], self.counts()[COMPLETED]
+        counts = self.counts()
+        failed, refused, most = counts[FAILED], counts["refused"], FAILED_SHARE * self.due
+        if failed - refused > most:
+            return "INVALID", f"{failed} of {self.due} failed"
+        if self._behind:
+            return "SATURATED", self._behind
+        if refused > most:
+            return "SATURATED", f"{refused} of {self.due} refused or timed out"
         if failed:
             return "VALID", f"{failed} failed"
-        return "VALID", "nothing against it so far" if completed else "nothing has completed yet"
+        return (
+            ("VALID", "nothing against it so far") if counts[COMPLETED] else ("", "nothing has completed yet")
+        )
 
     def _falls_behind(self) -> bool:
         """Whether the server completes less than it is offered while more and more is in flight.
 
-        Counted from when most answers had had time to come: before, in flight grows with any server.
+        Counted from when most answers had had time to come: before, in flight grows with any server. A
+        server that says itself how many wait in it needs no such time.
         """
-        if len(self.points) <= RECENT or self.points[-1].t > self.end or not self.counts()[COMPLETED]:
+        if len(self.points) <= RECENT or not self.counts()[COMPLETED]:
             return False
         settled = self._latency.percentile(SETTLED) or 0.0
         early = [point.in_flight for point in self.points[:-RECENT] if point.t >= settled][:SMOOTH]
         late = [point.in_flight for point in self.points[-SMOOTH:]]
         now = self.points[-1]
-        if not early or now.completed_rate >= BEHIND * now.offered_rate:
+        if now.completed_rate >= BEHIND * now.offered_rate:
+            return False
+        if self._queue_grows():
+            return True
+        if not early:
             return False
         before, after = sum(early) / len(early), sum(late) / len(late)
         chance = BEYOND_CHANCE * math.sqrt(before + after)
         return after - before > max((GROWN - 1) * before, chance)
+
+    def _queue_grows(self) -> bool:
+        """Whether more have come to wait in the server than chance alone would bring in that time: more
+        than a share of what was offered, and more than Poisson arrivals and as many ends part by."""
+        waiting = [point.waiting for point in self.points[-RECENT - SMOOTH :]]
+        known = [each for each in waiting if each is not None]
+        if len(known) < RECENT + SMOOTH:
+            return False
+        came = self.points[-1].offered_rate * RECENT
+        grown = (sum(known[-SMOOTH:]) - sum(known[:SMOOTH])) / SMOOTH
+        return grown > max((1 - BEHIND) * came, BEYOND_CHANCE * math.sqrt(2 * came))
 
     @property
     def _told(self) -> float:

@@ -1,4 +1,5 @@
 """Locust's own tables, kept honest: a chat counts once, when it has ended; TTFT and TPOT are rows beside it.
+The size in bytes stays 0: what is counted of an answer is tokens, and those are in the LLM tab.
 
 The rows TTFT and TPOT do not enter the Aggregated row, so they inflate no requests/s. Locust would round
 response times above 100 ms to two digits; here it keeps four.
@@ -34,7 +35,7 @@ class LocustStats:
             request_type="CHAT",
             name=record.workload,
             response_time=((record.end or started) - started) * 1e3,
-            response_length=record.output_tokens or 0,
+            response_length=0,  # Locust calls it bytes, and nobody has counted those
             exception=None if record.status == COMPLETED else _Ended(record.error or record.status),
             context={},
         )

@@ -27,25 +27,23 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         default=DEFAULT_SCENARIO,
         choices=scenarios,
         metavar="NAME",
-        help=f"a name in scenarios/ or the path of a YAML file (default: {DEFAULT_SCENARIO})",
+        help="a name in scenarios/, or a YAML file",
     )
-    parser.add_argument("--rps", metavar="R", help="arrivals per second (empty: the scenario's)")
-    parser.add_argument("--duration", metavar="S", help="seconds that are judged (empty: the scenario's)")
-    parser.add_argument("--warmup", metavar="S", help="seconds before them (empty: the scenario's)")
-    parser.add_argument(
-        "--drain", metavar="S", help="seconds for answers to end after (empty: the scenario's)"
-    )
+    parser.add_argument("--rps", metavar="R", help="arrivals per second; empty: the scenario's")
+    parser.add_argument("--duration", metavar="S", help="s that are judged; empty: the scenario's")
+    parser.add_argument("--warmup", metavar="S", help="s before them; empty: the scenario's")
+    parser.add_argument("--drain", metavar="S", help="s for answers to end; empty: the scenario's")
     parser.add_argument(
         "--arrivals",
         choices=_Suggested(["", *PROCESSES]),
         metavar="PROCESS",
         default="",
-        help=f"{', '.join(PROCESSES)} (empty: the scenario's)",
+        help="poisson, hawkes, …; empty: the scenario's",
     )
-    parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop (empty: the scenario's)")
-    parser.add_argument("--seed", metavar="N", help="of times, lengths and prompts (empty: the scenario's)")
-    parser.add_argument("--timeout", metavar="S", help="seconds for one request (empty: the scenario's)")
-    parser.add_argument("--model", metavar="NAME", help="the served model (empty: the only one there is)")
+    parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop; empty: the scenario's")
+    parser.add_argument("--seed", metavar="N", help="of times, lengths, prompts; empty: the scenario's")
+    parser.add_argument("--timeout", metavar="S", help="s for one request; empty: the scenario's")
+    parser.add_argument("--model", metavar="NAME", help="as served; empty: the only one there is")
     parser.add_argument(
         "--tokenizer",
         metavar="DIR",

@@ -20,6 +20,8 @@ from loadgen.instruments import histograms
 from loadgen.record import COMPLETED, FAILED, Record
 from loadgen.schedule import Arrival
 
+OVERLOADED = (429, 503)  # HTTP statuses of a server that has too much to do
+
 
 @dataclass
 class Figures:
@@ -90,12 +92,14 @@ class Pulse:
         figures, judged = self._of(arrival.workload), arrival.number not in self._warming
         figures.add("ttft", ttft, judged)
         figures.add("scheduled_ttft", scheduled_ttft, judged)
+        figures.histograms["first_chunk"].add(ttft)
 
     def _on_chat_finished(self, arrival: Arrival, record: Record, **_: Any) -> None:
         figures, judged = self._of(record.workload), record.due >= arrival.warmup_end
         self._warming.discard(arrival.number)
         figures.counts[record.status] += 1
         figures.counts["tokens"] += record.output_tokens or 0
+        figures.counts["refused"] += _refused(record)
         times = record.chunk_times
         if times is not None and len(times) > 1:
             figures.extend("itl", np.diff(times), judged)
@@ -112,6 +116,14 @@ class Pulse:
         figures.add("scheduled_latency", record.last_token - record.due, judged)
         if record.sent is not None:
             figures.add("latency", record.last_token - record.sent, judged)
+
+
+def _refused(record: Record) -> bool:
+    """Whether it failed in a way that says the server had too much to do; as the verdict's rule has it."""
+    if record.status != FAILED:
+        return False
+    error = (record.error or "").lower()
+    return record.http_status in OVERLOADED or "timed out" in error or "timeout" in error
 
 
 def _take(parts: Mapping[str, Digest | Histogram]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class Scraper:
         """One scrape, if the server gives any."""
         text = self._server.metrics()
         if text is None:
+            self.latest = {}  # what it said last is no longer known to be so
             return
         kept = [line for line in text.splitlines() if line.startswith((PREFIX, f"# TYPE {PREFIX}"))]
         self._taken.append((self._clock(), zlib.compress("\n".join(kept).encode(), 1)))

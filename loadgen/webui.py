@@ -55,6 +55,7 @@ class WebUi:
         self._blueprint.register_error_handler(UsageError, lambda error: (str(error), 400))
         app.register_blueprint(self._blueprint)
         app.add_url_rule("/favicon.ico", "icon", lambda: redirect(f"{base}{ICON}"))  # for text files' pages
+        app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the form's fields in our order
         self._start = app.view_functions["locust.swarm"]
         app.view_functions["locust.swarm"] = self._ui.auth_required_if_enabled(self._checked_start)
         app.after_request(self._extend)
@@ -169,7 +170,7 @@ class WebUi:
     def _extend(self, response: Response) -> Response:
         """Add our rows to Locust's figures, and our script to its page."""
         if request.endpoint == "locust.request_stats" and response.is_json:
-            rows = figures.tab_rows(self._live(), self._state(), self._verdict())
+            rows = figures.tab_rows(self._live(), self._state(), self._verdict(), self._judged())
             extended = {"extended_stats": [{"key": figures.TAB, "data": rows}]}
             response.set_data(json.dumps(response.get_json() | extended))
         elif request.endpoint == "locust.index" and response.status_code == 200:
@@ -201,6 +202,13 @@ class WebUi:
         if run is self._conductor.run:
             return run.live.verdict()
         return self._session.verdict(run.folder) or ("INVALID", "the run was not kept")
+
+    def _judged(self) -> dict[str, Any] | None:
+        """The figures of the run that is shown, once it has ended; none of one that was not judged."""
+        run = self._conductor.latest
+        if run is None or run is self._conductor.run:
+            return None
+        return self._session.metrics(run.folder)
 
 
 def _defaults(name: str, purpose: str) -> dict[str, Any]:

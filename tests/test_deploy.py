@@ -183,7 +183,7 @@ def test_the_dashboard_asks_only_for_what_is_exported() -> None:
         assert names and names <= exported, query
     assert {
         name.rsplit("_", 1)[0] for name in exported if name.startswith("gen_ai") and name.endswith("_bucket")
-    } - {"gen_ai_client_token_usage"} <= {
+    } - {"gen_ai_client_token_usage", "gen_ai_client_operation_time_to_first_chunk_seconds"} <= {
         name.removesuffix("_bucket") for query in queries for name in re.findall(r"gen_ai_\w+_bucket", query)
     }
 

@@ -10,7 +10,7 @@ from loadgen import events
 from loadgen.live import Live
 from loadgen.liveline import line
 from loadgen.pulse import Pulse
-from loadgen.record import COMPLETED, Record
+from loadgen.record import COMPLETED, FAILED, Record
 from loadgen.scenario import Scenario
 from loadgen.schedule import Arrival, schedule
 
@@ -106,9 +106,9 @@ def test_long_answers_are_no_saturation(worked_off: float, verdict: str) -> None
         live.tick(float(second), {})
         seen.add(live.verdict()[0])
         if second == 5:
-            assert live.verdict() == ("VALID", "nothing has completed yet")
+            assert live.verdict() == ("", "nothing has completed yet")
     pulse.close()
-    assert seen == {"VALID", verdict} and live.verdict()[0] == verdict
+    assert seen == {"", "VALID", verdict} and live.verdict()[0] == verdict
 
 
 def test_chance_is_no_saturation() -> None:
@@ -130,7 +130,91 @@ def test_chance_is_no_saturation() -> None:
         partings += now.completed_rate < 0.9 * now.offered_rate and now.in_flight > 1.25 * before.in_flight
         seen.add(live.verdict()[0])
     pulse.close()
-    assert seen == {"VALID"} and partings > 5, "rates alone would have cried wolf"
+    assert seen == {"", "VALID"} and partings > 5, "rates alone would have cried wolf"
+
+
+def overloaded(waiting: bool, seconds: int, end: float = 60.0) -> Live:
+    """Arrivals at 20/s at a server that has 8 places and completes 6/s, in their order."""
+    live, pulse = Live(end, (0.0, end), 1), Pulse(Environment())
+    arrival = schedule(Scenario.from_dict(SCENARIO | {"warmup": 0}), 1).arrivals[0]
+    for second in range(seconds):
+        due, done = int(20 * min(second, end)), 6 * second
+        for number in range(max(done - 6, 0), done):
+            chat(arrival, 0.0, max(number / 6 - number / 20, 0.1), 0.12)
+        live.pulse(told(second, pulse, due=due, in_flight=due - done))
+        live.tick(float(second), {"running": 8, "waiting": due - done - 8} if waiting and second else {})
+    pulse.close()
+    return live
+
+
+def test_a_server_that_says_what_waits_is_soon_seen_to_fall_behind() -> None:
+    assert overloaded(waiting=True, seconds=14).verdict()[0] == "VALID"
+    assert overloaded(waiting=True, seconds=17).verdict() == ("SATURATED", "6.0 of 20.0/s complete")
+    assert overloaded(waiting=False, seconds=17).verdict()[0] == "VALID", "its answers may just be long"
+    assert overloaded(waiting=False, seconds=40).verdict()[0] == "SATURATED"
+
+
+def test_the_drain_takes_no_verdict_back() -> None:
+    live = overloaded(waiting=True, seconds=45, end=30.0)
+    assert live.points[-1].t == 44 and live.verdict() == ("SATURATED", "6.0 of 20.0/s complete")
+
+
+def test_a_queue_that_comes_and_goes_is_no_saturation() -> None:
+    """20 arrivals/s where 22 can be served: 10 wait on average, often more. That the server says
+    so adds nothing to what in flight shows."""
+    rng = np.random.default_rng(7)
+    due, service = np.cumsum(rng.exponential(1 / 20, 12000)), rng.exponential(1 / 22, 12000)
+    ended, free = np.empty(len(due)), 0.0
+    for number, (came, takes) in enumerate(zip(due, service, strict=True)):
+        ended[number] = free = max(came, free) + takes
+    arrival = schedule(Scenario.from_dict(SCENARIO | {"warmup": 0}), 1).arrivals[0]
+    silent, telling = (Live(600.0, (0.0, 600.0), 1) for _ in range(2))
+    pulse, completed, longest, cries = Pulse(Environment()), 0, 0, [0, 0]
+    for second in range(600):
+        sent, done = int((due < second).sum()), int((ended < second).sum())
+        for _ in range(done - completed):
+            chat(arrival, 0.0, 0.1, 0.04)
+        waiting = max(sent - done - 1, 0)
+        completed, longest = done, max(longest, waiting)
+        found = told(second, pulse, due=sent, in_flight=sent - done)
+        for place, live in enumerate((silent, telling)):
+            live.pulse(found)
+            live.tick(float(second), {"waiting": waiting} if live is telling else {})
+            cries[place] += live.verdict()[0] == "SATURATED"
+    pulse.close()
+    assert longest > 40 and cries[0] == cries[1] < 12, "of 600 looks"
+
+
+@pytest.mark.parametrize(
+    ("http_status", "error", "verdict"),
+    [
+        (None, "connection refused", ("INVALID", "3 of 100 failed")),
+        (503, "HTTP 503", ("SATURATED", "3 of 100 refused or timed out")),
+        (200, "timed out after 10 s", ("SATURATED", "3 of 100 refused or timed out")),
+    ],
+)
+def test_failures_speak_against_a_run_as_they_will_in_its_verdict(
+    http_status: int | None, error: str, verdict: tuple[str, str]
+) -> None:
+    live, pulse = Live(60.0, (0.0, 60.0), 1), Pulse(Environment())
+    arrival = schedule(Scenario.from_dict(SCENARIO | {"warmup": 0}), 1).arrivals[0]
+    for number in range(100):
+        chat(arrival, 0.0, 0.1, 0.01)
+        if number < 3:
+            record = Record(number, 0, "chat", 0.0, FAILED, error=error, http_status=http_status)
+            events.chat_finished.fire(environment=Environment(), arrival=arrival, record=record)
+    live.pulse(told(5.0, pulse, due=1000))
+    assert live.verdict() == ("VALID", "3 failed")
+    live.pulse(told(5.0, pulse, due=100))
+    pulse.close()
+    assert live.verdict() == verdict
+
+
+def test_before_the_start_there_is_no_second_to_show() -> None:
+    live = Live(60.0, (0.0, 60.0), 1)
+    for t in (-1.4, -0.4, 0.6):
+        live.tick(t, {})
+    assert [point.t for point in live.points] == [0.6]
 
 
 def test_the_first_moments_give_no_rate() -> None:

@@ -47,7 +47,7 @@ def live_run(workloads: tuple[str, ...] = ("chat", "code")) -> Live:
 
 
 def test_rows_show_all_workers_together_and_each_workload() -> None:
-    rows = figures.tab_rows(live_run(), "running", ("VALID", "nothing against it so far"))
+    rows = figures.tab_rows(live_run(), "running", ("VALID", "nothing against it so far"), None)
     by_name = {(row["workload"], row["figure"]): row for row in rows}
     assert (
         by_name["all", "Offered"]["now"].startswith("40.00 /s") and by_name["all", "Offered"]["count"] == 120
@@ -65,8 +65,18 @@ def test_rows_show_all_workers_together_and_each_workload() -> None:
     assert all(set(row) == {column["key"] for column in figures.tab_structure()} for row in rows)
 
 
+def test_once_a_run_is_over_the_tab_shows_the_judged_rates() -> None:
+    judged = {"offered_rate": 39.5, "completed_rate": None, "output_token_throughput": 1234.5}
+    rows = figures.tab_rows(live_run(), "idle", ("VALID", "judged from the records"), judged)
+    by_name = {(row["workload"], row["figure"]): row["now"] for row in rows}
+    assert by_name["all", "Offered"] == "39.50 /s in the window" and by_name["all", "Completed"] == ""
+    assert by_name["all", "Output tokens"] == "1,234 /s in the window"
+    assert by_name["all", "Verdict"] == "VALID: judged from the records"
+    assert by_name["chat", "Sent"] == "" and not any("last 10 s" in text for text in by_name.values())
+
+
 def test_without_a_run_the_tab_says_so() -> None:
-    rows = figures.tab_rows(None, "idle", ("", "no run yet"))
+    rows = figures.tab_rows(None, "idle", ("", "no run yet"), None)
     assert [(row["figure"], row["now"]) for row in rows] == [("State", "idle")]
 
 
@@ -160,8 +170,15 @@ def test_a_session_tells_its_runs(results: Path) -> None:
             {
                 "verdict": "SATURATED",
                 "rules": [
-                    {"passed": False, "verdict": "CLIENT-LIMITED", "text": "late"},
-                    {"passed": False, "verdict": "SATURATED", "text": "behind"},
+                    {"rule": "send_lag_p99", "passed": False, "verdict": "CLIENT-LIMITED", "text": "late"},
+                    {"rule": "enough_requests", "passed": False, "verdict": "SATURATED", "text": "few"},
+                    {
+                        "rule": "backlog",
+                        "passed": False,
+                        "verdict": "SATURATED",
+                        "text": "behind",
+                        "advice": "slow",
+                    },
                 ],
                 "metrics": {"ttft_p50": {"value": 0.1}},
             }
@@ -171,6 +188,7 @@ def test_a_session_tells_its_runs(results: Path) -> None:
     session = Session(finished)
     assert session.verdict(folder) == ("SATURATED", "behind") and session.verdict(results) is None
     (told,) = session.runs()
+    assert told["advice"] == "slow", "of the rule that is shown"
     assert told["records"] == "run/requests.parquet" and told["metrics"]["ttft_p50"] == 0.1
     assert told["metrics"]["tpot_p50"] is None and told["variant"] == "<b>"
     outside = results.parent / "elsewhere"

@@ -137,6 +137,10 @@ def test_the_form_follows_the_scenario(locust: WebRun, chromium: Any) -> None:
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
     own = {"rps": "30", "duration": "6", "warmup": "2", "drain": "10", "arrivals": "poisson", "seed": "1"}
     assert form_values(tab) == own | {"concurrency": ""}
+    order = tab.page.eval_on_selector_all("form [name]", "(found) => found.map((each) => each.name)")
+    shown = [name for name in order if name in ("scenario", *FIELDS)]
+    assert shown[:3] == ["scenario", "rps", "duration"], "not by the alphabet"
+    assert tab.page.locator("form [name=userCount]").is_hidden(), "the scenario says how many come"
     scenario = tab.page.locator("form [name=scenario]")
     assert scenario.input_value() == str(locust.folder.parent / "scenario.yaml")
     scenario.select_option("code-medium")
@@ -197,7 +201,7 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
         assert_agree(ours, part, str(workload))
         whole = records[records["workload"] == workload]
         shown = ours.page.locator(f"div:has(> table[data-workload={workload}]) > p").text_content()
-        assert f"sent ({len(whole)})" in shown and f"completed ({len(whole)})" in shown
+        assert shown.startswith(f"{len(whole)} sent, {len(whole)} completed, "), "rates are over with the run"
     summary = json.loads((locust.folder / "summary.json").read_text())
     for metric, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("latency", "Latency")):
         exact = summary["metrics"][f"{metric}_p50"]

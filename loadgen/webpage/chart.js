@@ -46,11 +46,13 @@ class Chart {
   // series: [{key, name}], up to three; show: a value's text.
   constructor(parent, { title, series, show, onHover }) {
     this.title = title; this.series = series; this.show = show;
-    this.seconds = []; this.frame = { end: 1, window: [0, 1] }; this.cursor = null;
+    this.seconds = []; this.frame = { end: 1, window: [0, 1], rest: null }; this.cursor = null;
     const box = document.createElement("div");
     box.className = "chart";
     const heading = document.createElement("h3");
     heading.textContent = title;
+    this.moment = document.createElement("small");
+    heading.append(this.moment);
     this.keys = document.createElement("div");
     this.keys.className = "keys";
     this.picture = svg("svg", { role: "img" });
@@ -66,7 +68,8 @@ class Chart {
 
   room() { return Math.max(this.picture.clientWidth - LEFT - RIGHT, 10); }
 
-  // seconds: [{t, key: value or null}]; frame: {end, window}, seconds.
+  // seconds: [{t, key: value or null}]; frame: {end, window, rest}, seconds; rest: what the figures are of
+  // while no cursor points anywhere, null for the last one.
   update(seconds, frame) {
     this.seconds = seconds; this.frame = frame;
     this.draw();
@@ -82,7 +85,7 @@ class Chart {
     for (const [from, to] of [[0, this.frame.window[0]], [this.frame.window[1], this.frame.end]]) {
       if (to > from) parts.push(svg("rect", { class: "outside", x: x(from), y: TOP, width: x(to) - x(from), height }));
     }
-    for (const level of levels) {
+    for (const level of shown.length ? levels : [0]) {
       parts.push(svg("line", { class: "grid", x1: LEFT, x2: LEFT + width, y1: y(level), y2: y(level) }));
       parts.push(svg("text", { x: LEFT - 6, y: y(level) + 4, "text-anchor": "end" }, this.show(level, true)));
     }
@@ -91,6 +94,7 @@ class Chart {
     }
     shown.forEach((series) => parts.push(this.line(series, x, y, width)));
     const at = this.at();
+    if (!shown.length) parts.push(svg("text", { x: LEFT + width / 2, y: TOP + height / 2, "text-anchor": "middle" }, "nothing yet"));
     if (this.cursor !== null && at) parts.push(svg("line", { class: "cursor", x1: x(at.t), x2: x(at.t), y1: TOP, y2: TOP + height }));
     this.picture.replaceChildren(...parts);
     this.label(shown, at);
@@ -108,10 +112,11 @@ class Chart {
 
   colour(key) { return `k${this.series.findIndex((each) => each.key === key) + 1}`; }
 
-  // The second under the cursor, or the last one.
+  // The second under the cursor, else the one to rest at.
   at() {
-    if (this.cursor === null) return this.seconds.at(-1);
-    return this.seconds.reduce((a, b) => (Math.abs(b.t - this.cursor) < Math.abs(a.t - this.cursor) ? b : a), this.seconds[0]);
+    const wanted = this.cursor ?? this.frame.rest;
+    if (wanted === null) return this.seconds.at(-1);
+    return this.seconds.reduce((a, b) => (Math.abs(b.t - wanted) < Math.abs(a.t - wanted) ? b : a), this.seconds[0]);
   }
 
   label(shown, at) {
@@ -122,6 +127,7 @@ class Chart {
       item.append(`${name} `, figure);
       return item;
     });
+    this.moment.textContent = at && shown.length ? ` at ${clock(at.t)}` : "";
     this.keys.replaceChildren(...parts);
     this.picture.setAttribute("aria-label", `${this.title}: ${parts.map((part) => part.textContent).join(", ")}`);
   }

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -66,39 +66,62 @@ def tab_structure() -> list[dict[str, str]]:
     return [{"key": key, "title": title} for key, title in COLUMNS.items()]
 
 
-def tab_rows(live: Live | None, state: str, verdict: tuple[str, str]) -> Rows:
-    """The rows of Locust's tab; without a run, one that says so."""
+def tab_rows(
+    live: Live | None, state: str, verdict: tuple[str, str], judged: Mapping[str, Any] | None
+) -> Rows:
+    """The rows of Locust's tab; without a run, one that says so.
+
+    `judged`: the rates of a finished run's window, which take the place of the last seconds'.
+    """
     if live is None:
         return [_row(ALL, "State", state)]
     whole = totals(live)
     recent = f"/s, last {RECENT} s"
+    offered, completed, tokens = (
+        _rate(whole, judged, *names)
+        for names in (
+            ("offered_rate", "offered_rate", ".2f"),
+            ("completed_rate", "completed_rate", ".2f"),
+            ("token_rate", "output_token_throughput", ",.0f"),
+        )
+    )
     server = [f"{name} {whole[name]:g}" for name in ("running", "waiting") if whole.get(name) is not None]
     of_server = f" (server: {', '.join(server)})" if server else ""
     start, end = live.window
-    judged = f"; percentiles: due from {start:g} to {end:g} s" if start else ""
+    scope = f"; percentiles: due from {start:g} to {end:g} s" if start else ""
     rows = [
-        _row(ALL, "State", state + judged),
-        _row(ALL, "Verdict so far", ": ".join(verdict)),
-        _row(ALL, "Offered", f"{whole.get('offered_rate', 0):.2f} {recent}", whole["due"]),
-        _row(ALL, "Completed", f"{whole.get('completed_rate', 0):.2f} {recent}", whole[COMPLETED]),
-        _row(ALL, "Output tokens", f"{whole.get('token_rate', 0):,.0f} {recent}", whole["tokens"]),
+        _row(ALL, "State", state + scope),
+        _row(ALL, "Verdict so far" if judged is None else "Verdict", ": ".join(filter(None, verdict))),
+        _row(ALL, "Offered", offered, whole["due"]),
+        _row(ALL, "Completed", completed, whole[COMPLETED]),
+        _row(ALL, "Output tokens", tokens, whole["tokens"]),
         _row(ALL, "In flight", f"{whole['in_flight']}{of_server}"),
         _row(ALL, "Failed", "", whole[FAILED]),
     ]
     for table in tables(live):
         if table["workload"] != ALL:
-            rows += _flow_rows(table["workload"], table["flow"], recent)
+            rows += _flow_rows(table["workload"], table["flow"], recent, judged is None)
         for row in table["metrics"]:
             figures = {name: milliseconds(row[name]) for name in SHARES}
             rows.append(_row(table["workload"], row["label"], "", row["count"]) | figures)
     return rows
 
 
-def _flow_rows(workload: str, flow: dict[str, Any], recent: str) -> Rows:
+def _rate(whole: dict[str, Any], judged: Mapping[str, Any] | None, now: str, then: str, digits: str) -> str:
+    if judged is None:
+        return f"{whole.get(now, 0):{digits}} /s, last {RECENT} s"
+    return "" if judged.get(then) is None else f"{judged[then]:{digits}} /s in the window"
+
+
+def _flow_rows(workload: str, flow: dict[str, Any], recent: str, going_on: bool) -> Rows:
+    sent, completed, tokens = (
+        f"{flow[name]:{digits}} {recent}" if going_on else ""
+        for name, digits in (("sent_rate", ".2f"), ("completed_rate", ".2f"), ("token_rate", ",.0f"))
+    )
     return [
-        _row(workload, "Sent", f"{flow['sent_rate']:.2f} {recent}", flow["sent"]),
-        _row(workload, "Completed", f"{flow['completed_rate']:.2f} {recent}", flow["completed"]),
-        _row(workload, "Output tokens, ended", f"{flow['token_rate']:,.0f} {recent}", flow["tokens"]),
+        _row(workload, "Sent", sent, flow["sent"]),
+        _row(workload, "Completed", completed, flow["completed"]),
+        _row(workload, "Output tokens, ended", tokens, flow["tokens"]),
         _row(workload, "In flight", f"{flow['in_flight']}"),
         _row(workload, "Failed", "", flow["failed"]),
     ]

@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const EVERY = 2000; // ms
+  const LOCUSTS = ["userCount", "spawnRate"];
   let scenarios = null;
 
   // As if typed, so that the form's labels move out of the way.
@@ -23,11 +24,18 @@
     }
   }
 
+  // The scenario says how many come and when; Locust has switched these two off.
+  function hide(field) {
+    if (field?.disabled) (field.closest(".MuiFormControl-root") ?? field).style.display = "none";
+  }
+
   function prepare() {
     if (scenarios === null) return;
     for (const choice of document.querySelectorAll("form select[name=scenario]:not([data-prepared])")) {
       choice.dataset.prepared = "yes";
-      const form = choice.form, folded = form.querySelectorAll("button[aria-expanded=false], [role=button][aria-expanded=false]");
+      const form = choice.form;
+      for (const name of LOCUSTS) hide(form.querySelector(`input[name=${name}]`));
+      const folded = form.querySelectorAll("button[aria-expanded=false], [role=button][aria-expanded=false]");
       for (const each of folded) if (each.parentElement.parentElement.contains(choice) || each.parentElement.contains(choice)) each.click();
       fill(form, choice, false);
       choice.addEventListener("change", () => fill(form, choice, true));

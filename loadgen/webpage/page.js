@@ -91,7 +91,7 @@ function showRun(run, goingOn, judged) {
   document.title = `${run.scenario}: LLM load`;
   byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}`;
   byId("verdict").hidden = false;
-  byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}: ${run.why}`;
+  byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}${run.verdict ? ": " : ""}${run.why}`;
   byId("verdict").className = `pill ${VERDICTS[run.verdict] ?? ""}`;
   byId("progress").hidden = !goingOn;
   byId("progress").firstElementChild.style.width = `${Math.min(100, Math.max(0, run.now / run.end) * 100)}%`;
@@ -99,8 +99,8 @@ function showRun(run, goingOn, judged) {
   byId("scope").textContent = scope(run.window);
   showTiles(run, goingOn, judged);
   const last = seconds.at(-1)?.t ?? 0;
-  for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window });
-  byId("tables").replaceChildren(...run.tables.map((table) => percentileTable(table, run.tables.length > 1)));
+  for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window, rest: goingOn ? null : run.window[1] });
+  byId("tables").replaceChildren(...run.tables.map((table) => percentileTable(table, run.tables.length > 1, goingOn)));
 }
 
 // What the percentiles are of.
@@ -113,35 +113,36 @@ function scope([start, end]) {
 function showTiles(run, goingOn, judged) {
   const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "send_lag");
   const left = Math.max(0, run.end - run.now);
-  const server = totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} running, ${number(totals.waiting, 0)} waiting`;
+  const server = totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
   const rates = judged ?? { offered_rate: totals.offered_rate, completed_rate: totals.completed_rate, output_token_throughput: totals.token_rate };
   const tiles = [
-    ["Elapsed", clock(goingOn ? run.now : seconds.at(-1)?.t ?? 0), goingOn ? (left > 0 ? `${clock(left)} left` : `drain, at most ${number(run.drain, 0)} s`) : judged ? "rates: of the window that is judged" : ""],
+    ["Elapsed", clock(goingOn ? run.now : seconds.at(-1)?.t ?? 0), goingOn ? (left > 0 ? `${clock(left)} left` : `drain, at most ${number(run.drain, 0)} s`) : judged ? "rates: of the window" : ""],
     ["Offered", `${number(rates.offered_rate)} /s`, `${number(totals.due, 0)} due`],
     ["Completed", `${number(rates.completed_rate)} /s`, `${number(totals.completed, 0)} done`],
-    ["Output", `${number(rates.output_token_throughput, 0)} tok/s`, `${number(totals.tokens, 0)} of ended requests`],
+    ["Output", `${number(rates.output_token_throughput, 0)} tok/s`, `${number(totals.tokens, 0)} in answers`],
     ["In flight", number(totals.in_flight, 0), server],
     ["Failed", number(totals.failed, 0), totals.unfinished ? `${number(totals.unfinished, 0)} unfinished` : ""],
-    ["Send lag p99", `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
+    ["Send lag p99", lag.p99 === null ? "–" : `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
   ];
   byId("tiles").replaceChildren(...tiles.map(([name, figure, note]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: figure }, element("small", { text: note })))));
 }
 
-// Rates of the last seconds (tokens: of requests that have ended), counts since the start.
-function flowLine(flow) {
+// Rates of the last seconds (tokens: of requests that have ended) while there are any, counts since the start.
+function flowLine(flow, goingOn) {
+  if (!goingOn) return `${number(flow.sent, 0)} sent, ${number(flow.completed, 0)} completed, ${number(flow.tokens, 0)} tokens, ${number(flow.failed, 0)} failed`;
   return `${number(flow.sent_rate)} /s sent (${number(flow.sent, 0)}), ${number(flow.completed_rate)} /s completed (${number(flow.completed, 0)}), ` +
     `${number(flow.token_rate, 0)} tok/s (ended), ${number(flow.in_flight, 0)} in flight, ${number(flow.failed, 0)} failed`;
 }
 
-function percentileTable({ workload, flow, metrics }, several) {
+function percentileTable({ workload, flow, metrics }, several, goingOn) {
   const head = element("tr", {}, element("th", { text: "Metric" }), ...PERCENTILES.map((name) => element("th", { text: name })), element("th", { text: "Count" }));
   const rows = metrics.map((row) => element("tr", {}, element("td", { text: row.label }),
     ...PERCENTILES.map((name) => element("td", { text: ms(row[name]) })), element("td", { text: number(row.count, 0) })));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   table.dataset.workload = workload;
   return element("div", {}, ...(several ? [element("h3", { text: workload === "all" ? "All workloads" : workload })] : []),
-    ...(several ? [element("p", { text: flowLine(flow), kind: "quiet" })] : []), table);
+    ...(several ? [element("p", { text: flowLine(flow, goingOn), kind: "quiet" })] : []), table);
 }
 
 function showSession(runs, goingOn) {
@@ -173,11 +174,17 @@ function sessionRow(run, goingOn) {
   files.append(links);
   const verdict = cell("Verdict", "");
   verdict.append(element("span", {}, element("b", { text: run.verdict, kind: VERDICTS[run.verdict] ?? "" }), element("small", { text: ` ${run.why}`, kind: "quiet" })));
+  verdict.title = run.advice;
   const rate = cell("Completed /s", number(metrics.completed_rate), "right");
   return element("tr", {}, choose, cell("Run", run.run), cell("Scenario", `${run.scenario ?? "?"}, seed ${run.seed ?? "?"}`),
     verdict, rate,
-    cell("TTFT p50, p99 ms", `${ms(metrics.ttft_p50)}, ${ms(metrics.ttft_p99)}`, "right"), cell("TPOT p50 ms", ms(metrics.tpot_p50), "right"),
+    cell("TTFT p50, p99 ms", `${judgedMs(run, "ttft_p50")}, ${judgedMs(run, "ttft_p99")}`, "right"), cell("TPOT p50 ms", judgedMs(run, "tpot_p50"), "right"),
     cell("Tokens/s", number(metrics.output_token_throughput, 0), "right"), files);
+}
+
+// A percentile that the records could not give, since too many never got there, is above a bound.
+function judgedMs({ metrics, bounds }, name) {
+  return metrics[name] === null && bounds[name] ? `> ${ms(bounds[name])}` : ms(metrics[name]);
 }
 
 const fileUrl = (path) => `files/${path.split("/").map(encodeURIComponent).join("/")}`;

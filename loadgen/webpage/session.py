@@ -21,6 +21,7 @@ SHOWN = (
     "tpot_p50",
     "latency_p99",
 )
+TOO_FEW = "enough_requests"  # the rule's name
 NAME_LENGTH = 100  # `reports compare --name` takes no more
 
 Finished = list[tuple[Path, str]]
@@ -48,6 +49,12 @@ class Session:
         told = self._told.get(folder)
         return (told["verdict"], told["why"]) if told else None
 
+    def metrics(self, folder: Path) -> dict[str, Any]:
+        """The judged figures of a finished run (SHOWN), by name; empty for a run that is none."""
+        self.runs()
+        found: dict[str, Any] = self._told.get(folder, {}).get("metrics", {})
+        return found
+
     def report(self, names: tuple[str, ...]) -> str:
         """Path in results/ of the report on one finished run, or on two; made when it is not there.
 
@@ -71,6 +78,7 @@ def _told(folder: Path) -> dict[str, Any]:
     judged = {"verdict": summary["verdict"]} if "verdict" in summary else {}  # `--allow` does not change it
     return judged | {
         "why": _why(manifest, summary),
+        "advice": "; ".join(rule["advice"] for rule in _given(summary)[:1]),
         "variant": manifest.get("variant"),
         "scenario": manifest.get("scenario_name"),
         "seed": manifest.get("seed"),
@@ -79,6 +87,7 @@ def _told(folder: Path) -> dict[str, Any]:
         "ended_why": manifest.get("ended_why"),
         "due": manifest.get("due"),
         "metrics": {name: metrics.get(name, {}).get("value") for name in SHOWN},
+        "bounds": {name: metrics.get(name, {}).get("lower_bound") for name in SHOWN},
         "folder": address(folder),
         "records": address(folder / RECORDS),
     }
@@ -88,10 +97,15 @@ def _why(manifest: dict[str, Any], summary: dict[str, Any]) -> str:
     """The first rule that gave the verdict, and how the run ended if not by itself."""
     if not summary:
         return "not judged"
-    broken = [rule for rule in summary["rules"] if not rule["passed"]]
-    given = [rule["text"] for rule in broken if rule["verdict"] == summary["verdict"]]
-    parts = [manifest.get("ended_why"), *given[:1]]
+    parts = [manifest.get("ended_why"), *(rule["text"] for rule in _given(summary)[:1])]
     return "; ".join(part for part in parts if part) or "judged from the records"
+
+
+def _given(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules that gave the verdict. Too few completed ones come last: that often follows from another."""
+    broken = [rule for rule in summary.get("rules", ()) if not rule["passed"]]
+    given = [rule for rule in broken if rule["verdict"] == summary["verdict"]]
+    return sorted(given, key=lambda rule: rule["rule"] == TOO_FEW)
 
 
 def _read(path: Path) -> dict[str, Any]:
