@@ -146,7 +146,10 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[metrics.Figure]) -> 
 
 def _change(row: Row, pair: Pair) -> Change:
     repeats = [[evidence.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
-    found = claims.estimate(row, pair.baseline, pair.other, pair.blocks, pair.method.kind == "runs in pairs")
+    in_pairs = pair.method.kind == "runs in pairs"
+    found = claims.estimate(
+        row, pair.baseline, pair.other, pair.blocks, in_pairs, saturated=pair.setting.saturated
+    )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := evidence.untold(run, row))), None)
     setting = pair.setting if untold is None else replace(pair.setting, incomparable=untold)
     return claims.claim(row, found, repeats, setting)

@@ -54,7 +54,7 @@ def accounting(run: Run) -> Rule:
 
 def lanes_lost(run: Run) -> Rule:
     """No worker died, no arrival was lost with one."""
-    dead = [lane.worker or str(lane.lane) for lane in run.manifest.lanes if lane.lost]
+    dead = [lane.label for lane in run.manifest.lanes if lane.lost]
     lost = int(run.records.status_is(LOST).sum())
     text = (
         f"{lost} arrivals lost with {len(dead)} lanes ({', '.join(dead)})" if dead or lost else "no lane lost"
@@ -70,7 +70,7 @@ def batches_lost(run: Run) -> Rule:
     lanes = [lane for lane in run.manifest.lanes if not lane.lost]
     if not lanes:
         return not_checked("batches_lost", _INVALID, 0, "batches", "no lane reported")
-    silent = [lane.worker or str(lane.lane) for lane in lanes if lane.batches_sent is None]
+    silent = [lane.label for lane in lanes if lane.batches_sent is None]
     missing = sum(
         abs((lane.batches_sent or 0) - (lane.batches_received or 0)) for lane in lanes if lane.batches_sent
     )
@@ -83,7 +83,7 @@ def batches_lost(run: Run) -> Rule:
 def clocks(run: Run) -> Rule:
     """How far a lane's clock may be off the master's: half the ping-pong's round trip plus the drift."""
     found = [
-        (lane.clock_rtt_s / 2 + abs(lane.clock_drift_s or 0.0), lane.worker or f"lane {lane.lane}")
+        (lane.clock_rtt_s / 2 + abs(lane.clock_drift_s or 0.0), lane.label)
         for lane in run.manifest.lanes
         if lane.clock_rtt_s is not None
     ]
