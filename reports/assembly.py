@@ -17,6 +17,7 @@ from reports import (
     insights,
     metrics,
     recommend,
+    served,
     statistics,
     validity,
     wording,
@@ -29,6 +30,7 @@ from reports.comparison import (
     Counts,
     Earlier,
     File,
+    Insight,
     Metric,
     Reading,
     Rule,
@@ -105,7 +107,7 @@ def assemble(
         metrics=rows,
         methods=[pair.method for pair in pairs],
         conditions=differences({run.name: conditions(run) for run in ordered}),
-        insights=insights.insights(facts),
+        insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=[*recommend.choice(points, matters), *recommend.recommendations(facts)],
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
@@ -227,6 +229,11 @@ def _absent(refused: NotApplied) -> Variant:
 
 def _conclusions(facts: Facts) -> list[Conclusion]:
     return [conclusion.conclude(facts, variant.name) for variant in facts.others]
+
+
+def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
+    found = [served.insight(baseline, other, groups) for other in groups if other != baseline]
+    return [each for each in found if each is not None]
 
 
 def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[Earlier]:

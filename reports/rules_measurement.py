@@ -114,7 +114,9 @@ def enough_requests(run: Run) -> Rule:
     """Completed requests against what the highest printed percentile needs (MLPerf's early stopping)."""
     done, bound = metrics.accounting(run)[COMPLETED], needed(HIGHEST, CONFIDENCE, 0)
     with_one = needed(HIGHEST, CONFIDENCE, 1)
-    text = f"{done} completed; a p99 at {CONFIDENCE:.0%} confidence needs {bound} with none beyond it, "
+    text = (
+        f"{done} completed; a p99 at {100 * CONFIDENCE:.0f} % confidence needs {bound} with none beyond it, "
+    )
     text += f"{with_one} with one"
     rate = done / run.window_length
     seconds = f"--duration {np.ceil(1.2 * bound / rate):.0f}" if rate else "a server that answers"
@@ -140,7 +142,7 @@ def warmup_long_enough(run: Run) -> Rule:
     name, change = max(known, key=lambda pair: abs(pair[1]) if pair[1] > 0 or not queue else 0.0)
     passed = abs(change) <= WARM_SIZE or (queue and change < 0)
     first = run.window_length * WARM_FIRST / WARM_BLOCKS
-    text = f"{name} of the first {first:.0f} s is {change:+.0%} against the rest"
+    text = f"{name} of the first {first:.0f} s is {100 * change:+.0f} % against the rest"
     advice = f"warm up longer: --warmup {np.ceil(run.window[0] + 2 * first):.0f}"
     return Rule("warmup_long_enough", _INVALID, passed, change, WARM_SIZE, "share", text, advice)
 

@@ -56,7 +56,7 @@ def measure_backlog(run: Run) -> Backlog | None:
     count = int(np.clip(run.window_length / length if length > 0 else BLOCKS[1], *BLOCKS))
     edges = np.linspace(*run.window, count + 1)
     means, block = metrics.in_flight(run, edges), run.window_length / count
-    chance = BEYOND_CHANCE * math.sqrt(2 * float(np.median(means))) / run.window_length
+    chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / run.window_length
     return Backlog(means, trend.mann_kendall(means), trend.theil_sen(means) / block, block, chance)
 
 
@@ -71,7 +71,9 @@ def backlog(run: Run) -> Rule:
     figure, bound = found.growth / offered, max(GROWTH, found.chance / offered)
     grows = found.significant and figure > bound
     text = f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
-    text += f"{found.growth * 60:+.1f} a minute, {figure:+.1%} of the offered rate; p = {found.p:.2g} "
+    text += (
+        f"{found.growth * 60:+.1f} a minute, {100 * figure:+.1f} % of the offered rate; p = {found.p:.2g} "
+    )
     text += f"(Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
     return Rule("backlog", Verdict.SATURATED, not grows, figure, bound, "share", text, _LOWER_RATE)
 
