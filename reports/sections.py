@@ -76,7 +76,7 @@ def _summary(comparison: Comparison) -> list[Block]:
     first = comparison.runs[0] if comparison.runs else None
     facts = [
         ("Model", comparison.model),
-        ("Hardware", f"{comparison.hardware} (target {comparison.target})"),
+        ("Hardware", comparison.hardware + _target(comparison.target)),
         ("Workload", f"{_workload(first)}; SLO: {slo(comparison.slo)}"),
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
@@ -133,8 +133,12 @@ def _duration(runs: Sequence[RunInfo]) -> str:
     if not runs:
         return "n/a"
     windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
-    ends = ", ".join(f"{quantity(run.drained_at)} s" for run in runs)
-    return f"window of {listed(windows)}; the runs ended {ends} after their start"
+    ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
+    return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
+
+
+def _target(name: str) -> str:
+    return "" if name == "unknown" else f" (target {name})"
 
 
 def _why(run: RunInfo) -> str:
