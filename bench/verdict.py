@@ -46,6 +46,7 @@ CHAT_MEDIUM = Shape(
 )
 DRIFTS = ((0.01, 3.0), (0.02, 3.0), (0.02, 5.0), (0.03, 3.0), (0.04, 5.0))  # sd, seconds
 REPEATS = 3
+OVERLOADED_SLOTS = (58, 45)  # of the 61 that the load keeps busy
 JUDGED = [row for row in ROWS if row.metric not in (None, "itl") or row.name == "completed_rate"]
 
 
@@ -96,9 +97,12 @@ def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> 
         second: list[Run] = []
         for repeat in range(repeats):
             noise = 2 * (number * repeats + repeat)
-            first.append(run_of(dataclasses.replace(shape, seed=number, noise_seed=noise), f"{noise}-A"))
-            second.append(run_of(dataclasses.replace(slow, seed=number, noise_seed=noise + 1), f"{noise}-B"))
-        said = dict(_marks(first, second))
+            one = dataclasses.replace(shape, seed=number, noise_seed=noise, variant="A")
+            two = dataclasses.replace(slow, seed=number, noise_seed=noise + 1, variant="B")
+            first.append(run_of(one, f"{noise}-A"))
+            second.append(run_of(two, f"{noise}-B"))
+        overloaded = [name for name, each in (("A", shape), ("B", slow)) if each.rate > each.capacity]
+        said = dict(_marks(first, second, overloaded))
         for name, mark in said.items():
             marks[name][mark] += 1
         headline = [said[name] for name in HEADLINE]
@@ -107,12 +111,15 @@ def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> 
     return Outcome(marks, quiet, found, pairs)
 
 
-def _marks(baseline: list[Run], other: list[Run]) -> Iterator[tuple[str, str]]:
-    setting = Setting("A", "B", MATTERS / 100, None, ())
-    blocks = by_time(baseline[0], other[0])[1] if len(baseline) == 1 else None
+def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iterator[tuple[str, str]]:
+    """Each metric's mark. `overloaded`: who is offered more than it can serve, so runs SATURATED."""
+    setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded))
+    growing = bool(overloaded)
+    blocks = by_time(baseline[0], other[0], growing)[1] if len(baseline) == 1 else None
     for row in JUDGED:
         figures = [[evidence.figure(run, row) for run in side] for side in (baseline, other)]
-        yield row.name, claim(row, estimate(row, baseline, other, blocks), figures, setting).mark
+        found = estimate(row, baseline, other, blocks, saturated=overloaded)
+        yield row.name, claim(row, found, figures, setting).mark
 
 
 def shape_of(run: Run) -> Shape:
@@ -181,6 +188,22 @@ def show_drifts(shape: Shape, pairs: int) -> None:
         print(f"  {name:20}{repeats:>10}{same.pairs - same.quiet:>18}{least_found(slow):>20}", flush=True)
 
 
+def show_overload(shape: Shape, pairs: int) -> None:
+    """Print what is claimed of two runs in which a queue grew, where chance adds up."""
+    print(
+        "\nWhere both are offered more than they serve, found by TTFT p50, of each kind", pairs, "comparisons"
+    )
+    print(
+        f"  {'offered / capacity':20}{'falsely claimed':>18}{'5 % slower, found':>20}{'20 %':>8}  (TTFT p50)"
+    )
+    for slots in OVERLOADED_SLOTS:
+        small = dataclasses.replace(shape, slots=slots)
+        same, slow, slower = (compare_pairs(small, by, pairs) for by in (1.0, SLOWER, 1.2))
+        found = [each.marks["ttft_p50"]["worse"] for each in (slow, slower)]
+        load = f"{small.rate / small.capacity:.2f}"
+        print(f"  {load:20}{same.pairs - same.quiet:>18}{found[0]:>20}{found[1]:>8}", flush=True)
+
+
 def describe(shape: Shape) -> str:
     """What is simulated, in a few lines."""
     slots = f"{shape.slots} at once" if shape.slots else "no limit at once"
@@ -211,6 +234,7 @@ def main() -> int:
     show(f"With one that is {100 * (SLOWER - 1):.0f} % slower", slow)
     if not given.run:
         show_drifts(shape, given.pairs)
+        show_overload(shape, given.pairs)
     least = least_found(slow)
     print(f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MATTERS:g} % and the 95 % interval")
     print(f"none where there is none, all of them: {same.quiet} of {same.pairs} ({LEAST_QUIET:.0%} wanted)")

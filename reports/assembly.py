@@ -17,6 +17,7 @@ from reports import (
     insights,
     metrics,
     recommend,
+    served,
     statistics,
     validity,
     wording,
@@ -29,6 +30,7 @@ from reports.comparison import (
     Counts,
     Earlier,
     File,
+    Insight,
     Metric,
     Reading,
     Rule,
@@ -105,7 +107,7 @@ def assemble(
         metrics=rows,
         methods=[pair.method for pair in pairs],
         conditions=differences({run.name: conditions(run) for run in ordered}),
-        insights=insights.insights(facts),
+        insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=[*recommend.choice(points, matters), *recommend.recommendations(facts)],
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
@@ -146,7 +148,10 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[metrics.Figure]) -> 
 
 def _change(row: Row, pair: Pair) -> Change:
     repeats = [[evidence.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
-    found = claims.estimate(row, pair.baseline, pair.other, pair.blocks, pair.method.kind == "runs in pairs")
+    in_pairs = pair.method.kind == "runs in pairs"
+    found = claims.estimate(
+        row, pair.baseline, pair.other, pair.blocks, in_pairs, saturated=pair.setting.saturated
+    )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := evidence.untold(run, row))), None)
     setting = pair.setting if untold is None else replace(pair.setting, incomparable=untold)
     return claims.claim(row, found, repeats, setting)
@@ -224,6 +229,11 @@ def _absent(refused: NotApplied) -> Variant:
 
 def _conclusions(facts: Facts) -> list[Conclusion]:
     return [conclusion.conclude(facts, variant.name) for variant in facts.others]
+
+
+def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
+    found = [served.insight(baseline, other, groups) for other in groups if other != baseline]
+    return [each for each in found if each is not None]
 
 
 def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[Earlier]:

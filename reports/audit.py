@@ -112,7 +112,7 @@ def audit(
         written_at=written_at,
     )
     apart = incomparable(runs[:1], runs[1:]) if len(runs) > 1 else None
-    checks = check_claims(found, comparison, apart)
+    checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=found[0].tool,
         files=[str(each.path) for each in found],

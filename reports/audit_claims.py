@@ -1,35 +1,55 @@
 """Each claim of another tool, held against what the records of its file give."""
 
+import math
 from collections.abc import Sequence
 
-from reports import wording
+from reports import metrics, wording
 from reports.comparison import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
+from reports.evidence import ROWS
 from reports.foreign import Claim, Foreign
+from reports.runs import Run
 
 HEADLINE = ("output_token_throughput", "completed_rate", "latency_p50", "ttft_p50", "tpot_p50")
 
 
 def check_claims(
-    found: Sequence[Foreign], comparison: Comparison, apart: str | None = None
+    found: Sequence[Foreign], runs: Sequence[Run], comparison: Comparison, apart: str | None = None
 ) -> list[ClaimCheck]:
     """The changes of the second file against the first, if there are two; then the figures of each.
 
     `apart`: in what the loads of the two differ, so that no change follows for what was served.
     """
-    metrics = {metric.name: metric for metric in comparison.metrics}
+    rows = {metric.name: metric for metric in comparison.metrics}
     variants = [variant.name for variant in comparison.variants]
     checks = []
     if len(found) == 2:
         first = {claim.row: claim for claim in found[0].claims}
         for claim in found[1].claims:
-            if claim.row in metrics and claim.row in first and first[claim.row].value > 0:
-                metric, before = metrics[claim.row], first[claim.row]
+            if claim.row in rows and claim.row in first and first[claim.row].value > 0:
+                metric, before = rows[claim.row], first[claim.row]
                 checks.append(_check_change(before, claim, metric, comparison.matters, variants, apart))
-    for variant, each in zip(variants, found, strict=True):
+    for variant, each, run in zip(variants, found, runs, strict=True):
         for claim in each.claims:
-            if claim.row in metrics:
-                checks.append(_check_value(claim, metrics[claim.row], variant, comparison.matters))
+            if claim.row in rows:
+                between = neighbours(run, claim.row)
+                checks.append(_check_value(claim, rows[claim.row], variant, comparison.matters, between))
     return checks
+
+
+def neighbours(run: Run, name: str) -> tuple[float, float] | None:
+    """The two observations that a percentile lies between, of which most tools give a weighted mean.
+
+    Ours is an observation itself (docs/metrics.md); of few requests the two differ much. None where it is
+    no percentile, or where one of them was not seen to its end.
+    """
+    row = next(each for each in ROWS if each.name == name)
+    if row.metric is None or row.share is None or row.metric in run.limits.figures:
+        return None
+    found = metrics.survival(run, row.metric)
+    if not found.count or len(found.known) < found.count:
+        return None
+    place = row.share * (found.count - 1)
+    return float(found.known[math.floor(place)]), float(found.known[math.ceil(place)])
 
 
 def reading_of(metric: Metric, variant: str) -> Reading:
@@ -37,9 +57,16 @@ def reading_of(metric: Metric, variant: str) -> Reading:
     return next(each for each in metric.readings if each.variant == variant)
 
 
-def _check_value(claim: Claim, metric: Metric, variant: str, matters: float) -> ClaimCheck:
+def _check_value(
+    claim: Claim, metric: Metric, variant: str, matters: float, between: tuple[float, float] | None
+) -> ClaimCheck:
     reading = reading_of(metric, variant)
     outcome, reason = _judge_value(claim.value, reading, metric, matters)
+    if outcome == "not supported" and between and between[0] <= claim.value <= between[1]:
+        low, high = (wording.number(value, metric.display_unit) for value in between)
+        outcome = "supported"
+        reason = f"interpolated between the neighbours {low} and {high} {metric.display_unit}"
+        reason += f"; of {reading.count:,} these lie far apart"
     return ClaimCheck(
         variant=variant,
         metric=metric.name,

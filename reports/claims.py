@@ -1,20 +1,24 @@
 """What may be said about one metric of two variants: the change, its interval, and the mark."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports import evidence, statistics, wording
+from reports import evidence, metrics, statistics, wording
 from reports.comparison import Change, Mark
-from reports.evidence import COUNTS, Row
+from reports.evidence import COUNTS, ROWS, Row
 from reports.metrics import Figure
 from reports.runs import Run
 from reports.statistics import Blocks, Interval
 
 Floats = NDArray[np.float64]
+
+WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
+STEEPEST = 20.0  # offered / (offered - served), where a queue grew by less than one in twenty
+_COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,12 @@ def estimate(
     other: Sequence[Run],
     blocks: tuple[Blocks, Blocks] | None,
     in_pairs: bool = False,
+    saturated: Collection[str] = (),
 ) -> Estimate:
-    """The change with its interval: from blocks of time if given (one run of each), else from the runs."""
+    """The change with its interval: from blocks of time if given (one run of each), else from the runs.
+
+    `saturated`: the variants in whose runs a queue grew.
+    """
     before = [evidence.figure(run, row) for run in baseline]
     after = [evidence.figure(run, row) for run in other]
     (base, base_bound), (new, new_bound) = value_of(before), value_of(after)
@@ -78,7 +86,7 @@ def estimate(
     assert start is not None and end is not None
     absolute = row.name in COUNTS or row.name.startswith("goodput") or start <= 0
     if blocks is not None:
-        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute)
+        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, saturated)
     else:
         interval = _from_runs(before, after, absolute, in_pairs)
     relative = statistics.change(start, end) if start > 0 else None
@@ -100,7 +108,12 @@ def estimate(
 
 
 def _from_blocks(
-    row: Row, baseline: Run, other: Run, blocks: tuple[Blocks, Blocks], absolute: bool
+    row: Row,
+    baseline: Run,
+    other: Run,
+    blocks: tuple[Blocks, Blocks],
+    absolute: bool,
+    saturated: Collection[str],
 ) -> Interval | None:
     """The interval of the change (absolute: of the difference) from resamples of time."""
     before, after = evidence.draws(baseline, row, blocks[0]), evidence.draws(other, row, blocks[1])
@@ -112,6 +125,12 @@ def _from_blocks(
         before = np.where(endless[0], evidence.longest(baseline, row), before)
         after = np.where(endless[1], evidence.longest(other, row), after)
         before[endless[0] & endless[1]] = np.nan
+    if row.metric in WAITS:
+        drift = [
+            _queue_drift(run, drawn) if run.manifest.variant in saturated else 1.0
+            for run, drawn in zip((baseline, other), blocks, strict=True)
+        ]
+        before, after = before * drift[0], after * drift[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         interval = statistics.expanded_interval(after / before - 1, count)
     if interval is None:
@@ -119,6 +138,22 @@ def _from_blocks(
     often = (1 - statistics.CONFIDENCE) / 2
     low = -math.inf if endless[0].mean() > often else interval.low
     return Interval(low, math.inf if endless[1].mean() > often else interval.high)
+
+
+def _queue_drift(run: Run, blocks: Blocks) -> Floats:
+    """By what factor chance in the served rate moves the wait in a queue that grows, in each resample.
+
+    The queue grows by offered - served, so one per cent of the served rate is offered / (offered - served)
+    per cent of the wait; blocks of requests that all stood in the same queue cannot show that by themselves.
+    The rate comes from other resamples than the waits (hence the roll), since no block's rate made its wait.
+    """
+    served = evidence.draws(run, _COMPLETED_RATE, blocks)
+    offered, mean = metrics.offered_rate(run).value, float(served.mean())
+    if not offered or not mean:
+        return np.ones(len(served))
+    steepness = min(offered / max(offered - mean, 0.0) if offered > mean else math.inf, STEEPEST)
+    ratio = np.roll(served, len(served) // 2) / mean
+    return np.exp(-steepness * np.log(np.maximum(ratio, 0.5)))
 
 
 def _from_runs(

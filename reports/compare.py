@@ -152,7 +152,13 @@ def results_table(comparison: Comparison, other: str) -> Table:
     """Baseline, other, change, interval, mark. "(!)" marks what a saturated run's duration decides."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for heading in (comparison.baseline, other, "", "change", f"{comparison.confidence:.0%} interval"):
+    for heading in (
+        comparison.baseline,
+        other,
+        "",
+        "change",
+        f"{100 * comparison.confidence:.0f} % interval",
+    ):
         table.add_column(heading, justify="left" if heading == "" else "right")
     table.add_column("")
     shared = shared_reasons(comparison, other)

@@ -202,7 +202,7 @@ class Careless(Part):
 class Insight(Part):
     """A sentence or two from the figures, with the figures."""
 
-    kind: Literal["win", "trade-off", "ttft", "tpot", "warning", "repeats"]
+    kind: Literal["win", "trade-off", "served", "ttft", "tpot", "warning", "repeats"]
     variant: str
     text: str
     figures: dict[str, float | None]

@@ -20,17 +20,26 @@ def conclude(facts: Facts, variant: str) -> Conclusion:
             use=f"No advice on {variant}: {blocked}.",
         )
     better, worse = facts.marked(variant, "better"), facts.marked(variant, "worse")
-    warning = next((w for name in (*better, *worse) if (w := facts.change(name, variant).warning)), None)
-    tail = f" ({warning})" if warning else ""
+    gained, lost = _warning(facts, variant, better), _warning(facts, variant, worse)
+    if gained and lost:
+        lost = lost.partition(", so ")[0]  # the reader has just been told what it means
     return Conclusion(
-        better=f"Better with {variant}: {facts.phrases(better, variant)}{tail}."
+        better=f"Better with {variant}: {facts.phrases(better, variant)}{_bracket(gained)}."
         if better
         else f"Nothing got better with {variant} beyond {size}.",
-        worse=f"Worse with {variant}: {facts.phrases(worse, variant)}{tail}."
+        worse=f"Worse with {variant}: {facts.phrases(worse, variant)}{_bracket(lost)}."
         if worse
         else f"Nothing got worse with {variant} beyond {size}.",
         use=_use(facts, variant, better, worse),
     )
+
+
+def _warning(facts: Facts, variant: str, metrics: list[str]) -> str:
+    return next((w for name in metrics if (w := facts.change(name, variant).warning)), "")
+
+
+def _bracket(warning: str) -> str:
+    return f"; ⚠ {warning}" if warning else ""
 
 
 def _use(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str:
@@ -38,11 +47,11 @@ def _use(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str
     falling = [name for name in (baseline, variant) if "SATURATED" in facts.verdicts(name)]
     keeps_up = f"keeps up with the offered {_rate(facts, variant)}"
     if falling == [baseline]:
-        return f"Use {variant}: it {keeps_up}, {baseline} does not." + _but(facts, variant, worse)
+        price = ", at the price named above" if worse else ""
+        return f"Use {variant}{price}: it {keeps_up}, {baseline} does not."
     if falling == [variant]:
-        return (
-            f"Do not use {variant} at this rate: {baseline} {keeps_up}, {variant} falls behind."
-            + _but_good(better)
+        return f"Do not use {variant} at this rate: {baseline} {keeps_up}, {variant} falls behind" + (
+            "; at a rate that both keep up with, the balance may differ." if better else "."
         )
     both = f"Neither keeps up with the offered {_rate(facts, variant)}; at this rate " if falling else ""
     return _capital(both + _balance(facts, variant, better, worse))
@@ -86,6 +95,7 @@ def _kinds(names: list[str]) -> list[str]:
         "latency_p99": "whole",
         "goodput_share": "slo",
         "failed": "whole",
+        "unfinished": "whole",
     }
     return list(dict.fromkeys(kinds[name] for name in names))
 
@@ -103,14 +113,6 @@ def _blocked(facts: Facts, variant: str) -> str | None:
 def _rate(facts: Facts, variant: str) -> str:
     rate = facts.value("offered_rate", variant)
     return f"{wording.number(rate, 'req/s')} req/s"
-
-
-def _but(facts: Facts, variant: str, worse: list[str]) -> str:
-    return f" The price: {facts.phrases(worse, variant)}." if worse else ""
-
-
-def _but_good(better: list[str]) -> str:
-    return " At a lower rate the balance may differ: measure where both keep up." if better else ""
 
 
 def _capital(text: str) -> str:

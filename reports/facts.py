@@ -8,7 +8,18 @@ from reports.comparison import Change, Metric, Reading, RunInfo, ServerSide, Var
 
 # One row for each thing a user feels, so that a sentence does not say one thing four times.
 SPOKEN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
-SPOKEN_TOO = ("latency_p50", "latency_p99", "goodput_share", "failed")
+SPOKEN_TOO = ("latency_p50", "latency_p99", "goodput_share", "failed", "unfinished")
+SPOKEN_NAMES = {
+    "output_token_throughput": "token throughput",
+    "completed_rate": "completed rate",
+    "ttft_p50": "TTFT p50",
+    "ttft_p99": "TTFT p99",
+    "latency_p50": "latency p50",
+    "latency_p99": "latency p99",
+    "goodput_share": "goodput",
+    "failed": "failed requests",
+    "unfinished": "unfinished requests",
+}
 
 
 @dataclass(frozen=True)
@@ -58,17 +69,37 @@ class Facts:
 
     def phrase(self, metric: str, variant: str) -> str:
         """'TPOT p50 −84.6 % (231.7 to 35.7 ms)'"""
-        row, change = self.metrics[metric], self.change(metric, variant)
-        before, after = self.reading(metric, self.baseline), self.reading(metric, variant)
-        unit = f" {row.display_unit}" if row.display_unit else ""
-        head = row.label if change.display.startswith("from") else f"{row.label} {change.display}"
-        return f"{head} ({before.display} to {after.display}{unit})"
+        return self._phrase(metric, variant, self.spoken(metric))
 
     def brief(self, metrics: Sequence[str], variant: str) -> str:
-        """'TPOT p50 −84.6 % and Failed from 0 to 12': the changes without the figures behind them."""
+        """'TPOT p50 −84.6 %, p99 −85.0 % and failed requests from 0 to 12': without the figures behind."""
         return wording.listed(
-            [f"{self.metrics[name].label} {self.change(name, variant).display}" for name in metrics]
+            [
+                f"{name} {wording.spoken(self.change(metric, variant).display)}"
+                for metric, name in self._names(metrics)
+            ]
         )
 
     def phrases(self, metrics: Sequence[str], variant: str) -> str:
-        return wording.listed([self.phrase(name, variant) for name in metrics])
+        return wording.listed([self._phrase(metric, variant, name) for metric, name in self._names(metrics)])
+
+    def spoken(self, metric: str) -> str:
+        """A metric's name inside a sentence."""
+        return SPOKEN_NAMES.get(metric, self.metrics[metric].label)
+
+    def _names(self, metrics: Sequence[str]) -> list[tuple[str, str]]:
+        """Each metric with its name; the second percentile of one thing is 'p99' alone."""
+        found, last = [], ""
+        for metric in metrics:
+            thing, _, percentile = metric.rpartition("_")
+            again = percentile == "p99" and last == f"{thing}_p50"
+            found.append((metric, percentile if again else self.spoken(metric)))
+            last = metric
+        return found
+
+    def _phrase(self, metric: str, variant: str, name: str) -> str:
+        row, change = self.metrics[metric], self.change(metric, variant)
+        before, after = self.reading(metric, self.baseline), self.reading(metric, variant)
+        unit = f" {row.display_unit}" if row.display_unit else ""
+        head = name if change.display.startswith("from") else f"{name} {wording.spoken(change.display)}"
+        return f"{head} ({wording.spoken(before.display)} to {wording.spoken(after.display)}{unit})"

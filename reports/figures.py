@@ -100,9 +100,9 @@ def changes(comparison: Comparison) -> Chart | None:
     return Chart(
         "comparison",
         "Comparison",
-        f"Each dot is a metric of the variant divided by the baseline's, each line its "
-        f"{comparison.confidence:.0%} interval; a dot without a line has none. ↑: more is better, ↓: less is "
-        "better. The axis is logarithmic. What the data only bound is not drawn.",
+        "Each dot is a metric of the variant divided by the baseline's, each line its "
+        f"{100 * comparison.confidence:.0f} % interval; a dot without a line has none. ↑: more is better, "
+        "↓: less is better. The axis is logarithmic. What the data only bound is not drawn.",
         "Changes of each metric against the baseline with intervals.",
         [panel],
         height=0.9 + 0.32 * len(names),

@@ -26,7 +26,7 @@ def insights(facts: Facts) -> list[Insight]:
         ]
         found += [_loose(facts, name)]
     found += [_stalled(run) for run in facts.runs]
-    found += [_verdict(facts, variant.name) for variant in facts.variants if variant.runs]
+    found += [_verdict(facts, run) for run in facts.runs]
     return [each for each in found if each is not None]
 
 
@@ -56,7 +56,7 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
     shown = ", ".join(
         f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()
     )
-    head = f"Parts of the mean time to the first token, {facts.baseline} to {variant}"
+    head = f"Parts of the mean time to the first token, of those that got one, {facts.baseline} to {variant}"
     text = f"{head}: {shown or 'not exported'}."
     moved = {part: after - before for part, (before, after) in parts.items()}
     text += _largest(moved) if _claimed(facts, variant) else ""
@@ -183,17 +183,17 @@ def _stalled(run: RunInfo) -> Insight | None:
     return Insight(kind="warning", variant=run.variant, text=text, figures=figures)
 
 
-def _verdict(facts: Facts, variant: str) -> Insight | None:
-    bad = [run for run in facts.runs_of(variant) if run.verdict != "VALID"]
-    if not bad:
+def _verdict(facts: Facts, run: RunInfo) -> Insight | None:
+    """Every rule that a run fails, in words."""
+    if run.verdict == "VALID":
         return None
-    broken = [rule.text for rule in bad[0].rules if not rule.passed and rule.verdict == bad[0].verdict]
-    text = f"{bad[0].run} is {bad[0].verdict}" + (f": {broken[0]}" if broken else "")
+    broken = [rule.text for rule in run.rules if not rule.passed]
+    text = f"{run.run} is {run.verdict}" + (f": {'; '.join(broken)}" if broken else "")
     figures = {
-        "offered_rate": facts.value("offered_rate", variant),
-        "completed_rate": facts.value("completed_rate", variant),
+        "offered_rate": facts.value("offered_rate", run.variant),
+        "completed_rate": facts.value("completed_rate", run.variant),
     }
-    return Insight(kind="warning", variant=variant, text=_sentence(text), figures=figures)
+    return Insight(kind="warning", variant=run.variant, text=_sentence(text), figures=figures)
 
 
 def _ms(value: float | None) -> str:

@@ -181,7 +181,7 @@ def figure_text(value: float | None, unit: str) -> str:
     if math.isinf(value):
         return "infinite"
     if unit == "share":
-        return f"{value:.2%}"
+        return f"{100 * value:.2f} %"
     if unit == "s":
         return f"{value * 1e3:.2f} ms" if abs(value) < 10 else f"{value:.1f} s"
     return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
@@ -192,7 +192,7 @@ def _rates(found: dict[str, Figure]) -> str:
     text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
     text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
     good = found["goodput_share"].value
-    return text + (f", {good:.1%} within the SLO" if good is not None else ", no SLO asked")
+    return text + (f", {100 * good:.1f} % within the SLO" if good is not None else ", no SLO asked")
 
 
 def _percentiles(found: dict[str, Figure]) -> Table:

@@ -290,7 +290,7 @@ def percentile(run: Run, name: str, share: float) -> Figure:
     """One percentile of a metric of DURATIONS or GAPS, over all that the metric is defined for."""
     durations = survival(run, name)
     found = durations.percentile(share)
-    definition = f"{share:.0%} percentile of: {_definition((DURATIONS | GAPS)[name])}"
+    definition = f"p{100 * share:g} of: {_definition((DURATIONS | GAPS)[name])}"
     independent = name in DURATIONS and found.value is not None  # gaps of one stream hang together
     bound = durations.upper_bound(share, CONFIDENCE) if independent else None
     return Figure(

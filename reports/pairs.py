@@ -41,28 +41,36 @@ def pair_up(
         baseline, other, matters, incomparable(before, after) or "; ".join(unusable) or None, tuple(saturated)
     )
     if len(before) == len(after) == 1:
-        method, blocks = by_time(before[0], after[0])
+        method, blocks = by_time(before[0], after[0], growing=bool(saturated))
     else:
         method, blocks = by_runs(before, after), None
     return Pair(other, before, after, method, blocks, setting)
 
 
-def by_time(baseline: Run, other: Run) -> tuple[Method, tuple[Blocks, Blocks]]:
-    """Blocks of time: the same for both runs where arrival k of one is arrival k of the other."""
+def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, tuple[Blocks, Blocks]]:
+    """Blocks of time: the same for both runs where arrival k of one is arrival k of the other.
+
+    `growing`: a queue grew in one of them, so blocks are drawn from near their place.
+    """
     seed, other_seed = _seed(baseline.name, other.name), _seed(other.name, baseline.name)
     if same_schedule(baseline, other):
         length = evidence.block_length(baseline, other)
-        one = statistics.draw_blocks(baseline.window_length, length, seed)
+        one = statistics.draw_blocks(baseline.window_length, length, seed, local=growing)
         blocks = one, one
         text = "Both runs had the same arrivals, so the same blocks of time were drawn for both"
     else:
         length = max(evidence.block_length(baseline), evidence.block_length(other))
-        one = statistics.draw_blocks(baseline.window_length, length, seed)
-        blocks = one, statistics.draw_blocks(other.window_length, length, other_seed)
+        one = statistics.draw_blocks(baseline.window_length, length, seed, local=growing)
+        blocks = one, statistics.draw_blocks(other.window_length, length, other_seed, local=growing)
         text = (
             "The runs had different arrivals and are not paired; blocks of time were drawn for each by itself"
         )
     text += f": {statistics.RESAMPLES} resamples, {one.count} blocks of {one.length:.1f} s."
+    if growing:
+        text += (
+            " A queue grew, so each block was drawn from near its place, and the intervals of TTFT and"
+            " latency hold what chance in the served rate does to a queue."
+        )
     if length > one.length:
         text += (
             f" Requests depend on one another for about {length:.1f} s, so this window holds few"

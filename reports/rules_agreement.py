@@ -86,7 +86,7 @@ def prefix_cache(run: Run) -> Rule:
     if hits is None or not asked:
         return not_checked(name, _INVALID, CACHE, "share", "the server exports no prefix-cache counters")
     figure = hits / asked
-    text = f"{hits:.0f} of {asked:.0f} prompt tokens came from the prefix cache ({figure:.1%})"
+    text = f"{hits:.0f} of {asked:.0f} prompt tokens came from the prefix cache ({100 * figure:.1f} %)"
     advice = "restart the server, or change the seed: it has seen these prompts before"
     return Rule(name, _INVALID, figure <= CACHE, figure, CACHE, "share", text, advice)
 

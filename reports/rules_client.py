@@ -4,7 +4,7 @@ import numpy as np
 
 from loadgen.record import FAILED, LOST
 from reports import metrics
-from reports.runs import Lane, Run
+from reports.runs import Run
 from reports.validity import Rule, Verdict, not_checked
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
@@ -68,7 +68,7 @@ def loop_stall(run: Run) -> Rule:
         )
     figure, lane = max(found, key=lambda pair: pair[0])
     text = (
-        f"the loop of {_name(lane)} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
+        f"the loop of {lane.label} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
     )
     advice = f"{_MORE_WORKERS}; keep listeners on the record hooks short"
     passed = figure <= STALL_P99
@@ -85,7 +85,7 @@ def worker_cpu(run: Run) -> Rule:
     if not found:
         return not_checked("worker_cpu", Verdict.CLIENT_LIMITED, CPU, "cores", "no worker reported CPU time")
     figure, lane = max(found, key=lambda pair: pair[0])
-    text = f"{_name(lane)} used {figure:.0%} of a core"
+    text = f"{lane.label} used {100 * figure:.0f} % of a core"
     return Rule(
         "worker_cpu", Verdict.CLIENT_LIMITED, figure <= CPU, figure, CPU, "cores", text, _MORE_WORKERS
     )
@@ -121,13 +121,9 @@ def open_files(run: Run) -> Rule:
         )
     figure, lane = max(found, key=lambda pair: pair[0])
     limit, peak = lane.open_files_limit, lane.peak_in_flight
-    text = f"{_name(lane)} had {peak} requests in flight, {limit} open files allowed"
+    text = f"{lane.label} had {peak} requests in flight, {limit} open files allowed"
     advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
     return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
-
-
-def _name(lane: Lane) -> str:
-    return lane.worker or f"lane {lane.lane}"
 
 
 RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)

@@ -56,7 +56,7 @@ def accounting(run: Run) -> Rule:
 
 def lanes_lost(run: Run) -> Rule:
     """No worker died, no arrival was lost with one."""
-    dead = [lane.worker or str(lane.lane) for lane in run.manifest.lanes if lane.lost]
+    dead = [lane.label for lane in run.manifest.lanes if lane.lost]
     lost = int(run.records.status_is(LOST).sum())
     text = (
         f"{lost} arrivals lost with {len(dead)} lanes ({', '.join(dead)})" if dead or lost else "no lane lost"
@@ -72,7 +72,7 @@ def batches_lost(run: Run) -> Rule:
     lanes = [lane for lane in run.manifest.lanes if not lane.lost]
     if not lanes:
         return not_checked("batches_lost", _INVALID, 0, "batches", "no lane reported")
-    silent = [lane.worker or str(lane.lane) for lane in lanes if lane.batches_sent is None]
+    silent = [lane.label for lane in lanes if lane.batches_sent is None]
     missing = sum(
         abs((lane.batches_sent or 0) - (lane.batches_received or 0)) for lane in lanes if lane.batches_sent
     )
@@ -85,7 +85,7 @@ def batches_lost(run: Run) -> Rule:
 def clocks(run: Run) -> Rule:
     """How far a lane's clock may be off the master's: half the ping-pong's round trip plus the drift."""
     found = [
-        (lane.clock_rtt_s / 2 + abs(lane.clock_drift_s or 0.0), lane.worker or f"lane {lane.lane}")
+        (lane.clock_rtt_s / 2 + abs(lane.clock_drift_s or 0.0), lane.label)
         for lane in run.manifest.lanes
         if lane.clock_rtt_s is not None
     ]
@@ -116,7 +116,9 @@ def enough_requests(run: Run) -> Rule:
     """Completed requests against what the highest printed percentile needs (MLPerf's early stopping)."""
     done, bound = metrics.accounting(run)[COMPLETED], needed(HIGHEST, CONFIDENCE, 0)
     with_one = needed(HIGHEST, CONFIDENCE, 1)
-    text = f"{done} completed; a p99 at {CONFIDENCE:.0%} confidence needs {bound} with none beyond it, "
+    text = (
+        f"{done} completed; a p99 at {100 * CONFIDENCE:.0f} % confidence needs {bound} with none beyond it, "
+    )
     text += f"{with_one} with one"
     rate = done / run.window_length
     seconds = f"--duration {np.ceil(1.2 * bound / rate):.0f}" if rate else "a server that answers"
@@ -142,7 +144,7 @@ def warmup_long_enough(run: Run) -> Rule:
     name, change = max(known, key=lambda pair: abs(pair[1]) if pair[1] > 0 or not queue else 0.0)
     passed = abs(change) <= WARM_SIZE or (queue and change < 0)
     first = run.window_length * WARM_FIRST / WARM_BLOCKS
-    text = f"{name} of the first {first:.0f} s is {change:+.0%} against the rest"
+    text = f"{name} of the first {first:.0f} s is {100 * change:+.0f} % against the rest"
     advice = f"warm up longer: --warmup {np.ceil(run.window[0] + 2 * first):.0f}"
     return Rule("warmup_long_enough", _INVALID, passed, change, WARM_SIZE, "share", text, advice)
 

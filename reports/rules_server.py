@@ -73,7 +73,9 @@ def backlog(run: Run) -> Rule:
     figure, bound = found.growth / offered, max(GROWTH, found.chance / offered)
     grows = found.significant and figure > bound
     text = f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
-    text += f"{found.growth * 60:+.1f} a minute, {figure:+.1%} of the offered rate; p = {found.p:.2g} "
+    text += (
+        f"{found.growth * 60:+.1f} a minute, {100 * figure:+.1f} % of the offered rate; p = {found.p:.2g} "
+    )
     text += f"(Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
     return Rule("backlog", Verdict.SATURATED, not grows, figure, bound, "share", text, _LOWER_RATE)
 

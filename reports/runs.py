@@ -76,6 +76,11 @@ class Lane(Tolerant):
     beside_server: bool | None = None
     cores: int | None = None
 
+    @property
+    def label(self) -> str:
+        """How texts call it: a worker's own name holds its host's, which reports do not give away."""
+        return f"worker {self.lane}"
+
 
 class Manifest(Tolerant):
     """manifest.json of docs/design.md. Times are seconds from the run's start."""

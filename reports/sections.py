@@ -3,7 +3,7 @@
 Of another tool's result files, the audit stands before them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from reports.blocks import (
     Block,
@@ -41,7 +41,7 @@ MARKS = {
     "unstable": Cell("~ unstable", "doubt"),
     "not comparable": Cell("? not comparable", "doubt"),
 }
-SATURATED = "⚠ SATURATED"
+WARNING = "⚠"
 
 
 def title(comparison: Comparison) -> str:
@@ -75,28 +75,18 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
 def _summary(comparison: Comparison) -> list[Block]:
     first = comparison.runs[0] if comparison.runs else None
     facts = [
-        ("Report written", comparison.written_at or "not said"),
         ("Model", comparison.model),
-        ("Hardware", comparison.hardware),
-        ("Target", comparison.target),
-        ("Workload", _workload(first)),
-        ("SLO", slo(comparison.slo)),
-        (
-            "Duration",
-            f"window of {quantity(first.window_s)} s, drained at {quantity(first.drained_at)} s"
-            if first
-            else "n/a",
-        ),
+        ("Hardware", comparison.hardware + _target(comparison.target)),
+        ("Workload", f"{_workload(first)}; SLO: {slo(comparison.slo)}"),
+        ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
-        ("A change matters from", f"{100 * comparison.matters:g} %"),
     ]
-    verdicts = [
-        row(run.run, run.variant, verdict(run.verdict), run.started_at, run.ended, _why(run))
-        for run in comparison.runs
-    ]
+    verdicts = [row(run.run, run.variant, verdict(run.verdict), _why(run)) for run in comparison.runs]
     blocks: list[Block] = [
-        Table("", ["condition", "of this report"], [row(name, text) for name, text in facts]),
-        Table("Runs", ["run", "variant", "verdict", "started", "ended", "why"], verdicts),
+        Table(
+            "", ["Written", comparison.written_at or "not said"], [row(name, text) for name, text in facts]
+        ),
+        Table("", ["run", "variant", "verdict", "because"], verdicts),
         Text("", "Conclusion"),
     ]
     for each, variant in zip(comparison.conclusion, compared(comparison), strict=False):
@@ -138,9 +128,24 @@ def _versions(run: RunInfo | None) -> str:
     return ", ".join(f"{name} {str(known[name])[:12]}" for name in names if known.get(name)) or "not said"
 
 
+def _duration(runs: Sequence[RunInfo]) -> str:
+    """The window that is judged, and how long after the last arrival each run went on."""
+    if not runs:
+        return "n/a"
+    windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
+    ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
+    return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
+
+
+def _target(name: str) -> str:
+    return "" if name == "unknown" else f" (target {name})"
+
+
 def _why(run: RunInfo) -> str:
-    failed = [rule.text for rule in run.rules if not rule.passed]
-    return "; ".join(failed) or "every rule passed"
+    """Which rules failed; what they saw stands among the warnings."""
+    failed = [rule.rule.replace("_", " ") for rule in run.rules if not rule.passed]
+    open_ = [] if run.ended == "complete" else [run.ended]
+    return "; ".join([*open_, *failed]) or "every rule passed"
 
 
 def _optimizations(comparison: Comparison) -> list[Block]:
@@ -163,7 +168,7 @@ def _results(comparison: Comparison) -> list[Block]:
     for other in others:
         blocks.append(_table_of(comparison, other))
         blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
-        blocks += [Text(f"{warning}.", f"{SATURATED} ") for warning in _warnings(comparison, other)]
+        blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
     for method in comparison.methods:
         blocks.append(Text(method.text, f"{method.variant}, how sure. "))
     if len(comparison.pareto) > 2:
@@ -180,11 +185,11 @@ def _table_of(comparison: Comparison, other: str) -> Table:
         comparison.baseline,
         other,
         "change",
-        f"{comparison.confidence:.0%} interval",
+        f"{100 * comparison.confidence:.0f} % interval",
         "",
         "n",
     ]
-    rows, shared = [], shared_reasons(comparison, other)
+    rows, shared, warned = [], shared_reasons(comparison, other), _warned(comparison, other)
     for metric in comparison.metrics:
         readings = {reading.variant: reading for reading in metric.readings}
         before, after = readings.get(comparison.baseline), readings.get(other)
@@ -199,7 +204,7 @@ def _table_of(comparison: Comparison, other: str) -> Table:
                 Cell(after.display, sort=after.value),
                 Cell(change.display if change else "n/a", sort=change.change if change else None),
                 change.display_interval if change else "n/a",
-                _mark(change, shared),
+                _mark(change, shared, warned),
                 _counts(before.count, after.count),
             )
         )
@@ -217,7 +222,17 @@ def _warnings(comparison: Comparison, other: str) -> list[str]:
     return list(dict.fromkeys(each.warning for each in changes if each.variant == other and each.warning))
 
 
-def _mark(change: Change | None, shared: list[str]) -> Cell:
+def _warned(comparison: Comparison, other: str) -> str:
+    """'⚠ optimized SATURATED': the warning as it stands in a line of the table."""
+    names = [
+        each.name
+        for each in comparison.variants
+        if each.name in (comparison.baseline, other) and "SATURATED" in each.verdicts
+    ]
+    return f"{WARNING} {'both' if len(names) == 2 else listed(names or [other])} SATURATED"
+
+
+def _mark(change: Change | None, shared: list[str], warned: str) -> Cell:
     """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
     in the line itself, what that means below the table."""
     if change is None:
@@ -227,7 +242,7 @@ def _mark(change: Change | None, shared: list[str]) -> Cell:
     if change.mark in ("unstable", "not comparable") and change.reason not in shared:
         text += f": {change.reason}"
     if change.warning:
-        text += f" {SATURATED}"
+        text += f" {warned}"
     return Cell(text, mark.tone)
 
 

@@ -27,6 +27,7 @@ TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED
 INSIGHTS = {
     "win": "Wins",
     "trade-off": "Trade-offs",
+    "served": "Those who were served",
     "ttft": "Why TTFT moved",
     "tpot": "Why TPOT moved",
     "repeats": "Repeats",
@@ -106,9 +107,9 @@ def _server_row(run: RunInfo) -> list[Cell]:
         quantity(server.waiting_mean),
         quantity(server.steps),
         quantity(server.bytes_per_step, "B"),
-        "n/a" if server.kv_cache_max is None else f"{server.kv_cache_max:.0%}",
+        "n/a" if server.kv_cache_max is None else f"{100 * server.kv_cache_max:.0f} %",
         quantity(server.preemptions),
-        "n/a" if server.prefix_hit_share is None else f"{server.prefix_hit_share:.0%}",
+        "n/a" if server.prefix_hit_share is None else f"{100 * server.prefix_hit_share:.0f} %",
     )
 
 
@@ -263,7 +264,7 @@ def _careless(comparison: Comparison) -> list[Block]:
     ]
     caption = "As a careless tool would print it: completed requests only, cut at the last arrival"
     said: dict[str, list[str]] = {}
-    for each in comparison.careless:
+    for each in sorted(comparison.careless, key=lambda line: line.metric == "success_share"):
         said.setdefault(each.text, []).append(each.label if each.metric == "success_share" else each.variant)
     notes = [Text(text, f"{listed(list(dict.fromkeys(names)))}: ") for text, names in said.items()]
     return [

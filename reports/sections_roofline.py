@@ -71,7 +71,7 @@ def _operation(place: Operation) -> list[Cell]:
         quantity(bound.decode_attainable if bound else None, "FLOP/s"),
         quantity(place.intensity),
         quantity(place.flops_per_s, "FLOP/s"),
-        "n/a" if share is None else f"{share:.1%}",
+        "n/a" if share is None else f"{100 * share:.1f} %",
         quantity(place.bytes_per_s, "B/s"),
         milliseconds(bound.tpot if bound else None),
         quantity(bound.output_token_throughput if bound else None),

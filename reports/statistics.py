@@ -1,7 +1,8 @@
 """Intervals for the change between two runs, or between repeats. Pure functions of arrays and a seed.
 
 Requests that run together share the server, so they are not independent: what is resampled is blocks of
-time (Kuensch 1989, Annals of Statistics 17(3); circular version: Politis and Romano 1992), the same
+time (Kuensch 1989, Annals of Statistics 17(3); circular version: Politis and Romano 1992; of runs that
+change as they go on the local version: Paparoditis and Politis 2002, Comptes Rendus 335(11)), the same
 blocks for both runs. With repeats the runs themselves are the sample (Welch 1947, Biometrika 34).
 """
 
@@ -19,6 +20,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 CELLS_PER_BLOCK = 4  # blocks start at multiples of a quarter of their length
 FEWEST_BLOCKS = 6  # fewer say nothing about how blocks differ
+NEAR = 1.5  # a local block comes from at most so many lengths before or after its place
 _GRID = 2048  # values that a resampled percentile can take; exact up to that many observations
 
 
@@ -101,18 +103,30 @@ def _last_significant(quiet: Bools, needed: int) -> int:
     return int(loud[-1]) + 1 if len(loud) else 0
 
 
-def draw_blocks(window: float, length: float, seed: int, resamples: int = RESAMPLES) -> Blocks:
+def draw_blocks(
+    window: float, length: float, seed: int, resamples: int = RESAMPLES, local: bool = False
+) -> Blocks:
     """Circular blocks of `length` seconds, drawn until they fill a window of `window` seconds.
 
-    The length is cut so that at least FEWEST_BLOCKS fit.
+    The length is cut so that at least FEWEST_BLOCKS fit. `local`: each block comes from near its place
+    (NEAR), so that what changes in the course of every such run, a growing queue, is not taken for chance.
     """
     count = max(FEWEST_BLOCKS, int(window / length))
     cells = count * CELLS_PER_BLOCK
-    starts = np.random.default_rng(seed).integers(0, cells, (resamples, count))
+    rng = np.random.default_rng(seed)
+    starts = _near(rng, count, resamples) if local else rng.integers(0, cells, (resamples, count))
     drawn = (starts[:, :, None] + np.arange(CELLS_PER_BLOCK)) % cells
     flat = (drawn + np.arange(resamples)[:, None, None] * cells).ravel()
     weights = np.bincount(flat, minlength=resamples * cells).reshape(resamples, cells)
     return Blocks(window, window / count, count, weights.astype(np.float64))
+
+
+def _near(rng: np.random.Generator, count: int, resamples: int) -> NDArray[np.int64]:
+    """First cells of local blocks, reflected at the window's ends."""
+    reach, last = int(NEAR * CELLS_PER_BLOCK), (count - 1) * CELLS_PER_BLOCK
+    places = np.arange(count) * CELLS_PER_BLOCK
+    starts = np.abs(places + rng.integers(-reach, reach + 1, (resamples, count)))
+    return np.where(starts > last, 2 * last - starts, starts)
 
 
 def sum_draws(blocks: Blocks, at: Floats, amount: Floats) -> Floats:

@@ -64,6 +64,11 @@ def span(low: float | None, high: float | None) -> str:
     return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 
+def spoken(display: str) -> str:
+    """A figure inside a sentence: 'more than 60000' for '> 60000'."""
+    return display.replace("> ", "more than ").replace("< ", "less than ")
+
+
 def listed(parts: list[str]) -> str:
     """'a, b and c'"""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"

@@ -46,6 +46,27 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_story(tmp_path_factory.mktemp("story"))
 
 
+def test_an_interpolated_percentile_is_no_false_claim(tmp_path: Path) -> None:
+    """vLLM interpolates; of few requests the p99's neighbours lie far apart. Beyond them it is false."""
+
+    def claim(p99_ms: float | None) -> Callable[[Any], object]:
+        def change(found: Any) -> None:
+            last = int(np.argmax(found["ttfts"]))
+            later = 2 * found["ttfts"][last]
+            found["ttfts"][last] += later
+            found["latencies"][last] += later
+            found["p99_ttft_ms"] = p99_ms or 1000 * float(np.percentile(found["ttfts"], 99))
+
+        return change
+
+    _, found, runs = audited(changed(tmp_path, OPEN, claim(None)))
+    check = next(each for each in found.checks if each.metric == "ttft_p99")
+    assert check.supported and abs(check.claimed / check.supported - 1) > 0.03, "not the same figure"
+    assert check.outcome == "supported" and "interpolated between" in check.reason
+    _, found, runs = audited(changed(tmp_path, OPEN, claim(1e6)))
+    assert outcome(found, "ttft_p99") == "not supported"
+
+
 def test_the_story_s_claim_is_not_supported_and_the_first_paragraph_says_why(
     story: tuple[Path, Path],
 ) -> None:

@@ -172,6 +172,30 @@ def test_verdicts_are_calibrated() -> None:
     assert slow.marks["tpot_p50"]["better"] == 0
 
 
+@pytest.mark.parametrize("slots", [58, 45])
+def test_the_wait_in_a_growing_queue_is_no_difference_by_itself(slots: int) -> None:
+    """What chance does to the served rate adds up in a queue: one run is one sample of it."""
+    overloaded = dataclasses.replace(CHAT_MEDIUM, slots=slots)
+    same, slow = compare_pairs(overloaded, 1.0, 10), compare_pairs(overloaded, 1.2, 10)
+    assert same.quiet >= 9
+    assert slow.marks["ttft_p50"]["worse"] >= 9
+
+
+def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
+    """They all came late in the window: that is how a queue grows, and not chance."""
+    keeps_up = run_of(dataclasses.replace(CHAT_MEDIUM, slots=None, variant="A"), "a")
+    falls_behind = run_of(
+        dataclasses.replace(CHAT_MEDIUM, slots=25, drain=45, variant="B", noise_seed=2), "b"
+    )
+    blocks = by_time(keeps_up, falls_behind, growing=True)[1]
+    for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("goodput_share", "worse")):
+        row = ROW[name]
+        figures = [[evidence.figure(run, row)] for run in (keeps_up, falls_behind)]
+        found = estimate(row, [keeps_up], [falls_behind], blocks, saturated=("B",))
+        assert claim(row, found, figures, SETTING).mark == mark, name
+    assert 0.1 < evidence.figure(falls_behind, ROW["unfinished"]).value / 1200 < 0.4  # type: ignore[operator]
+
+
 def test_a_shape_like_a_recorded_run() -> None:
     shape = dataclasses.replace(
         CHAT_MEDIUM, duration=600, wobble=0.05, wobble_time=4.0, slots=None, output=30, output_sd=5

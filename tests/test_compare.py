@@ -117,6 +117,13 @@ def test_a_saturated_variant(results: Path) -> None:
     assert "make capacity VARIANT=optimized" in [each.command for each in found.recommendations]
     kinds = {insight.kind for insight in found.insights if insight.variant == "optimized"}
     assert {"trade-off", "tpot", "warning"} <= kinds
+    worse = found.conclusion[0].worse
+    assert "TTFT p50 " in worse and ", p99 " in worse, "a percentile's second one needs no name"
+    sentences = [found.conclusion[0].better, worse, found.conclusion[0].use]
+    assert all(text.endswith(".") and ". " not in text for text in sentences), "three sentences"
+    assert sum(text.count("depend on how long") for text in sentences) == 1
+    warning = next(each.text for each in found.insights if each.kind == "warning")
+    assert "in flight" in warning
 
 
 def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:

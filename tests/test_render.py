@@ -263,7 +263,7 @@ def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs:
             metric.changes = [each.model_copy(update={"warning": warning}) for each in metric.changes]
     results = render.readme("t", sections.sections(found, {})).split("## 3. Results")[1].split("## 4.")[0]
     lines = [line for line in results.splitlines() if line.startswith("| TTFT p50 ")]
-    assert lines and "⚠ SATURATED" in lines[0] and warning not in lines[0]
+    assert lines and "⚠ optimized SATURATED" in lines[0] and warning not in lines[0]
     assert results.count(warning) == 1
 
 

@@ -40,6 +40,22 @@ def scale_counter(folder: Path, prefix: str, factor: float) -> None:
     pq.write_table(table.set_column(3, "value", value), path)
 
 
+def test_no_rule_gives_a_host_s_name_away(tmp_path: Path) -> None:
+    """Reports get committed and sent around; the manifest keeps no more of the host than a hash."""
+    make_run(tmp_path, lanes=2, lost_lane=1)
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    for lane in manifest["lanes"]:
+        lane |= {"worker": f"secret-host_{lane['lane']}", "batches_sent": None}
+        lane |= {"stall_p99_ms": 1.0, "cpu_s": 1.0, "wall_s": 9.0, "clock_rtt_s": 0.001}
+        lane |= {"peak_in_flight": 3, "open_files_limit": 1000}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    texts = {name: rule.text for name, rule in rules(tmp_path).items()}
+    assert not any("secret-host" in text for text in texts.values())
+    for name in ("clocks", "loop_stall_p99", "worker_cpu", "open_files", "batches_lost", "lanes_lost"):
+        assert "worker 0" in texts[name] or "worker 1" in texts[name], name
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_healthy_run_is_valid(tmp_path: Path, seed: int) -> None:
     make_run(tmp_path, seed=seed, noise_seed=seed, jitter=0.2, output_sd=20.0, slots=14, lanes=2)

@@ -55,6 +55,19 @@ def test_too_long_blocks_are_cut() -> None:
     assert statistics.draw_blocks(60.0, 45.0, seed=1).count == statistics.FEWEST_BLOCKS
 
 
+def test_local_blocks_come_from_near_their_place() -> None:
+    """A sum that grows along the window keeps its parts; resampled as a whole it would not."""
+    at = np.arange(0.5, 60, 1.0)
+    local = statistics.draw_blocks(60.0, 10.0, seed=3, local=True)
+    anywhere = statistics.draw_blocks(60.0, 10.0, seed=3)
+    assert (local.weights.sum(axis=1) == 6 * statistics.CELLS_PER_BLOCK).all()
+    late = (at >= 50).astype(np.float64)
+    assert statistics.sum_draws(anywhere, at, late).min() == 0
+    assert statistics.sum_draws(local, at, (at >= 30).astype(np.float64)).min() > 0
+    spread = [float(statistics.sum_draws(blocks, at, at).std()) for blocks in (local, anywhere)]
+    assert spread[0] < 0.7 * spread[1]
+
+
 def test_sums_of_resamples_have_the_mean_of_the_whole() -> None:
     rng = np.random.default_rng(5)
     blocks = statistics.draw_blocks(60.0, 4.0, seed=5)
