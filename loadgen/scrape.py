@@ -54,7 +54,9 @@ class Scraper:
         kept = [line for line in text.splitlines() if line.startswith((PREFIX, f"# TYPE {PREFIX}"))]
         self._taken.append((self._clock(), zlib.compress("\n".join(kept).encode(), 1)))
         for name, metric in GAUGES.items():
-            values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(metric)]
+            # The name's end counts: num_requests_waiting_by_reason holds the same requests again.
+            own = (f"{metric}{{", f"{metric} ")
+            values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(own)]
             if values:
                 self.latest[name] = sum(values)
 

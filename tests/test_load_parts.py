@@ -404,6 +404,20 @@ def test_the_counters_of_data_parallel_engines_are_kept_apart() -> None:
     assert found.increase(name, 0.0, 1.0) == 0.0, "neither has gained anything"
 
 
+def test_who_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        'vllm:num_requests_running{engine="0",model_name="m"} 8.0\n'
+        'vllm:num_requests_waiting{engine="0",model_name="m"} 5.0\n'
+        'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="capacity"} 4.0\n'
+        'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 1.0\n'
+    )
+    server = Server("http://127.0.0.1:1", {}, True)
+    monkeypatch.setattr(server, "metrics", lambda: text)
+    scraper = scrape.Scraper(server, lambda: 0.0)
+    scraper.take()
+    assert scraper.latest == {"running": 8.0, "waiting": 5.0}
+
+
 def test_the_variants_of_the_issue_are_there() -> None:
     assert {"baseline", "optimized", "batch-8", "batch-16", "batch-32", "compiled"} <= set(variants.names())
 
