@@ -4,6 +4,7 @@ Locust starts the shape (headless, or by the web UI's button) and asks it once a
 there should be: one for each lane, until the run is over.
 """
 
+import atexit
 import contextlib
 import json
 import logging
@@ -38,6 +39,7 @@ USAGE = 2  # exit code for a user's mistake
 INTERRUPTED = 130
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
+WORKERS_END_WITHIN = 10.0  # s to wait for those of --processes when all is over
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,8 @@ class Conductor:
         self._announced = self._take_over_waiting(options)
         locust.runners.HEARTBEAT_LIVENESS = PATIENCE
         self._catch_signals()
+        if options.processes:
+            atexit.register(_await_workers)  # before Locust's own, which waits for none that still runs
 
     def tick(self) -> tuple[int, float] | None:
         """How many users there should be, and how fast they come; None when the run is over."""
@@ -309,9 +313,20 @@ def _kill_workers() -> None:
     for worker in workers:
         with contextlib.suppress(psutil.Error):
             worker.kill()
+    _await_end(workers)
+
+
+def _await_workers() -> None:
+    """Let the workers of --processes end first, so that nothing outlives this process."""
+    _await_end(psutil.Process().children())
+
+
+def _await_end(workers: list[psutil.Process]) -> None:
+    """Wait, up to WORKERS_END_WITHIN, until they have ended; Locust reaps them."""
+    deadline = time.monotonic() + WORKERS_END_WITHIN
     for worker in workers:
         with contextlib.suppress(psutil.Error):
-            while worker.status() != psutil.STATUS_ZOMBIE:  # Locust reaps it
+            while worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
                 gevent.sleep(0.01)
 
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 90.0  # s; nothing here takes a third of it
-MOMENT = 5.0  # s
 
 # Short and quick, with no warm-up: 5 s of 20 requests/s, 10 tokens each.
 SHORT = """
@@ -135,14 +134,7 @@ def load(folder: Path, url: str, *options: str, **settings: Any) -> Outcome:
 
 
 def left_running(group: int) -> list[int]:
-    """Processes of a session that still live a moment later: Locust's master waits for no worker."""
-    deadline = time.monotonic() + MOMENT
-    while (found := _living(group)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
-
-
-def _living(group: int) -> list[int]:
+    """Processes of a session that still live."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

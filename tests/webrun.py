@@ -89,7 +89,7 @@ class Tab:
             ),
         )
 
-    def until(self, expression: str, within: float = 60.0) -> Any:
+    def until(self, expression: str, within: float = 20.0) -> Any:
         """Wait until the JavaScript gives something true (the pages' policies forbid wait_for_function)."""
         deadline = time.monotonic() + within
         while not (found := self.page.evaluate(expression)):
