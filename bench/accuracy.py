@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import floor, load
 from bench.errors import compare
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 from loadgen.machine import describe
 
 RATES = (20.0, 50.0, 100.0, 200.0)
@@ -186,7 +186,7 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests per second")
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     parser.add_argument("--write", type=Path, help="write the page here, e.g. docs/accuracy.md")

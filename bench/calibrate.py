@@ -1,17 +1,16 @@
 """`make calibrate`: measure the client's own error on this machine and keep it for the reports."""
 
-import argparse
 import datetime
 import sys
 from dataclasses import asdict
 
 from bench import accuracy
-from common.usage import exit_code
+from common.usage import Parser, exit_code
 from loadgen import calibration
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.calibrate", description=__doc__)
+    parser = Parser(prog="python -m bench.calibrate", description=__doc__)
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     args = parser.parse_args()
     rows = accuracy.measure(list(accuracy.RATES), args.seconds)

@@ -1,6 +1,5 @@
 """Does the worker's memory stay flat over a long run? Exit code 1 when it does not."""
 
-import argparse
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import pandas as pd
 
 from bench import load
 from bench.accuracy import choose_cpus
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 
 _STAMP = 8  # bytes the worker takes for a chunk while its stream lives
 _SHARE = 0.1  # of the stamps' bytes that may stay behind
@@ -50,7 +49,7 @@ def growth(worker: pd.DataFrame, first: float, last: float, chunks: int) -> Grow
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.endurance", description=__doc__)
+    parser = Parser(prog="python -m bench.endurance", description=__doc__)
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=300.0)
     args = parser.parse_args()

@@ -6,7 +6,6 @@ One epoll loop on plain sockets: it sends, waits, receives and stamps, and knows
 records. Prints the CPU seconds per 1,000 chunks; a real client cannot cost less on the machine.
 """
 
-import argparse
 import os
 import select
 import socket
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.process import metronome
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 
 _TOKENS = 150
 _BODY = (
@@ -85,7 +84,7 @@ def _connect(port: int, poll: select.epoll) -> socket.socket:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.floor", description=__doc__)
+    parser = Parser(prog="python -m bench.floor", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="of a metronome on this machine")
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
     parser.add_argument("--seconds", type=float, required=True)

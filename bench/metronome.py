@@ -34,7 +34,7 @@ from bench.connection import Connection, Request
 from bench.gauges import Gauges
 from bench.service import Paced, Service, Slots
 from bench.truth import Answer, Truth
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 
 MAX_MODEL_LEN = 32_768
 _VERSION = "0.32.0+metronome"
@@ -333,7 +333,7 @@ def _summary(truth: Truth) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.metronome", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m bench.metronome", description=__doc__.split("\n\n")[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
     parser.add_argument("--ttft", type=float, default=0.08, help="seconds to the first token")

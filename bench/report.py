@@ -5,7 +5,6 @@ with the tests' generator, and runs `python -m reports compare` on them in a pro
 all records in one run. Bounds: 5 s and 30 s on 2 cores, 2 GiB.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 from tests.make_runs import Shape, make_run
 
 SIZES = (1_200, 1_000_000)
@@ -82,9 +81,7 @@ def measure(results: Path, names: list[str], records: int) -> Cost:
 
 def main() -> int:
     """Exit code 0 when the bounds hold, 1 when not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.report", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m bench.report", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("records", nargs="*", type=int, help=f"sizes (default: {' '.join(map(str, SIZES))})")
     parser.add_argument("--tokens", type=int, default=20, help="of each answer (default: 20)")
     parser.add_argument("--alone", action="store_true", help="one run, not a pair")

@@ -6,7 +6,6 @@ The load is chat-medium's: 20 requests/s, Poisson, 60 s, 150 tokens (sd 80). `--
 times and drift from a recorded run instead.
 """
 
-import argparse
 import dataclasses
 import math
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from common.usage import UsageError, exit_code
+from common.usage import Parser, UsageError, exit_code
 from reports import evidence, metrics
 from reports.claims import Setting, claim, estimate
 from reports.compare import MATTERS
@@ -218,9 +217,7 @@ def describe(shape: Shape) -> str:
 
 def main() -> int:
     """Exit code 0 when the bounds hold, 1 when not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.verdict", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m bench.verdict", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pairs", type=int, default=100, help="comparisons of each kind (default: 100)")
     parser.add_argument("--from", dest="run", type=Path, metavar="RUN", help="a run folder to be like")
     given = parser.parse_args()

@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from common.usage import exit_code
+from common.usage import Parser, exit_code
 
 COMMANDS = {  # name: (module, one line)
     "judge": ("reports.judge", "write a run's summary.json and say its verdict"),
@@ -21,7 +21,7 @@ COMMANDS = {  # name: (module, one line)
 def main(arguments: Sequence[str]) -> int:
     """Run one command; its exit code."""
     lines = "\n".join(f"  {name:10}{text}" for name, (_, text) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m reports",
         epilog=f"commands:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -30,9 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     name = parser.parse_args(arguments[:1]).command
     module, text = COMMANDS[name]
     command = importlib.import_module(module)
-    sub = argparse.ArgumentParser(
-        prog=f"python -m reports {name}", description=f"{text[0].upper()}{text[1:]}."
-    )
+    sub = Parser(prog=f"python -m reports {name}", description=f"{text[0].upper()}{text[1:]}.")
     command.add_arguments(sub)
     return int(command.run(sub.parse_args(arguments[1:])))
 
