@@ -172,7 +172,9 @@ class WebUi:
         if request.endpoint == "locust.request_stats" and response.is_json:
             rows = figures.tab_rows(self._live(), self._state(), self._verdict(), self._judged())
             extended = {"extended_stats": [{"key": figures.TAB, "data": rows}]}
-            response.set_data(json.dumps(response.get_json() | extended))
+            found = response.get_json()
+            found["state"] = figures.shown_state(found["state"])
+            response.set_data(json.dumps(found | extended))
         elif request.endpoint == "locust.index" and response.status_code == 200:
             response.set_data(response.get_data(as_text=True).replace("</body>", SCRIPT))
         elif request.blueprint == "tokenswarm":

@@ -75,6 +75,12 @@ def test_once_a_run_is_over_the_tab_shows_the_judged_rates() -> None:
     assert by_name["chat", "Sent"] == "" and not any("last 10 s" in text for text in by_name.values())
 
 
+@pytest.mark.parametrize("state", ["cleanup", "stopping"])
+def test_locusts_page_goes_on_asking_until_the_end(state: str) -> None:
+    assert figures.shown_state(state) == "running"
+    assert figures.shown_state("stopped") == "stopped"
+
+
 def test_without_a_run_the_tab_says_so() -> None:
     rows = figures.tab_rows(None, "idle", ("", "no run yet"), None)
     assert [(row["figure"], row["now"]) for row in rows] == [("State", "idle")]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
+
 from loadgen.live import ALL, RECENT, SHARES, Live, Point
 from loadgen.record import COMPLETED, FAILED, UNFINISHED
 
@@ -64,6 +66,12 @@ def points(live: Live, first: int) -> list[list[float | None]]:
 def tab_structure() -> list[dict[str, str]]:
     """The columns of Locust's tab."""
     return [{"key": key, "title": title} for key, title in COLUMNS.items()]
+
+
+def shown_state(state: str) -> str:
+    """Locust's state as its page is told it: the page asks again only while a run is "running", so one that
+    heard of a moment in between ("cleanup", "stopping") would never hear of the end."""
+    return STATE_RUNNING if state in (STATE_CLEANUP, STATE_STOPPING) else state
 
 
 def tab_rows(
