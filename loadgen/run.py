@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import gevent
 import psutil
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from common.usage import UsageError
 from loadgen import calibration, clock, collect, manifest, messages
@@ -27,6 +28,7 @@ LEAD = 1.0  # s between the word to start and the start
 CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
 STEP = 0.02  # s between two looks
 
+_Result = TypeVar("_Result")
 Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the worker
 
 
@@ -65,6 +67,7 @@ class Run:
         self.phase = "preparing"
         self.stopped_why: str | None = None
         self._trouble: OSError | None = None  # the first batch that could not be kept
+        self._writing = BoundedSemaphore()
         self._draft, self._send = draft, send
         self._collector = Collector(folder)
         self._zero: float | None = None
@@ -181,11 +184,11 @@ class Run:
         gone = {lane.number for lane in self.lanes if lane.lost}
         lost = []
         if gone:
-            known = collect.known_arrivals(self.folder)
+            known = self._on_disk(collect.known_arrivals, self.folder)
             found = collect.lost_records(scenario, self.schedule.seed, len(self.lanes), known, self._end)
             lost = [record for record in found if record.lane in gone]
-        counts = self._collector.write(lost)
-        self.scraper.write(self.folder / "server_metrics.parquet")
+        counts = self._on_disk(self._collector.write, lost)
+        self._on_disk(self.scraper.write, self.folder / "server_metrics.parquet")
         lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
         whole = self._draft | {
             "lanes": lanes,
@@ -209,9 +212,13 @@ class Run:
         self.lanes[data["lane"]].pongs.append(exchange)
 
     def on_batch(self, data: dict[str, Any]) -> None:
+        """Keep it, in a greenlet of its own, so that a disk that makes us wait holds up no other message."""
+        gevent.spawn(self._keep, data)
+
+    def _keep(self, data: dict[str, Any]) -> None:
         lane = self.lanes[data["lane"]]
         try:
-            self._collector.receive(lane.number, data["number"], data["content"])
+            self._on_disk(self._collector.receive, lane.number, data["number"], data["content"])
         except OSError as error:
             if self._trouble is None:
                 self._trouble = error
@@ -258,6 +265,11 @@ class Run:
                 break
         same = lane.ready is not None and lane.ready["boot"] == clock.boot() != ""
         return clock.offset(lane.pongs, same) if lane.pongs else None
+
+    def _on_disk(self, write: Callable[..., _Result], *given: Any) -> _Result:
+        """Have a thread do it, one thing at a time, while the event loop goes on."""
+        with self._writing:
+            return cast(_Result, gevent.get_hub().threadpool.apply(write, given))
 
     def _wait(self, done: Callable[[], bool], within: float, step: float = STEP) -> bool:
         deadline = time.monotonic() + within

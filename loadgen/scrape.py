@@ -70,7 +70,6 @@ class Scraper:
                 if len(rows) > ROWS:
                     writer.write_table(_table(rows))
                     rows = []
-                gevent.sleep(0)
             writer.write_table(_table(rows))
         part.replace(path)
 

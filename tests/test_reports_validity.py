@@ -186,7 +186,13 @@ RECORD_BOUNDS: dict[str, tuple[str, Edit, Edit]] = {  # rule, just within its bo
     "unfinished": ("unfinished_share", end_as("unfinished", 12), end_as("unfinished", 13)),
     "failed": ("failed_share", end_as("failed", 12, 500), end_as("failed", 13, 500)),
     "refused": ("refused_share", end_as("failed", 12, 429), end_as("failed", 13, 429)),
-    "requests": ("enough_requests", end_as("unfinished", 741), end_as("unfinished", 742)),
+    "requests": ("enough_requests", end_as("failed", 741, 500), end_as("failed", 742, 500)),
+    "unfinished ones say how long at least": (
+        "enough_requests",
+        end_as("unfinished", 1199),
+        end_as("unfinished", 1200),  # none completed: slow, or broken?
+    ),
+    "refused ones do too": ("enough_requests", end_as("failed", 1199, 429), end_as("failed", 1200, 429)),
     "warm-up": ("warmup_long_enough", slow_start(1.19), slow_start(1.21)),
     "one workload starves": (
         "unfinished_share",
