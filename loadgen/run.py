@@ -267,9 +267,19 @@ class Run:
         return clock.offset(lane.pongs, same) if lane.pongs else None
 
     def _on_disk(self, write: Callable[..., _Result], *given: Any) -> _Result:
-        """Have a thread do it, one thing at a time, while the event loop goes on."""
+        """Have a thread do it, one thing at a time, while the event loop goes on. Raises what it raises."""
+
+        def attempt() -> tuple[Any, Exception | None]:
+            try:
+                return write(*given), None
+            except Exception as error:  # gevent would print one that leaves the thread
+                return None, error
+
         with self._writing:
-            return cast(_Result, gevent.get_hub().threadpool.apply(write, given))
+            result, error = gevent.get_hub().threadpool.apply(attempt)
+        if error is not None:
+            raise error
+        return cast(_Result, result)
 
     def _wait(self, done: Callable[[], bool], within: float, step: float = STEP) -> bool:
         deadline = time.monotonic() + within
