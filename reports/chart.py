@@ -20,6 +20,8 @@ MUTED = "#808891"
 DOTTED = (2, 2)
 DASHES: tuple[tuple[int, ...], ...] = ((), (6, 2), (8, 2, 2, 2), (4, 3), (10, 3), (1, 2))
 
+Symbol = Literal["dot", "ring", "cross", "above", "below"]  # the last two: beyond it, to one side
+
 
 @dataclass(frozen=True, eq=False)
 class Series:
@@ -36,7 +38,7 @@ class Series:
     texts: Sequence[str] | None = None  # points: a label beside each; others: hover texts
     faint: bool = False  # drawn thin and light (repeats, the part of a bar that waits)
     stroke: Literal["variant", "solid", "dotted"] = "variant"  # variant: the variant's own dashes
-    symbol: Literal["dot", "ring", "cross"] = "dot"
+    symbol: Symbol = "dot"
     legend: bool = True
 
     @property

@@ -96,6 +96,10 @@ def estimate(
     low, high = (None, None) if interval is None else (interval.low, interval.high)
     if absolute:
         low, high = (None if bound is None else max(bound / start, -1.0) for bound in (low, high))
+    if new is None and low is not None:  # the interval says no more than the bound itself
+        low = min(low, relative)
+    if base is None and high is not None:
+        high = max(high, relative)
     return Estimate(
         relative,
         _finite(low),

@@ -4,40 +4,23 @@ A chart stays small however many records there are: curves are thinned to some h
 waterfall shows a sample, and the caption says so.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from reports import metrics
 from reports.chart import Chart, Floats, Mark, Panel, Series
-from reports.comparison import Change, Comparison, Metric, Roofline
+from reports.comparison import Comparison, Roofline
+from reports.figures_changes import changes
 from reports.figures_time import timelines, waterfall
 from reports.runs import Run
-from reports.wording import listed
 
 CURVE_POINTS = 300
-ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 DURATIONS = {
     "ttft": ("Time to first token", "TTFT from send, ms (log)"),
     "tpot": ("Time per output token", "TPOT, ms per token (log)"),
     "latency": ("Request latency", "latency from send, ms (log)"),
 }
-# The changes that the comparison chart shows, where the comparison has them.
-COMPARED = (
-    "output_token_throughput",
-    "completed_rate",
-    "goodput_share",
-    "ttft_p50",
-    "ttft_p99",
-    "scheduled_ttft_p50",
-    "scheduled_ttft_p99",
-    "tpot_p50",
-    "tpot_p99",
-    "itl_p99",
-    "latency_p50",
-    "latency_p99",
-)
 
 
 def charts(comparison: Comparison, runs: Sequence[Run]) -> list[Chart]:
@@ -56,103 +39,6 @@ def charts(comparison: Comparison, runs: Sequence[Run]) -> list[Chart]:
     if not comparison.roofline.missing and comparison.roofline.by_batch:
         found.append(roofline_plot(comparison.roofline, order))
     return [chart for chart in found if chart is not None]
-
-
-def changes(comparison: Comparison) -> Chart | None:
-    """Each metric's ratio to the baseline with its interval, on a log axis: twice and half are as far."""
-    rows = [metric for metric in comparison.metrics if metric.name in COMPARED]
-    order = [variant.name for variant in comparison.variants]
-    names = [_named(metric, order[1:]) for metric in rows]
-    found = {variant: _ratios(rows, variant) for variant in order[1:]}
-    drawn = [variant for variant, points in found.items() if points]
-    if not drawn:
-        return None
-    series, alone = [], len(drawn) == 1
-    for place, variant in enumerate(drawn):
-        at, ratios, lows, highs, texts = (list(column) for column in zip(*found[variant], strict=True))
-        offset = 0.2 * (place - (len(drawn) - 1) / 2)
-        series.append(
-            Series(
-                variant,
-                ratios,
-                [row + offset for row in at],
-                "points",
-                order.index(variant),
-                low=lows,
-                high=highs,
-                texts=texts if alone else None,
-            )
-        )
-    extremes = [value for points in found.values() for point in points for value in point[2:4]] + [1.0]
-    low, high = min(extremes) / 1.25, max(extremes) * 1.25
-    high *= (high / low) ** 0.3 if alone else 1.0  # room for the texts
-    panel = Panel(
-        f"{listed(drawn)} against {comparison.baseline}",
-        "change (log axis)",
-        "",
-        series,
-        x_log=True,
-        x_range=(low, high),
-        x_ticks=_ratio_ticks(low, high),
-        y_names=names,
-        marks=[Mark(1.0, "same")],
-    )
-    return Chart(
-        "comparison",
-        "Comparison",
-        "Each dot is a metric of the variant divided by the baseline's, each line its "
-        f"{100 * comparison.confidence:.0f} % interval; a dot without a line has none. ↑: more is better, "
-        "↓: less is better. The axis is logarithmic. What the data only bound is not drawn.",
-        "Changes of each metric against the baseline with intervals.",
-        [panel],
-        height=0.9 + 0.32 * len(names),
-    )
-
-
-def _ratios(rows: Sequence[Metric], variant: str) -> list[tuple[int, float, float, float, str]]:
-    """(row, ratio, low, high, text) of each metric that has a ratio; no interval: low = high = ratio."""
-    points = []
-    for row, metric in enumerate(rows):
-        change = _change(metric, variant)
-        if change is None or change.change is None or change.change <= -1:
-            continue
-        ratio = 1 + change.change
-        low = ratio if change.low is None else max(1 + change.low, ratio / 100)
-        high = ratio if change.high is None else 1 + change.high
-        points.append((row, ratio, low, high, f"{change.display}, {change.mark}"))
-    return points
-
-
-def _named(metric: Metric, variants: Sequence[str]) -> str:
-    """Its label and which way is better; a fall to nothing, which a ratio's axis cannot show, in words."""
-    name = f"{metric.label} {ARROWS[metric.better]}".strip()
-    found = [change for variant in variants if (change := _change(metric, variant)) is not None]
-    nothing = [change.variant for change in found if change.change is not None and change.change <= -1]
-    if not nothing:
-        return name
-    return f"{name} fell to 0" + ("" if len(nothing) == len(found) else f" ({', '.join(nothing)})")
-
-
-def _change(metric: Metric, variant: str) -> Change | None:
-    return next((change for change in metric.changes if change.variant == variant), None)
-
-
-def _ratio_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Ticks of a ratio axis, written as changes; at most about seven."""
-    steps = [0.001, 0.01, 0.1, 0.2, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 2.0, 5.0, 10.0, 100.0, 1000.0]
-    wide = math.log10(high / low)
-    if wide > 2.5:
-        steps = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0]
-    elif wide > 0.9:
-        steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0]
-    return [(at, _ratio_text(at)) for at in steps if low <= at <= high]
-
-
-def _ratio_text(ratio: float) -> str:
-    """'+25 %', and from ten times on '×10'."""
-    if ratio == 1:
-        return "0 %"
-    return f"×{ratio:,.0f}" if ratio >= 10 else f"{(ratio - 1) * 100:+,.4g} %".replace("-", "−")
 
 
 def distributions(runs: Sequence[Run], order: Sequence[str]) -> Chart:

@@ -12,7 +12,13 @@ from plotly.offline import get_plotlyjs
 
 from reports.chart import Chart, Mark, Panel, Series, log_ticks
 
-_SYMBOLS = {"dot": "circle", "ring": "circle-open", "cross": "x-thin-open"}
+_SYMBOLS = {
+    "dot": "circle",
+    "ring": "circle-open",
+    "cross": "x-thin-open",
+    "above": "triangle-right",
+    "below": "triangle-left",
+}
 PANEL_HEIGHT = 92  # pixels for each inch of the printed chart
 
 

@@ -169,12 +169,13 @@ def _step(axis: Any, series: Series) -> None:
     _line(axis, series, drawstyle="steps-post")
 
 
+_MARKERS = {"dot": "o", "ring": "o", "cross": "x", "above": ">", "below": "<"}
+
+
 def _points(axis: Any, series: Series) -> None:
     if series.low is not None and series.high is not None:
         axis.hlines(series.y, series.low, series.high, color=series.color, linewidth=2.2)
-    marker, fill = {"dot": ("o", series.color), "ring": ("o", PAPER), "cross": ("x", series.color)}[
-        series.symbol
-    ]
+    marker, fill = _MARKERS[series.symbol], PAPER if series.symbol == "ring" else series.color
     axis.plot(
         series.x,
         series.y,

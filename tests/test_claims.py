@@ -13,6 +13,7 @@ from reports.metrics import Figure
 from reports.pairs import by_time
 
 ROW = {row.name: row for row in ROWS}
+BOUNDED = ("ttft_p99", "tpot_p99", "latency_p99")  # where more than 1 % are unfinished
 SETTING = Setting("A", "B", 0.03, None, ())
 
 # Issue 4: these 16 figures must give these changes.
@@ -188,6 +189,8 @@ def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
         dataclasses.replace(CHAT_MEDIUM, slots=25, drain=45, variant="B", noise_seed=2), "b"
     )
     blocks = by_time(keeps_up, falls_behind, growing=True)[1]
+    waits = [estimate(ROW[name], [keeps_up], [falls_behind], blocks, saturated=("B",)) for name in BOUNDED]
+    assert all(each.at_least and each.low and each.change and each.low <= each.change for each in waits)
     for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("goodput_share", "worse")):
         row = ROW[name]
         figures = [[evidence.figure(run, row)] for run in (keeps_up, falls_behind)]

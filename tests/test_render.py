@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports import escape, figures, interactive, render, sections
+from reports import escape, figures, figures_changes, interactive, render, sections
 from reports.chart import Chart, log_ticks, plain
 from reports.comparison import Comparison
 from reports.runs import Run
@@ -235,6 +235,28 @@ def test_figures_stay_small_when_runs_are_large(tmp_path: Path) -> None:
                 assert len(series.x) <= 1600, (chart.name, series.name)
     waterfall = next(chart for chart in charts if chart.name == "waterfall")
     assert "60 of" in waterfall.caption
+
+
+def test_a_change_that_is_only_bounded_is_drawn_as_an_arrow(runs: list[Run]) -> None:
+    comparison = make_comparison(runs)
+    bounds = {"ttft_p99": (4.0, None), "latency_p99": (None, -0.5), "tpot_p99": (None, None)}
+    for metric in comparison.metrics:
+        if metric.name in bounds:
+            low, high = bounds[metric.name]
+            unknown = {"change": None, "low": low, "high": high}
+            metric.changes[0] = metric.changes[0].model_copy(update=unknown)
+    chart = figures_changes.changes(comparison)
+    assert chart is not None
+    panel = chart.panels[0]
+    arrows = {
+        (series.symbol, panel.y_names[round(row)].split(" ")[0], ratio)  # type: ignore[index]
+        for series in panel.series
+        for row, ratio in zip(series.y, series.x, strict=True)
+        if series.symbol != "dot"
+    }
+    assert arrows == {("above", "TTFT", 5.0), ("below", "Latency", 0.5)}
+    page = render.page("t", *_parts(comparison, runs))
+    assert "triangle-right" in page and "triangle-left" in page
 
 
 def test_ticks() -> None:
