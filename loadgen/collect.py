@@ -151,6 +151,7 @@ def recover(folders: Sequence[Path]) -> Path:
     batches = sorted((home / BATCHES).glob("*.arrow"))
     numbers: Counter[int] = Counter(int(_NAME.fullmatch(path.name)[1]) for path in batches)  # type: ignore[index]
     scenario, lanes = Scenario.from_dict(draft["scenario"]), draft.pop("lane_count")
+    before = {each["lane"]: each for each in draft.pop("clocks", [])}
     # What was due after the last send may never have been launched: it is not known to have come due.
     lost = lost_records(scenario, draft["seed"], lanes, known, _last(batches, "sent"))
     counts = write_records(home, batches, lost)
@@ -158,7 +159,7 @@ def recover(folders: Sequence[Path]) -> Path:
     draft |= {
         "lanes": [
             {
-                "lane": lane,
+                **before.get(lane, {"lane": lane}),
                 "arrivals": counts.get(lane, 0) + missing[lane],
                 "records": counts.get(lane, 0),
                 "batches_sent": None,

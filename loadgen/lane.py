@@ -123,6 +123,13 @@ class Lane:
         """Nothing is in flight and nothing will be launched."""
         return self._upcoming is None and not self._following and not self.client.in_flight
 
+    def drain(self) -> None:
+        """Wait, cooperatively and as long as the scenario's drain lasts, until it is idle: what has just come
+        due is perhaps still to leave."""
+        deadline = time.monotonic() + self.scenario.drain
+        while not self.idle and time.monotonic() < deadline:
+            gevent.sleep(START_LOOK)
+
     def close(self) -> None:
         """End it now: requests in flight and those that never left are recorded as unfinished."""
         self.stop_launching()

@@ -70,7 +70,7 @@ def draft(
     vocabulary: Vocabulary,
     lanes: int,
 ) -> dict[str, Any]:
-    """All that is known before the first request; `lane_count` stands for `lanes`."""
+    """All that is known before the workers are ready; `lane_count` stands for `lanes`."""
     scenario, server = schedule.scenario, _read_server(folder)
     return {
         "format": FORMAT,

@@ -86,10 +86,7 @@ class Run:
 
     def hand_out(self) -> None:
         """Tell each worker its lane. It gets ready once Locust starts its user. Raises UsageError."""
-        try:
-            collect.write_json(self.folder / collect.DRAFT, self._draft)
-        except OSError as error:
-            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
+        self._write_draft()
         for lane in self.lanes:
             data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
             self._send(messages.PLAN, data, lane.worker)
@@ -108,6 +105,8 @@ class Run:
             if lane.ready["error"]:
                 raise UsageError(lane.ready["error"])
             lane.before = self._measure(lane)
+        self._draft["clocks"] = [_known(lane) for lane in self.lanes]
+        self._write_draft()
         self.scraper.take()  # before the first request: what counters stood at
         self._require_going_on()
         self._zero = time.perf_counter() + LEAD
@@ -189,6 +188,7 @@ class Run:
             lost = [record for record in found if record.lane in gone]
         counts = self._on_disk(self._collector.write, lost)
         self._on_disk(self.scraper.write, self.folder / "server_metrics.parquet")
+        why = self.stopped_why or (None if self._living else "every worker was lost")
         lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
         whole = self._draft | {
             "lanes": lanes,
@@ -196,11 +196,12 @@ class Run:
             "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
             "drained_at": self._drained_at,
             "ended_at": manifest.now(),
-            "ended": "complete" if self.stopped_why is None else "interrupted",
-            "ended_why": self.stopped_why,
+            "ended": "complete" if why is None else "interrupted",
+            "ended_why": why,
             "client_error": self._client_error(),
         }
-        whole.pop("lane_count")
+        for name in ("lane_count", "clocks"):
+            whole.pop(name)
         collect.write_json(self.folder / collect.MANIFEST, whole)
         (self.folder / collect.DRAFT).unlink()
 
@@ -237,6 +238,13 @@ class Run:
     def _settled(self) -> bool:
         """Nothing is left to wait for before the start: every lane is ready, or somebody stopped the run."""
         return self.stopped_why is not None or all(lane.ready for lane in self.lanes)
+
+    def _write_draft(self) -> None:
+        """The manifest's beginning, for `loadgen.collect recover`. Raises UsageError."""
+        try:
+            collect.write_json(self.folder / collect.DRAFT, self._draft)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
 
     def _require_going_on(self) -> None:
         if self.stopped_why is not None:
@@ -295,16 +303,12 @@ class Run:
         before, after = lane.before, lane.after
         drift = after.seconds - before.seconds if before and after else None
         return {
-            "lane": lane.number,
-            "worker": lane.worker,
-            "host": (lane.ready or {}).get("worker"),
+            **_known(lane),
             "arrivals": closed["due"] if lane.closed and not lane.lost else records + lost.count(lane.number),
             "records": records,
             "batches_sent": closed.get("batches"),
             "batches_received": self._collector.received(lane.number),
             "lost": lane.lost,
-            "clock_offset_s": before.seconds if before else None,
-            "clock_rtt_s": before.round_trip if before else None,
             "clock_drift_s": drift,
             **(closed.get("cost") or {}),
             "connections": closed.get("connections"),
@@ -323,6 +327,17 @@ class Run:
             return calibration.nearest(max(seen) / max(self._end, 1.0))
         except UsageError:  # a calibration that cannot be read says nothing against the run
             return None
+
+
+def _known(lane: Lane) -> dict[str, Any]:
+    """What is known of a lane before the first request; a run that is recovered has it from the draft."""
+    return {
+        "lane": lane.number,
+        "worker": lane.worker,
+        "host": (lane.ready or {}).get("worker"),
+        "clock_offset_s": lane.before.seconds if lane.before else None,
+        "clock_rtt_s": lane.before.round_trip if lane.before else None,
+    }
 
 
 def _ended(lane: Lane) -> bool:

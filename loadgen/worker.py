@@ -159,7 +159,7 @@ class Worker:
         """The master is gone: launch no more, let what is in flight end, keep the records here."""
         logger.error("the master is gone; this worker drains, keeps its records and ends")
         part.lane.stop_launching()
-        part.lane.client.join(part.lane.scenario.drain)
+        part.lane.drain()
         part.leave()
         self._runner.quit()
 

@@ -151,6 +151,21 @@ def test_a_killed_worker_costs_its_lanes_later_arrivals(tmp_path: Path) -> None:
     reconciles(found)
 
 
+def test_a_run_that_loses_every_worker_is_no_complete_one(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
+    ):
+        under_way(running, 3.0)
+        for worker in _children(running.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        found = running.end(60)
+    assert (found.code, found.summary["verdict"]) == (5, "INVALID"), found.err
+    manifest = found.manifest
+    assert (manifest["ended"], manifest["ended_why"]) == ("interrupted", "every worker was lost")
+    reconciles(found)
+
+
 def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
@@ -171,6 +186,8 @@ def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
     records = found.records
     assert records["arrival"].is_unique and (records["status"] == "completed").sum() > 60
     assert found.manifest["ended"] == "interrupted" and len(records) == found.manifest["due"]
+    lanes = found.manifest["lanes"]
+    assert all(lane["lost"] and lane["worker"] and lane["clock_rtt_s"] < 0.05 for lane in lanes)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and "whole run already" in again.stderr
 
