@@ -5,6 +5,7 @@ it is used, and `--rebuild` makes it anew. Records are never read.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -104,6 +105,10 @@ def earlier_runs(rows: Sequence[Row], newest: Run, limit: int = 10) -> list[tupl
 @contextmanager
 def _index(results: Path, rebuild: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     path = results / INDEX
+    with contextlib.suppress(
+        OSError
+    ):  # runs may be named that lie elsewhere; else opening says what is wrong
+        results.mkdir(parents=True, exist_ok=True)
     if rebuild:
         for stale in (path, path.with_name(f"{INDEX}.wal")):
             stale.unlink(missing_ok=True)

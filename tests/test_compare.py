@@ -75,6 +75,15 @@ def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.C
     ]
 
 
+def test_named_runs_need_no_results_folder(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = two(results)
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(results / "not" / "there"))
+    assert main(["compare", *map(str, folders)]) == 0, capsys.readouterr().err
+    assert (results / "not" / "there" / "latest" / "report.html").is_file()
+
+
 def test_the_same_runs_give_the_same_report(results: Path) -> None:
     folders = two(results)
     assert built(folders) == built(folders)
