@@ -317,8 +317,14 @@ def _kill_workers() -> None:
 
 
 def _await_workers() -> None:
-    """Let the workers of --processes end first, so that nothing outlives this process."""
-    _await_end(psutil.Process().children())
+    """Let the workers of --processes end first, so that nothing outlives this process; one that does not (it
+    may be stopped) is killed: the run is written, and the lane was lost long ago."""
+    workers = psutil.Process().children()
+    _await_end(workers)
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            if worker.status() != psutil.STATUS_ZOMBIE:
+                worker.kill()
 
 
 def _await_end(workers: list[psutil.Process]) -> None:

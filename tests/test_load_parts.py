@@ -2,6 +2,7 @@
 
 import math
 import random
+import signal
 import subprocess
 import sys
 from array import array
@@ -432,3 +433,19 @@ def test_a_worker_takes_what_priority_it_may_and_gives_it_back() -> None:
     first, then = said.stdout.splitlines()
     assert first in ("fifo True 0", "nice False -10", "none False 0"), first
     assert then == "0 0 none"
+
+
+def test_a_worker_that_is_stopped_does_not_outlive_the_master() -> None:
+    script = """
+import os, signal, subprocess
+from loadgen import conductor
+conductor.WORKERS_END_WITHIN = 0.2
+worker = subprocess.Popen(["sleep", "60"])
+os.kill(worker.pid, signal.SIGSTOP)
+conductor._await_workers()
+print(worker.wait(5))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(-signal.SIGKILL)]
