@@ -5,6 +5,7 @@ master's own event loop, and may hang before it becomes the command.
 """
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,8 @@ class Done:
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None, capture: bool = False) -> Done:
     """Run it to its end while other greenlets go on. Raises OSError when there is no such program.
 
-    It has a process group of its own, so a Ctrl-C does not reach it: a run that is over gets its verdict.
+    It has a process group of its own, so a Ctrl-C does not reach it: a run that is over gets its verdict. One
+    that comes before the group is made waits for ever, since the signals of an ending are blocked.
     """
     hub = gevent.get_hub()
     hub.loop.install_sigchld()
@@ -39,6 +41,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, ca
             os.environ if environment is None else environment,
             file_actions=actions,
             setpgroup=0,
+            setsigmask=(signal.SIGINT, signal.SIGTERM),
         )
         watcher = hub.loop.child(pid)
         hub.wait(watcher)
