@@ -1,7 +1,6 @@
 """The command that makes one run: Locust, with or without a server of our own."""
 
 import re
-import socket
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -38,8 +37,10 @@ class Load:
         """Locust's command line, without the host."""
         words = [sys.executable, "-m", "locust", "-f", self.locustfile]
         words += ["--headless"] if headless else []
-        port = str(self.master_port or _free_port())
-        words += ["--processes", str(self.workers), "--master-port", port, "--master-bind-port", port]
+        words += ["--processes", str(self.workers)]
+        if self.master_port:  # else Locust takes a free one as it starts; one chosen now may be taken by then
+            port = str(self.master_port)
+            words += ["--master-port", port, "--master-bind-port", port]
         words += ["--scenario", self.scenario]
         return words + self._option_words()
 
@@ -111,12 +112,6 @@ def absolute(name: str) -> str:
     if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
         return name
     return str(path.relative_to(child.ROOT) if path.is_relative_to(child.ROOT) else path)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_once(load: Load, variant: str, folder: Path | None = None) -> int:

@@ -14,7 +14,7 @@ import pytest
 from bench.process import metronome
 from campaign import state
 from campaign.__main__ import parse
-from campaign.load import Load
+from campaign.load import Load, load_of
 from campaign.series import run_series
 from common.usage import UsageError
 
@@ -76,6 +76,14 @@ def test_compare_takes_turns_and_reports_once_over_all_runs(
     [campaign] = campaigns(tmp_path)
     assert campaign["report"] == f"reports/{name}"
     assert {step["state"] for step in campaign["steps"]} == {"done"}
+
+
+def test_locust_chooses_its_port_itself_as_it_starts() -> None:
+    """The server takes minutes to start, and free ports of its own meanwhile."""
+    words = ["run", "baseline", "--target", "cpu-tiny", "--workers", "2"]
+    assert not {"--master-port", "--master-bind-port"} & set(load_of(parse(words)).command())
+    given = load_of(parse([*words, "--master-port", "7000"])).command()
+    assert given[given.index("--master-port") + 1] == given[given.index("--master-bind-port") + 1] == "7000"
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(
