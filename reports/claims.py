@@ -51,13 +51,14 @@ class Setting:
 
 
 def value_of(figures: Sequence[Figure]) -> tuple[float | None, float | None]:
-    """(mean of the repeats, None) or (None, the least that it is above)."""
+    """(mean of the repeats, None) or (None, the least that it is above). Above 0 says nothing: None."""
     values = [figure.value for figure in figures]
     if all(value is not None for value in values):
         return float(np.mean([value for value in values if value is not None])), None
     bounds = [figure.value if figure.value is not None else figure.lower_bound for figure in figures]
     known = [bound for bound in bounds if bound is not None]
-    return None, float(np.mean(known)) if len(known) == len(bounds) else None
+    least = float(np.mean(known)) if len(known) == len(bounds) else None
+    return None, least or None
 
 
 def estimate(
@@ -263,7 +264,9 @@ def _unknown(repeats: Sequence[Sequence[Figure]]) -> str:
         all(each.value is not None or each.lower_bound is not None for each in side) for side in repeats
     ]
     if all(measured):
-        return "beyond the data of both: too few requests finished"
+        values = [value_of(side)[0] for side in repeats]
+        whose = "both" if all(value is None for value in values) else "one of the two"
+        return f"beyond the data of {whose}: too few requests finished"
     return "not measured" if not any(measured) else "not measured in one of the two"
 
 

@@ -210,7 +210,7 @@ def milliseconds(figure: Figure) -> str:
     """A time as people read it: `52.31`, or `> 60000` where the data give only a lower bound."""
     if figure.value is not None:
         return _in_ms(figure.value)
-    return f"> {_in_ms(figure.lower_bound)}" if figure.lower_bound is not None else "n/a"
+    return f"> {_in_ms(figure.lower_bound)}" if figure.lower_bound else "n/a"
 
 
 def _in_ms(seconds: float) -> str:

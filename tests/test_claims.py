@@ -145,6 +145,18 @@ def test_estimates_of_repeats() -> None:
     assert found.apart
 
 
+def test_a_percentile_that_is_only_known_to_be_above_0_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TPOT of a run in which most requests never got a token."""
+    figures = {"served": of(0.0112), "starved": of(None, 0.0)}
+    monkeypatch.setattr(evidence, "figure", lambda run, row: figures[run])
+    for pair in (("served", "starved"), ("starved", "served")):
+        one, two = ([figures[name]] for name in pair)
+        found = estimate(ROW["tpot_p50"], [pair[0]], [pair[1]], None)  # type: ignore[list-item]
+        change = claim(ROW["tpot_p50"], found, [one, two], SETTING)
+        assert (change.mark, change.display, change.display_interval) == ("not comparable", "n/a", "n/a")
+        assert change.reason == "beyond the data of one of the two: too few requests finished"
+
+
 def test_a_pair_with_one_schedule_is_paired_and_another_is_not() -> None:
     first = run_of(CHAT_MEDIUM, "a")
     method, blocks = by_time(first, run_of(dataclasses.replace(CHAT_MEDIUM, noise_seed=5), "b"))
