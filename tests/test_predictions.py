@@ -1,5 +1,6 @@
 """Predictions follow from the configuration alone, and outcomes from the figures alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,34 @@ def test_outcomes(runs: list[Run]) -> None:
     assert tpot.outcome == "confirmed" and tpot.predicted.startswith("at least 11")
     unknown = by_statement["baseline", "Decode is memory-bound below its turning batch"]
     assert unknown.outcome == "cannot tell" and "--enable-mfu-metrics" in unknown.reason
+
+
+def test_tokens_of_the_warm_up_excuse_no_more_than_the_hardware_allows(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, found = make_comparison(runs).metrics, described(runs)
+    statement = "Output tokens/s stay below the bound"
+    asked = load_of(runs[0]).asked
+
+    def outcome(measured: float, peaks: float) -> tuple[str, str]:
+        """Of the baseline, with `peaks` times the hardware's peaks."""
+        rows = [row.model_copy(deep=True) for row in metrics]
+        for reading in next(row for row in rows if row.name == "output_token_throughput").readings:
+            reading.value = measured
+        here = bounds.served_hardware(runs[0])
+        other = replace(
+            here, peak_flops=peaks * here.peak_flops, peak_bytes_per_s=peaks * here.peak_bytes_per_s
+        )
+        monkeypatch.setattr("reports.predictions.served_hardware", lambda run: other)
+        made = predictions(runs, rows, found)
+        each = next(one for one in made if (one.variant, one.statement) == ("baseline", statement))
+        return each.outcome, each.predicted
+
+    assert outcome(1.04 * asked, 100.0)[0] == "confirmed"
+    assert "up to 5 % for answers that began in the warm-up" in outcome(1.04 * asked, 100.0)[1]
+    assert outcome(1.06 * asked, 100.0)[0] == "refuted"
+    assert outcome(1.04 * asked, 1e-6)[0] == "refuted", "no warm-up gives more than the hardware does"
+    assert "warm-up" not in outcome(1.04 * asked, 1e-6)[1]
 
 
 def test_measured_intensity_decides(runs: list[Run]) -> None:
