@@ -169,14 +169,15 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
     intensities += [place.intensity for place in found.operations if place.intensity]
     low, high = min(intensities) / 2.5, max(intensities) * 4
     roof = [low, found.ridge, high]
-    heights = [min(found.peak_flops, at * found.peak_bytes_per_s) / 1e9 for at in roof]
+    scale, unit = (1e12, "TFLOP/s") if found.peak_flops >= 1e13 else (1e9, "GFLOP/s")
+    heights = [min(found.peak_flops, at * found.peak_bytes_per_s) / scale for at in roof]
     named = [place for place in batches if place.batch in (1, 8, 64)]
     series = [
         Series("attainable", roof, heights, "line", None, legend=False),
         Series(
             "decode, by batch",
             [place.decode_intensity for place in named],
-            [place.decode_attainable / 1e9 for place in named],
+            [place.decode_attainable / scale for place in named],
             "points",
             None,
             faint=True,
@@ -186,7 +187,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
         Series(
             "prefill",
             [batches[0].prefill_intensity],
-            [batches[0].prefill_attainable / 1e9],
+            [batches[0].prefill_attainable / scale],
             "points",
             None,
             faint=True,
@@ -197,7 +198,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
     lowest = [heights[0]]
     for place in found.operations:
         if place.intensity and place.flops_per_s:
-            lowest.append(place.flops_per_s / 1e9)
+            lowest.append(place.flops_per_s / scale)
             text = f"{place.variant} measured" + (
                 "" if place.batch_mean is None else f", batch {place.batch_mean:.1f}"
             )
@@ -205,7 +206,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
                 Series(
                     place.variant,
                     [place.intensity],
-                    [place.flops_per_s / 1e9],
+                    [place.flops_per_s / scale],
                     "points",
                     order.index(place.variant),
                     texts=[text],
@@ -218,7 +219,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
                 Series(
                     place.variant,
                     [bound.decode_intensity],
-                    [bound.decode_attainable / 1e9],
+                    [bound.decode_attainable / scale],
                     "points",
                     order.index(place.variant),
                     texts=[f"{place.variant} bound, batch {bound.batch:.1f}"],
@@ -228,7 +229,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
     panel = Panel(
         f"{found.hardware}",
         "arithmetic intensity, FLOP/byte (log)",
-        "GFLOP/s (log)",
+        f"{unit} (log)",
         series,
         x_log=True,
         y_log=True,
