@@ -5,7 +5,7 @@ from reports.comparison import Conclusion
 from reports.facts import Facts
 
 FIRST_TOKEN = ("ttft_p50", "ttft_p99")
-REST = ("tpot_p50", "tpot_p99")
+REST = ("tpot_p50", "tpot_p99", "itl_p99")
 
 
 def conclude(facts: Facts, variant: str) -> Conclusion:

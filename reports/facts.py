@@ -8,7 +8,7 @@ from reports.comparison import Change, Metric, Reading, RunInfo, ServerSide, Var
 
 # One row for each thing a user feels, so that a sentence does not say one thing four times.
 SPOKEN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
-SPOKEN_TOO = ("latency_p50", "latency_p99", "goodput_share", "failed", "unfinished")
+SPOKEN_TOO = ("itl_p99", "latency_p50", "latency_p99", "goodput_share", "failed", "unfinished")
 SPOKEN_NAMES = {
     "output_token_throughput": "token throughput",
     "completed_rate": "completed rate",

@@ -1,6 +1,9 @@
 """Why the figures moved, in words from the figures: wins, trade-offs, TTFT, TPOT."""
 
+from collections.abc import Callable
+
 from reports import wording
+from reports.blocks import quantity
 from reports.comparison import Insight, RunInfo
 from reports.facts import Facts
 
@@ -11,6 +14,8 @@ PARTS = {
     "queue_mean": "queue",
     "prefill_mean": "prefill",
 }
+
+SAME_BYTES = 0.25  # bytes of a step that fall by less than this part of the batch's fall: mostly weights
 
 
 def insights(facts: Facts) -> list[Insight]:
@@ -87,12 +92,12 @@ def _largest(moved: dict[str, float]) -> str:
 
 def why_tpot(facts: Facts, variant: str) -> Insight | None:
     """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity."""
-    wanted = {
-        "running_mean": ("requests in the batch (mean)", 1.0, ".1f"),
-        "running_max": ("at most", 1.0, ".0f"),
-        "tokens_per_step": ("tokens per engine step", 1.0, ".1f"),
-        "bytes_per_step": ("MB moved per step", 1e-6, ".1f"),
-        "flops_per_byte": ("FLOP/byte", 1.0, ".1f"),
+    wanted: dict[str, tuple[str, Callable[[float], str]]] = {
+        "running_mean": ("requests in the batch (mean)", "{:.1f}".format),
+        "running_max": ("at most", "{:.0f}".format),
+        "tokens_per_step": ("tokens per engine step", "{:.1f}".format),
+        "bytes_per_step": ("moved per step", lambda value: quantity(value, "B")),
+        "flops_per_byte": ("FLOP/byte", "{:.1f}".format),
     }
     pairs = {key: (facts.server(facts.baseline, key), facts.server(variant, key)) for key in wanted}
     known = {key: pair for key, pair in pairs.items() if None not in pair}
@@ -100,11 +105,15 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
         return None
     parts = []
     for key, (one, two) in known.items():
-        label, scale, form = wanted[key]
-        parts.append(f"{label} {(one or 0) * scale:{form}} to {(two or 0) * scale:{form}}")
-    before, after = (facts.reading("tpot_p50", name).display for name in (facts.baseline, variant))
-    text = f"TPOT p50 {before} to {after} ms; {facts.baseline} to {variant}: {', '.join(parts)}."
+        label, shown = wanted[key]
+        parts.append(f"{label} {shown(one or 0.0)} to {shown(two or 0.0)}")
+    values = [facts.value("tpot_p50", name) for name in (facts.baseline, variant)]
+    head = "" if None in values else f"TPOT p50 {_ms(values[0])} to {_ms(values[1])} ms; "
+    text = f"{head}{facts.baseline} to {variant}: {', '.join(parts)}."
     text += _tpot_cause(facts, variant, *pairs["running_mean"])
+    text += _same_bytes(facts, variant, *pairs["running_mean"], *pairs["bytes_per_step"])
+    if not any(facts.change(name, variant).mark in ("better", "worse") for name in ("tpot_p50", "tpot_p99")):
+        text += " No change of TPOT is claimed."
     return Insight(
         kind="tpot", variant=variant, text=text, figures={key: two for key, (_, two) in known.items()}
     )
@@ -129,6 +138,28 @@ def _tpot_cause(facts: Facts, variant: str, before: float | None, after: float |
             "of a step (kernels, compilation, contention)."
         )
     return ""
+
+
+def _same_bytes(
+    facts: Facts,
+    variant: str,
+    batch_before: float | None,
+    batch_after: float | None,
+    bytes_before: float | None,
+    bytes_after: float | None,
+) -> str:
+    """What a smaller batch is worth where the weights are most of what a step moves: little."""
+    if not batch_before or batch_after is None or not bytes_before or bytes_after is None:
+        return ""
+    if facts.change("tpot_p50", variant).mark == "better":
+        return ""
+    smaller, fewer = 1 - batch_after / batch_before, 1 - bytes_after / bytes_before
+    if smaller <= facts.matters or fewer > SAME_BYTES * smaller or not _held(facts, variant):
+        return ""
+    return (
+        " The batch is held smaller while others wait, but a step still moves nearly as many bytes (the "
+        "weights are read once a step, whatever the batch): fewer requests share the same cost."
+    )
 
 
 def _held(facts: Facts, variant: str) -> bool:

@@ -93,10 +93,16 @@ def _unsure(facts: Facts) -> list[Recommendation]:
                 Recommendation(
                     text=f"Repeat the comparison with {variant.name}, interleaved, for narrower intervals.",
                     reason=f"Wider than the {100 * facts.matters:g} % that matters: {intervals}.",
-                    command=f"make compare REPEATS={count}",
+                    command=f"make compare REPEATS={count}{_variants(facts)}",
                 )
             ]
     return []
+
+
+def _variants(facts: Facts) -> str:
+    """The setting of make that names those that ran, where they are not the two that it takes by itself."""
+    ran = _ran(facts)
+    return "" if ran == ["baseline", "optimized"] else f' VARIANTS="{" ".join(ran)}"'
 
 
 def _wide(facts: Facts, metric: str, variant: str) -> bool:

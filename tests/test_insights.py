@@ -146,11 +146,38 @@ def test_why_tpot_blames_the_batch_only_where_it_fits(plain: Facts) -> None:
     facts = marked(served(plain, before, after), tpot_p50="better")
     found = insights.why_tpot(served(facts, before, after), "optimized")
     assert found is not None
-    assert "MB moved per step 200.0 to 100.0" in found.text and "batch is held smaller" in found.text
+    assert "moved per step 200 MB to 100 MB" in found.text and "batch is held smaller" in found.text
     quicker = insights.why_tpot(served(facts, before, after | {"waiting_mean": 0.0}), "optimized")
     assert quicker is not None and "does not explain it" in quicker.text, "a faster step empties the batch"
     found = insights.why_tpot(served(facts, after, before), "optimized")
     assert found is not None and "does not explain it" in found.text
+
+
+def test_a_smaller_batch_that_moves_the_same_bytes_is_named(plain: Facts) -> None:
+    """A 7B model on an H100: 14.8 GB a step at a batch of 34, 14.3 GB at 8."""
+    before = {"running_mean": 34.0, "bytes_per_step": 14.8e9, "waiting_mean": 0.0}
+    after = {"running_mean": 7.9, "bytes_per_step": 14.3e9, "waiting_mean": 537.0}
+    facts = marked(served(plain, before, after), tpot_p50="not comparable", tpot_p99="not comparable")
+    found = insights.why_tpot(served(facts, before, after), "optimized")
+    assert found is not None and "moved per step 14.8 GB to 14.3 GB" in found.text
+    assert "fewer requests share the same cost" in found.text and "No change of TPOT" in found.text
+    halved = insights.why_tpot(served(facts, before, after | {"bytes_per_step": 7e9}), "optimized")
+    assert halved is not None and "share the same cost" not in halved.text
+
+
+def test_a_tpot_that_is_not_known_is_left_out(plain: Facts) -> None:
+    row = plain.metrics["tpot_p50"]
+    unknown = [row.readings[0], row.readings[1].model_copy(update={"value": None, "display": "n/a"})]
+    metrics = dict(plain.metrics) | {"tpot_p50": row.model_copy(update={"readings": unknown})}
+    facts = served(dataclasses.replace(plain, metrics=metrics), {"running_mean": 34.0}, {"running_mean": 7.9})
+    found = insights.why_tpot(facts, "optimized")
+    assert found is not None and "n/a" not in found.text and "34.0 to 7.9" in found.text
+
+
+def test_the_conclusion_tells_of_smoother_tokens_too(plain: Facts) -> None:
+    said = conclusion.conclude(marked(plain, itl_p99="better", ttft_p50="worse"), "optimized")
+    assert said.better.startswith("Better with optimized: ITL p99 +50.0 %")
+    assert "who read or process long answers" in said.use
 
 
 def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
@@ -186,7 +213,23 @@ def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
     row = plain.metrics["ttft_p50"]
     change = Change.model_validate(row.changes[0].model_dump() | wide)
     metrics = dict(plain.metrics) | {"ttft_p50": row.model_copy(update={"changes": [change]})}
-    assert "make compare REPEATS=3" in commands(dataclasses.replace(plain, metrics=metrics))
+    facts = dataclasses.replace(plain, metrics=metrics)
+    assert "make compare REPEATS=3" in commands(facts)
+    renamed = [facts.variants[0], facts.variants[1].model_copy(update={"name": "compiled"})]
+    metrics = {
+        name: each.model_copy(
+            update={
+                part: [
+                    one.model_copy(update={"variant": one.variant.replace("optimized", "compiled")})
+                    for one in getattr(each, part)
+                ]
+                for part in ("changes", "readings")
+            }
+        )
+        for name, each in metrics.items()
+    }
+    facts = dataclasses.replace(facts, variants=renamed, metrics=metrics)
+    assert 'make compare REPEATS=3 VARIANTS="baseline compiled"' in commands(facts)
 
 
 def test_nothing_to_do_where_nothing_is_wrong(plain: Facts) -> None:
