@@ -234,7 +234,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
         x_log=True,
         y_log=True,
         x_range=(low, high),
-        y_range=(min(lowest) / 3, found.peak_flops / 1e9 * 3),
+        y_range=(min(lowest) / 3, found.peak_flops / scale * 3),
         marks=[Mark(found.ridge, f"ridge {found.ridge:,.3g}")],
     )
     measured = any(place.flops_per_s for place in found.operations)

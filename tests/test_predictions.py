@@ -7,6 +7,7 @@ import pytest
 
 from reports import bounds
 from reports.comparison import Operation, Roofline, ServerSide
+from reports.figures import roofline_plot
 from reports.predictions import load_of, predictions
 from reports.runs import Run
 from reports.server_side import server_side
@@ -129,6 +130,18 @@ def test_measured_work_is_put_beside_the_bound(runs: list[Run]) -> None:
     assert place.bytes_per_s == pytest.approx(2e11)
     assert place.share_of_attainable == pytest.approx(4e12 / (20 * 320e9))
     assert place.bounds is not None and place.bounds.batch == 8
+
+
+@pytest.mark.parametrize(
+    ("peak", "unit", "top"), [(332e9, "GFLOP/s (log)", 332.0), (989.5e12, "TFLOP/s (log)", 989.5)]
+)
+def test_the_figures_axis_is_in_units_of_the_roof(
+    runs: list[Run], peak: float, unit: str, top: float
+) -> None:
+    found = described(runs).model_copy(update={"peak_flops": peak})
+    [panel] = roofline_plot(found, ["baseline", "optimized"]).panels
+    assert panel.y_label == unit and max(panel.series[0].y) == pytest.approx(top)
+    assert panel.y_range is not None and panel.y_range[1] == pytest.approx(3 * top)
 
 
 @pytest.mark.parametrize(
