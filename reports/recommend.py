@@ -134,8 +134,10 @@ def _full_batch(facts: Facts) -> list[Recommendation]:
             facts.server(variant.name, "running_max"),
             facts.server(variant.name, "waiting_mean"),
         )
+        larger = [f"batch-{size}" for size in (16, 32) if limit and size > int(limit[1])]
         if (
             limit
+            and larger
             and largest is not None
             and waiting is not None
             and waiting >= 1
@@ -146,7 +148,7 @@ def _full_batch(facts: Facts) -> list[Recommendation]:
                 Recommendation(
                     text="Try larger batches: the limit of the batch trades TTFT against TPOT.",
                     reason=f"{full} while {waiting:.1f} requests waited on average.",
-                    command=_sweep(facts, variant.name, "batch-16", "batch-32"),
+                    command=_sweep(facts, variant.name, *larger),
                 )
             ]
     return []

@@ -183,6 +183,10 @@ def test_the_conclusion_tells_of_smoother_tokens_too(plain: Facts) -> None:
 def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
     facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 8")
     assert 'make sweep VARIANTS="baseline batch-16 batch-32"' in commands(facts)
+    facts = commanded(served(plain, {"running_max": 16.0, "waiting_mean": 9.0}, {}), "vllm --max-num-seqs 16")
+    assert 'make sweep VARIANTS="baseline batch-32"' in commands(facts)
+    facts = commanded(served(plain, {"running_max": 32.0, "waiting_mean": 9.0}, {}), "vllm --max-num-seqs 32")
+    assert not any("batch-" in (command or "") for command in commands(facts)), "none is larger"
     facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 64")
     assert 'make sweep VARIANTS="baseline batch-16 batch-32"' not in commands(facts)
 

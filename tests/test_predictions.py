@@ -138,7 +138,9 @@ def test_measured_work_is_put_beside_the_bound(runs: list[Run]) -> None:
 def test_the_figures_axis_is_in_units_of_the_roof(
     runs: list[Run], peak: float, unit: str, top: float
 ) -> None:
-    found = described(runs).model_copy(update={"peak_flops": peak})
+    found = described(runs)
+    assert found.peak_bytes_per_s
+    found = found.model_copy(update={"peak_flops": peak, "ridge": peak / found.peak_bytes_per_s})
     [panel] = roofline_plot(found, ["baseline", "optimized"]).panels
     assert panel.y_label == unit and max(panel.series[0].y) == pytest.approx(top)
     assert panel.y_range is not None and panel.y_range[1] == pytest.approx(3 * top)
