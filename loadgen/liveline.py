@@ -43,7 +43,7 @@ def line(live: Live, now: float, phase: str) -> str:
     """Elapsed and left, rates, in flight; TTFT and TPOT so far, without the warm-up's."""
     counts, point = live.counts(), live.points[-1] if live.points else None
     phase = "warm-up" if phase == "running" and now < live.window[0] else phase
-    parts = [f"{phase} {now:5.1f} s, {max(live.end - now, 0):.0f} s left"]
+    parts = [f"{phase} {max(now, 0.0):5.1f} s, {max(live.end - now, 0):.0f} s left"]
     if point is not None:
         parts.append(f"offered {point.offered_rate:.1f}/s, completed {point.completed_rate:.1f}/s")
         parts.append(f"{point.token_rate:,.0f} tok/s")

@@ -229,6 +229,7 @@ def test_the_first_moments_give_no_rate() -> None:
 
 def test_the_live_line_says_that_the_warm_up_goes_on() -> None:
     live = Live(6.0, (2.0, 6.0), 1)
+    assert line(live, -0.04, "running").startswith("warm-up   0.0 s, 6 s left"), "not -0.0"
     assert line(live, 1.0, "running").startswith("warm-up   1.0 s, 5 s left")
     assert line(live, 3.0, "running").startswith("running   3.0 s, 3 s left")
     assert line(live, 7.0, "draining").startswith("draining   7.0 s, 0 s left")
