@@ -201,9 +201,9 @@ def _priority(facts: Facts) -> list[Recommendation]:
             wait = f"the mean wait in the queue is {wording.number(queue, 'ms')} ms"
             return [
                 Recommendation(
-                    text="If some requests matter more, try priority scheduling: it reorders the queue.",
+                    text="If some requests matter more, try priority scheduling and a load with priorities.",
                     reason=f"{name}: {100 * share:.1f} % met the SLO; {wait}.",
-                    command=_sweep(facts, name, "priority"),
+                    command=f"{_sweep(facts, name, 'priority')} SCENARIO=chat-priority",
                 )
             ]
     return []

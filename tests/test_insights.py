@@ -191,6 +191,15 @@ def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
     assert 'make sweep VARIANTS="baseline batch-16 batch-32"' not in commands(facts)
 
 
+def test_a_queue_that_breaks_the_slo_asks_for_a_scenario_with_priorities(plain: Facts) -> None:
+    """The variant changes nothing where no request has a priority."""
+    share = plain.metrics["goodput_share"]
+    few = [each.model_copy(update={"value": 0.2}) for each in share.readings]
+    metrics = dict(plain.metrics) | {"goodput_share": share.model_copy(update={"readings": few})}
+    facts = served(dataclasses.replace(plain, metrics=metrics), {}, {"queue_mean": 46.9})
+    assert 'make sweep VARIANTS="baseline optimized priority" SCENARIO=chat-priority' in commands(facts)
+
+
 def test_eager_variants_ask_for_compiled_ones(plain: Facts) -> None:
     assert 'make sweep VARIANTS="baseline compiled"' in commands(commanded(plain, "vllm --enforce-eager"))
     assert 'make sweep VARIANTS="baseline compiled"' not in commands(commanded(plain, "vllm"))
