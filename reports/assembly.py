@@ -108,7 +108,11 @@ def assemble(
         methods=[pair.method for pair in pairs],
         conditions=differences({run.name: conditions(run) for run in ordered}),
         insights=[*insights.insights(facts), *_served(baseline, groups)],
-        recommendations=[*recommend.choice(points, matters), *recommend.recommendations(facts)],
+        recommendations=recommend.under_same_conditions(
+            [*recommend.choice(points, matters), *recommend.recommendations(facts)],
+            first.target,
+            first.scenario_name if first.scenario_hash else None,  # another tool's load has no name here
+        ),
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
         pareto=points,

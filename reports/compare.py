@@ -142,8 +142,8 @@ def show(comparison: Comparison, console: Console) -> None:
     }
     for warning in sorted(warnings):
         console.print(Text(f"(!) {warning}", style="yellow"))
-    for method in comparison.methods:
-        console.print(Text(method.text, style="dim"))
+    for text in dict.fromkeys(method.text for method in comparison.methods):
+        console.print(Text(text, style="dim"))
     for each in comparison.conclusion:
         console.print(Text(f"\n{each.better} {each.worse} {each.use}"))
 

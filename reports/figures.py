@@ -248,7 +248,7 @@ def roofline_plot(found: Roofline, order: Sequence[str]) -> Chart:
         "Roofline",
         f"The line is the most that the hardware allows; small dots are the model under it at a context of "
         f"{batches[0].context:,.0f} tokens. {how}",
-        "Roofline of the hardware with the model's decode and prefill and both variants.",
+        "Roofline of the hardware with the model's decode and prefill and each variant.",
         [panel],
         height=4.0,
     )

@@ -83,19 +83,20 @@ class _Ratio:
 
 def _ratios(rows: Sequence[Metric], variant: str) -> list[_Ratio]:
     """Of each metric that has a ratio, or a bound of it."""
-    points = []
-    for row, metric in enumerate(rows):
-        change = _change(metric, variant)
-        if change is None:
-            continue
-        text = f"{change.display}, {change.mark}"
-        if change.change is not None and change.change > -1:
-            ratio = 1 + change.change
-            low = ratio if change.low is None else max(1 + change.low, ratio / 100)
-            points.append(_Ratio(row, ratio, low, ratio if change.high is None else 1 + change.high, text))
-        elif change.change is None:
-            points += _bounded(row, change, text)
-    return points
+    changes = [(row, _change(metric, variant)) for row, metric in enumerate(rows)]
+    return [ratio for row, change in changes if change is not None for ratio in _ratio_of(row, change)]
+
+
+def _ratio_of(row: int, change: Change) -> list[_Ratio]:
+    """None for a fall to nothing, and where nothing is known."""
+    text = f"{change.display}, {change.mark}"
+    if change.change is None:
+        return _bounded(row, change, text)
+    if change.change <= -1:
+        return []
+    ratio = 1 + change.change
+    low = ratio if change.low is None else max(1 + change.low, ratio / 100)
+    return [_Ratio(row, ratio, low, ratio if change.high is None else 1 + change.high, text)]
 
 
 def _bounded(row: int, change: Change, text: str) -> list[_Ratio]:
@@ -133,13 +134,18 @@ def _offset(place: int, count: int) -> float:
 
 
 def _named(metric: Metric, variants: Sequence[str]) -> str:
-    """Its label and which way is better; a fall to nothing, which a ratio's axis cannot show, in words."""
+    """Its label and which way is better; what a ratio's axis cannot show, in words."""
     name = f"{metric.label} {ARROWS[metric.better]}".strip()
     found = [change for variant in variants if (change := _change(metric, variant)) is not None]
     nothing = [change.variant for change in found if change.change is not None and change.change <= -1]
-    if not nothing:
-        return name
-    return f"{name} fell to 0" + ("" if len(nothing) == len(found) else f" ({', '.join(nothing)})")
+    if nothing:
+        return f"{name} fell to 0" + _of(nothing, found)
+    unknown = [change.variant for change in found if not _ratio_of(0, change)]
+    return f"{name} n/a" if found and len(unknown) == len(found) else name
+
+
+def _of(variants: Sequence[str], found: Sequence[Change]) -> str:
+    return "" if len(variants) == len(found) else f" ({', '.join(variants)})"
 
 
 def _change(metric: Metric, variant: str) -> Change | None:

@@ -3,12 +3,19 @@
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from reports import wording
 from reports.comparison import ParetoPoint, Recommendation
 from reports.facts import Facts
 from reports.selection import how_to_run
 
+TARGETS = Path(__file__).resolve().parent.parent / "server" / "targets"
+USUAL_TARGET, USUAL_SCENARIO = (
+    "cpu-tiny",
+    "chat-medium",
+)  # what make takes where nothing is said, without a GPU
+OWN = "path/to"  # stands for where a target of the user's own lies
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
 FULL = 0.95  # share of the largest batch allowed that counts as full
 
@@ -48,6 +55,25 @@ def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation
             command=f"make capacity VARIANT={shlex.quote(best.variant)}",
         )
     ]
+
+
+def under_same_conditions(
+    found: Sequence[Recommendation], target: str | None, scenario: str | None
+) -> list[Recommendation]:
+    """With the runs' target and scenario in each command, where they are not what make takes by itself."""
+    settings = []
+    if target is not None and target != USUAL_TARGET:
+        own = not (TARGETS / f"{target}.yaml").is_file()
+        settings.append(f"TARGET={shlex.quote(target if not own else f'{OWN}/{target}.yaml')}")
+    if scenario is not None and scenario != USUAL_SCENARIO:
+        settings.append(f"SCENARIO={shlex.quote(scenario)}")
+    return [each.model_copy(update={"command": _with(each.command, settings)}) for each in found]
+
+
+def _with(command: str | None, settings: Sequence[str]) -> str | None:
+    if command is None:
+        return None
+    return " ".join([command, *(each for each in settings if f" {each.partition('=')[0]}=" not in command)])
 
 
 def _ran(facts: Facts) -> list[str]:

@@ -185,7 +185,12 @@ def recommendations(comparison: Comparison) -> list[Block]:
         blocks.append(Text(each.reason, f"{each.text} "))
         if each.command:
             blocks.append(Code(each.command))
-    return blocks or [Text("No recommendation follows from these figures.")]
+    if not blocks:
+        return [Text("No recommendation follows from these figures.")]
+    return [
+        *blocks,
+        Text("Settings that these runs were given (RPS=, DURATION=, …) belong to the commands too."),
+    ]
 
 
 def earlier(comparison: Comparison) -> list[Block]:

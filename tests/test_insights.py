@@ -7,7 +7,7 @@ import pytest
 
 from reports import conclusion, insights, recommend
 from reports.assembly import assemble
-from reports.comparison import Change, ServerSide, Stall
+from reports.comparison import Change, Recommendation, ServerSide, Stall
 from reports.facts import Facts
 from reports.runs import load_run
 from tests.make_runs import Shape, make_run
@@ -247,3 +247,23 @@ def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
 
 def test_nothing_to_do_where_nothing_is_wrong(plain: Facts) -> None:
     assert not [command for command in commands(plain) if command and "capacity" in command]
+
+
+def test_advice_keeps_the_runs_target_and_scenario() -> None:
+    given = [
+        Recommendation(text="a", reason="b", command="make capacity"),
+        Recommendation(text="a", reason="b", command="make sweep SCENARIO=chat-priority"),
+        Recommendation(text="a", reason="b", command=None),
+    ]
+
+    def commands(target: str | None, scenario: str | None) -> list[str | None]:
+        return [each.command for each in recommend.under_same_conditions(given, target, scenario)]
+
+    assert commands("cpu-tiny", "chat-medium") == [each.command for each in given]
+    assert commands(None, "burst") == [
+        "make capacity SCENARIO=burst",
+        "make sweep SCENARIO=chat-priority",
+        None,
+    ]
+    assert commands("t4-llama2-7b-awq", "chat-medium")[0] == "make capacity TARGET=t4-llama2-7b-awq"
+    assert commands("mine", "burst")[0] == "make capacity TARGET=path/to/mine.yaml SCENARIO=burst"

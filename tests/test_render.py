@@ -255,6 +255,7 @@ def test_a_change_that_is_only_bounded_is_drawn_as_an_arrow(runs: list[Run]) -> 
         if series.symbol != "dot"
     }
     assert arrows == {("above", "TTFT", 5.0), ("below", "Latency", 0.5)}
+    assert "TPOT p99 ↓ n/a" in panel.y_names  # type: ignore[operator]
     page = render.page("t", *_parts(comparison, runs))
     assert "triangle-right" in page and "triangle-left" in page
 
