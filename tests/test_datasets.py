@@ -108,7 +108,7 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("sharegpt", "", "must be a JSON array"),
+        ("sharegpt", "", "must be a JSON array, is empty"),
         ("sharegpt", '{"a": 1}', "must be a JSON array"),
         ("sharegpt", '[{"conversations": []}, {"id": 1}]', "row 2: conversations is missing"),
         ("sharegpt", '[{"conversations": [{"from": "human"}]}]', "row 1: message 1: needs from and value"),
@@ -117,13 +117,15 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
         ("sharegpt", '[{"conversations": []}, {"conver', "row 2: the file ends within it"),
         ("sharegpt", '[{"conversations": []}', "row 1: the file ends after it"),
         ("sharegpt", '[{"conversations": []}, {nonsense: 1, "and": "much more"}]', "row 2: not valid JSON"),
-        ("sharegpt", '[{"conversations": []}, 7]', "row 2: must be a JSON object, is int"),
+        ("sharegpt", '[{"conversations": []}, 7]', "row 2: must be a JSON object, is a number"),
+        ("sharegpt", '[{"conversations": []}, ' + "9" * 5000 + "]", "row 2: not valid JSON: Exceeds"),
+        ("sharegpt", "[" * 100_000, "row 1: not valid JSON: lists or objects within each other, too many"),
         ("openai-batch", '{"body": {}}\n', "row 1: body.messages is missing"),
         ("openai-batch", '\n{"custom_id": 1}\n', "row 2: body: must be a JSON object"),
         ("openai-batch", '{"body": {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}}\n',
          "row 1: message 1: only parts of type text"),
         ("openai-batch", '{"body": {"messages": [{"role": "user", "content": "a"}], "max_tokens": 0}}\n',
-         "row 1: max_tokens is 0, must be at least 1"),
+         "row 1: max_tokens is 0, must be 1 to"),
         ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 5}\n{"timestamp": 1',
          "row 2: not valid JSON"),
         ("mooncake", '{"timestamp": 0, "input_length": -5, "output_length": 5}\n', "input_length is -5"),
@@ -143,6 +145,20 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
          "row 2: ContextTokens is not a whole number: '5.5'"),
         ("burstgpt", "Timestamp,Request tokens,Response tokens\n-4,5,5\n", "row 2: Timestamp is -4"),
         ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,0,5\n", "row 2: Request tokens is 0"),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16,5,5\nx," + "5" * 200_000 + ",5\n",
+         "row 3: not valid CSV: field larger"),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5," + "x" * 999 + "\n",
+         "row 2: GeneratedTokens is not a whole number: 'x{39}…$"),
+        ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,5,10000001\n", "10000001, must be 0 to 10"),
+        ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": null}\n', "output_length is null"),
+        ("mooncake", '{"timestamp": ' + "9" * 400 + ', "input_length": 5, "output_length": 5}\n',
+         "row 1: timestamp is 9{40}…, must be a finite number"),
+        ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 5, "hash_ids": [true]}\n',
+         "row 1: hash_ids"),
+        ("jsonl", "[" * 100_000 + "\n", "row 1: not valid JSON: lists or objects within each other"),
+        ("jsonl", "null\n", "row 1: must be a JSON object, is null"),
+        ("jsonl", '"\\ud83d"\n', r"row 1: '.ud83d' is half a character"),
+        ("jsonl", '{"messages": [{"role": "user", "content": "\\ud83d"}]}\n', "row 1: '.ud83d' is half"),
         ("jsonl", '""\n', "row 1: needs prompt"),
         ("jsonl", '{"prompt": "a", "workload": 4}\n', "row 1: workload must be a text"),
         ("jsonl", '{"prompt": "a", "output_tokens": true}\n', "row 1: output_tokens is not a whole number"),
@@ -159,6 +175,7 @@ def test_a_broken_row_is_named_with_file_row_and_reason(
         list(read_rows(kind, path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2 * len(str(path)) + 200  # one line, however much the row holds
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.usage import UsageError
-from loadgen.datasets.row import Row, count, csv_lines, since_first
+from loadgen.datasets.row import Row, brief, count, csv_lines, since_first
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -20,7 +20,8 @@ def _rows(path: Path) -> Iterator[Row]:
         try:
             moment = datetime.fromisoformat(values["TIMESTAMP"].strip())
         except ValueError:
-            raise UsageError(f"{where}: TIMESTAMP is not a date and time: {values['TIMESTAMP']!r}") from None
+            shown = brief(repr(values["TIMESTAMP"]))
+            raise UsageError(f"{where}: TIMESTAMP is not a date and time: {shown}") from None
         yield Row(
             where,
             prompt_tokens=count(where, values, "ContextTokens"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from common.usage import UsageError
+from loadgen.datasets.row import TOO_DEEP, brief
 
 CHUNK = 1 << 16  # characters read at a time
 LARGEST = 1 << 28  # characters of one element; more is taken for a broken file
@@ -19,7 +20,8 @@ def elements(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open(encoding="utf-8-sig") as file:
         text = _skip("", file)
         if not text.startswith("["):
-            raise UsageError(f"{path}: must be a JSON array, begins with {text[:10]!r}")
+            found = f"begins with {text[:10]!r}" if text else "is empty"
+            raise UsageError(f"{path}: must be a JSON array, {found}")
         text, number = _skip(text[1:], file), 1
         while not (number == 1 and text.startswith("]")):
             where = f"{path}: row {number}"
@@ -47,11 +49,14 @@ def _value(text: str, file: TextIO, where: str) -> tuple[Any, str]:
             may_go_on = problem.startswith("Unterminated") or error.pos > len(text) - LITERAL
             if not may_go_on or len(text) > LARGEST:
                 raise UsageError(f"{where}: not valid JSON: {problem}") from None
+        except ValueError as error:  # a number of thousands of digits
+            raise UsageError(f"{where}: not valid JSON: {brief(error)}") from None
+        except RecursionError:
+            raise UsageError(f"{where}: not valid JSON: {TOO_DEEP}") from None
         if end < len(text) and text[end] not in NUMBER:
             return value, text[end:]
-        more = file.read(
-            wanted
-        )  # what reaches to the end of the text may go on, and so may a number like "0."
+        # What reaches to the end of the text may go on, and so may a number like "0.".
+        more = file.read(wanted)
         if not more:
             if problem:
                 raise UsageError(f"{where}: the file ends within it, cut off: {problem}")

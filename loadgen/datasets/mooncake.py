@@ -21,7 +21,7 @@ def _rows(path: Path) -> Iterator[Row]:
     for where, value in json_lines(path):
         values = mapping(where, value)
         ids = values.get("hash_ids", [])
-        if not isinstance(ids, list) or not all(isinstance(each, int) for each in ids):
+        if not isinstance(ids, list) or not all(type(each) is int for each in ids):
             raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
         yield Row(
             where,

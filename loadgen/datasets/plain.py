@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
-from loadgen.datasets.row import Row, count, dialogue, estimated_tokens, json_lines, mapping, seconds
+from loadgen.datasets.row import (
+    Row,
+    count,
+    dialogue,
+    estimated_tokens,
+    json_lines,
+    mapping,
+    seconds,
+    sendable,
+)
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -15,7 +24,7 @@ def rows(path: Path) -> Iterator[Row]:
         if "messages" in values:
             said = dialogue(where, values["messages"])
         elif isinstance(values.get("prompt"), str) and values["prompt"]:
-            said = (("user", values["prompt"]),)
+            said = (("user", sendable(where, values["prompt"])),)
         else:
             raise UsageError(f"{where}: needs prompt (a text that is not empty) or messages")
         workload = values.get("workload")

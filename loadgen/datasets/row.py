@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 from common.usage import UsageError
 
 CHARACTERS_PER_TOKEN = 4  # of English text; only to estimate the length of a text that is sent as it is
+MOST_TOKENS = 10_000_000  # of one prompt or answer; more is taken for a broken row
+SHOWN = 40  # characters of a broken value that a message shows
+TOO_DEEP = "lists or objects within each other, too many"
+JSON_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 Dialogue = tuple[tuple[str, str], ...]  # (role, content)
 
@@ -36,7 +40,9 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                 except UnicodeDecodeError as error:
                     raise UsageError(f"{where}: not UTF-8 text: {error.reason}") from None
                 except ValueError as error:
-                    raise UsageError(f"{where}: not valid JSON: {error}") from None
+                    raise UsageError(f"{where}: not valid JSON: {brief(error)}") from None
+                except RecursionError:
+                    raise UsageError(f"{where}: not valid JSON: {TOO_DEEP}") from None
 
 
 def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -59,32 +65,38 @@ def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
                     raise UsageError(f"{where}: has another number of columns than the heading")
                 yield where, values
         except csv.Error as error:
-            raise UsageError(f"{path}: row {reader.line_num}: not valid CSV: {error}") from None
+            raise UsageError(f"{path}: row {reader.line_num + 1}: not valid CSV: {error}") from None
 
 
 def mapping(where: str, value: Any) -> dict[str, Any]:
     """The value, if it is a JSON object."""
     if not isinstance(value, dict):
-        raise UsageError(f"{where}: must be a JSON object, is {type(value).__name__}")
+        raise UsageError(f"{where}: must be a JSON object, is {JSON_KINDS.get(type(value), 'a number')}")
     return value
 
 
+def brief(value: object) -> str:
+    """The value as a message shows it: a row may hold a whole book where a number is expected."""
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def count(where: str, values: dict[str, Any], key: str, least: int = 1) -> int:
-    """A whole number of at least `least`; a CSV file's text counts if it reads as one."""
-    value = values.get(key)
+    """A whole number of `least` to MOST_TOKENS; a CSV file's text counts if it reads as one."""
+    given = value = values.get(key)
     if isinstance(value, str):
         try:
             value = int(value)
         except ValueError:
-            raise UsageError(f"{where}: {key} is not a whole number: {value!r}") from None
+            raise UsageError(f"{where}: {key} is not a whole number: {brief(repr(given))}") from None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if value is None:
+        raise UsageError(f"{where}: {key} is {'null' if key in values else 'missing'}")
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageError(
-            f"{where}: {key} {'is missing' if value is None else f'is not a whole number: {value!r}'}"
-        )
-    if value < least:
-        raise UsageError(f"{where}: {key} is {value}, must be at least {least}")
+        raise UsageError(f"{where}: {key} is not a whole number: {brief(repr(given))}")
+    if not least <= value <= MOST_TOKENS:
+        raise UsageError(f"{where}: {key} is {brief(given)}, must be {least} to {MOST_TOKENS:,}")
     return value
 
 
@@ -95,9 +107,11 @@ def seconds(where: str, values: dict[str, Any], key: str, unit: float = 1.0) -> 
     except KeyError:
         raise UsageError(f"{where}: {key} is missing") from None
     except (TypeError, ValueError):
-        raise UsageError(f"{where}: {key} is not a number: {values[key]!r}") from None
+        raise UsageError(f"{where}: {key} is not a number: {brief(repr(values[key]))}") from None
+    except OverflowError:
+        value = float("inf")
     if not 0 <= value < float("inf"):
-        raise UsageError(f"{where}: {key} is {values[key]}, must be a finite number, 0 or more")
+        raise UsageError(f"{where}: {key} is {brief(values[key])}, must be a finite number, 0 or more")
     return value
 
 
@@ -116,8 +130,18 @@ def dialogue(where: str, messages: Any, role: str = "role", content: str = "cont
             text = "".join(part["text"] for part in parts)
         if not isinstance(text, str) or not isinstance(entry.get(role), str):
             raise UsageError(f"{where}: message {number}: needs {role} and {content} as text")
-        found.append((entry[role], text))
+        found.append((sendable(where, entry[role]), sendable(where, text)))
     return tuple(found)
+
+
+def sendable(where: str, text: str) -> str:
+    r"""The text, if a request can hold it: JSON may name half of a pair ("\ud83d"), which has no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        broken = ascii(error.object[error.start])
+        raise UsageError(f"{where}: {broken} is half a character, which no request can hold") from None
+    return text
 
 
 def estimated_tokens(messages: Dialogue) -> int:
