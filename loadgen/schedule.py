@@ -22,6 +22,8 @@ from loadgen.scenario import ClosedLoop, Constant, Dataset, Gamma, Hawkes, Scena
 
 Floats = NDArray[np.float64]
 
+MOST_ARRIVALS = 5_000_000  # a schedule is made whole before the run: more would fill the memory
+
 WINDOW, WARMUP, CHAIN = range(3)  # the first part of a random stream's name
 TIMES, WORKLOAD, PROMPT, OUTPUT, GROUP, TURNS, ROW = range(7)  # the second: what is drawn
 
@@ -304,20 +306,21 @@ def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Reque
     prompts of lengths that the window has too: its prompts are its own.
     """
     assert scenario.dataset is not None
-    path, rows, limit = scenario.dataset.path, [], scenario.duration
-    for row in _rows(scenario.dataset):
-        if row.time is None:
-            raise UsageError(f"{path}: {scenario.dataset.format} data without times cannot be a trace")
-        if scenario.rate is None and row.time >= limit:
-            break  # rows come in the order of their times
-        rows.append(row)
+    path, limit = scenario.dataset.path, scenario.duration
+    # Read twice, so that of a long trace that is stretched only the times are held, not the prompts.
+    times = np.fromiter(_recorded_times(scenario.dataset, limit if scenario.rate is None else None), float)
     try:
-        main = processes.trace(np.array([row.time for row in rows], dtype=float), limit, scenario.rate)
+        main = processes.trace(times, limit, scenario.rate)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     if not len(main):
         raise UsageError(f"{path}: holds no arrivals in its first {limit:g} s")
-    rows = rows[: len(main)]
+    if len(main) > MOST_ARRIVALS:
+        raise UsageError(
+            f"{path}: comes to {len(main):,} requests in {limit:g} s, and {MOST_ARRIVALS:,} are the most: "
+            "lower the rate or the duration"
+        )
+    rows = list(islice(_rows(scenario.dataset), len(main)))
     rest = limit - main[-1]
     if rest > max(1.0, 10 * main[-1] / len(main)):
         raise UsageError(f"{path}: ends after {main[-1]:.1f} s, duration is {limit:g} s; set a shorter one")
@@ -325,6 +328,16 @@ def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Reque
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
     return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
+
+
+def _recorded_times(dataset: Dataset, limit: float | None) -> Iterator[float]:
+    """The times of a trace's rows, seconds from its start; only those below `limit`, where there is one."""
+    for row in _rows(dataset):
+        if row.time is None:
+            raise UsageError(f"{dataset.path}: {dataset.format} data without times cannot be a trace")
+        if limit is not None and row.time >= limit:
+            return  # rows come in the order of their times
+        yield row.time
 
 
 def _rows(dataset: Dataset) -> Iterator[Row]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from common.usage import UsageError
 from loadgen.scenario import Scenario
+from loadgen.schedule import MOST_ARRIVALS
 
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
-MOST_ARRIVALS = 5_000_000  # a schedule is made whole before the run: more would fill the memory
 
 
 @dataclass(frozen=True)

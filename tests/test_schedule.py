@@ -1,5 +1,6 @@
 """The schedule: pure, the same for any number of workers, and the window's own whatever the warm-up."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,31 @@ def test_a_trace_at_another_rate(tmp_path: Path) -> None:
     plan = schedule(from_data(tmp_path, "mooncake", "mooncake.jsonl", rest), 1)
     assert [arrival.due for arrival in plan.arrivals] == pytest.approx([0, 0, 1.5])
     assert not plan.prompts_unique
+
+
+def test_of_a_stretched_trace_only_what_is_sent_is_held(tmp_path: Path) -> None:
+    lines = (f'{{"prompt": "{number:05} {"word " * 200}", "output_tokens": 9, "time": {number}}}\n'
+             for number in range(20_000))  # fmt: skip
+    (tmp_path / "long.jsonl").write_text("".join(lines))  # 20 MB
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        "arrivals: {process: trace}\nrate: 10\nduration: 5\nwarmup: 0\n"
+        "dataset: {format: jsonl, path: long.jsonl}\n"
+    )
+    scenario = Scenario.load(path)
+    tracemalloc.start()
+    plan = schedule(scenario, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(plan.arrivals) == 50
+    assert peak < 2_000_000
+
+
+def test_a_trace_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.schedule.MOST_ARRIVALS", 3)
+    scenario = from_data(tmp_path, "azure", "azure.csv", "arrivals: {process: trace}\nduration: 7.4\n")
+    with pytest.raises(UsageError, match="azure.csv: comes to 4 requests in 7.4 s, and 3 are the most"):
+        schedule(scenario, 1)
 
 
 def test_a_dataset_gives_prompts_to_any_process(tmp_path: Path) -> None:
