@@ -26,6 +26,8 @@ given = $(if $($(1)),--$(2) "$($(1))")
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
   $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
+  $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
+  $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
   $(call given,MODEL,model)
 RUN = --target "$(TARGET)" --port $(PORT) --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,HOST,host) \
   $(LOAD)
@@ -33,8 +35,9 @@ STRICT_FLAG = $(if $(STRICT),--strict)
 SERIES = $(STRICT_FLAG) $(if $(FRESH),--fresh)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
-SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT \
-  VARIANT VARIANTS HOST MODEL REPEATS FRESH STRICT MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON \
+SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
+  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
+  FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -47,7 +50,10 @@ help: ## List the targets
 	@echo
 	@echo 'Settings, as in: make baseline optimized RPS=10 DURATION=30 (docs/measure.md explains them)'
 	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean or mean,sd or mean,sd,min-max)'
+	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL'
+	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------
@@ -89,7 +95,7 @@ sweep: server-setup ## Run VARIANTS on one schedule and report all against the f
 	@$(PY) -m campaign sweep $(VARIANTS) $(SERIES) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT holds the SLO
-	@$(PY) -m campaign capacity "$(VARIANT)" $(RUN)
+	@$(PY) -m campaign capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
 
 ui: server-setup ## Open Locust's web UI with VARIANT behind it
 	@$(PY) -m campaign ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)

@@ -124,7 +124,7 @@ def _conditions(terms: Terms, run: Run) -> dict[str, str]:
     ]
     told = {
         "date": manifest.started_at or "unknown",
-        "SLO": f"{terms.slo.share:.0%} of arrivals with {' and '.join(slo)}",
+        "SLO": f"{100 * terms.slo.share:g} % of arrivals with {' and '.join(slo)}",
         "scenario": f"{scenario.name}, {scenario.arrivals.process} arrivals, rates varied",
         "steps": f"{scenario.duration:g} s judged after {scenario.warmup:g} s of warm-up, "
         f"{len(manifest.lanes)} worker{'s' if len(manifest.lanes) != 1 else ''}",

@@ -17,7 +17,22 @@ from server.plan import make_plan
 LOCUSTFILE = "locustfiles/chat.py"
 VERDICTS = (0, 3, 4, 5)  # exit codes of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
-PASSED_ON = ("rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed", "timeout", "model")
+PASSED_ON = (
+    "rps",
+    "duration",
+    "warmup",
+    "drain",
+    "arrivals",
+    "concurrency",
+    "input_tokens",
+    "output_tokens",
+    "slo_ttft",
+    "slo_tpot",
+    "slo_share",
+    "seed",
+    "timeout",
+    "model",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,7 @@ class Load:
         return words + self._option_words()
 
     def _option_words(self) -> list[str]:
-        return [word for name, value in self.options.items() for word in (f"--{name}", value)]
+        return [word for name, value in self.options.items() for word in (_option(name), value)]
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
@@ -88,7 +103,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--scenario", default="chat-medium")
     for name in PASSED_ON:
-        parser.add_argument(f"--{name}")
+        parser.add_argument(_option(name))
 
 
 def load_of(given: Namespace) -> Load:
@@ -112,6 +127,10 @@ def absolute(name: str) -> str:
     if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
         return name
     return str(path.relative_to(child.ROOT) if path.is_relative_to(child.ROOT) else path)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def run_once(load: Load, variant: str, folder: Path | None = None) -> int:

@@ -5,12 +5,13 @@ nothing piles up at the bounds), and its parameters are chosen so that what rema
 and standard deviation. Each draw takes exactly one uniform number, so a stream of draws stays in step.
 """
 
+import re
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from scipy.optimize import least_squares
 from scipy.special import ndtr, ndtri
 
@@ -20,6 +21,10 @@ Floats = NDArray[np.float64]
 
 GRID = (np.arange(4096) + 0.5) / 4096  # midpoints over which the moments are taken
 CLOSE = 2e-3  # of mean and sd; a fit farther off is refused
+_FIGURE = r"\d+(?:\.\d+)?"
+_SHORT = re.compile(
+    rf"(?P<mean>{_FIGURE})(?: *, *(?P<sd>{_FIGURE})(?: *, *(?P<min>{_FIGURE}) *- *(?P<max>{_FIGURE}))?)?"
+)
 
 PARAMETERS: dict[str, tuple[set[str], set[str]]] = {  # what each distribution needs, and may have beside
     "lognormal": ({"mean", "sd"}, {"min", "max"}),
@@ -74,6 +79,35 @@ class Lengths(Strict):
                 raise ValueError(f"{self.distribution} needs a mean above 0")
             _fit(self.distribution, mean, self.sd, low, high)
         return self
+
+    @classmethod
+    def of_text(cls, text: str) -> "Lengths":
+        """The distribution that MEAN (a constant), MEAN,SD or MEAN,SD,MIN-MAX (lognormal) names.
+
+        Raises ValueError, with what is wrong as its text.
+        """
+        match = _SHORT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(
+                "must be MEAN, or MEAN,SD, or MEAN,SD,MIN-MAX, in tokens: 550 or 550,200,100-16000"
+            )
+        given = {name: float(value) for name, value in match.groupdict().items() if value is not None}
+        if given["mean"] < 1:
+            raise ValueError(f"the mean must be 1 token or more, is {given['mean']:g}")
+        try:
+            return cls(distribution="lognormal" if "sd" in given else "constant", **given)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+    @property
+    def text(self) -> str | None:
+        """As `of_text` reads it; None for a distribution that has no such short form."""
+        if self.distribution == "constant":
+            return f"{self.mean:.9g}"
+        if self.distribution != "lognormal" or (self.min is None) != (self.max is None):
+            return None
+        bounds = "" if self.min is None else f",{self.min:.9g}-{self.max:.9g}"
+        return f"{self.mean:.9g},{self.sd:.9g}{bounds}"
 
     @property
     def most(self) -> float:

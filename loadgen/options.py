@@ -41,6 +41,14 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         help="poisson, hawkes, …; empty: the scenario's",
     )
     parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop; empty: the scenario's")
+    lengths = "tokens: MEAN or MEAN,SD or MEAN,SD,MIN-MAX (lognormal); empty: the scenario's"
+    parser.add_argument("--input-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of a prompt, {lengths}")
+    parser.add_argument("--output-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of an answer, {lengths}")
+    parser.add_argument("--slo-ttft", metavar="MS", help="ms from due to first token; empty: the scenario's")
+    parser.add_argument("--slo-tpot", metavar="MS", help="ms per later token; empty: the scenario's")
+    parser.add_argument(
+        "--slo-share", metavar="P", help="share that must meet the SLO, 0.99; empty: the scenario's"
+    )
     parser.add_argument("--seed", metavar="N", help="of times, lengths, prompts; empty: the scenario's")
     parser.add_argument("--timeout", metavar="S", help="s for one request; empty: the scenario's")
     parser.add_argument("--model", metavar="NAME", help="as served; empty: the only one there is")

@@ -6,6 +6,7 @@ docs/scenarios.md explains every key.
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -261,9 +262,18 @@ class Scenario(Strict):
         warmup: float | None = None,
         timeout: float | None = None,
         concurrency: int | None = None,
+        prompt_tokens: Lengths | None = None,
+        output_tokens: Lengths | None = None,
+        slo: Mapping[str, float] | None = None,
     ) -> "Scenario":
-        """The scenario with what is given changed. Raises UsageError for a value that cannot be."""
+        """The scenario with what is given changed; of `slo` (its keys and values as in YAML) what it holds.
+
+        Raises UsageError for a value that cannot be.
+        """
         data = self.model_dump(mode="json")  # with what is set to null: `slo: null` has to stay
+        data |= self._lengths(prompt_tokens, output_tokens)
+        if slo:
+            data["slo"] = self._slo(slo)
         given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:
@@ -277,6 +287,26 @@ class Scenario(Strict):
                 raise UsageError(f"scenario {self.name} has no concurrency: its arrivals are not closed-loop")
             data["arrivals"]["concurrency"] = concurrency
         return check_model(data, Scenario, f"scenario {self.name}")
+
+    def _lengths(self, prompt: Lengths | None, output: Lengths | None) -> dict[str, Any]:
+        """Other lengths than its own, as YAML has them."""
+        if self.workloads is not None and (prompt or output):
+            names = ", ".join(self.workloads)
+            raise UsageError(
+                f"scenario {self.name} has workloads ({names}), each with lengths of its own: "
+                "--input-tokens and --output-tokens would not say whose; write a scenario file"
+            )
+        if self.dataset is not None and prompt:
+            raise UsageError(f"scenario {self.name} takes its prompts from a dataset: no --input-tokens")
+        given = {"prompt_tokens": prompt, "output_tokens": output}
+        return {key: value.model_dump(mode="json") for key, value in given.items() if value is not None}
+
+    def _slo(self, given: Mapping[str, float]) -> dict[str, Any]:
+        """Its SLO with some of its bounds changed; where it has none, with those that are given alone."""
+        own: dict[str, Any] = self.slo.model_dump(mode="json") if self.slo else {"ttft": None, "tpot": None}
+        if not any(own.get(name) for name in ("ttft", "tpot", "latency")) and set(given) == {"share"}:
+            raise UsageError(f"scenario {self.name} has no SLO to share: give --slo-ttft or --slo-tpot")
+        return own | dict(given)
 
 
 def list_scenarios() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.usage import UsageError
+from loadgen.lengths import Lengths
 from loadgen.scenario import Scenario
 from loadgen.schedule import MOST_ARRIVALS
 
@@ -63,6 +64,9 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         timeout=_number(values, "timeout", _positive),
         arrivals=str(values.get("arrivals") or "").strip() or None,
         concurrency=_whole(values, "concurrency", 1),
+        prompt_tokens=_lengths(values, "input_tokens"),
+        output_tokens=_lengths(values, "output_tokens"),
+        slo=_slo(values),
     )
     _require_possible(scenario)
     return scenario
@@ -93,6 +97,29 @@ def _check_allowed(text: str) -> None:
             raise UsageError(f"--allow {part.strip()}: unknown; there are: {known}")
 
 
+def _slo(values: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of the SLO that are given, in a scenario's units."""
+    bounds = {
+        "ttft": _number(values, "slo_ttft", _milliseconds),
+        "tpot": _number(values, "slo_tpot", _milliseconds),
+    }
+    slo = {name: bound / 1000 for name, bound in bounds.items() if bound is not None}
+    share = _number(values, "slo_share", _share)
+    return slo if share is None else slo | {"share": share}
+
+
+def _lengths(values: Mapping[str, Any], name: str) -> Lengths | None:
+    given = str(values.get(name) or "").strip()
+    try:
+        return Lengths.of_text(given) if given else None
+    except ValueError as error:
+        raise UsageError(f"{_option(name)} {given!r}: {error}") from None
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _number(values: Mapping[str, Any], name: str, check: Callable[[str, float], None]) -> float | None:
     given = values.get(name)
     if given is None or str(given).strip() == "":
@@ -100,21 +127,31 @@ def _number(values: Mapping[str, Any], name: str, check: Callable[[str, float], 
     try:
         number = float(given)
     except ValueError:
-        raise UsageError(f"--{name}: must be a number, is {given!r}") from None
+        raise UsageError(f"{_option(name)}: must be a number, is {given!r}") from None
     if not math.isfinite(number):
-        raise UsageError(f"--{name}: must be a finite number, is {given!r}")
+        raise UsageError(f"{_option(name)}: must be a finite number, is {given!r}")
     check(name, number)
     return number
 
 
 def _positive(name: str, number: float) -> None:
     if number <= 0:
-        raise UsageError(f"--{name}: must be more than 0, is {number:g}")
+        raise UsageError(f"{_option(name)}: must be more than 0, is {number:g}")
 
 
 def _not_negative(name: str, number: float) -> None:
     if number < 0:
-        raise UsageError(f"--{name}: must be 0 or more, is {number:g}")
+        raise UsageError(f"{_option(name)}: must be 0 or more, is {number:g}")
+
+
+def _milliseconds(name: str, number: float) -> None:
+    if number < 1:  # most likely seconds were meant
+        raise UsageError(f"{_option(name)}: is in ms, must be 1 or more, is {number:g}")
+
+
+def _share(name: str, number: float) -> None:
+    if not 0 < number <= 1:
+        raise UsageError(f"{_option(name)}: must be more than 0 and at most 1 (0.99 is 99 %), is {number:g}")
 
 
 def _whole(values: Mapping[str, Any], name: str, least: int) -> int | None:
@@ -124,7 +161,7 @@ def _whole(values: Mapping[str, Any], name: str, least: int) -> int | None:
     try:
         number = int(given)
     except ValueError:
-        raise UsageError(f"--{name}: must be a whole number, is {given!r}") from None
+        raise UsageError(f"{_option(name)}: must be a whole number, is {given!r}") from None
     if number < least:
-        raise UsageError(f"--{name}: must be {least} or more, is {number}")
+        raise UsageError(f"{_option(name)}: must be {least} or more, is {number}")
     return number

@@ -219,6 +219,7 @@ def _defaults(name: str, purpose: str) -> dict[str, Any]:
         scenario = Scenario.load(name)
     except UsageError as error:
         return {"purpose": str(error), "fields": {}}
+    slo = scenario.slo
     given = {
         "rps": scenario.rate,
         "duration": scenario.duration,
@@ -226,10 +227,19 @@ def _defaults(name: str, purpose: str) -> dict[str, Any]:
         "drain": scenario.drain,
         "arrivals": scenario.arrivals.process,
         "concurrency": getattr(scenario.arrivals, "concurrency", None),
+        "input_tokens": scenario.prompt_tokens.text if scenario.prompt_tokens else None,
+        "output_tokens": scenario.output_tokens.text if scenario.output_tokens else None,
+        "slo_ttft": _milliseconds(slo.ttft) if slo else None,
+        "slo_tpot": _milliseconds(slo.tpot) if slo else None,
+        "slo_share": slo.share if slo else None,
         "seed": scenario.seed,
         "timeout": scenario.timeout,
     }
     return {"purpose": purpose, "fields": {key: _text(value) for key, value in given.items()}}
+
+
+def _milliseconds(bound: float | None) -> float | None:
+    return None if bound is None else 1000 * bound
 
 
 def _text(value: float | int | str | None) -> str:

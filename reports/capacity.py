@@ -126,7 +126,7 @@ def confidence(end: End, share: float) -> str:
     )
     return (
         f"At {end.rate:g}/s {end.met:,} of {end.judged:,} arrivals ({runs}) met the SLO; with "
-        f"{CONFIDENCE:.0%} confidence {low:.1%} to {high:.1%} do, {side} ({share:.0%})."
+        f"{CONFIDENCE:.0%} confidence {low:.1%} to {high:.1%} do, {side} ({100 * share:g} %)."
         + (f" It counts as broken: {end.why}." if end.why else "")
     )
 
@@ -182,8 +182,9 @@ def _pair(step: Step, metric: str) -> str:
 
 
 def _rules(share: float) -> str:
+    most = f"{100 * share:g} %"
     return (
-        f"A rate **held** when {share:.0%} of the arrivals due in its steps' windows met every part of the "
+        f"A rate **held** when {most} of the arrivals due in its steps' windows met every part of the "
         "SLO, TTFT and latency counted from the due time, and the queue did not grow: a server that falls "
         "behind breaks the SLO in a longer run. It **broke** when fewer did, even with the client granted "
         "its own lateness. What our own measurement leaves open is **unclear**, and treated as not held. "

@@ -7,6 +7,7 @@ import numpy as np
 
 from reports.comparison import Difference, Json
 from reports.runs import Run
+from reports.wording import lengths, slo
 
 # Where these differ, figures are of different things; the others are named as a caution.
 DECISIVE = (
@@ -16,6 +17,9 @@ DECISIVE = (
     "scenario hash",
     "rate",
     "arrivals",
+    "input tokens",
+    "output tokens",
+    "SLO",
     "duration (s)",
     "hardware",
     "CPU",
@@ -37,6 +41,9 @@ def conditions(run: Run) -> dict[str, Json]:
         "scenario hash": manifest.scenario_hash,
         "rate": _plain(scenario.get("rate")),
         "arrivals": _process(scenario.get("arrivals")),
+        "input tokens": lengths(scenario.get("prompt_tokens")),
+        "output tokens": lengths(scenario.get("output_tokens")),
+        "SLO": slo(scenario["slo"]) if scenario.get("slo") else None,
         "duration (s)": round(run.window_length, 3),
         "drain (s)": manifest.drain_limit,
         "seed": manifest.seed,

@@ -22,6 +22,7 @@ from reports.instrument import client_error
 from reports.metrics import Figure
 from reports.runs import Run, load_run
 from reports.validity import Rule, Verdict
+from reports.wording import slo
 
 _COLOURS = {
     Verdict.VALID: "bold green",
@@ -119,7 +120,7 @@ def show(run: Run, found: Judgement, console: Console) -> None:
     console.print(Text(reconciliation(found.accounting)))
     for text, count in list(found.errors.items())[:3]:
         console.print(Text(f"  {count} x {text}"), style="red")
-    console.print(Text(_rates(found.metrics)))
+    console.print(Text(_rates(found.metrics, slo(run.manifest.scenario.get("slo")))))
     console.print(_percentiles(found.metrics))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
@@ -187,12 +188,12 @@ def figure_text(value: float | None, unit: str) -> str:
     return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
 
 
-def _rates(found: dict[str, Figure]) -> str:
+def _rates(found: dict[str, Figure], asked: str) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
     text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
     text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
     good = found["goodput_share"].value
-    return text + (f", {100 * good:.1f} % within the SLO" if good is not None else ", no SLO asked")
+    return text + (f", {100 * good:.1f} % within the SLO ({asked})" if good is not None else ", no SLO asked")
 
 
 def _percentiles(found: dict[str, Figure]) -> Table:

@@ -32,7 +32,7 @@ from reports.sections_evidence import (
     verdict,
 )
 from reports.sections_roofline import roofline_blocks
-from reports.wording import listed
+from reports.wording import listed, slo
 
 MARKS = {
     "better": Cell("▲ better", "good"),
@@ -98,20 +98,6 @@ def _summary(comparison: Comparison) -> list[Block]:
     return blocks
 
 
-def slo(asked: Mapping[str, object] | None) -> str:
-    """'TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals'"""
-    parts = []
-    for key, value in (asked or {}).items():
-        if not isinstance(value, int | float):
-            continue
-        known = key in ("ttft", "tpot", "itl", "latency")
-        name = key.upper() if known and key != "latency" else key
-        parts.append(
-            f"for {100 * value:g} % of arrivals" if key == "share" else f"{name} {1000 * value:g} ms"
-        )
-    return ", ".join(parts) or "none"
-
-
 def _workload(run: RunInfo | None) -> str:
     if run is None:
         return "n/a"
@@ -119,7 +105,11 @@ def _workload(run: RunInfo | None) -> str:
     arrivals = run.conditions.get("arrivals")
     kind = f", {arrivals} arrivals" if arrivals else ""
     seed = "not said" if run.seed is None else run.seed
-    return f"{run.scenario_name} ({run.scenario_hash}), {rate}{kind}, seed {seed}"
+    tokens = [
+        f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
+    ]
+    told = [f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens, f"seed {seed}"]
+    return ", ".join(told)
 
 
 def _versions(run: RunInfo | None) -> str:

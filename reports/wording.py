@@ -1,6 +1,7 @@
 """Figures as people read them."""
 
 import math
+from collections.abc import Mapping
 
 _SCALE = {"ms": 1000.0, "%": 100.0}
 _TIMES = 100.0  # from so many times the old figure on, a ratio is read more easily than per cent
@@ -72,3 +73,27 @@ def spoken(display: str) -> str:
 def listed(parts: list[str]) -> str:
     """'a, b and c'"""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"
+
+
+def slo(asked: Mapping[str, object] | None) -> str:
+    """'TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals'"""
+    parts = []
+    for key, value in (asked or {}).items():
+        if not isinstance(value, int | float):
+            continue
+        known = key in ("ttft", "tpot", "itl", "latency")
+        name = key.upper() if known and key != "latency" else key
+        parts.append(
+            f"for {100 * value:g} % of arrivals" if key == "share" else f"{name} {1000 * value:g} ms"
+        )
+    return ", ".join(parts) or "none"
+
+
+def lengths(asked: object) -> str | None:
+    """A scenario's lengths: 'lognormal (mean 50, sd 30, min 10, max 300)', '64'; None where it has none."""
+    if not isinstance(asked, Mapping):
+        return None
+    known = {key: value for key, value in asked.items() if isinstance(value, int | float)}
+    if asked.get("distribution") == "constant":
+        return f"{known.get('mean', math.nan):g}"
+    return f"{asked.get('distribution')} ({', '.join(f'{key} {value:g}' for key, value in known.items())})"

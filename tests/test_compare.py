@@ -13,7 +13,7 @@ from reports.assembly import assemble
 from reports.careless import careless
 from reports.comparison import Comparison, ParetoPoint
 from reports.recommend import choice
-from reports.runs import load_run
+from reports.runs import load_run, read_manifest
 from reports.selection import named_runs, newest_runs
 from tests.make_runs import Shape, edit_manifest, make_run
 
@@ -162,6 +162,27 @@ def test_other_conditions_are_named(results: Path) -> None:
     named = {each.condition: each.comparable for each in found.conditions}
     assert named == {"scenario hash": False, "seed": True}
     assert found.methods[0].kind == "unpaired blocks of time"
+
+
+def test_other_lengths_and_another_slo_are_named(results: Path) -> None:
+    folders = two(results)
+    own = read_manifest(folders[1]).scenario
+    slo, lengths = (
+        {"ttft": 0.5, "tpot": 0.05, "share": 0.9},
+        {"distribution": "lognormal", "mean": 550.0, "sd": 200.0},
+    )
+    changed = own | {
+        "slo": slo,
+        "prompt_tokens": lengths,
+        "output_tokens": {"distribution": "constant", "mean": 64.0},
+    }
+    edit_manifest(folders[1], scenario_hash="ffffffffffff", scenario=changed)
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    reason = found.metrics[0].changes[0].reason
+    assert "input tokens lognormal (mean 550, sd 200) instead of" in reason
+    assert "output tokens 64 instead of" in reason
+    assert "SLO TTFT 500 ms, TPOT 50 ms, for 90 % of arrivals instead of" in reason
 
 
 def test_repeats_give_the_interval(results: Path) -> None:

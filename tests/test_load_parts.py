@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from locust.argument_parser import get_parser
 from pydantic import Field
 
+from campaign.load import PASSED_ON
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
 from loadgen import child, clock, files, manifest, options, scrape
@@ -35,9 +36,13 @@ from reports.server_metrics import ServerMetrics
 from server import variants
 from tests.loadrun import ROOT
 
-EMPTY = dict.fromkeys(
-    ("scenario", "rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed", "timeout", "model")
-) | {"tokenizer": None, "insecure": False, "ca_file": None, "keep_text": False, "allow": ""}
+EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
+    "tokenizer": None,
+    "insecure": False,
+    "ca_file": None,
+    "keep_text": False,
+    "allow": "",
+}
 durations = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=300)
 
 
@@ -56,6 +61,52 @@ def test_options_change_the_scenario() -> None:
     assert (found.rate, found.duration, found.arrivals.process) == (7.5, 9.0, "constant")
 
 
+def test_lengths_and_slo_change_the_scenario_and_its_hash() -> None:
+    own = Scenario.load("chat-low")
+    given = {
+        "input_tokens": "550, 200, 100-16000",
+        "output_tokens": "64",
+        "slo_ttft": "500",
+        "slo_share": "0.9",
+    }
+    found = scenario_of({"scenario": "chat-low", **given})
+    assert found.prompt_tokens == Scenario.load("rag-small").prompt_tokens
+    assert found.to_dict()["output_tokens"] == {"distribution": "constant", "mean": 64.0}
+    assert found.to_dict()["slo"] == {"ttft": 0.5, "tpot": 0.05, "share": 0.9}
+    assert found.hash() != own.hash()
+
+
+def test_lengths_and_slo_that_are_the_scenarios_own_change_nothing() -> None:
+    own = Scenario.load("chat-low")
+    assert own.prompt_tokens is not None and own.prompt_tokens.text == "50,30,10-300"
+    given = {
+        "input_tokens": own.prompt_tokens.text,
+        "slo_ttft": "1000",
+        "slo_tpot": "50",
+        "slo_share": "0.99",
+    }
+    assert scenario_of({"scenario": "chat-low", **given}).hash() == own.hash()
+
+
+def test_a_scenario_without_an_slo_gets_the_bounds_that_are_given_alone(tmp_path: Path) -> None:
+    path = tmp_path / "free.yaml"
+    path.write_text("rate: 1\nduration: 5\nprompt_tokens: 9\noutput_tokens: 9\nslo: null\n")
+    found = scenario_of({"scenario": str(path), "slo_tpot": "20"}).slo
+    assert found is not None and (found.ttft, found.tpot, found.share) == (None, 0.02, 0.99)
+    with pytest.raises(UsageError, match="free has no SLO to share: give --slo-ttft or --slo-tpot"):
+        scenario_of({"scenario": str(path), "slo_share": "0.9"})
+
+
+def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('"hello"\n')
+    path = tmp_path / "own.yaml"
+    path.write_text("rate: 1\nduration: 5\ndataset: {format: jsonl, path: one.jsonl}\n")
+    found = scenario_of({"scenario": str(path), "output_tokens": "20"})
+    assert found.output_tokens is not None and found.output_tokens.text == "20"
+    with pytest.raises(UsageError, match="own takes its prompts from a dataset: no --input-tokens"):
+        scenario_of({"scenario": str(path), "input_tokens": "20"})
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -70,6 +121,20 @@ def test_options_change_the_scenario() -> None:
         ({"seed": "1.5"}, "--seed: must be a whole number"),
         ({"arrivals": "poison"}, "unknown process 'poison'"),
         ({"concurrency": "4"}, "has no concurrency"),
+        ({"slo_ttft": "0.8"}, "--slo-ttft: is in ms, must be 1 or more, is 0.8"),
+        ({"slo_tpot": "fast"}, "--slo-tpot: must be a number, is 'fast'"),
+        ({"slo_share": "99"}, r"--slo-share: must be more than 0 and at most 1 \(0.99 is 99 %\), is 99"),
+        ({"input_tokens": "many"}, "--input-tokens 'many': must be MEAN, or MEAN,SD, or MEAN,SD,MIN-MAX"),
+        ({"input_tokens": "0"}, "--input-tokens '0': the mean must be 1 token or more"),
+        ({"output_tokens": "50,30,60-80"}, "--output-tokens '50,30,60-80': the mean 50 is not between 60"),
+        (
+            {"output_tokens": "50,300,40-60"},
+            "--output-tokens '50,300,40-60': no lognormal distribution between",
+        ),
+        (
+            {"scenario": "mixed", "input_tokens": "9"},
+            r"mixed has workloads \(chat, rag, code\), each with lengths",
+        ),
     ],
 )
 def test_a_wrong_option_is_named(given: dict[str, str], said: str) -> None:
@@ -121,6 +186,14 @@ def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_model(tmp_path / "none.yaml", Outer)
     assert str(caught.value) == f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory"
+
+
+def test_what_a_campaign_passes_on_locust_takes() -> None:
+    parser = get_parser()
+    options.add_arguments(parser)
+    words = [word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", "7")]
+    found = vars(parser.parse_args(words))
+    assert all(found[name] == "7" for name in PASSED_ON)
 
 
 def adapted(*words: str) -> tuple[str, int]:

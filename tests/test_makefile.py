@@ -46,3 +46,20 @@ def test_settings_reach_the_command_and_empty_ones_do_not() -> None:
         '-m campaign run "batch-8"' in told and '--rps "5"' in told and '--host "http://127.0.0.1:1"' in told
     )
     assert "--duration" not in told and "server.install" not in told
+
+
+def test_slo_and_lengths_reach_every_load_and_the_search_has_its_own() -> None:
+    given = {
+        "SLO_TTFT": "500",
+        "SLO_TPOT": "40",
+        "SLO_SHARE": "0.9",
+        "INPUT_TOKENS": "550,200",
+        "OUTPUT_TOKENS": "9",
+    }
+    words = ["HOST=http://127.0.0.1:1", *(f"{name}={value}" for name, value in given.items())]
+    options = [f'--{name.lower().replace("_", "-")} "{value}"' for name, value in given.items()]
+    for target in ("baseline", "run", "compare", "sweep", "ui", "capacity", "master"):
+        told = make("-n", target, *words).stdout
+        assert all(option in told for option in options), target
+    told = make("-n", "capacity", *words, "TOLERANCE=2", "MAX_STEPS=7").stdout
+    assert '--tolerance "2" --max-steps "7"' in told

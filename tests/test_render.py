@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports import escape, figures, figures_changes, interactive, render, sections
+from reports import escape, figures, figures_changes, interactive, render, sections, wording
 from reports.chart import Chart, log_ticks, plain
 from reports.comparison import Comparison
 from reports.runs import Run
@@ -291,10 +291,10 @@ def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs:
 
 
 def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> None:
-    assert sections.slo({"ttft": 1.0, "tpot": 0.05, "share": 0.99}) == (
+    assert wording.slo({"ttft": 1.0, "tpot": 0.05, "share": 0.99}) == (
         "TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals"
     )
-    assert sections.slo(None) == "none"
+    assert wording.slo(None) == "none"
     found = make_comparison(runs)
     base = found.runs[0].rules[0]
     rules = [

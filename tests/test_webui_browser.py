@@ -32,7 +32,11 @@ workloads:
 SHOWN = 0.007  # half a bucket (0.5 %), and the rounding to two decimals
 HANDED_OVER = 1.0  # ms, at most, from there to the socket; only a live TTFT counts from there
 WARMUP = 2.0  # s, of MIX
-FIELDS = ("rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed")
+FIELDS = (
+    *("rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed"),
+    *("input_tokens", "output_tokens", "slo_ttft", "slo_tpot", "slo_share"),
+)
+SLO = {"slo_ttft": "1000", "slo_tpot": "50", "slo_share": "0.99"}  # a scenario's, where its file has none
 START = "document.querySelector('form button[type=submit]')"
 
 
@@ -136,7 +140,7 @@ def test_the_form_follows_the_scenario(locust: WebRun, chromium: Any) -> None:
     tab.page.goto(locust.url)
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
     own = {"rps": "30", "duration": "6", "warmup": "2", "drain": "10", "arrivals": "poisson", "seed": "1"}
-    assert form_values(tab) == own | {"concurrency": ""}
+    assert form_values(tab) == own | SLO | {"concurrency": "", "input_tokens": "", "output_tokens": ""}
     order = tab.page.eval_on_selector_all("form [name]", "(found) => found.map((each) => each.name)")
     shown = [name for name in order if name in ("scenario", *FIELDS)]
     assert shown[:3] == ["scenario", "rps", "duration"], "not by the alphabet"
@@ -145,7 +149,8 @@ def test_the_form_follows_the_scenario(locust: WebRun, chromium: Any) -> None:
     assert scenario.input_value() == str(locust.folder.parent / "scenario.yaml")
     scenario.select_option("code-medium")
     code = {"rps": "15", "duration": "90", "warmup": "5", "drain": "60", "arrivals": "hawkes", "seed": "1"}
-    assert form_values(tab) == code | {"concurrency": ""}
+    code |= {"input_tokens": "1500,800,200-8000", "output_tokens": "400,300,50-2000"}
+    assert form_values(tab) == code | SLO | {"concurrency": ""}
     scenario.select_option("closed-loop-chat")
     values = form_values(tab)
     assert values["rps"] == "" and values["arrivals"] == "closed-loop" and int(values["concurrency"]) > 0

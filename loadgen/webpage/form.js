@@ -4,6 +4,10 @@
 (() => {
   const EVERY = 2000; // ms
   const LOCUSTS = ["userCount", "spawnRate"];
+  const OURS = [
+    "rps", "duration", "warmup", "drain", "arrivals", "concurrency", "input_tokens", "output_tokens",
+    "slo_ttft", "slo_tpot", "slo_share", "seed", "timeout",
+  ];
   let scenarios = null;
 
   // As if typed, so that the form's labels move out of the way.
@@ -19,8 +23,7 @@
     choice.title = found?.purpose ?? "";
     for (const field of form.querySelectorAll("input[name], select[name]")) {
       const value = found ? found.fields[field.name] : all ? "" : undefined;
-      const own = ["rps", "duration", "warmup", "drain", "arrivals", "concurrency", "seed", "timeout"].includes(field.name);
-      if (own && value !== undefined && (all || field.value === "")) put(field, value);
+      if (OURS.includes(field.name) && value !== undefined && (all || field.value === "")) put(field, value);
     }
   }
 
