@@ -8,6 +8,7 @@ import numpy as np
 from loadgen.record import FAILED, UNFINISHED
 from reports import metrics, trend
 from reports.runs import Floats, Mask, Run
+from reports.stages import Stage, stages
 from reports.survival import binomial_cdf
 from reports.validity import Rule, Verdict, not_checked
 
@@ -15,6 +16,7 @@ TREND_P = 0.01  # of Mann-Kendall on the blocks; see `backlog` for the false ala
 GROWTH = 0.01  # of the offered rate; a slower growth moves no latency within a window
 BEYOND_CHANCE = 3.0  # standard deviations of the difference of two counts of independent requests
 BLOCKS = (8, 20)  # 8 can reach p = 0.01 with room; more than 20 only make the blocks more alike
+LEAST = 10 * BLOCKS[0]  # arrivals
 BLOCK_LENGTH = 2.0  # in request durations: the number in flight forgets itself over one
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
 REFUSED_SHARE = 0.01  # likewise
@@ -33,14 +35,27 @@ class Backlog:
     growth: float  # requests per second, Theil-Sen
     block: float  # seconds
     chance: float  # requests per second: a growth that requests which nothing holds up show by themselves
+    offered: float  # requests per second
+    place: str = ""  # the step that it is of, where the load has several
 
     @property
-    def significant(self) -> bool:
-        return self.p <= TREND_P
+    def share(self) -> float:
+        """Of the offered rate, what the growth is."""
+        return self.growth / self.offered
+
+    @property
+    def bound(self) -> float:
+        return max(GROWTH, self.chance / self.offered)
+
+    def grows(self, level: float) -> bool:
+        """Whether it grows, at this level of the test."""
+        return self.p <= level and self.share > self.bound
 
 
-def measure_backlog(run: Run) -> Backlog | None:
-    """Test whether the number of requests in flight rises over the window. None: too few arrivals.
+def measure_backlog(run: Run, span: tuple[float, float] | None = None, place: str = "") -> Backlog | None:
+    """Test whether the number of requests in flight rises over the window, or over another span of seconds.
+
+    None: too few arrivals.
 
     Answers of very different lengths, which no queue holds up, drift over a window by themselves: their
     number at any moment is Poisson, so over the window it may grow by some sqrt(2 x their mean number).
@@ -50,34 +65,57 @@ def measure_backlog(run: Run) -> Backlog | None:
     the nominal 1 % of the test is exceeded: for stable queues (1, 8 and 160 servers, loads of 60 to 90 %,
     windows of 60 and 300 s) simulation gave false alarms in 0 to 3.5 % of 400 runs; the stated level is 5 %.
     """
-    if int(run.judged.sum()) < 10 * BLOCKS[0]:
+    start, end = span or run.window
+    due = run.records.numbers("due")
+    here = run.judged & (due >= start) & (due < end)
+    if int(here.sum()) < LEAST:
         return None
-    decode = (run.records.numbers("last_token") - run.records.numbers("first_token"))[run.judged]
-    decode = decode[~np.isnan(decode)]
-    length = BLOCK_LENGTH * float(np.median(decode)) if len(decode) else run.window_length
-    count = int(np.clip(run.window_length / length if length > 0 else BLOCKS[1], *BLOCKS))
-    edges = np.linspace(*run.window, count + 1)
-    means, block = metrics.in_flight(run, edges), run.window_length / count
-    chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / run.window_length
-    return Backlog(means, trend.mann_kendall(means), trend.theil_sen(means) / block, block, chance)
+    length = BLOCK_LENGTH * _decode(run, here)
+    seconds = end - start
+    count = int(np.clip(seconds / length if length > 0 else BLOCKS[1], *BLOCKS))
+    means, block = metrics.in_flight(run, np.linspace(start, end, count + 1)), seconds / count
+    chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / seconds
+    growth, offered = trend.theil_sen(means) / block, int(here.sum()) / seconds
+    return Backlog(means, trend.mann_kendall(means), growth, block, chance, offered, place)
+
+
+def _decode(run: Run, chosen: Mask) -> float:
+    """Median seconds from first to last token of the chosen records; without any, the window."""
+    seconds = (run.records.numbers("last_token") - run.records.numbers("first_token"))[chosen]
+    seconds = seconds[~np.isnan(seconds)]
+    return float(np.median(seconds)) if len(seconds) else run.window_length
+
+
+def _steps(run: Run, planned: list[Stage]) -> list[Backlog]:
+    """Each step of a constant rate by itself, from when the step before it can no longer be seen in it:
+    where the rate rises by plan, more are in flight without any queue."""
+    settling = BLOCK_LENGTH * _decode(run, run.judged)
+    found = []
+    for number, stage in enumerate(planned):
+        wait = min(settling, (stage.end - stage.start) / 2) if number else 0.0
+        if stage.steady and stage.first:
+            found.append(measure_backlog(run, (stage.start + wait, stage.end), stage.label))
+    return [each for each in found if each is not None]
 
 
 def backlog(run: Run) -> Rule:
     """Growth of the number in flight / the offered rate, if it is significant and beyond chance."""
-    found = measure_backlog(run)
-    if found is None:
-        return not_checked(
-            "backlog", Verdict.SATURATED, GROWTH, "share", f"fewer than {10 * BLOCKS[0]} arrivals"
-        )
-    offered = int(run.judged.sum()) / run.window_length
-    figure, bound = found.growth / offered, max(GROWTH, found.chance / offered)
-    grows = found.significant and figure > bound
-    text = f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
-    text += (
-        f"{found.growth * 60:+.1f} a minute, {100 * figure:+.1f} % of the offered rate; p = {found.p:.2g} "
-    )
-    text += f"(Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
-    return Rule("backlog", Verdict.SATURATED, not grows, figure, bound, "share", text, _LOWER_RATE)
+    planned = stages(run)
+    whole = None if planned else measure_backlog(run)
+    tried = _steps(run, planned) if planned else [whole] if whole else []
+    if not tried:
+        least = "no step of a constant rate has" if planned else "fewer than"
+        why = f"{least} {LEAST} arrivals"
+        return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", why)
+    level = TREND_P / len(tried)
+    found = max(tried, key=lambda each: (each.grows(level), each.share / each.bound))
+    of = f", the step of {len(tried)} in which most came to it" if len(tried) > 1 else ""
+    text = f"at {found.place}{of}: " if found.place else ""
+    text += f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
+    text += f"{found.growth * 60:+.1f} a minute, {100 * found.share:+.1f} % of the offered rate; "
+    text += f"p = {found.p:.2g} (Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
+    passed = not found.grows(level)
+    return Rule("backlog", Verdict.SATURATED, passed, found.share, found.bound, "share", text, _LOWER_RATE)
 
 
 def unfinished_share(run: Run) -> Rule:

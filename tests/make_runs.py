@@ -38,6 +38,7 @@ class Shape:
     warmup: float = 5.0
     drain: float = 60.0
     arrivals: str = "poisson"  # or "constant"
+    steps: tuple[float, ...] = ()  # rates of equally long steps in the window, in place of `rate`
     seed: int = 1
     noise_seed: int = 1
     lanes: int = 1
@@ -169,6 +170,13 @@ def queue_starts(arrivals: Floats, service: Floats, slots: int | None) -> Floats
 
 def _arrivals(shape: Shape, rng: np.random.Generator) -> Floats:
     end = shape.warmup + shape.duration
+    if shape.steps:
+        rates = (shape.steps[0], *shape.steps)
+        lasts = (shape.warmup, *[shape.duration / len(shape.steps)] * len(shape.steps))
+        counts = rng.poisson(np.multiply(rates, lasts))
+        starts = np.cumsum((0.0, *lasts[:-1]))
+        parts = [start + last * rng.random(n) for start, last, n in zip(starts, lasts, counts, strict=True)]
+        return np.sort(np.concatenate(parts))
     if shape.arrivals == "constant":
         return np.arange(round(shape.rate * end)) / shape.rate
     count = int(shape.rate * end + 10 * math.sqrt(shape.rate * end) + 10)
@@ -343,7 +351,12 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
             | {"stall_p99_ms": 0.8, "stall_max_ms": 4.0, "connections": 40, "peak_in_flight": 40}
             | {"open_files_limit": 65536, "beside_server": True, "cores": 2}
         )
-    scenario = {"arrivals": shape.arrivals, "rate": shape.rate, "duration": shape.duration, "slo": shape.slo}
+    process: Any = shape.arrivals
+    if shape.steps:
+        listed = [{"rate": step, "duration": 1} for step in shape.steps]
+        process = {"process": "stages", "stages": listed}
+    rate = None if shape.steps else shape.rate
+    scenario = {"arrivals": process, "rate": rate, "duration": shape.duration, "slo": shape.slo}
     return {
         "format": 1,
         "run": name,

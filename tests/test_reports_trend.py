@@ -11,8 +11,9 @@ from scipy.stats import kendalltau
 
 from reports.rules_server import backlog, measure_backlog
 from reports.runs import load_run
+from reports.stages import stages
 from reports.trend import first_are_extreme, mann_kendall, theil_sen
-from tests.make_runs import Shape, make_run
+from tests.make_runs import Shape, edit_manifest, make_run
 
 
 @settings(deadline=None)
@@ -67,6 +68,44 @@ def test_long_answers_that_nothing_holds_up_are_no_backlog(tmp_path: Path) -> No
 def test_an_overloaded_server_is_found(tmp_path: Path, queue: str, over: float, power: float) -> None:
     shape = QUEUES[queue] | {"rate": 20.0 * over, "warmup": 6.0}
     assert _found(tmp_path, 20, **shape) >= power
+
+
+STEPS = {"steps": (5.0, 10.0, 20.0, 40.0), "duration": 240.0, "ttft": 0.05, "tpot": 0.02, "output": 148}
+
+
+def test_a_rate_that_rises_by_plan_is_no_backlog(tmp_path: Path) -> None:
+    """In flight rises from 15 to 120, and nothing queues."""
+    assert _found(tmp_path, 20, **STEPS, output_sd=80.0) <= 0.05
+    assert "the step of 4 in which most came to it" in backlog(load_run(tmp_path)).text
+
+
+@pytest.mark.parametrize("capacity", [15.0, 33.0])
+def test_the_step_that_a_server_falls_behind_in_is_named(tmp_path: Path, capacity: float) -> None:
+    make_run(tmp_path, Shape(slots=round(capacity * 2.99)), **STEPS)
+    found = backlog(load_run(tmp_path))
+    assert not found.passed and ("at 20/s" in found.text or "at 40/s" in found.text)
+    if capacity > 20:
+        assert "at 40/s" in found.text
+
+
+def test_steps_too_short_to_tell_are_not_checked(tmp_path: Path) -> None:
+    make_run(tmp_path, steps=(5.0, 10.0), duration=10.0)
+    found = backlog(load_run(tmp_path))
+    assert found.passed and not found.checked and "no step of a constant rate has 80 arrivals" in found.text
+
+
+def test_stages_lie_in_the_window_as_the_schedule_has_them(tmp_path: Path) -> None:
+    make_run(tmp_path, duration=12.0, warmup=3.0)
+    listed = [{"rate": 2, "duration": 20}, {"rate": 2, "to": 6, "duration": 40}]
+    scenario = {"arrivals": {"process": "stages", "stages": listed}, "duration": 12.0}
+    for rate, higher in ((None, 1), (20.0, 6)):  # the mean as written is 10/3
+        edit_manifest(tmp_path, scenario=scenario | {"rate": rate})
+        first, second = stages(load_run(tmp_path))
+        assert (first.start, first.end, second.start, second.end) == (3.0, 7.0, 7.0, 15.0)
+        assert [first.first, first.last, second.first, second.last] == pytest.approx(
+            [2 * higher, 2 * higher, 2 * higher, 6 * higher]
+        )
+        assert first.steady and not second.steady
 
 
 def test_too_few_arrivals_give_no_backlog(tmp_path: Path) -> None:
