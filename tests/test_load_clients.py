@@ -1,12 +1,13 @@
 """Clients of one's own: completions, tool calls; and what a user sees who got something wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.process import metronome
 from tests.fakeserver import FakeServer, closed_port
-from tests.loadrun import LoadRun, load
+from tests.loadrun import ROOT, LoadRun, load
 
 QUICK = ("--duration", "2", "--drain", "5")
 
@@ -45,6 +46,31 @@ def test_text_is_kept_when_asked_for(tmp_path: Path) -> None:
     with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
         found = load(tmp_path, server.url, *QUICK, "--keep-text", workers=None)
     assert set(found.records["text"]) == {"".join(f" t{number:04}" for number in range(10))}
+
+
+def printed() -> dict[str, str]:
+    """The Python examples of docs/writing-a-client.md, by the name of their class (or "listeners")."""
+    text = (ROOT / "docs" / "writing-a-client.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = [re.search(r"class (\w+)", block) for block in blocks]
+    return {name[1] if name else "listeners": block for name, block in zip(names, blocks, strict=True)}
+
+
+def test_the_printed_clients_are_the_files_that_are_named() -> None:
+    for name, file in (("CompletionUser", "completions.py"), ("ToolUser", "tools.py")):
+        text = (ROOT / "locustfiles" / file).read_text(encoding="utf-8")
+        assert text.split('"""\n\n', 1)[1] == printed()[name], "but for the docstring"
+        assert len(text.splitlines()) <= 30
+
+
+def test_the_printed_listeners_hear_two_workers(tmp_path: Path) -> None:
+    pasted = tmp_path / "listening.py"
+    pasted.write_text(printed()["listeners"])
+    with metronome("--ttft", "1.1", "--tpot", "0.005") as server:
+        found = load(tmp_path, server.url, *QUICK, locustfile=str(pasted), workers=2)
+    slow = re.findall(r"^slow: (\d+) \S+ 1\.1\d\d s$", found.out, re.MULTILINE)
+    assert sorted(map(int, slow)) == sorted(found.records["arrival"])
+    assert not re.search(r"^failed: \d", found.out, re.MULTILINE)
 
 
 def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
