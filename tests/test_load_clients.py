@@ -68,7 +68,7 @@ def test_the_printed_listeners_hear_two_workers(tmp_path: Path) -> None:
     pasted.write_text(printed()["listeners"])
     with metronome("--ttft", "1.1", "--tpot", "0.005") as server:
         found = load(tmp_path, server.url, *QUICK, locustfile=str(pasted), workers=2)
-    slow = re.findall(r"^slow: (\d+) \S+ 1\.\d{3} s$", found.out, re.MULTILINE)
+    slow = re.findall(r"slow: (\d+)\b", found.out)  # two processes print: one's line may stand in the other's
     assert sorted(map(int, slow)) == sorted(found.records["arrival"])
     assert not re.search(r"^failed: \d", found.out, re.MULTILINE)
 
