@@ -15,7 +15,7 @@ from loadgen.reading import Reading
 
 _LONGEST = 300  # characters
 _IDS = re.compile(
-    r"\b(?:chatcmpl|cmpl|req|call)-[\w-]+"
+    r"(?<![\w-])(?:chatcmpl|cmpl|req|call)-(?=[\w-]*\d)[\w-]+"  # not vLLM's --tool-call-parser
     r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b0x[0-9a-f]+\b"
     r"|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,}\b",

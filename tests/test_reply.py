@@ -246,6 +246,11 @@ def test_equal_faults_have_equal_texts(one: str, other: str) -> None:
     assert tidy(one, "run-17") == tidy(other, "run-18") != ""
 
 
+def test_a_flag_of_the_server_is_no_id() -> None:
+    said = 'tool_choice="required" requires --tool-call-parser to be set'
+    assert tidy(said, "run-17") == said
+
+
 def test_a_text_is_one_line_and_not_too_long() -> None:
     assert tidy("a\n  b\tc", "") == "a b c"
     assert len(tidy("word " * 1000, "")) == 300
