@@ -45,6 +45,7 @@ from reports.history import earlier_runs
 from reports.instrument import client_error
 from reports.pairs import Pair, pair_up
 from reports.pareto import pareto
+from reports.parts import parts
 from reports.predictions import predictions
 from reports.runs import Run
 from reports.selection import NotApplied
@@ -105,6 +106,7 @@ def assemble(
         variants=variants,
         runs=infos,
         metrics=rows,
+        parts=parts(groups),
         methods=[pair.method for pair in pairs],
         conditions=differences({run.name: conditions(run) for run in ordered}),
         insights=[*insights.insights(facts), *_served(baseline, groups)],

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Mark = Literal["better", "worse", "no difference shown", "unstable", "not comparable"]
 Direction = Literal["higher", "lower", "none"]
+PartKind = Literal["workload", "stage"]
 Json = str | int | float | bool | None
 
 
@@ -30,6 +31,17 @@ class Reading(Part):
     count: int = Field(description="arrivals, tokens or gaps behind the value, all repeats together")
     by_run: list[float | None] = Field(description="the value of each repeat, in the order of `runs`")
     display: str = Field(description="as people read it, without the unit: '231.7', '> 60000', 'n/a'")
+
+
+class LoadPart(Part):
+    """A workload of a mix, or a stage of a load whose rate changes by plan, in the runs of one variant."""
+
+    kind: PartKind
+    name: str
+    variant: str
+    due: int = Field(description="arrivals of the window, all repeats together")
+    completed: int
+    metrics: dict[str, Reading] = Field(description="by name, as in summary.json")
 
 
 class Change(Part):
@@ -393,6 +405,7 @@ class Comparison(Part):
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
     metrics: list[Metric]
+    parts: list[LoadPart] = Field(default_factory=list, description="empty for a load of one piece")
     methods: list[Method]
     conditions: list[Difference]
     insights: list[Insight]

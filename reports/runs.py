@@ -6,7 +6,7 @@ of 1,000,000 records fits in memory.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -266,6 +266,12 @@ class Run:
         """Which records are of arrivals due inside the window; shape (records,)."""
         due = self.records.numbers("due")
         return (due >= self.manifest.window.start) & (due < self.manifest.window.end)
+
+    def part(self, chosen: Mask) -> "Run":
+        """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""
+        found = replace(self, memo={})
+        found.__dict__["judged"] = self.judged & chosen
+        return found
 
     @cached_property
     def closed_at(self) -> Floats:

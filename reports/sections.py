@@ -31,6 +31,7 @@ from reports.sections_evidence import (
     shared_reasons,
     verdict,
 )
+from reports.sections_parts import parts
 from reports.sections_roofline import roofline_blocks
 from reports.wording import listed, slo
 
@@ -159,6 +160,7 @@ def _results(comparison: Comparison) -> list[Block]:
         blocks.append(_table_of(comparison, other))
         blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
         blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
+    blocks += parts(comparison)
     for method in comparison.methods:
         blocks.append(Text(method.text, f"{method.variant}, how sure. "))
     if len(comparison.pareto) > 2:
