@@ -47,6 +47,7 @@ class Export:
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._server: WSGIServer | None = None
+        self._closed = False
         events.run_finished.add_listener(self._on_run_finished)
         environment.events.quitting.add_listener(self._on_quitting)
         if environment.web_ui is not None:
@@ -82,8 +83,10 @@ class Export:
         yield from (family for family in families.values() if family.samples)
 
     def close(self) -> None:
-        """Serve no more. A second call changes nothing."""
-        events.run_finished.remove_listener(self._on_run_finished)
+        """Serve no more. A second call, as by a signal while Locust quits, changes nothing."""
+        if not self._closed:
+            self._closed = True
+            events.run_finished.remove_listener(self._on_run_finished)
         if self._server is not None:
             self._server.stop(timeout=1)
             self._server = None

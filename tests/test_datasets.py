@@ -127,7 +127,7 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
         ("openai-batch", '{"body": {"messages": [{"role": "user", "content": "a"}], "max_tokens": 0}}\n',
          "row 1: max_tokens is 0, must be 1 to"),
         ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 5}\n{"timestamp": 1',
-         "row 2: not valid JSON"),
+         "row 2: not valid JSON: Expecting ',' delimiter at character 16"),
         ("mooncake", '{"timestamp": 0, "input_length": -5, "output_length": 5}\n', "input_length is -5"),
         ("mooncake", '{"timestamp": 0, "input_length": "x", "output_length": 5}\n', "row 1: input_length is"),
         ("mooncake", '{"timestamp": "now", "input_length": 5, "output_length": 5}\n', "row 1: timestamp is"),

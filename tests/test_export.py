@@ -18,11 +18,13 @@ import pytest
 from gevent.event import Event
 from hypothesis import given
 from hypothesis import strategies as st
+from locust.event import Events
 
 from bench.process import metronome
 from common.usage import UsageError
 from loadgen import child, instruments
-from loadgen.export import address_of
+from loadgen.events import run_finished
+from loadgen.export import Export, address_of
 from loadgen.histogram import Histogram
 from loadgen.live import Live
 from loadgen.manifest import Subject
@@ -232,3 +234,14 @@ def test_a_child_is_run_while_others_go_on() -> None:
     assert child.run(["sh", "-c", "kill -9 $$"]).code == -9
     with pytest.raises(OSError):
         child.run(["/no/such/program"])
+
+
+def test_an_export_can_be_closed_twice() -> None:
+    options = SimpleNamespace(metrics_port=None, otel=False)
+    environment = SimpleNamespace(events=Events(), web_ui=None, parsed_options=options, user_classes=[])
+    conductor = SimpleNamespace(latest=None)
+    export = Export(environment, conductor)  # type: ignore[arg-type]
+    export.close()
+    export.close()
+    with pytest.raises(ValueError):
+        run_finished.remove_listener(export._on_run_finished)

@@ -39,7 +39,10 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                     yield where, json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
                 except UnicodeDecodeError as error:
                     raise UsageError(f"{where}: not UTF-8 text: {error.reason}") from None
-                except ValueError as error:
+                except json.JSONDecodeError as error:
+                    what = f"{error.msg} at character {error.colno}"
+                    raise UsageError(f"{where}: not valid JSON: {what}") from None
+                except ValueError as error:  # a number of thousands of digits
                     raise UsageError(f"{where}: not valid JSON: {brief(error)}") from None
                 except RecursionError:
                     raise UsageError(f"{where}: not valid JSON: {TOO_DEEP}") from None
