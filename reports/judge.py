@@ -120,7 +120,7 @@ def show(run: Run, found: Judgement, console: Console) -> None:
     console.print(Text(reconciliation(found.accounting)))
     for text, count in list(found.errors.items())[:3]:
         console.print(Text(f"  {count} x {text}"), style="red")
-    console.print(Text(_rates(found.metrics, slo(run.manifest.scenario.get("slo")))))
+    console.print(Text(_rates(found.metrics, run.manifest.scenario.get("slo") or {})))
     console.print(_percentiles(found.metrics))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
@@ -188,12 +188,15 @@ def figure_text(value: float | None, unit: str) -> str:
     return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
 
 
-def _rates(found: dict[str, Figure], asked: str) -> str:
+def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
     text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
     text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
     good = found["goodput_share"].value
-    return text + (f", {100 * good:.1f} % within the SLO ({asked})" if good is not None else ", no SLO asked")
+    if good is None:
+        return f"{text}, no SLO asked"
+    bounds = slo({name: bound for name, bound in asked.items() if name != "share"})
+    return f"{text}, {100 * good:.1f} % within the SLO ({bounds})"
 
 
 def _percentiles(found: dict[str, Figure]) -> Table:
