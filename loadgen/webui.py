@@ -243,7 +243,7 @@ def _milliseconds(bound: float | None) -> float | None:
 
 
 def _text(value: float | int | str | None) -> str:
-    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _asset(name: str) -> Response:
