@@ -6,7 +6,7 @@ the same whatever the length of the warm-up, and a quantity added later reshuffl
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -284,7 +284,7 @@ def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
 def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]:
     """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
     assert scenario.dataset is not None
-    rows = list(islice(_rows(scenario.dataset), lead + main))
+    rows = _numbered(islice(_rows(scenario.dataset), lead + main))
     short = lead + main - len(rows)
     if short > 0:
         if any(row.dialogue or row.blocks for row in rows) and not scenario.dataset.repeat:
@@ -320,7 +320,7 @@ def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Reque
             f"{path}: comes to {len(main):,} requests in {limit:g} s, and {MOST_ARRIVALS:,} are the most: "
             "lower the rate or the duration"
         )
-    rows = list(islice(_rows(scenario.dataset), len(main)))
+    rows = _numbered(islice(_rows(scenario.dataset), len(main)))
     rest = limit - main[-1]
     if rest > max(1.0, 10 * main[-1] / len(main)):
         raise UsageError(f"{path}: ends after {main[-1]:.1f} s, duration is {limit:g} s; set a shorter one")
@@ -338,6 +338,17 @@ def _recorded_times(dataset: Dataset, limit: float | None) -> Iterator[float]:
         if limit is not None and row.time >= limit:
             return  # rows come in the order of their times
         yield row.time
+
+
+def _numbered(rows: Iterable[Row]) -> list[Row]:
+    """The rows with their blocks numbered in the order in which they appear: a file's own ids may be any."""
+    numbers: dict[int, int] = {}
+    return [
+        row._replace(blocks=tuple(numbers.setdefault(each, len(numbers)) for each in row.blocks))
+        if row.blocks
+        else row
+        for row in rows
+    ]
 
 
 def _rows(dataset: Dataset) -> Iterator[Row]:

@@ -44,7 +44,7 @@ def test_openai_batch() -> None:
 def test_mooncake() -> None:
     found = rows("mooncake", "mooncake.jsonl")
     assert [row.time for row in found] == [0, 0, 1.5, 3]
-    assert [row.blocks for row in found] == [(0, 1, 2), (0, 1, 3), (4,), (0, 1, 3, 5)]
+    assert [row.blocks for row in found] == [(90, 91, 92), (90, 91, 300), (77,), (90, 91, 300, 301)]
     assert lengths(found) == [(1100, 50), (1300, 20), (400, 7), (2048, 120)]
 
 

@@ -215,6 +215,7 @@ def test_a_trace_at_another_rate(tmp_path: Path) -> None:
     rest = "arrivals: {process: trace}\nduration: 3\nwarmup: 0\nrate: 1\n"
     plan = schedule(from_data(tmp_path, "mooncake", "mooncake.jsonl", rest), 1)
     assert [arrival.due for arrival in plan.arrivals] == pytest.approx([0, 0, 1.5])
+    assert [arrival.blocks for arrival in plan.arrivals] == [(0, 1, 2), (0, 1, 3), (4,)], "numbered anew"
     assert not plan.prompts_unique
 
 

@@ -1,7 +1,7 @@
 """Mooncake trace JSONL: {"timestamp": ms, "input_length": …, "output_length": …, "hash_ids": […]}.
 
 Each hash id stands for 512 tokens of the prompt and of all before them, so prompts with the same first
-ids begin alike. The ids are numbered anew in the order in which they appear.
+ids begin alike.
 Source: https://github.com/kvcache-ai/Mooncake (FAST25 traces).
 """
 
@@ -17,7 +17,6 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    numbers: dict[int, int] = {}
     for where, value in json_lines(path):
         values = mapping(where, value)
         ids = values.get("hash_ids", [])
@@ -28,5 +27,5 @@ def _rows(path: Path) -> Iterator[Row]:
             prompt_tokens=count(where, values, "input_length"),
             output_tokens=count(where, values, "output_length"),
             time=seconds(where, values, "timestamp", 0.001),
-            blocks=tuple(numbers.setdefault(each, len(numbers)) for each in ids),
+            blocks=tuple(ids),
         )

@@ -25,7 +25,7 @@ class Row(NamedTuple):
     output_tokens: int | None = None
     time: float | None = None  # seconds from the trace's start
     dialogue: Dialogue = ()
-    blocks: tuple[int, ...] = ()  # numbers of the prompt's blocks, for shared prefixes
+    blocks: tuple[int, ...] = ()  # the file's ids of the prompt's blocks, for shared prefixes
     workload: str | None = None
 
 
