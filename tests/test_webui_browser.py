@@ -1,6 +1,7 @@
 """Locust's web UI as a person sees it: a real browser, a real load against the metronome."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -58,13 +59,18 @@ def locust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebRun]:
 
 
 def form_values(tab: Tab) -> dict[str, str]:
-    return {name: tab.page.locator(f"form [name={name}]").input_value() for name in FIELDS}
+    return {name: tab.page.locator(f"form [name={in_form(name)}]").input_value() for name in FIELDS}
+
+
+def in_form(option: str) -> str:
+    """An option's name as Locust's form has it: 'slo_ttft' is 'sloTtft'."""
+    return re.sub(r"_(.)", lambda found: found[1].upper(), option)
 
 
 def start(tab: Tab, **values: str) -> None:
     """Fill in the start form and press the button."""
     for name, value in values.items():
-        field = tab.page.locator(f"form [name={name}]")
+        field = tab.page.locator(f"form [name={in_form(name)}]")
         if name in ("scenario", "arrivals"):
             field.select_option(value)
         else:
@@ -165,8 +171,14 @@ def test_a_start_that_cannot_be_is_explained(locust: WebRun, chromium: Any) -> N
     alert = "[...document.querySelectorAll('form [role=alert]')].map((each) => each.textContent).join()"
     start(tab, rps="-3")
     tab.until(f"{alert}.includes('--rps: must be more than 0, is -3')")
+    start(tab, rps="30", slo_ttft="0.5")
+    tab.until(f"{alert}.includes('--slo-ttft: is in ms, must be 1 or more, is 0.5')")
+    start(tab, slo_ttft="1000", input_tokens="30,9")
+    tab.until(
+        f"{alert}.includes('scenario scenario has workloads (chat, code), each with lengths of its own')"
+    )
     dead = f"http://127.0.0.1:{free_port()}"
-    start(tab, rps="30", host=dead)
+    start(tab, input_tokens="", host=dead)
     tab.until(f"{alert}.includes('{dead}: does not answer')")
     ours.page.goto(f"{locust.url}/llm/")
     ours.until(f"document.getElementById('failure').textContent.includes('{dead}: does not answer')")

@@ -17,13 +17,16 @@
     field.dispatchEvent(new Event(kind === HTMLSelectElement ? "change" : "input", { bubbles: true }));
   }
 
+  // Locust writes an option's name its own way in the form, slo_ttft as sloTtft, and back when it is sent.
+  const optionOf = (field) => field.name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
   // A field left empty means the scenario's own value; this shows which that is.
   function fill(form, choice, all) {
     const found = scenarios[choice.value];
     choice.title = found?.purpose ?? "";
     for (const field of form.querySelectorAll("input[name], select[name]")) {
-      const value = found ? found.fields[field.name] : all ? "" : undefined;
-      if (OURS.includes(field.name) && value !== undefined && (all || field.value === "")) put(field, value);
+      const name = optionOf(field), value = found ? found.fields[name] : all ? "" : undefined;
+      if (OURS.includes(name) && value !== undefined && (all || field.value === "")) put(field, value);
     }
   }
 
