@@ -41,9 +41,9 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         help="poisson, hawkes, …; empty: the scenario's",
     )
     parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop; empty: the scenario's")
-    lengths = "tokens: MEAN or MEAN,SD or MEAN,SD,MIN-MAX (lognormal); empty: the scenario's"
-    parser.add_argument("--input-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of a prompt, {lengths}")
-    parser.add_argument("--output-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of an answer, {lengths}")
+    lengths = "MEAN[,SD[,MIN-MAX]] tokens, lognormal; empty: the scenario's"
+    parser.add_argument("--input-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of a prompt: {lengths}")
+    parser.add_argument("--output-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of an answer: {lengths}")
     parser.add_argument("--slo-ttft", metavar="MS", help="ms from due to first token; empty: the scenario's")
     parser.add_argument("--slo-tpot", metavar="MS", help="ms per later token; empty: the scenario's")
     parser.add_argument(
