@@ -24,7 +24,7 @@ from common.usage import Parser, UsageError, exit_code
 from loadgen.outbox import write_batch
 from loadgen.record import LOST, SCHEMA, Record, to_table
 from loadgen.scenario import Scenario
-from loadgen.schedule import reached, schedule
+from loadgen.schedule import schedule
 
 BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
 RECORDS = "requests.parquet"
@@ -153,8 +153,7 @@ def recover(folders: Sequence[Path]) -> Path:
     scenario, lanes = Scenario.from_dict(draft["scenario"]), draft.pop("lane_count")
     before = {each["lane"]: each for each in draft.pop("clocks", [])}
     # What was due after the last send may never have been launched: it is not known to have come due.
-    load_end = _last(batches, "sent")
-    lost = lost_records(scenario, draft["seed"], lanes, known, load_end)
+    lost = lost_records(scenario, draft["seed"], lanes, known, _last(batches, "sent"))
     counts = write_records(home, batches, lost)
     missing = Counter(record.lane for record in lost)
     draft |= {
@@ -170,8 +169,6 @@ def recover(folders: Sequence[Path]) -> Path:
             for lane in range(lanes)
         ],
         "due": len(known) + len(lost),
-        "window": reached(draft["window"], load_end),
-        "load_end": load_end,
         "drained_at": _last(batches, "end"),
         "ended": "interrupted",
         "ended_why": "the master died; recovered from what was kept",

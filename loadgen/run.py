@@ -18,7 +18,7 @@ from loadgen.clock import Exchange, Offset
 from loadgen.collect import Collector
 from loadgen.live import Live
 from loadgen.plan import Plan
-from loadgen.schedule import Schedule, reached
+from loadgen.schedule import Schedule
 from loadgen.scrape import Scraper
 
 READY_WITHIN = 300.0  # s for workers to make their prompts
@@ -194,8 +194,6 @@ class Run:
             "lanes": lanes,
             "due": sum(lane["arrivals"] for lane in lanes),
             "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
-            "window": reached(self._draft["window"], self._end),
-            "load_end": self._end,
             "drained_at": self._drained_at,
             "ended_at": manifest.now(),
             "ended": "complete" if why is None else "interrupted",

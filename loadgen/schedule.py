@@ -382,9 +382,3 @@ _NONE = np.empty(0)
 def _stream(seed: int, *name: int) -> np.random.Generator:
     """The random stream of this name, independent of all others."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=name))
-
-
-def reached(window: dict[str, float], load_end: float) -> dict[str, float]:
-    """The part of the window (seconds) in which there was a load: rates over what an interruption left out
-    would be too low. The whole window where the load ended before it began: nothing is judged then."""
-    return window | {"end": min(window["end"], load_end)} if load_end > window["start"] else window

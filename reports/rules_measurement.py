@@ -26,12 +26,10 @@ _INVALID = Verdict.INVALID
 
 def ran_to_the_end(run: Run) -> Rule:
     """The run was watched at least to the end of the window."""
-    manifest = run.manifest
-    end = max(run.window[1], manifest.schedule_end)
-    passed = manifest.ended == "complete" or manifest.drained_at >= end
+    manifest, end = run.manifest, run.window[1]
+    passed = manifest.ended == "complete" or manifest.drained_at >= max(end, manifest.schedule_end)
     why = f" ({manifest.ended_why})" if manifest.ended_why else ""
-    text = f"{manifest.ended}{why}; watched until {manifest.drained_at:.1f} s"
-    text += f", the load was to end at {end:.1f} s"
+    text = f"{manifest.ended}{why}; watched until {manifest.drained_at:.1f} s, the window ends at {end:.1f} s"
     return Rule(
         "ran_to_the_end", _INVALID, passed, manifest.drained_at, end, "s", text, "run it again, to the end"
     )

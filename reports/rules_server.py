@@ -127,8 +127,7 @@ def unfinished_share(run: Run) -> Rule:
         )
     worst = worst_share(run, run.records.status_is(UNFINISHED), UNFINISHED_SHARE)
     text = f"{worst} unfinished after a drain of "
-    load_end = run.manifest.schedule_end if run.manifest.load_end is None else run.manifest.load_end
-    text += f"{run.manifest.drained_at - load_end:.1f} s"
+    text += f"{run.manifest.drained_at - run.manifest.schedule_end:.1f} s"
     advice = f"{_LOWER_RATE}; if the drain was shorter than a request lasts, raise --drain"
     passed = worst.share <= UNFINISHED_SHARE
     return Rule(

@@ -97,7 +97,6 @@ class Manifest(Tolerant):
     seed: int | None = None
     window: Window
     schedule_end: float
-    load_end: float | None = None  # before schedule_end where the run was interrupted
     drain_limit: float | None = None
     drained_at: float
     started_at: str | None = None

@@ -43,10 +43,6 @@ def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, t
         assert not left_running(running.process.pid)
     assert found.code == 130 and found.manifest["ended"] == "interrupted"
     assert found.counts().keys() == {"completed"}, "what was in flight was waited for"
-    window, load_end = found.manifest["window"], found.manifest["load_end"]
-    assert window["end"] == load_end < found.manifest["schedule_end"]
-    offered = found.summary["metrics"]["offered_rate"]
-    assert offered["value"] == pytest.approx(offered["count"] / (load_end - window["start"]))
     reconciles(found)
 
 
