@@ -7,12 +7,12 @@ from pathlib import Path
 
 from campaign import load as loads
 from campaign import plan, search
-from campaign.child import say
 from campaign.climb import Climb, Runner, climb
 from campaign.load import INTERRUPTED
 from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
+from common.terminal import say
 from common.usage import UsageError
 from reports import capacity as report
 from reports.capacity_chart import chart

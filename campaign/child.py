@@ -1,7 +1,6 @@
 """A command that is waited for: each Ctrl-C is handed on to it once, so that it can end in good order."""
 
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,8 +35,3 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
         finally:
             child.stop(GRACE_S)
         return signals.exit_code if signals.received else child.exit_code or 0
-
-
-def say(text: str) -> None:
-    """One line for the person at the terminal, on stderr like the launcher's."""
-    print(text, file=sys.stderr, flush=True)

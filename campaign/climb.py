@@ -8,10 +8,10 @@ from pathlib import Path
 
 from campaign import load as loads
 from campaign import plan, search
-from campaign.child import say
 from campaign.load import Load
 from campaign.search import Rung
 from campaign.terms import Terms
+from common.terminal import say
 from reports.capacity import COLUMNS, Step
 from reports.judge import judge
 from reports.runs import Run, load_run

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign import child, plan, state
-from campaign.child import say
 from campaign.load import INTERRUPTED, Load, absolute, add_arguments, load_of, run_once
 from campaign.outcome import outcome_of
 from campaign.state import Campaign, Step
+from common.terminal import say
 from common.usage import UsageError, whole
 from server import runfolder
 from server.places import results

@@ -4,7 +4,7 @@ import socket
 from argparse import ArgumentParser, Namespace
 
 from campaign import load
-from campaign.child import say
+from common.terminal import say
 from common.usage import UsageError, whole
 
 WEB_PORT = 8089

@@ -1,9 +1,10 @@
 """Errors that are meant for the person at the terminal."""
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn
+
+from common import terminal
 
 
 class UsageError(Exception):
@@ -38,7 +39,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except UsageError as error:
-        print(f"tokenswarm: {error}", file=sys.stderr)
+        terminal.say(f"tokenswarm: {error}")
         return 2
     except KeyboardInterrupt:
         return 130

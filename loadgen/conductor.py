@@ -23,6 +23,7 @@ from locust.dispatch import UsersDispatcher
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
+from common import terminal
 from common.usage import UsageError
 from loadgen import child, events, manifest, messages
 from loadgen.collect import SUMMARY
@@ -184,7 +185,7 @@ class Conductor:
 
     def _fail(self, text: str) -> None:
         self._line.clear()
-        print(f"tokenswarm: {text}", file=sys.stderr, flush=True)
+        terminal.say(f"tokenswarm: {text}")
         self.failure = text
         self._environment.process_exit_code = INTERRUPTED if self._interrupted else USAGE
         run, self.run = self.run, None
@@ -265,10 +266,12 @@ class Conductor:
 
     def _catch_signals(self) -> None:
         """Ours go before Locust's, which would end the process with requests in flight."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in terminal.endings():
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
+        if number == signal.SIGHUP:
+            terminal.let_go()
         if self.run is None:
             headless = self._environment.parsed_options.headless
             if headless and (self.finished or self.failure):
@@ -288,7 +291,7 @@ class Conductor:
         try:
             reach(settings_of(vars(options), self._environment.host))
         except UsageError as error:
-            print(f"tokenswarm: {error}", file=sys.stderr, flush=True)
+            terminal.say(f"tokenswarm: {error}")
             _kill_workers()
             sys.exit(USAGE)
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 
+from common import terminal
 from loadgen.live import Live
 
 PLAIN_EVERY = 5.0  # s
@@ -19,24 +20,22 @@ class LiveLine:
     def say(self, text: str) -> None:
         """One line that stays."""
         self.clear()
-        print(text, file=sys.stderr, flush=True)
+        terminal.say(text)
 
     def show(self, live: Live, now: float, phase: str) -> None:
         """The state of the run at `now`."""
         text = line(live, now, phase)
         if self._live:
             width = shutil.get_terminal_size().columns
-            sys.stderr.write(f"\r\x1b[K{text[: width - 1]}")
-            sys.stderr.flush()
+            terminal.write(f"\r\x1b[K{text[: width - 1]}")
         elif time.monotonic() - self._shown >= PLAIN_EVERY:
             self._shown = time.monotonic()
-            print(text, file=sys.stderr, flush=True)
+            terminal.say(text)
 
     def clear(self) -> None:
         """Take the live line away."""
         if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            terminal.write("\r\x1b[K")
 
 
 def line(live: Live, now: float, phase: str) -> str:

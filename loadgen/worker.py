@@ -17,6 +17,7 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
+from common import terminal
 from common.usage import UsageError
 from loadgen import clock, files, machine, messages
 from loadgen.client import Client
@@ -99,7 +100,7 @@ class Worker:
         self._plan = msg.data
         self._arrived.set()
         if isinstance(self._runner, WorkerRunner):
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in terminal.endings():
                 signal.signal(number, self._on_signal)
 
     def _on_ping(self, msg: Any, **_: Any) -> None:
@@ -165,6 +166,8 @@ class Worker:
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         """The master drains the run when it is told to stop; its own workers wait for its word."""
+        if number == signal.SIGHUP:
+            terminal.let_go()
         if self._part is None:
             gevent.spawn(self._runner.quit)
         elif not self._environment.parsed_options.processes:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common.terminal import say
 from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
@@ -23,7 +24,7 @@ from server.process import Group
 from server.runfolder import LOG, NOT_APPLIED, SERVER
 from server.signals import Signals, unwound
 from server.targets import AUTO
-from server.terminal import Waiting, say
+from server.waiting import Waiting
 
 SERVER_GRACE_S = 15.0  # from SIGTERM to SIGKILL
 COMMAND_GRACE_S = 10.0

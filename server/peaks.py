@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import psutil
 from pydantic import Field, RootModel
 
 from common.strictyaml import Strict, read_model
+from common.terminal import say
 from common.usage import UsageError
 from server import process
 from server.gpu import gpu_name
@@ -92,7 +92,7 @@ def _measured(dtype: str, python: Path) -> dict[str, Any]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = _read(path)
         if key not in kept:
-            print(f"measuring the peaks of this CPU in {dtype} (once, about 15 s)", file=sys.stderr)
+            say(f"measuring the peaks of this CPU in {dtype} (once, about 15 s)")
             kept[key] = {**_measure(dtype, python), "measured_at": now()}
             write_json(path, kept)
     found = kept[key]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from common import terminal
 
 
 class Signals:
@@ -17,7 +17,7 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._note) for number in CAUGHT}
+        self._before = {number: signal.signal(number, self._note) for number in terminal.endings()}
         return self
 
     def __exit__(
@@ -32,13 +32,16 @@ class Signals:
         return 128 + self.received[0]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            terminal.let_go()
         self.received.append(number)
 
 
 @contextlib.contextmanager
 def unwound() -> Iterator[None]:
     """While it is entered, SIGTERM and SIGHUP end the program as Ctrl-C does: every `finally` runs."""
-    before = {number: signal.signal(number, _leave) for number in CAUGHT if number != signal.SIGINT}
+    numbers = [number for number in terminal.endings() if number != signal.SIGINT]
+    before = {number: signal.signal(number, _leave) for number in numbers}
     try:
         yield
     finally:
@@ -47,4 +50,6 @@ def unwound() -> Iterator[None]:
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:
+        terminal.let_go()
     raise SystemExit(128 + number)

@@ -30,7 +30,7 @@ def reconciles(found: Outcome) -> None:
     assert found.records["arrival"].is_unique
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("workers", [None, 2])
 def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
     with (

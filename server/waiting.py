@@ -1,16 +1,13 @@
-"""What the launcher says, on stderr: stdout belongs to the command."""
+"""The line that is shown while a server starts."""
 
 import shutil
 import sys
 import time
 
+from common.terminal import say, write
+
 PLAIN_EVERY_S = 10.0
 PLAIN_WIDTH = 120
-
-
-def say(text: str) -> None:
-    """One line."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class Waiting:
@@ -26,8 +23,7 @@ class Waiting:
         line = f"{self._what}: {elapsed:3.0f} s  {detail}".rstrip()
         if self._live:
             width = shutil.get_terminal_size().columns
-            sys.stderr.write(f"\r\x1b[K{line[: width - 1]}")
-            sys.stderr.flush()
+            write(f"\r\x1b[K{line[: width - 1]}")
         elif time.monotonic() - self._shown >= PLAIN_EVERY_S:
             self._shown = time.monotonic()
             say(line[:PLAIN_WIDTH])
@@ -35,5 +31,4 @@ class Waiting:
     def clear(self) -> None:
         """Take the live line away."""
         if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            write("\r\x1b[K")

@@ -1,0 +1,44 @@
+"""The terminal, which may be closed while we run: SIGHUP, and nowhere left to write."""
+
+import contextlib
+import os
+import signal
+import stat
+import sys
+
+
+def endings() -> tuple[int, ...]:
+    """The signals that ask a program to end: SIGINT, SIGTERM, and SIGHUP unless nohup has it ignored."""
+    asked = (signal.SIGINT, signal.SIGTERM)
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return asked if ignored else (*asked, signal.SIGHUP)
+
+
+def say(text: str) -> None:
+    """One line for the person at the terminal, on stderr: stdout belongs to results."""
+    write(text + "\n")
+
+
+def write(text: str) -> None:
+    """Write to stderr. Where nobody can read it any more, nothing is written from then on: a run must not
+    be lost for a line that nobody sees."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _write_nowhere(2)
+
+
+def let_go() -> None:
+    """After a hang-up: write nowhere what went to the terminal that is gone, and have children do the same.
+    Files and pipes stay, and a terminal that is still there."""
+    for place in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(place).st_mode) and not os.isatty(place):
+                _write_nowhere(place)
+
+
+def _write_nowhere(place: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, place)
+    os.close(nowhere)
