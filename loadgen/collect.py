@@ -153,7 +153,8 @@ def recover(folders: Sequence[Path]) -> Path:
     scenario, lanes = Scenario.from_dict(draft["scenario"]), draft.pop("lane_count")
     before = {each["lane"]: each for each in draft.pop("clocks", [])}
     # What was due after the last send may never have been launched: it is not known to have come due.
-    lost = lost_records(scenario, draft["seed"], lanes, known, _last(batches, "sent"))
+    end = min(draft["schedule_end"], _last(batches, "sent"))
+    lost = lost_records(scenario, draft["seed"], lanes, known, end)
     counts = write_records(home, batches, lost)
     missing = Counter(record.lane for record in lost)
     draft |= {
@@ -169,6 +170,7 @@ def recover(folders: Sequence[Path]) -> Path:
             for lane in range(lanes)
         ],
         "due": len(known) + len(lost),
+        "schedule_end": end,
         "drained_at": _last(batches, "end"),
         "ended": "interrupted",
         "ended_why": "the master died; recovered from what was kept",

@@ -193,6 +193,7 @@ class Run:
         whole = self._draft | {
             "lanes": lanes,
             "due": sum(lane["arrivals"] for lane in lanes),
+            "schedule_end": self._end,
             "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
             "drained_at": self._drained_at,
             "ended_at": manifest.now(),

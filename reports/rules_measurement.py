@@ -25,14 +25,16 @@ _INVALID = Verdict.INVALID
 
 
 def ran_to_the_end(run: Run) -> Rule:
-    """The run was watched at least to the end of the window."""
-    manifest, end = run.manifest, run.window[1]
-    passed = manifest.ended == "complete" or manifest.drained_at >= max(end, manifest.schedule_end)
+    """Arrivals were launched, and watched, at least to the end of the window."""
+    manifest, end = run.manifest, run.manifest.window.end
+    whole, last = manifest.ended == "complete", manifest.drained_at
+    if not whole:
+        last = min(last, manifest.schedule_end)
     why = f" ({manifest.ended_why})" if manifest.ended_why else ""
-    text = f"{manifest.ended}{why}; watched until {manifest.drained_at:.1f} s, the window ends at {end:.1f} s"
-    return Rule(
-        "ran_to_the_end", _INVALID, passed, manifest.drained_at, end, "s", text, "run it again, to the end"
-    )
+    text = f"{manifest.ended}{why}; {'watched' if whole else 'launched'} until {last:.1f} s, "
+    text += f"the window ends at {end:.1f} s"
+    passed = whole or last >= end
+    return Rule("ran_to_the_end", _INVALID, passed, last, end, "s", text, "run it again, to the end")
 
 
 def accounting(run: Run) -> Rule:

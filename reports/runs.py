@@ -252,19 +252,26 @@ class Run:
 
     @property
     def window(self) -> tuple[float, float]:
-        """(start, end) of the measuring window, seconds from the run's start."""
-        return self.manifest.window.start, self.manifest.window.end
+        """(start, end) of the measuring window, seconds from the run's start.
+
+        An interruption cuts it, so that rates are over the time for which arrivals came due; one before its
+        start leaves it whole, and empty.
+        """
+        start, end = self.manifest.window.start, self.manifest.window.end
+        cut = min(end, self.manifest.schedule_end)
+        return start, cut if cut > start else end
 
     @property
     def window_length(self) -> float:
         """Seconds."""
-        return self.manifest.window.end - self.manifest.window.start
+        start, end = self.window
+        return end - start
 
     @cached_property
     def judged(self) -> Mask:
         """Which records are of arrivals due inside the window; shape (records,)."""
-        due = self.records.numbers("due")
-        return (due >= self.manifest.window.start) & (due < self.manifest.window.end)
+        due, (start, end) = self.records.numbers("due"), self.window
+        return (due >= start) & (due < end)
 
     def part(self, chosen: Mask) -> "Run":
         """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""

@@ -43,6 +43,11 @@ def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, t
         assert not left_running(running.process.pid)
     assert found.code == 130 and found.manifest["ended"] == "interrupted"
     assert found.counts().keys() == {"completed"}, "what was in flight was waited for"
+    manifest, metrics = found.manifest, found.summary["metrics"]
+    launched = manifest["schedule_end"] - manifest["window"]["start"]
+    assert 0 < launched < manifest["window"]["end"] - manifest["window"]["start"]
+    due = found.summary["accounting"]["due"]
+    assert metrics["offered_rate"]["value"] == pytest.approx(due / launched), "over the time that it ran"
     reconciles(found)
 
 

@@ -23,6 +23,17 @@ def percentile(values: np.ndarray, share: float) -> float:
     return float(np.quantile(values, share, method="inverted_cdf"))
 
 
+def test_an_interruption_cuts_the_window_that_rates_are_over(tmp_path: Path) -> None:
+    _, truth = made(tmp_path)
+    edit_manifest(tmp_path, ended="interrupted", schedule_end=35.0)
+    run = load_run(tmp_path)
+    due = int(((truth.due >= 5) & (truth.due < 35)).sum())
+    assert (run.window, run.window_length, int(run.judged.sum())) == ((5.0, 35.0), 30.0, due)
+    assert metrics.figures(run)["offered_rate"].value == pytest.approx(due / 30)
+    edit_manifest(tmp_path, schedule_end=4.0)  # in the warm-up: nothing of the window came due
+    assert load_run(tmp_path).window == (5.0, 65.0)
+
+
 def test_all_that_finishes_is_exact(tmp_path: Path) -> None:
     run, truth = made(tmp_path, jitter=0.2, output_sd=20.0, slots=12, lanes=3)
     judged = truth.judged

@@ -14,8 +14,6 @@ from server.signals import Signals
 ROOT = Path(__file__).parents[1]
 
 LINES = "from common.terminal import say, write; say('one'); write('two'); say('three'); print(1)"
-    "from common import terminal; terminal.say('one'); terminal.write('two'); terminal.say('three'); print(1)"
-)
 HUNG_UP = """
 import os, signal, sys, time
 from common import terminal
