@@ -117,7 +117,7 @@ class Conductor:
         else:
             self._say_lost(self.run.mark_lost(self._alive))
             going_on = self.run.step()
-            self._line.show(self.run.live, self.run.now, self.run.phase)
+            self._line.show(self.run.live, self.run.now, self.run.phase, self.run.left)
             if not going_on:
                 self._finish(self.run)
                 return None

@@ -22,15 +22,14 @@ class LiveLine:
         self.clear()
         terminal.say(text)
 
-    def show(self, live: Live, now: float, phase: str) -> None:
-        """The state of the run at `now`."""
-        text = line(live, now, phase)
+    def show(self, live: Live, now: float, phase: str, left: float) -> None:
+        """The state of the run at `now`; `left`: s until the phase is over."""
         if self._live:
             width = shutil.get_terminal_size().columns
-            terminal.write(f"\r\x1b[K{text[: width - 1]}")
+            terminal.write(f"\r\x1b[K{line(live, now, phase, left, width - 1)}")
         elif time.monotonic() - self._shown >= PLAIN_EVERY:
             self._shown = time.monotonic()
-            terminal.say(text)
+            terminal.say(line(live, now, phase, left))
 
     def clear(self) -> None:
         """Take the live line away."""
@@ -38,20 +37,59 @@ class LiveLine:
             terminal.write("\r\x1b[K")
 
 
-def line(live: Live, now: float, phase: str) -> str:
-    """Elapsed and left, rates, in flight; TTFT and TPOT so far, without the warm-up's."""
-    counts, point = live.counts(), live.points[-1] if live.points else None
+def line(live: Live, now: float, phase: str, left: float, width: int | None = None) -> str:
+    """Elapsed and left, rates, in flight; TTFT and TPOT so far, without the warm-up's.
+
+    As fully as `width` columns allow: without the tokens and p99 first, then with shorter words.
+    """
     phase = "warm-up" if phase == "running" and now < live.window[0] else phase
-    parts = [f"{phase} {max(now, 0.0):5.1f} s, {max(live.end - now, 0):.0f} s left"]
-    if point is not None:
-        parts.append(f"offered {point.offered_rate:.1f}/s, completed {point.completed_rate:.1f}/s")
-        parts.append(f"{point.token_rate:,.0f} tok/s")
-    parts.append(f"in flight {live.in_flight}")
+    text, now = "", max(now, 0.0)
+    for brevity in range(4):
+        text = " | ".join(_parts(live, now, phase, left, brevity))
+        if width is None or len(text) <= width:
+            return text
+    return text[:width]
+
+
+def _parts(live: Live, now: float, phase: str, left: float, brevity: int) -> list[str]:
+    """The line's parts; `brevity` 0: all of it, 3: what an 80-column terminal has room for at any time."""
+    parts = [_clock(now, phase, left, brevity), *_rates(live, phase, brevity), f"in flight {live.in_flight}"]
+    if live.counts()["failed"]:
+        parts.append(f"failed {live.counts()['failed']}")
+    return parts + _times(live, brevity)
+
+
+def _clock(now: float, phase: str, left: float, brevity: int) -> str:
+    if brevity < 2:
+        return f"{phase} {now:5.1f} s, {left:.0f} s left"
+    return f"{'' if phase == 'running' else f'{phase} '}{now:.0f} s, {left:.0f} left"
+
+
+def _rates(live: Live, phase: str, brevity: int) -> list[str]:
+    if not live.points:
+        return []
+    point = live.points[-1]
+    offered, completed = f"{point.offered_rate:.1f}", f"{point.completed_rate:.1f}"
+    if brevity < 2:
+        rates = [f"offered {offered}/s, completed {completed}/s"]
+        return rates if brevity else [*rates, f"{point.token_rate:,.0f} tok/s"]
+    of = "" if phase == "draining" else f" of {offered}"
+    return [f"{'done ' if brevity == 2 else ''}{completed}{of}/s"]
+
+
+def _times(live: Live, brevity: int) -> list[str]:
     found = live.percentiles()
+    times = []
     for name, label in (("ttft", "TTFT"), ("tpot", "TPOT")):
-        row = found[name]
-        if row["p50"] is not None and row["p99"] is not None:
-            parts.append(f"{label} p50 {row['p50'] * 1e3:.0f} p99 {row['p99'] * 1e3:.0f} ms")
-    if counts["failed"]:
-        parts.append(f"failed {counts['failed']}")
-    return " | ".join(parts)
+        middle, high = found[name]["p50"], found[name]["p99"]
+        if middle is not None and high is not None:
+            full = f"{label} p50 {middle * 1e3:.0f} p99 {high * 1e3:.0f} ms"
+            times.append(f"{label} {_short(middle, brevity)}" if brevity else full)
+    together = " " if brevity == 3 else ", "
+    return [together.join(times)] if brevity and times else times
+
+
+def _short(seconds: float, brevity: int) -> str:
+    if seconds >= 1:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds * 1e3:.0f} ms" if seconds >= 0.1 or brevity == 3 else f"{seconds * 1e3:.1f} ms"

@@ -81,6 +81,11 @@ class Run:
         return -LEAD if self._zero is None else time.perf_counter() - self._zero
 
     @property
+    def left(self) -> float:
+        """Seconds until launching ends; while draining, until the drain ends at the latest."""
+        return max((self._deadline if self.phase == "draining" else self._end) - self.now, 0.0)
+
+    @property
     def started(self) -> bool:
         return self._zero is not None
 

@@ -7,6 +7,7 @@ import pytest
 from locust.env import Environment
 
 from loadgen import events
+from loadgen.digest import empty_digests
 from loadgen.live import Live
 from loadgen.liveline import line
 from loadgen.pulse import Pulse
@@ -229,10 +230,58 @@ def test_the_first_moments_give_no_rate() -> None:
 
 def test_the_live_line_says_that_the_warm_up_goes_on() -> None:
     live = Live(6.0, (2.0, 6.0), 1)
-    assert line(live, -0.04, "running").startswith("warm-up   0.0 s, 6 s left"), "not -0.0"
-    assert line(live, 1.0, "running").startswith("warm-up   1.0 s, 5 s left")
-    assert line(live, 3.0, "running").startswith("running   3.0 s, 3 s left")
-    assert line(live, 7.0, "draining").startswith("draining   7.0 s, 0 s left")
+    assert line(live, -0.04, "running", 6.0).startswith("warm-up   0.0 s, 6 s left"), "not -0.0"
+    assert line(live, 1.0, "running", 5.0).startswith("warm-up   1.0 s, 5 s left")
+    assert line(live, 3.0, "running", 3.0).startswith("running   3.0 s, 3 s left")
+    assert line(live, 7.0, "draining", 59.0).startswith("draining   7.0 s, 59 s left")
+
+
+@pytest.mark.parametrize(
+    ("width", "phase", "failed", "expected"),
+    [
+        (
+            None,
+            "running",
+            0,
+            "running  58.0 s, 2 s left | offered 20.0/s, completed 8.0/s | 80 tok/s | in flight 696 | "
+            "TTFT p50 63050 p99 63050 ms | TPOT p50 14 p99 14 ms",
+        ),
+        (
+            119,
+            "running",
+            0,
+            "running  58.0 s, 2 s left | offered 20.0/s, completed 8.0/s | in flight 696 | "
+            "TTFT 63 s, TPOT 14.2 ms",
+        ),
+        (
+            79,
+            "running",
+            0,
+            "58 s, 2 left | done 8.0 of 20.0/s | in flight 696 | TTFT 63 s, TPOT 14.2 ms",
+        ),
+        (79, "draining", 0, "draining 58 s, 2 left | done 8.0/s | in flight 696 | TTFT 63 s, TPOT 14.2 ms"),
+        (
+            79,
+            "running",
+            12,
+            "58 s, 2 left | 8.0 of 20.0/s | in flight 696 | failed 12 | TTFT 63 s TPOT 14 ms",
+        ),
+    ],
+)
+def test_the_live_line_fits_the_terminal(width: int | None, phase: str, failed: int, expected: str) -> None:
+    live = Live(60.0, (0.0, 60.0), 1)
+    digests = empty_digests()
+    digests["ttft"].add(63.0)
+    digests["tpot"].add(0.0142)
+    found = {"chat": {name: digests[name].take() for name in ("ttft", "tpot")}}
+    for second in range(59):
+        counts = {"sent": 20 * second, "completed": 8 * second, "failed": failed, "tokens": 80 * second}
+        figures = {"due": 20 * second, "in_flight": 12 * second, "events": 0, "chunks": 0, "idle": False}
+        seen = {} if second else found
+        live.pulse({"lane": 0, "t": float(second), "counts": {"chat": counts}, "digests": seen} | figures)
+        live.tick(float(second), {})
+    assert line(live, 58.0, phase, 2.0, width) == expected
+    assert width is None or len(expected) <= width
 
 
 def test_each_workload_shows_what_comes_and_goes() -> None:
