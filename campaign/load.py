@@ -1,5 +1,6 @@
 """The command that makes one run: Locust, with or without a server of our own."""
 
+import os
 import re
 import sys
 from argparse import ArgumentParser, Namespace
@@ -15,6 +16,8 @@ from server.places import results
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
+MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
+WORKERS_PER_CORE = 4
 VERDICTS = (0, 3, 4, 5)  # exit codes of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
 PASSED_ON = (
@@ -74,6 +77,9 @@ class Load:
         self.resolved()
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: must be 1 or more")
+        cores = os.cpu_count() or 1
+        if self.workers > max(MOST_WORKERS, WORKERS_PER_CORE * cores):
+            raise UsageError(f"--workers {self.workers}: too many for {cores} cores; one per core is plenty")
         if not (child.ROOT / self.locustfile).is_file():
             raise UsageError(f"--locustfile {self.locustfile}: no such file")
         for variant in variants:

@@ -104,7 +104,7 @@ def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
     if kind == "union_tag_invalid":
         context = problem["ctx"]
         key = f"{key}.{context['discriminator'].strip(chr(39))}"
-        return f"{key}: unknown {context['tag']!r}; there are {context['expected_tags']}"
+        return f"{key}: unknown {context['tag']!r}; there are: {context['expected_tags']}"
     message = _WORDS.get(kind) or problem["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be").replace("must be a valid", "must be a")
     shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) else ""

@@ -42,6 +42,7 @@ def line(live: Live, now: float, phase: str, left: float, width: int | None = No
 
     As fully as `width` columns allow: without the tokens and p99 first, then with shorter words.
     """
+    now = max(now, 0.0)
     phase = "warm-up" if phase == "running" and now < live.window[0] else phase
     text, now = "", max(now, 0.0)
     for brevity in range(4):

@@ -17,6 +17,7 @@ from common.usage import UsageError
 from loadgen.datasets import FORMATS, digest, locate
 from loadgen.lengths import Lengths
 
+HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
 FOLDER = Path(__file__).resolve().parent.parent / "scenarios"
 Share = Annotated[float, Field(gt=0, le=1)]
 Below1 = Annotated[float, Field(ge=0, lt=1)]
@@ -134,7 +135,7 @@ class Dataset(Strict):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in FORMATS:
-            raise ValueError(f"unknown format; there are {', '.join(FORMATS)}")
+            raise ValueError(f"unknown format; there are: {', '.join(FORMATS)}")
         return name
 
 
@@ -156,7 +157,7 @@ class Scenario(Strict):
     warmup: float = Field(default=5, ge=0, allow_inf_nan=False)
     drain: float = Field(default=60, ge=0, allow_inf_nan=False)
     timeout: float = Field(default=600, gt=0, allow_inf_nan=False)
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, le=HIGHEST_SEED)
     arrivals: Arrivals = Poisson(process="poisson")
     prompt_tokens: Lengths | None = None
     output_tokens: Lengths | None = None
@@ -278,7 +279,7 @@ class Scenario(Strict):
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:
             if arrivals not in PROCESSES:
-                raise UsageError(f"arrivals: unknown process {arrivals!r}; there are {', '.join(PROCESSES)}")
+                raise UsageError(f"arrivals: unknown process {arrivals!r}; there are: {', '.join(PROCESSES)}")
             data["arrivals"] = {"process": arrivals}
             if arrivals == "closed-loop" and rate is None:
                 data.pop("rate", None)
@@ -322,7 +323,7 @@ def _unknown(name: str) -> str:
     names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown scenario {name!r}; {hint}there are {', '.join(names)} (or give a .yaml file)"
+    return f"unknown scenario {name!r}; {hint}there are: {', '.join(names)} (or a path to a .yaml file)"
 
 
 def _found(dataset: Dataset, scenario: Path) -> Dataset:

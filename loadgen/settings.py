@@ -9,7 +9,7 @@ from typing import Any
 
 from common.usage import UsageError
 from loadgen.lengths import Lengths
-from loadgen.scenario import Scenario
+from loadgen.scenario import HIGHEST_SEED, Scenario
 from loadgen.schedule import MOST_ARRIVALS
 
 DEFAULT_SCENARIO = "chat-medium"
@@ -37,7 +37,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         raise UsageError("no server is named: give --host http://127.0.0.1:8000")
     scenario = scenario_of(values)
     _check_allowed(values["allow"])
-    seed = _whole(values, "seed", 0)
+    seed = _seed(values)
     return Settings(
         scenario=scenario,
         seed=scenario.seed if seed is None else seed,
@@ -55,7 +55,7 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
 
     The seed is no part of it, but a wrong one is named here too: before a server is started for it.
     """
-    _whole(values, "seed", 0)
+    _seed(values)
     scenario = Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
         rate=_number(values, "rps", _positive),
         duration=_number(values, "duration", _positive),
@@ -152,6 +152,13 @@ def _milliseconds(name: str, number: float) -> None:
 def _share(name: str, number: float) -> None:
     if not 0 < number <= 1:
         raise UsageError(f"{_option(name)}: must be more than 0 and at most 1 (0.99 is 99 %), is {number:g}")
+
+
+def _seed(values: Mapping[str, Any]) -> int | None:
+    seed = _whole(values, "seed", 0)
+    if seed is not None and seed > HIGHEST_SEED:
+        raise UsageError(f"--seed: must be {HIGHEST_SEED} or less, is {seed}")
+    return seed
 
 
 def _whole(values: Mapping[str, Any], name: str, least: int) -> int | None:

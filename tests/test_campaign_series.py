@@ -221,6 +221,8 @@ def test_saturated_runs_are_results_and_invalid_ones_are_kept_and_said(
         (("baseline", "batch-8", "--scenario", "chat"), "unknown scenario 'chat'"),
         (("baseline", "batch-8", "--rps", "-1"), "--rps: must be more than 0"),
         (("baseline", "batch-8", "--workers", "0"), "--workers 0: must be 1 or more"),
+        (("baseline", "batch-8", "--workers", "100000"), "--workers 100000: too many for"),
+        (("baseline", "batch-8", "--seed", "9" * 20), "--seed: must be 9223372036854775807 or less"),
         (("baseline", "batch-8", "--locustfile", "none.py"), "--locustfile none.py: no such file"),
         (("a b", "c", "--host", "http://127.0.0.1:1"), "variant 'a b': with --host it is a label"),
     ],

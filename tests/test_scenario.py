@@ -86,7 +86,7 @@ def test_the_others_are_as_stated() -> None:
         (PLAIN.replace("rate: 2\n", ""), "poisson arrivals need a rate"),
         (
             PLAIN + "arrivals: {process: posson}\n",
-            "mine.yaml:5: arrivals.process: unknown 'posson'; there are",
+            "mine.yaml:5: arrivals.process: unknown 'posson'; there are: ",
         ),
         (
             PLAIN + "arrivals: {proces: poisson}\n",
@@ -168,7 +168,7 @@ def test_to_and_from_a_closed_loop() -> None:
         ({"drain": -5}, "drain: "),
         ({"warmup": -1}, "warmup: "),
         ({"timeout": 0}, "timeout: "),
-        ({"arrivals": "lumpy"}, f"unknown process 'lumpy'; there are {', '.join(PROCESSES)}"),
+        ({"arrivals": "lumpy"}, f"unknown process 'lumpy'; there are: {', '.join(PROCESSES)}"),
         ({"arrivals": "trace"}, "need a dataset"),
         ({"arrivals": "stages"}, "stages"),
         ({"concurrency": 4}, "no concurrency"),
