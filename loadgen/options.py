@@ -84,6 +84,12 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     parser.add_argument(
+        "--help-all",
+        action="help",
+        help="show this list: Locust's own --help comes before it reads the locustfile, so without these",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
         "--metrics-port",
         metavar="[HOST:]PORT",
         help="serve live metrics for Prometheus there, too (default host: 127.0.0.1); "

@@ -1,6 +1,8 @@
 """Clients of one's own: completions, tool calls; and what a user sees who got something wrong."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,15 @@ from tests.fakeserver import FakeServer, closed_port
 from tests.loadrun import ROOT, LoadRun, load
 
 QUICK = ("--duration", "2", "--drain", "5")
+
+
+def test_the_options_are_listed_on_locusts_command_line() -> None:
+    """Locust's own --help is printed before it reads the locustfile."""
+    words = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--help-all"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    listed = set(re.findall(r"^  (--[a-z-]+) ", ended.stdout, re.M))
+    assert ended.returncode == 0
+    assert listed >= {"--scenario", "--rps", "--duration", "--warmup", "--drain", "--seed", "--processes"}
 
 
 def test_completions_are_measured_alike(tmp_path: Path) -> None:
