@@ -26,7 +26,7 @@ def write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
-        _write_nowhere(2)
+        write_nowhere(2)
 
 
 def let_go() -> None:
@@ -35,10 +35,11 @@ def let_go() -> None:
     for place in (0, 1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(place).st_mode) and not os.isatty(place):
-                _write_nowhere(place)
+                write_nowhere(place)
 
 
-def _write_nowhere(place: int) -> None:
+def write_nowhere(place: int) -> None:
+    """Lead a file descriptor to /dev/null."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, place)
     os.close(nowhere)

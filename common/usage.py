@@ -35,11 +35,17 @@ def number(text: str) -> float:
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a command; a UsageError becomes one line on stderr and exit code 2, never a traceback."""
+    """Run a command; a UsageError becomes one line on stderr and exit code 2, never a traceback.
+
+    Likewise what a shell gives for Ctrl-C, and for output that nobody reads to its end.
+    """
     try:
         return command()
     except UsageError as error:
         terminal.say(f"tokenswarm: {error}")
         return 2
+    except BrokenPipeError:  # as in `make history | head`
+        terminal.write_nowhere(1)
+        return 141
     except KeyboardInterrupt:
         return 130

@@ -43,6 +43,15 @@ def test_a_line_that_nobody_can_read_is_no_error() -> None:
     assert (ended.returncode, ended.stdout) == (0, b"1\n")
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "server.launch", "--list"]
+    ended = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
+
+
 def test_a_closed_terminal_is_a_signal_and_what_went_to_it_goes_nowhere(tmp_path: Path) -> None:
     log = (tmp_path / "log").open("wb")
     child, master = pty.fork()
