@@ -32,6 +32,8 @@ DRAIN_BOUND_S = 600.0  # after the first Ctrl-C: the command ends its drain by i
 SECOND_BOUND_S = 10.0  # after the second
 POLL_S = 0.1
 DIED_WHILE_RUNNING = 1
+USAGE = 2  # the exit code of a command that was given a mistake
+SIGNALLED = 128  # that of one ended by a signal is more
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,12 +65,19 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
         _write_not_applied(plan, folder or runfolder.make(plan.variant_name), str(error))
         raise
     description = plan.describe(server, vllm)
-    folder = folder or runfolder.make(plan.variant_name)
+    own, folder = folder is None, folder or runfolder.make(plan.variant_name)
     try:
-        return _serve(plan, server, vllm, folder, description, command)
+        code = _serve(plan, server, vllm, folder, description, command)
     except NotApplicableError as error:
         _write_not_applied(plan, folder, str(error))
         raise
+    except UsageError:
+        if own:
+            runfolder.discard(folder)
+        raise
+    if own and (code == USAGE or code > SIGNALLED):
+        runfolder.discard(folder)
+    return code
 
 
 def _prepare(plan: Plan) -> installed.Vllm:
@@ -110,7 +119,8 @@ def _serve(
                 return _run(command, plan, group, folder, signals)
             return _foreground(plan, group, folder, signals)
         finally:
-            group.stop(SERVER_GRACE_S)
+            before = len(signals.received)
+            group.stop(SERVER_GRACE_S, lambda: len(signals.received) > before)
 
 
 def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
@@ -173,7 +183,7 @@ def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: S
                 _say_died(server, folder)
             time.sleep(POLL_S)
         code = child.exit_code
-        return DIED_WHILE_RUNNING if died and code == 0 else code
+        return DIED_WHILE_RUNNING if died and code in (0, USAGE) else code
     finally:
         child.stop(COMMAND_GRACE_S)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -56,11 +56,11 @@ class Group:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    def stop(self, grace_s: float) -> None:
-        """End every process of the group: SIGTERM, then SIGKILL after `grace_s` seconds."""
+    def stop(self, grace_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """End every process of the group: SIGTERM, then SIGKILL after `grace_s` seconds or upon `hurry`."""
         members = self.members()
         self.signal(signal.SIGTERM)
-        self._wait_for_end(members, grace_s)
+        self._wait_for_end(members, grace_s, hurry)
         for process in [*members, *self.members()]:  # a child may have left the group, or come since
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -78,9 +78,11 @@ class Group:
             return os.getsid(process.pid) == self.pid or self._mark in process.environ().get(MARK, "")
         return False
 
-    def _wait_for_end(self, members: list[psutil.Process], bound_s: float) -> None:
+    def _wait_for_end(
+        self, members: list[psutil.Process], bound_s: float, hurry: Callable[[], bool] = lambda: False
+    ) -> None:
         deadline = time.monotonic() + bound_s
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not hurry():
             ended = self.exit_code is not None  # asking also reaps it
             if ended and not any(map(_alive, members)) and not self.members():
                 return

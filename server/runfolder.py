@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def make(variant: str) -> Path:
             raise UsageError(f"the run folder {folder} cannot be made: {error.strerror}") from None
         return folder
     raise UsageError(f"there are 1,000 folders named {base} already")
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder of a run that never began: one that holds only what the launcher wrote."""
+    if {path.name for path in folder.iterdir()} <= {LOG, SERVER}:
+        shutil.rmtree(folder)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -196,9 +196,11 @@ def test_the_command_runs_against_a_healthy_server_and_all_is_described(launch: 
     assert server["model_config"] is None
 
 
-@pytest.mark.parametrize("code", [1, 7, 143])
-def test_the_commands_exit_code_is_passed_on(launch: Launch, code: int) -> None:
+@pytest.mark.parametrize(("code", "kept"), [(1, True), (7, True), (2, False), (143, False)])
+def test_the_commands_exit_code_is_passed_on(launch: Launch, code: int, kept: bool) -> None:
+    """A mistake, or a signal before anything was measured, leaves no folder; a failure leaves the log."""
     assert launch.start(*python(f"raise SystemExit({code})")).end()[0] == code
+    assert bool(list(launch.results.iterdir())) == kept
 
 
 def test_a_command_that_cannot_be_run(launch: Launch) -> None:
@@ -207,6 +209,7 @@ def test_a_command_that_cannot_be_run(launch: Launch) -> None:
     assert said.endswith(
         "tokenswarm: the command 'no-such-program' cannot be run: No such file or directory\n"
     )
+    assert not list(launch.results.iterdir())
 
 
 def test_what_the_command_left_running_is_stopped(launch: Launch) -> None:
@@ -253,7 +256,7 @@ def test_a_signal_while_the_server_starts(launch: Launch, number: int) -> None:
     launch.send(number)
     code, _, said = launch.end()
     assert (code, "stopped before the server was ready" in said) == (128 + number, True)
-    assert [path.name for path in launch.run_folder().iterdir()] == ["server.log"]
+    assert not list(launch.results.iterdir()), "nothing was measured"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

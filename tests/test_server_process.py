@@ -143,3 +143,11 @@ def test_an_end_from_outside_unwinds(number: int) -> None:
         finally:
             cleaned.append(True)
     assert (caught.value.code, cleaned, signal.getsignal(number)) == (128 + number, [True], before)
+
+
+def test_a_second_signal_cuts_the_grace_short(tmp_path: Path) -> None:
+    group = Group(family(1, False, "time.sleep(300)", tmp_path), os.environ)
+    (child,) = wait_for(tmp_path)
+    asked = time.monotonic()
+    group.stop(60, hurry=lambda: time.monotonic() - asked > 0.3)
+    assert time.monotonic() - asked < 10 and not alive(child)
