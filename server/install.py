@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Literal
 
 from common.usage import Parser, UsageError, exit_code
+from server import process
 from server.gpu import require_gpu
 from server.places import ROOT
+from server.signals import unwound
 from server.targets import read_target, resolve_name
 
 Kind = Literal["cpu", "gpu"]
 FOLDERS: dict[Kind, str] = {"cpu": ".venv-server", "gpu": ".venv-server-gpu"}
+GRACE_S = 5.0  # for pip to end when we are told to
 STAMP = "tokenswarm-requirements.sha256"
 # Used only where no configured package index has the CPU build of torch, and for torch alone: an extra
 # index that cannot be reached costs seconds for every package that pip resolves.
@@ -85,7 +88,7 @@ def _build(folder: Path, wanted: Path, kind: Kind) -> None:
 def _install_torch(pip: list[str], wanted: Path) -> None:
     lines = [line for line in wanted.read_text().splitlines() if line.startswith("torch==")]
     print("server environment: installing torch alone first")
-    if subprocess.run([*pip, *lines], check=False).returncode == 0:
+    if process.run([*pip, *lines], GRACE_S) == 0:
         return
     print(f"server environment: not on the configured indexes; trying {TORCH_CPU_INDEX}")
     _run([*pip, "--index-url", TORCH_CPU_INDEX, *lines], "pip could not install torch")
@@ -99,7 +102,7 @@ def _works(python: Path) -> bool:
 
 
 def _run(command: list[str], failure: str) -> None:
-    if subprocess.run(command, check=False).returncode != 0:
+    if process.run(command, GRACE_S) != 0:
         raise UsageError(f"{failure}; its output is above (command: {shlex.join(command)})")
 
 
@@ -114,7 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     target = read_target(name)
     if target.kind == "gpu":
         require_gpu(name)  # before gigabytes are downloaded for it
-    install(target.kind)
+    with unwound():
+        install(target.kind)
     return 0
 
 

@@ -89,6 +89,17 @@ class Group:
             time.sleep(POLL_S)
 
 
+def run(argv: Sequence[str], grace_s: float) -> int:
+    """Run a program to its end; its exit code. However we end meanwhile, it ends too, within `grace_s`."""
+    group = Group(argv, os.environ, stdin=None)
+    try:
+        while group.exit_code is None:
+            time.sleep(POLL_S)
+        return group.exit_code
+    finally:
+        group.stop(grace_s)
+
+
 def answer(
     argv: Sequence[str],
     within_s: float,

@@ -15,6 +15,7 @@ import pytest
 from server.process import Group, answer
 from server.signals import Signals, unwound
 
+ROOT = Path(__file__).parents[1]
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
 
 
@@ -151,3 +152,15 @@ def test_a_second_signal_cuts_the_grace_short(tmp_path: Path) -> None:
     asked = time.monotonic()
     group.stop(60, hurry=lambda: time.monotonic() - asked > 0.3)
     assert time.monotonic() - asked < 10 and not alive(child)
+
+
+def test_a_program_that_is_run_ends_with_us(tmp_path: Path) -> None:
+    """As pip does when the installing is ended."""
+    inner = family(1, False, "time.sleep(300)", tmp_path)
+    outer = "from server import process, signals\n"
+    outer += f"with signals.unwound(): process.run({inner}, 0.3)"
+    with subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT) as ours:
+        (child,) = wait_for(tmp_path)
+        ours.terminate()
+        assert ours.wait(20) == 128 + signal.SIGTERM
+    assert not alive(child)
