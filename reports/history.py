@@ -8,6 +8,8 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,6 +55,11 @@ LEFT = ("run", "variant", "target", "scenario", "verdict")
 HEADINGS = (
     *("run", "variant", "target", "scenario", "seed", "verdict", "due", "done", "fail", "unfin", "lost"),
     *("tok/s", "req/s", "TTFT p50", "TTFT p99", "TPOT p50", "latency p50"),
+)
+# On a terminal too narrow for all, from the first; the run's name has the variant, and a file has all.
+LEFT_OUT = (
+    *("variant", "seed", "target", "lost", "latency p50", "TTFT p50", "fail", "unfin", "scenario", "due"),
+    *("req/s", "done"),
 )
 Row = dict[str, Any]
 
@@ -242,28 +249,50 @@ def run(arguments: argparse.Namespace) -> int:
     if not rows:
         print(f"No runs in {results} yet; `make baseline` makes the first.")
         return 0
-    for line in _lines(rows[: arguments.limit]):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in _lines(rows[: arguments.limit], width):
         print(clean(line))
     print(f"{len(rows)} runs. Percentiles are over all arrivals of the window, in ms.")
     return 0
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
-    """A table as plain lines: names stay whole, and thousands of rows take no time to lay out."""
+def _lines(rows: Sequence[Row], width: int | None = None) -> Iterator[str]:
+    """A table as plain lines: names stay whole, and thousands of rows take no time to lay out.
+
+    `width`: the terminal's; columns that it has no room for are left out, and named.
+    """
     cells = [list(HEADINGS), *(_cells(row) for row in rows if not row["problem"])]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    yield _line(cells[0], widths)
+    longest = (max(map(len, column)) for column in zip(*cells, strict=True))
+    widths = dict(zip(HEADINGS, longest, strict=True))
+    out = _left_out(widths, width)
+    for name in out:
+        del widths[name]
+    yield _line(HEADINGS, widths)
     for row in rows:
         if row["problem"]:
             yield f"{row['run']}  unreadable: {row['problem']}"
         else:
             yield _line(_cells(row), widths)
+    if out:
+        yield f"No room for: {', '.join(out)}; a wider terminal or a file (make history > FILE) has all."
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _left_out(widths: dict[str, int], width: int | None) -> list[str]:
+    """The columns that go, so that the others fit."""
+    out: list[str] = []
+    for name in LEFT_OUT:
+        shown = [size for heading, size in widths.items() if heading not in out]
+        if width is None or sum(shown) + 2 * (len(shown) - 1) <= width:
+            break
+        out.append(name)
+    return out
+
+
+def _line(cells: Sequence[str], widths: dict[str, int]) -> str:
     padded = [
-        cell.ljust(width) if heading in LEFT else cell.rjust(width)
-        for cell, width, heading in zip(cells, widths, HEADINGS, strict=True)
+        cell.ljust(widths[heading]) if heading in LEFT else cell.rjust(widths[heading])
+        for cell, heading in zip(cells, HEADINGS, strict=True)
+        if heading in widths
     ]
     return "  ".join(padded).rstrip()
 

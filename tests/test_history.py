@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "No runs" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--limit"):
         main(["history", "--limit", "0"])
+
+
+def test_a_narrow_terminal_has_whole_lines(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["history"]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["history"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, (heading, *rows[:3]))) <= 80
+    assert {"run", "verdict", "tok/s", "TTFT p99"} <= set(re.split(r"  +", heading))
+    assert rows[3].startswith("No room for: variant, seed, target")
+    assert "No room for" not in whole and "latency p50" in whole
 
 
 def test_no_results_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
