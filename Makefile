@@ -48,13 +48,15 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {n = split($$1, name, " "); \
 	  for (i = 1; i <= n; i++) printf "%-18s%s\n", name[i], $$2}' Makefile
 	@echo
-	@echo 'Settings, as in: make baseline optimized RPS=10 DURATION=30 (docs/measure.md explains them)'
-	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
-	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean or mean,sd or mean,sd,min-max)'
+	@echo 'Settings, as in: make baseline RPS=10 DURATION=30 (see docs/measure.md)'
+	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY'
+	@echo '               SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
-	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON'
+	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES'
+	@echo '               JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------
 
@@ -72,7 +74,7 @@ help: ## List the targets
 .PHONY: setup server-setup
 setup: .venv/.made ## Make the environment for load and reports
 
-server-setup: .venv/.made ## Make the environment for the server, where one is launched here
+server-setup: .venv/.made ## Make the server's environment, where one is launched here
 	@$(if $(HOST),true,$(PY) -m server.install --target "$(TARGET)")
 
 # Measure -----------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ report: .venv/.made ## Write the report of the newest baseline and optimized run
 compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare them
 	@$(PY) -m campaign compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
 
-sweep: server-setup ## Run VARIANTS on one schedule and report all against the first; resumes
+sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
 	@$(PY) -m campaign sweep $(VARIANTS) $(SERIES) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT holds the SLO
@@ -155,5 +157,5 @@ lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy .
 
-clean: ## Remove the environments and what can be made again; results stay
+clean: ## Remove the environments and caches; results stay
 	rm -rf .venv .venv-server .venv-server-gpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -40,6 +40,10 @@ def test_help_lists_every_target_once() -> None:
     assert sorted(listed) == sorted(targets)
 
 
+def test_help_fits_a_terminal() -> None:
+    assert max(map(len, make("help").stdout.splitlines())) <= 80
+
+
 def test_settings_reach_the_command_and_empty_ones_do_not() -> None:
     told = make("-n", "run", "VARIANT=batch-8", "RPS=5", "HOST=http://127.0.0.1:1").stdout
     assert (
