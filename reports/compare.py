@@ -31,6 +31,7 @@ from reports.selection import (
 
 DEFAULT_OTHERS = ("optimized",)
 MATTERS = 3.0  # per cent
+INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
 WIDTH = 150  # of plain text, where no terminal says how wide it is
 _COLOURS = {"better": "green", "worse": "red", "unstable": "yellow", "not comparable": "magenta"}
 
@@ -134,7 +135,10 @@ def show(comparison: Comparison, console: Console) -> None:
         if variant.runs and variant.name != comparison.baseline
     ]
     for other in others:
-        console.print(results_table(comparison, other))
+        intervals = console.width >= INTERVALS_FROM
+        console.print(results_table(comparison, other, intervals))
+        if not intervals:
+            console.print(Text("the intervals stand in the report: no room for them here", style="dim"))
         for reason in shared_reasons(comparison, other):
             console.print(Text(f"not comparable: {reason}", style="magenta"))
     warnings = {
@@ -148,18 +152,14 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"\n{each.better} {each.worse} {each.use}"))
 
 
-def results_table(comparison: Comparison, other: str) -> Table:
+def results_table(comparison: Comparison, other: str, intervals: bool = True) -> Table:
     """Baseline, other, change, interval, mark. "(!)" marks what a saturated run's duration decides."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for heading in (
-        comparison.baseline,
-        other,
-        "",
-        "change",
-        f"{100 * comparison.confidence:.0f} % interval",
-    ):
-        table.add_column(heading, justify="left" if heading == "" else "right")
+    table.add_column("", no_wrap=True)
+    headings = [comparison.baseline, other, "", "change"]
+    headings += [f"{100 * comparison.confidence:.0f} % interval"] if intervals else []
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
     table.add_column("")
     shared = shared_reasons(comparison, other)
     for metric in comparison.metrics:
@@ -171,13 +171,8 @@ def results_table(comparison: Comparison, other: str) -> Table:
             mark.append(f": {change.reason}", style="dim")
         if change.warning:
             mark.append(" (!)", style="yellow")
-        figures = (
-            before.display,
-            after.display,
-            metric.display_unit,
-            change.display,
-            change.display_interval,
-        )
+        figures = [before.display, after.display, metric.display_unit, change.display]
+        figures += [change.display_interval] if intervals else []
         table.add_row(metric.label, *(Text(figure) for figure in figures), mark)
     return table
 

@@ -1,16 +1,19 @@
 """`python -m reports compare`, whole: from run folders to comparison.json."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from common.usage import UsageError
 from reports import comparison
 from reports.__main__ import main
 from reports.assembly import assemble
 from reports.careless import careless
+from reports.compare import show
 from reports.comparison import Comparison, ParetoPoint
 from reports.recommend import choice
 from reports.runs import load_run, read_manifest
@@ -258,6 +261,19 @@ def test_the_newest_runs_of_one_scenario_are_chosen(results: Path) -> None:
         "20260101T000000Z-baseline",
         "20260101T000100Z-optimized",
     ]
+
+
+def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> None:
+    found = built(two(results))
+    printed = {}
+    for width in (80, 120):
+        page = io.StringIO()
+        show(found, Console(width=width, file=page))
+        printed[width] = page.getvalue()
+        for metric in found.metrics:
+            [row] = [line for line in page.getvalue().splitlines() if line.startswith(metric.label + "  ")]
+            assert metric.readings[1].display in row and metric.changes[0].display in row
+    assert "% interval" in printed[120] and "% interval" not in printed[80]
 
 
 def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
