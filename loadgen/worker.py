@@ -168,9 +168,11 @@ class Worker:
         """The master drains the run when it is told to stop; its own workers wait for its word."""
         if number == signal.SIGHUP:
             terminal.let_go()
+        if self._environment.parsed_options.processes:
+            return
         if self._part is None:
             gevent.spawn(self._runner.quit)
-        elif not self._environment.parsed_options.processes:
+        else:
             gevent.spawn(self._leave, self._part)
 
     def _leave(self, part: "Part") -> None:
