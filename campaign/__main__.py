@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import common.early  # noqa: F401  (first)
 from campaign import load
 from campaign.capacity import run_capacity
 from campaign.series import add_series_arguments, run_series

@@ -1,5 +1,6 @@
 """Errors that are meant for the person at the terminal."""
 
+import signal
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn
@@ -39,6 +40,8 @@ def exit_code(command: Callable[[], int]) -> int:
 
     Likewise what a shell gives for Ctrl-C, and for output that nobody reads to its end.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see common.early
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return command()
     except UsageError as error:

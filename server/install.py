@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import common.early  # noqa: F401  (first)
 from common.usage import Parser, UsageError, exit_code
 from server import process
 from server.gpu import require_gpu

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import common.early  # noqa: F401  (first)
 from common.terminal import say
 from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants

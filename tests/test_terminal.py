@@ -8,6 +8,8 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+
 from common import terminal
 from server.signals import Signals
 
@@ -89,3 +91,14 @@ def test_a_terminal_that_is_still_there_keeps_what_is_written() -> None:
     assert os.read(ours, 100) == b"still here\n"
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize(("module", "traceback"), [("campaign.__main__", False), ("pytest.__main__", True)])
+def test_ctrl_c_while_a_program_imports_is_no_traceback(module: str, traceback: bool) -> None:
+    """The signal comes where the program's other imports would; who merely imports it keeps Python's way."""
+    code = "import importlib.util, signal, sys\n"
+    code += f"sys.modules['__main__'].__spec__ = importlib.util.find_spec('{module}')\n"
+    code += "import common.early\nsignal.raise_signal(signal.SIGINT)"
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGINT and ("Traceback" in ended.stderr) == traceback
