@@ -87,8 +87,12 @@ def _measured(dtype: str, python: Path) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name = f"{cpu_name()}, {cores} cores"
     key, path = f"{name}, {dtype}", results() / "peaks.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise UsageError(f"{path.parent}: results cannot be written there: {error.strerror}") from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = _read(path)
         if key not in kept:

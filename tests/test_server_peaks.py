@@ -140,6 +140,15 @@ def make_plan(model: str) -> plan.Plan:
     return plan.Plan("baseline", "t", variant, target("T4", "gpu", model), 8000)
 
 
+def test_results_that_cannot_be_written_are_named_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="file: results cannot be written there: File exists"):
+        peaks.hardware_of(target("measure"), Path("no-python"))
+
+
 def test_the_models_configuration_is_found_in_its_folder_or_the_hubs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
