@@ -45,7 +45,7 @@ class Host:
             found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise UsageError(
-                f"host {url!r}: the name {parts.hostname!r} cannot be resolved: {error}"
+                f"host {url!r}: the name {parts.hostname!r} cannot be resolved: {error.strerror}"
             ) from None
         family, address = _choose([(each[0], each[4]) for each in found])
         name = parts.hostname if parts.scheme == "https" else None

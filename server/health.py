@@ -30,11 +30,11 @@ def require_free(port: int) -> None:
             try:
                 probe.bind((address, port))
             except PermissionError:
-                raise UsageError(f"port {port} needs root; choose another with --port") from None
+                raise UsageError(f"port {port} needs root; choose another with PORT= or --port") from None
             except OSError:
                 by = "".join(f" by {_name(process)}" for process in _listeners(port)[:1])
                 raise UsageError(
-                    f"port {port} is in use{by}; stop it, or choose another with --port"
+                    f"port {port} is in use{by}; stop it, or choose another with PORT= or --port"
                 ) from None
 
 
@@ -89,7 +89,9 @@ def require_alone(port: int, ours: list[psutil.Process]) -> None:
     """
     for process in _listeners(port):
         if process not in ours:
-            raise UsageError(f"port {port} is answered by {_name(process)} too; choose another with --port")
+            raise UsageError(
+                f"port {port} is answered by {_name(process)} too; choose another with PORT= or --port"
+            )
 
 
 def _listeners(port: int) -> list[psutil.Process]:

@@ -308,7 +308,7 @@ def test_a_port_in_use_names_who_has_it(launch: Launch, host: str) -> None:
     with listener:
         code, _, said = launch.start("true").end()
     me = f"{psutil.Process().name()} (process {os.getpid()})"
-    wanted = f"port {launch.port} is in use by {me}; stop it, or choose another with --port"
+    wanted = f"port {launch.port} is in use by {me}; stop it, or choose another with PORT= or --port"
     assert (code, said) == (2, f"tokenswarm: {wanted}\n")
     assert not launch.results.exists()
 
