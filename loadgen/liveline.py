@@ -44,7 +44,7 @@ def line(live: Live, now: float, phase: str, left: float, width: int | None = No
     """
     now = max(now, 0.0)
     phase = "warm-up" if phase == "running" and now < live.window[0] else phase
-    text, now = "", max(now, 0.0)
+    text = ""
     for brevity in range(4):
         text = " | ".join(_parts(live, now, phase, left, brevity))
         if width is None or len(text) <= width:
