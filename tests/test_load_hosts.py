@@ -84,6 +84,7 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
         prefix = hosts.prefix("master")
         with LoadRun(home, url, *options, workers=None, scenario=scenario, prefix=prefix) as running:
             running.wait_for("running ")
+            time.sleep(5)
             workers["w1"].kill()  # 4 to 5 s after the start
             time.sleep(5)
             running.process.kill()
