@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from reports.chart import Chart, Mark, Panel, Series, Symbol
 from reports.comparison import Change, Comparison, Metric
-from reports.wording import listed
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 # The changes that the comparison chart shows, where the comparison has them.
@@ -46,7 +45,7 @@ def changes(comparison: Comparison) -> Chart | None:
     low, high = min(extremes) / 1.25, max(extremes) * 1.25
     high *= (high / low) ** 0.3 if alone else 1.0  # room for the texts
     panel = Panel(
-        f"{listed(drawn)} against {comparison.baseline}",
+        f"{drawn[0] if alone else 'each'} against {comparison.baseline}",  # the legend names several
         "change (log axis)",
         "",
         series,
@@ -145,7 +144,10 @@ def _named(metric: Metric, variants: Sequence[str]) -> str:
 
 
 def _of(variants: Sequence[str], found: Sequence[Change]) -> str:
-    return "" if len(variants) == len(found) else f" ({', '.join(variants)})"
+    """Which of those found, in few words."""
+    if len(variants) == len(found):
+        return ""
+    return f" ({', '.join(variants)})" if len(variants) < 3 else f" ({len(variants)} of them)"
 
 
 def _change(metric: Metric, variant: str) -> Change | None:

@@ -5,12 +5,14 @@ Colours of paper and text are left out: the page's script sets them for a light 
 
 import html
 import json
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from plotly.offline import get_plotlyjs
 
 from reports.chart import Chart, Mark, Panel, Series, log_ticks
+from reports.labels import CHARACTER, HEIGHT, place_labels
 
 _SYMBOLS = {
     "dot": "circle",
@@ -19,6 +21,11 @@ _SYMBOLS = {
     "above": "triangle-right",
     "below": "triangle-left",
 }
+ABOVE, BELOW = 60, 44  # pixels of margin
+LABEL_SIZE = 11  # pixels
+NAME_WIDTH = 30  # characters of a row's name in a line; a phone is some 60 wide
+PIXEL = 4 / 3  # pixels in a point of 1/72 inch
+USUAL_WIDTH = 1000  # pixels of a panel on a wide screen, for which labels are placed
 PANEL_HEIGHT = 92  # pixels for each inch of the printed chart
 
 
@@ -44,7 +51,7 @@ def as_json(value: Any) -> str:
 def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 52, "r": 14, "t": 60, "b": 44},
+        "margin": {"l": 52, "r": 14, "t": ABOVE, "b": BELOW},
         "showlegend": False,
         "hovermode": "closest",
         "annotations": [],
@@ -60,13 +67,15 @@ def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
         layout[f"xaxis{suffix}"] = _x_axis(panel, suffix, last, shared=place > 0)
         layout[f"yaxis{suffix}"] = _y_axis(panel, suffix, (max(top - share, 0.0), top))
         layout["annotations"].append(_title(panel, top))
-        for number, series in enumerate(panel.series):
+        for series in panel.series:
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-            data += [trace | axes for trace in _traces(series, number)]
+            data += [trace | axes for trace in _traces(series)]
+        layout["annotations"] += _labels(panel, suffix, (height - ABOVE - BELOW) * share)
         for mark in panel.marks:
             _add_mark(layout, mark, suffix, panel)
     if panels[0].y_names:
-        margin = 24 + round(6.1 * max(len(name) for name in panels[0].y_names))
+        lines = [line for name in panels[0].y_names for line in wrap(name, NAME_WIDTH)]
+        margin = 24 + round(6.1 * max(map(len, lines)))
         layout["margin"]["l"] = margin
         layout["annotations"][0]["xshift"] = 8 - margin  # the names leave the title little room on a phone
     return {"data": data, "layout": layout}
@@ -128,7 +137,7 @@ def _y_axis(panel: Panel, suffix: str, domain: tuple[float, float]) -> dict[str,
     }
     axis |= _range(panel.y_range, panel.y_log)
     if panel.y_names:
-        names = [_text(name) for name in panel.y_names]
+        names = ["<br>".join(map(_text, wrap(name, NAME_WIDTH))) for name in panel.y_names]
         axis |= {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
         axis["showgrid"] = False
     return axis
@@ -159,12 +168,12 @@ def _add_mark(layout: dict[str, Any], mark: Mark, suffix: str, panel: Panel) -> 
         layout["annotations"].append({"text": _text(mark.text)} | place | side)
 
 
-def _traces(series: Series, number: int) -> list[dict[str, Any]]:
+def _traces(series: Series) -> list[dict[str, Any]]:
     name = {"name": _text(series.name), "hovertemplate": "%{x:.4~g}, %{y:.4~g}"}
     if series.kind == "segments":
         return [name | _segments(series)]
     if series.kind == "points":
-        return [name | _points(series), *_labels(series, number)]
+        return [name | _points(series), *_row_labels(series)]
     if series.kind == "rug":
         marker = {"symbol": "line-ns-open", "size": 6, "color": series.color, "opacity": 0.5}
         height = [0.0] * len(series.x)
@@ -207,27 +216,54 @@ def _points(series: Series) -> dict[str, Any]:
     return trace
 
 
-_CORNERS = ("top left", "bottom right", "top right", "bottom left")
-
-
-def _labels(series: Series, number: int) -> list[dict[str, Any]]:
-    """The texts of points, as a trace of its own: right of the interval, else beside the point, in its
-    colour and at another corner for each of its neighbours."""
-    if not series.texts:
+def _row_labels(series: Series) -> list[dict[str, Any]]:
+    """The texts of points that have a row each, right of the interval, as a trace of its own."""
+    if not series.texts or series.high is None:
         return []
-    corner = "bottom right" if series.faint else _CORNERS[number % len(_CORNERS)]
-    place = "middle right" if series.high is not None else corner
-    font = {"size": 11} | ({} if series.high is not None or series.faint else {"color": series.color})
-    texts = [_text(text) for text in series.texts]
-    if series.high is not None:
-        texts = [f"\u2002{text}" for text in texts]
-    label = {
-        "type": "scatter",
-        "mode": "text",
-        "x": _numbers(series.high or series.x),
-        "y": _numbers(series.y),
-    }
-    return [label | {"text": texts, "textposition": place, "textfont": font, "hoverinfo": "skip"}]
+    label = {"type": "scatter", "mode": "text", "x": _numbers(series.high), "y": _numbers(series.y)}
+    texts = [f"\u2002{_text(text)}" for text in series.texts]
+    font = {"size": LABEL_SIZE}
+    return [label | {"text": texts, "textposition": "middle right", "textfont": font, "hoverinfo": "skip"}]
+
+
+def _labels(panel: Panel, suffix: str, height: float) -> list[dict[str, Any]]:
+    """The texts of points anywhere in the panel (`height` pixels), each joined to its point by a line."""
+    points = [
+        (x, y, text, series.color)
+        for series in panel.series
+        if series.kind == "points" and series.texts and series.high is None
+        for x, y, text in zip(series.x, series.y, series.texts, strict=True)
+    ]
+    if not points or panel.x_range is None or panel.y_range is None:
+        return []
+    across, up = (USUAL_WIDTH, panel.x_range, panel.x_log), (height, panel.y_range, panel.y_log)
+    at = [(_pixels(x, *across) / PIXEL, _pixels(y, *up) / PIXEL) for x, y, _, _ in points]
+    places = place_labels(at, [CHARACTER * len(text) for _, _, text, _ in points])
+    return [
+        {
+            "text": _text(text),
+            "x": _position(x, panel.x_log),
+            "y": _position(y, panel.y_log),
+            "xref": f"x{suffix}",
+            "yref": f"y{suffix}",
+            "ax": right * PIXEL,
+            "ay": -(above + HEIGHT / 2) * PIXEL,
+            "xanchor": "right" if right < 0 else "left",
+            "yanchor": "middle",
+            "font": {"size": LABEL_SIZE},
+            "arrowhead": 0,
+            "arrowwidth": 1,
+            "arrowcolor": color,
+            "standoff": 4,
+        }
+        for (x, y, text, color), (right, above) in zip(points, places, strict=True)
+    ]
+
+
+def _pixels(value: float, length: float, span: tuple[float, float], log: bool) -> float:
+    """How far along an axis of that length the value stands."""
+    low, high = (_position(end, log) for end in span)
+    return (_position(value, log) - low) / (high - low) * length
 
 
 def _segments(series: Series) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from reports.chart import Chart, Mark, Panel, Series, log_ticks
+from reports.labels import BESIDE, CHARACTER, place_labels
 
 INK, SOFT, GRID, PAPER = "#1f2430", "#596273", "#e3e6ea", "#ffffff"
 # The drawing is light; a viewer that prefers dark swaps these four by the style sheet inside the file.
@@ -188,49 +189,34 @@ def _points(axis: Any, series: Series) -> None:
 
 
 def _label_points(axis: Any, panel: Panel) -> None:
-    """Write the texts of points beside them, each where it covers no other point or text, with a line in
-    the point's colour from one to the other."""
+    """Write the texts of points beside them, with a line in the point's colour from one to the other."""
     points = [
-        (axis.transData.transform((x, y)) * 72 / axis.figure.dpi, text, series.color)
+        (tuple(axis.transData.transform((x, y)) * 72 / axis.figure.dpi), text, series.color)
         for series in panel.series
         if series.kind == "points" and series.texts
         for x, y, text in zip(series.high or series.x, series.y, series.texts, strict=True)
     ]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for (x, y), _, _ in points]
-    for (x, y), text, color in points:
-        width = 5.2 * len(text)  # of DejaVu Sans at 8.5 points, on average
-        places = [(8, -3.0)] if panel.y_names else _PLACES
-        boxes = [
-            (x + dx - (width if dx < 0 else 0), y + dy, x + dx + (0 if dx < 0 else width), y + dy + 9)
-            for dx, dy in places
-        ]
-        free = [place for place, box in enumerate(boxes) if not any(_overlap(box, other) for other in taken)]
-        chosen = free[0] if free else 0
-        taken.append(boxes[chosen])
-        dx, dy = places[chosen]
+    widths = [CHARACTER * len(text) for _, text, _ in points]
+    options = [BESIDE] if panel.y_names else []
+    places = place_labels([point for point, _, _ in points], widths, *options)
+    for (point, text, color), (right, up) in zip(points, places, strict=True):
         axis.annotate(
             text,
-            (x, y),
-            (dx, dy),
+            point,
+            (right, up),
             xycoords="figure points",
             textcoords="offset points",
-            ha="right" if dx < 0 else "left",
+            ha="right" if right < 0 else "left",
             fontsize=8.5,
             color=INK,
             annotation_clip=False,
             arrowprops=None
             if panel.y_names
-            else _LEADER | {"color": color, "relpos": (1.0 if dx < 0 else 0.0, 0.5)},
+            else _LEADER | {"color": color, "relpos": (1.0 if right < 0 else 0.0, 0.5)},
         )
 
 
 _LEADER = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 3}
-_PLACES = [(8.0, -12.0), (-8.0, 5.0), (8.0, -24.0), (-8.0, 17.0), (8.0, -36.0), (-8.0, 29.0)]
-Box = tuple[float, float, float, float]
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _segments(axis: Any, series: Series) -> None:
