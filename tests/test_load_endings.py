@@ -17,9 +17,9 @@ SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10",
 
 
 def under_way(running: LoadRun, seconds: float = 2.5) -> None:
-    """Until the run has gone on for a while."""
+    """Until so many seconds after the first request may have left; the line comes some 1 s before."""
     running.wait_for("running ")
-    time.sleep(seconds)
+    time.sleep(1.0 + seconds)
 
 
 def reconciles(found: Outcome) -> None:
@@ -209,7 +209,7 @@ def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lo
         subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as other,
     ):
         try:
-            under_way(running, 1.0)
+            under_way(running, 3.0)
             one.send_signal(signal.SIGTERM)
             assert one.wait(15) is not None
             stopped = running.end(40)

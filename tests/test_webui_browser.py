@@ -398,7 +398,7 @@ def test_a_login_protects_all_of_it_and_one_process_is_enough(tmp_path: Path, ch
             tmp_path / "ui", server.url, "--web-login", workers=None, scenario=MIX, locustfile=str(path)
         ) as locust,
     ):
-        locust.wait_for("Starting web interface")
+        locust.answers()
         tab = Tab(chromium)
         tab.page.goto(f"{locust.url}/llm/")
         tab.until("location.pathname === '/login'")

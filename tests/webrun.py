@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -37,9 +38,18 @@ class WebRun(LoadRun):
             places += ["--master-bind-port", master, "--master-port", master]
         super().__init__(folder, server, *places, *options, headless=False, **settings)
 
+    def answers(self) -> None:
+        """Until it takes connections: it says that it starts a moment before."""
+        self.wait_for("Starting web interface")
+        port, deadline = int(self.url.rpartition(":")[2]), time.monotonic() + 30
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):
+                assert time.monotonic() < deadline, self.err
+                time.sleep(0.1)
+
     def ready(self, workers: int) -> None:
         """Until the UI answers and the workers have joined."""
-        self.wait_for("Starting web interface")
+        self.answers()
         deadline = time.monotonic() + 30
         while self.get("/worker-count")["worker_count"] < workers:
             assert time.monotonic() < deadline, self.err
