@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.record import COMPLETED, UNFINISHED
 from reports import evidence, metrics, statistics, wording
 from reports.comparison import Change, Mark
 from reports.evidence import COUNTS, ROWS, Row
@@ -121,7 +122,8 @@ def _from_blocks(
     saturated: Collection[str],
 ) -> Interval | None:
     """The interval of the change (absolute: of the difference) from resamples of time."""
-    before, after = evidence.draws(baseline, row, blocks[0]), evidence.draws(other, row, blocks[1])
+    before = _draws(baseline, row, blocks[0], baseline.manifest.variant in saturated)
+    after = _draws(other, row, blocks[1], other.manifest.variant in saturated)
     count = min(blocks[0].count, blocks[1].count)
     if absolute:
         return statistics.expanded_interval(after - before, count)
@@ -143,6 +145,17 @@ def _from_blocks(
     often = (1 - statistics.CONFIDENCE) / 2
     low = -math.inf if endless[0].mean() > often else interval.low
     return Interval(low, math.inf if endless[1].mean() > often else interval.high)
+
+
+def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
+    """The figure in each resample. Who is left when a queue has grown is always who came last, whatever block
+    of time is drawn; how many they are is for the served rate to say, and what chance does to that."""
+    if not queue_grew or row.name not in (COMPLETED, UNFINISHED):
+        return evidence.draws(run, row, blocks)
+    counts, served = metrics.accounting(run), evidence.draws(run, _COMPLETED_RATE, blocks)
+    faster = served / served.mean() - 1 if served.any() else np.zeros(len(served))
+    more = np.clip(counts[COMPLETED] * faster, -counts[COMPLETED], counts[UNFINISHED])
+    return counts[row.name] + (more if row.name == COMPLETED else -more)
 
 
 def _queue_drift(run: Run, blocks: Blocks) -> Floats:

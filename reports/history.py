@@ -112,9 +112,8 @@ def earlier_runs(rows: Sequence[Row], newest: Run, limit: int = 10) -> list[tupl
 @contextmanager
 def _index(results: Path, rebuild: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     path = results / INDEX
-    with contextlib.suppress(
-        OSError
-    ):  # runs may be named that lie elsewhere; else opening says what is wrong
+    # Runs may be named that lie elsewhere. Where it cannot be made, opening says what is wrong.
+    with contextlib.suppress(OSError):
         results.mkdir(parents=True, exist_ok=True)
     if rebuild:
         for stale in (path, path.with_name(f"{INDEX}.wal")):

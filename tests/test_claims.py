@@ -194,6 +194,22 @@ def test_the_wait_in_a_growing_queue_is_no_difference_by_itself(slots: int) -> N
     assert slow.marks["ttft_p50"]["worse"] >= 9
 
 
+def test_how_many_are_left_when_a_queue_has_grown_is_claimed_beyond_the_chance_in_the_served_rate() -> None:
+    overloaded = dataclasses.replace(CHAT_MEDIUM, slots=45, drain=5)
+    marks: dict[float, list[str]] = {1.0: [], 1.2: []}
+    for slower, found in marks.items():
+        slow = dataclasses.replace(overloaded, tpot=overloaded.tpot * slower, ttft=overloaded.ttft * slower)
+        for seed in range(5):
+            one = run_of(dataclasses.replace(overloaded, seed=seed, variant="A", noise_seed=2 * seed), "a")
+            two = run_of(dataclasses.replace(slow, seed=seed, variant="B", noise_seed=2 * seed + 1), "b")
+            blocks = by_time(one, two, growing=True)[1]
+            for name in ("unfinished", "completed"):
+                figures = [[evidence.figure(run, ROW[name])] for run in (one, two)]
+                change = estimate(ROW[name], [one], [two], blocks, saturated=("A", "B"))
+                found.append(claim(ROW[name], change, figures, SETTING).mark)
+    assert marks == {1.0: ["no difference shown"] * 10, 1.2: ["worse"] * 10}
+
+
 def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
     """They all came late in the window: that is how a queue grows, and not chance."""
     keeps_up = run_of(dataclasses.replace(CHAT_MEDIUM, slots=None, variant="A"), "a")
