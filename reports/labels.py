@@ -7,8 +7,8 @@ HEIGHT = 9.0  # of a line of text
 CHARACTER = 5.2  # width of one, on average, of a sans-serif font at 8.5 points
 _DOWN_RIGHT = [(8.0, -12.0 * row) for row in (1, 2, 3)]
 _UP_LEFT = [(-8.0, 12.0 * row - 7) for row in (1, 2, 3)]
-_PLACES = [place for both in zip(_DOWN_RIGHT, _UP_LEFT, strict=True) for place in both]
-_PLACES += [(8.0, 5.0), (8.0, 17.0), (-8.0, -12.0), (-8.0, -24.0), (8.0, -48.0), (-8.0, 41.0)]
+ANYWHERE = [place for both in zip(_DOWN_RIGHT, _UP_LEFT, strict=True) for place in both]
+ANYWHERE += [(8.0, 5.0), (8.0, 17.0), (-8.0, -12.0), (-8.0, -24.0), (8.0, -48.0), (-8.0, 41.0)]
 BESIDE = [(8.0, -3.0)]  # for points that have a row of their own
 
 Place = tuple[float, float]
@@ -16,7 +16,7 @@ _Box = tuple[float, float, float, float]
 
 
 def place_labels(
-    points: Sequence[Place], widths: Sequence[float], places: Sequence[Place] = _PLACES
+    points: Sequence[Place], widths: Sequence[float], places: Sequence[Place] = ANYWHERE
 ) -> list[Place]:
     """Of each text, where its lower edge begins against its point: (right, up), in points of 1/72 inch as all
     lengths here. One that is placed to the left (below 0) ends there."""

@@ -63,8 +63,8 @@ def under_same_conditions(
     """With the runs' target and scenario in each command, where they are not what make takes by itself."""
     settings = []
     if target is not None and target != USUAL_TARGET:
-        own = not (TARGETS / f"{target}.yaml").is_file()
-        settings.append(f"TARGET={shlex.quote(target if not own else f'{OWN}/{target}.yaml')}")
+        known = (TARGETS / f"{target}.yaml").is_file()
+        settings.append(f"TARGET={shlex.quote(target if known else f'{OWN}/{target}.yaml')}")
     if scenario is not None and scenario != USUAL_SCENARIO:
         settings.append(f"SCENARIO={shlex.quote(scenario)}")
     return [each.model_copy(update={"command": _with(each.command, settings)}) for each in found]

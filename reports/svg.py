@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullLocator
 
 from reports.chart import Chart, Mark, Panel, Series, log_ticks
-from reports.labels import BESIDE, CHARACTER, place_labels
+from reports.labels import ANYWHERE, BESIDE, CHARACTER, place_labels
 
 INK, SOFT, GRID, PAPER = "#1f2430", "#596273", "#e3e6ea", "#ffffff"
 # The drawing is light; a viewer that prefers dark swaps these four by the style sheet inside the file.
@@ -197,8 +197,8 @@ def _label_points(axis: Any, panel: Panel) -> None:
         for x, y, text in zip(series.high or series.x, series.y, series.texts, strict=True)
     ]
     widths = [CHARACTER * len(text) for _, text, _ in points]
-    options = [BESIDE] if panel.y_names else []
-    places = place_labels([point for point, _, _ in points], widths, *options)
+    options = BESIDE if panel.y_names else ANYWHERE
+    places = place_labels([point for point, _, _ in points], widths, options)
     for (point, text, color), (right, up) in zip(points, places, strict=True):
         axis.annotate(
             text,
