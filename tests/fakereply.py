@@ -25,7 +25,10 @@ class GoneError(Exception):
 
 @dataclass
 class Received:
-    """A request as it came, and when each piece of its answer left (time.perf_counter, CLOCK_MONOTONIC)."""
+    """A request as it came, and what was done about it; times of time.perf_counter, CLOCK_MONOTONIC.
+
+    sent: when each piece of the answer was about to leave. left: how many of them had left.
+    """
 
     behaviour: str
     connection: int  # number of the connection, from 0
@@ -35,6 +38,7 @@ class Received:
     body: dict[str, Any]
     read: float
     sent: list[float] = field(default_factory=list)
+    left: int = 0
 
 
 class Reply:
@@ -59,6 +63,7 @@ class Reply:
         """Send a part of the body, as an HTTP chunk of its own where the answer is chunked."""
         self.request.sent.append(time.perf_counter())
         self.raw(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self.request.left += 1
 
     def end(self) -> None:
         if self._chunked:

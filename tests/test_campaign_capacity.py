@@ -349,7 +349,7 @@ def test_the_metronomes_limit_is_found_within_5_percent(tmp_path: Path) -> None:
     assert found["capacity"] == pytest.approx(20, rel=0.05)
     assert found["low"]["rate"] < found["high"]["rate"] <= 1.051 * found["low"]["rate"]
     assert all((where / step["run"] / "requests.parquet").is_file() for step in found["steps"])
-    assert "of at most 8: 32 requests/s" in said and "requests/s and breaks it at" in said
+    assert "of at most 12: 32 requests/s" in said and "requests/s and breaks it at" in said
 
 
 def search_metronome(folder: Path) -> tuple[int, str, bool]:
@@ -361,7 +361,7 @@ def search_metronome(folder: Path) -> tuple[int, str, bool]:
         "prompt_tokens: 16\noutput_tokens: 4\nslo: {ttft: 0.06, tpot: 0.05, share: 0.8}\n"
     )
     command = [sys.executable, "-m", "campaign", "capacity", "metronome", "--scenario", str(scenario)]
-    command += ["--step-seconds", "3", "--warmup", "0.5", "--max-steps", "8"]
+    command += ["--step-seconds", "3", "--warmup", "0.5", "--max-steps", "12"]
     environment = {**os.environ, "TOKENSWARM_RESULTS": str(folder)}
     with metronome("--ttft", "0.02", "--tpot", "0.005", "--capacity", "20") as server:
         command += ["--host", server.url]
