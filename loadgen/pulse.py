@@ -31,14 +31,20 @@ class Figures:
     digests: dict[str, Digest] = field(default_factory=empty_digests)
     warmup: dict[str, Digest] = field(default_factory=empty_digests)
     histograms: dict[str, Histogram] = field(default_factory=histograms)
+    gaps: dict[bool, list[np.ndarray]] = field(default_factory=lambda: {True: [], False: []})
 
     def add(self, metric: str, seconds: float, judged: bool) -> None:
         (self.digests if judged else self.warmup)[metric].add(seconds)
         self.histograms[metric].add(seconds)
 
-    def extend(self, metric: str, seconds: np.ndarray, judged: bool) -> None:
-        (self.digests if judged else self.warmup)[metric].extend(seconds)
-        self.histograms[metric].extend(seconds)
+    def count_gaps(self) -> None:
+        """Enter the ITL of the answers whose gaps have been laid aside: together they cost far less."""
+        for judged, parts in self.gaps.items():
+            if parts:
+                seconds = np.concatenate(parts)
+                (self.digests if judged else self.warmup)["itl"].extend(seconds)
+                self.histograms["itl"].extend(seconds)
+                parts.clear()
 
 
 class Pulse:
@@ -69,6 +75,7 @@ class Pulse:
         """
         taken: dict[str, Any] = {"counts": {}, "digests": {}, "warmup": {}, "histograms": {}}
         for workload, figures in self._figures.items():
+            figures.count_gaps()
             taken["counts"][workload] = dict(figures.counts)
             taken["digests"][workload] = _take(figures.digests)
             taken["warmup"][workload] = _take(figures.warmup)
@@ -102,7 +109,7 @@ class Pulse:
         figures.counts["refused"] += _refused(record)
         times = record.chunk_times
         if times is not None and len(times) > 1:
-            figures.extend("itl", np.diff(times), judged)
+            figures.gaps[judged].append(np.diff(times))
         for name, tokens in (("input_tokens", record.prompt_tokens), ("output_tokens", record.output_tokens)):
             if tokens is not None:
                 figures.histograms[name].add(tokens)
