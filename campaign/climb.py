@@ -30,6 +30,13 @@ class Climb:
     first: Run | None = None  # the first step's
     code: int = 0  # the exit code of the step that ended it early
 
+    def rung(self, rate: float, share: float) -> Rung:
+        """That of `rate`, a new one where there is none."""
+        known = [each for each in self.rungs if each.rate == rate]
+        if not known:
+            self.rungs.append(Rung(rate, share))
+        return known[0] if known else self.rungs[-1]
+
 
 def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
     """Run step after step in `folder` until the search is over, or a step makes no run."""
@@ -47,10 +54,9 @@ def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
         made.code = 0
         run = load_run(where)
         made.first = made.first or run
-        if not made.rungs or made.rungs[-1].rate != rate:
-            made.rungs.append(Rung(rate, terms.slo.share))
-        made.steps.append(_read(run, number, rate, seed, made.rungs[-1]))
-        _say_step(made)
+        rung = made.rung(rate, terms.slo.share)
+        made.steps.append(_read(run, number, rate, seed, rung))
+        _say_step(made, rung)
     return made
 
 
@@ -89,8 +95,8 @@ def _read(run: Run, number: int, rate: float, seed: int, rung: Rung) -> Step:
     )
 
 
-def _say_step(made: Climb) -> None:
-    step, rung = made.steps[-1], made.rungs[-1]
+def _say_step(made: Climb, rung: Rung) -> None:
+    step = made.steps[-1]
     low, high = search.bracket(made.rungs)
     ends = f"{f'{low.rate:g}' if low else '0'} and {f'{high.rate:g}' if high else 'more'}"
     told = f"step {step.number}: {step.state}" + (f", {step.why}" if step.why else "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from reports.slo import Standing, State, state_of, wilson
 
-MOST_RUNS = 2  # at one rate: a result that could be chance is asked for once more
+MOST_RUNS = 2  # at one rate: what could be chance is asked for once more, and so are the ends that are named
 ROUNDING = 1e-3  # of a rate, see _round
 LEAST_ARRIVALS = 10  # in one step; at a lower rate a step says nothing
 
@@ -87,7 +87,7 @@ class Search:
         if high is None:
             return _round(2 * low.rate)
         if self._close(low, high):
-            return None
+            return next((end.rate for end in (low, high) if len(end.runs) < MOST_RUNS), None)
         return _round(self._hint(low, high) or math.sqrt(low.rate * high.rate))
 
     def narrow(self, rungs: Sequence[Rung]) -> bool:

@@ -13,7 +13,7 @@ from common.usage import UsageError, number, whole
 from loadgen.scenario import Scenario, Slo
 from loadgen.schedule import schedule
 
-STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 12, 5.0  # s, runs, per cent
+STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 14, 5.0  # s, runs, per cent
 
 
 @dataclass(frozen=True)

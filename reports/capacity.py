@@ -189,8 +189,8 @@ def _rules(share: float) -> str:
         "behind breaks the SLO in a longer run. It **broke** when fewer did, even with the client granted "
         "its own lateness. What our own measurement leaves open is **unclear**, and treated as not held. "
         "That a step is too short for a p99, or begins slower than it goes on, is no objection here: the "
-        "share is what is asked, and it counts everything. A result near the limit is asked for twice, and "
-        "both runs count. Every step has prompts of its own, so that no cache helps."
+        "share is what is asked, and it counts everything. A result near the limit and the two ends are "
+        "asked for twice, and both runs count. Every step has prompts of its own, so that no cache helps."
     )
 
 

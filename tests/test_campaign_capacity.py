@@ -18,7 +18,7 @@ from campaign import load as loads
 from campaign.__main__ import parse
 from campaign.capacity import run_capacity
 from campaign.load import Load
-from campaign.search import Rung, Search
+from campaign.search import Rung, Search, bracket
 from campaign.terms import settling, terms_of
 from common.usage import UsageError
 from loadgen.scenario import Scenario, Slo
@@ -113,10 +113,10 @@ def rates(
     rungs: list[Rung] = []
     asked: list[float] = []
     while len(asked) < most and (rate := search.next_rate(rungs)) is not None:
-        asked.append(rate)
-        if not rungs or rungs[-1].rate != rate:
+        if rate not in asked:
             rungs.append(Rung(rate, 0.99))
-        rungs[-1].runs.append(answer(rate))
+        asked.append(rate)
+        next(rung for rung in rungs if rung.rate == rate).runs.append(answer(rate))
     return asked, rungs
 
 
@@ -135,7 +135,24 @@ def test_any_limit_is_bracketed_within_the_tolerance(limit: float, overloaded: b
     held = max(rate for rate in asked if rate <= limit)
     broke = min(rate for rate in asked if rate > limit)
     assert held <= limit < broke <= held * 1.0511
-    assert len(asked) <= (8 if overloaded else 11), asked
+    assert sorted(asked[-2:]) == [held, broke], "the ends are measured twice"
+    assert len(asked) <= (10 if overloaded else 13), asked
+
+
+def test_an_end_that_a_second_run_turns_over_is_none() -> None:
+    told: dict[float, int] = {}
+
+    def answer(rate: float) -> Standing:
+        told[rate] = told.get(rate, 0) + 1
+        lucky = 17 < rate < 20 and told[rate] == 1
+        return said(400 if rate < 17 or lucky else 0, completed_rate=rate)
+
+    search = Search(20, 0.05, 20)
+    asked, rungs = rates(search, answer)
+    low, high = bracket(rungs)
+    assert low is not None and high is not None and search.narrow(rungs)
+    assert low.rate < 17 < high.rate and len(low.runs) == len(high.runs) == 2
+    assert max(asked[:5]) == 20 and any(17 < rate < 20 for rate in asked), "it had seemed to hold"
 
 
 def test_the_bracket_doubles_then_halves() -> None:
