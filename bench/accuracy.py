@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import floor, load
+from bench import floor, load, rival
 from bench.errors import compare
 from common.usage import Parser, UsageError, exit_code
 from loadgen.machine import describe
@@ -106,6 +106,16 @@ def measure(rates: list[float], seconds: float) -> list[Row]:
     return rows
 
 
+def measure_rival(rates: list[float], seconds: float) -> list[rival.Row]:
+    """The same for `vllm bench serve`."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="accuracy-") as folder:
+        for rate in rates:
+            print(f"vllm bench serve, {rate:g} requests/s for {seconds:g} s …", file=sys.stderr, flush=True)
+            rows.append(rival.measure(rate, seconds, Path(folder, f"{rate:g}"), choose_cpus()))
+    return rows
+
+
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     return "\n".join([_HEAD, *(_line(row) for row in rows)])
@@ -132,8 +142,8 @@ def _line(row: Row) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def page(rows: list[Row], seconds: float) -> str:
-    """docs/accuracy.md: the table with its conditions."""
+def page(rows: list[Row], seconds: float, others: list[rival.Row]) -> str:
+    """docs/accuracy.md: the tables with their conditions."""
     here = describe()
     cpus = choose_cpus()
     pinned = (
@@ -152,6 +162,7 @@ def page(rows: list[Row], seconds: float) -> str:
         pinned=pinned,
         seconds=seconds,
         today=today,
+        beside=_BESIDE.format(version=rival.version(), table=rival.table(others)) if others else "",
     )
 
 
@@ -164,7 +175,7 @@ Measured on {today}: {cpu}, {cores} cores, {memory:.0f} GiB, Linux {kernel}, Pyt
 Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, full records kept.
 
 {table}
-
+{beside}
 ## How to read it
 
 - The server is the project's own metronome (`python -m bench.metronome`): the first token 80 ms after the
@@ -184,11 +195,19 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 - **Server late** = when a token left - when the timetable wanted it to leave.
 """
 
+_BESIDE = """
+`vllm bench serve` of vLLM {version} on the same cores, against the same timetable, by its own result file
+(`python -m bench.accuracy --vllm`); CPU from its first request to the last token, which leaves its start out:
+
+{table}
+"""
+
 
 def _arguments() -> argparse.Namespace:
     parser = Parser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests per second")
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
+    parser.add_argument("--vllm", action="store_true", help="measure vllm bench serve, too")
     parser.add_argument("--write", type=Path, help="write the page here, e.g. docs/accuracy.md")
     args = parser.parse_args()
     if min(args.rates) <= 0 or args.seconds < 1:
@@ -198,10 +217,15 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = _arguments()
+    if args.vllm:
+        rival.version()  # before the minutes that the rest takes
     rows = measure(args.rates, args.seconds)
     print(table(rows))
+    others = measure_rival(args.rates, args.seconds) if args.vllm else []
+    if others:
+        print(f"\nvllm bench serve {rival.version()}:\n\n{rival.table(others)}")
     if args.write is not None:
-        args.write.write_text(page(rows, args.seconds))
+        args.write.write_text(page(rows, args.seconds, others))
     return 0
 
 

@@ -92,7 +92,7 @@ def _end(rung: Rung | None) -> report.End | None:
     if rung is None:
         return None
     whys = [why for run in rung.runs for state, why in [state_of(run, rung.share)] if state == rung.state]
-    why = whys[-1] if whys else ""
+    why = "; ".join(dict.fromkeys(whys))  # one run's reason is not the other's
     return report.End(rung.rate, rung.state, len(rung.usable), rung.judged, rung.met, why)
 
 
