@@ -35,11 +35,11 @@ def stages(run: Run) -> list[Stage]:
         return []
     longer = float(scenario["duration"]) / sum(float(each["duration"]) for each in listed)
     higher = _stretch(scenario.get("rate"), listed)
-    found, start = [], run.manifest.window.start
+    found, (start, until) = [], run.window
     for each in listed:
         end, first = start + longer * float(each["duration"]), higher * float(each["rate"])
         last = first if each.get("to") is None else higher * float(each["to"])
-        found.append(Stage(start, min(end, run.manifest.window.end), first, last))
+        found.append(Stage(start, min(end, until), first, last))
         start = end
     return [stage for stage in found if stage.start < stage.end]
 

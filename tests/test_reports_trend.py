@@ -106,6 +106,8 @@ def test_stages_lie_in_the_window_as_the_schedule_has_them(tmp_path: Path) -> No
             [2 * higher, 2 * higher, 2 * higher, 6 * higher]
         )
         assert first.steady and not second.steady
+    edit_manifest(tmp_path, ended="interrupted", schedule_end=6.0)
+    assert [(stage.start, stage.end) for stage in stages(load_run(tmp_path))] == [(3.0, 6.0)]
 
 
 def test_too_few_arrivals_give_no_backlog(tmp_path: Path) -> None:
