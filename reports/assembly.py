@@ -18,6 +18,7 @@ from reports import (
     metrics,
     recommend,
     served,
+    setaside,
     statistics,
     validity,
     wording,
@@ -69,12 +70,18 @@ def assemble(
 ) -> Comparison:
     """Everything of the report. `matters` is a fraction; `known_runs`: rows of the history index.
 
-    One variant alone gives a report without changes.
+    One variant alone gives a report without changes. Repeats that were disturbed are left out of all figures
+    where sound ones stand in (`setaside`).
     """
     groups: dict[str, list[Run]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.manifest.variant, []).append(run)
-    infos = [_run_info(run, repeat) for group in groups.values() for repeat, run in enumerate(group, 1)]
+    every = [_run_info(run, repeat) for group in groups.values() for repeat, run in enumerate(group, 1)]
+    left_out = [
+        info for variant in groups for info in setaside.left_out([i for i in every if i.variant == variant])
+    ]
+    infos = [info for info in every if info not in left_out]
+    groups = {name: without(left_out, group) for name, group in groups.items()}
     verdicts = {info.run: info.verdict for info in infos}
     pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
     rows = [_metric(row, groups, pairs) for row in ROWS]
@@ -105,6 +112,7 @@ def assemble(
         conclusion=_conclusions(facts),
         variants=variants,
         runs=infos,
+        left_out=left_out,
         metrics=rows,
         parts=parts(groups),
         methods=[pair.method for pair in pairs],
@@ -118,9 +126,15 @@ def assemble(
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
         pareto=points,
-        earlier=_earlier(groups, known_runs),
-        files=_files(ordered),
+        earlier=_earlier(groups, [row for row in known_runs if row["run"] not in {i.run for i in left_out}]),
+        files=_files(every),
     )
+
+
+def without(left_out: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
+    """The runs that figures are made of."""
+    names = {info.run for info in left_out}
+    return [run for run in runs if run.name not in names]
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
@@ -261,13 +275,13 @@ def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[
     return found
 
 
-def _files(runs: Sequence[Run]) -> list[File]:
+def _files(runs: Sequence[RunInfo]) -> list[File]:
     found = [
         File(path="README.md", what="this report"),
         File(path="report.html", what="this report with interactive figures, one file, works offline"),
         File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
     ]
-    records = [File(path=f"../../{run.name}/", what=f"records of {run.manifest.variant}") for run in runs]
+    records = [File(path=f"../../{run.run}/", what=f"records of {run.variant}") for run in runs]
     return found + records
 
 

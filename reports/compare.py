@@ -15,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from common.usage import UsageError
-from reports.assembly import assemble
+from reports.assembly import assemble, without
 from reports.comparison import Comparison
 from reports.history import history
 from reports.runs import Run, load_run
+from reports.sections import because
 from reports.sections_evidence import shared_reasons
 from reports.selection import (
     Selection,
@@ -104,7 +105,7 @@ def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
         whole = folder / f".comparison.{os.getpid()}.json"
         whole.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8")
         whole.replace(folder / "comparison.json")
-        render(comparison, runs, folder)
+        render(comparison, without(comparison.left_out, runs), folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: the report cannot be written: {error.strerror}; free space, or rights?"
@@ -126,6 +127,10 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print the verdicts, the results table and the conclusion."""
     for run in comparison.runs:
         console.print(Text(f"{run.variant}: {run.run} {run.verdict}"))
+    for run in comparison.left_out:
+        console.print(
+            Text(f"{run.variant}: {run.run} {run.verdict}, left out: {because(run)}", style="yellow")
+        )
     for variant in comparison.variants:
         if not variant.applied:
             console.print(Text(f"{variant.name}: {variant.result}", style="magenta"))

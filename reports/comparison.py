@@ -404,6 +404,10 @@ class Comparison(Part):
     conclusion: list[Conclusion] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
+    left_out: list[RunInfo] = Field(
+        default_factory=list,
+        description="repeats whose measuring was disturbed; no figure holds them, sound repeats stand in",
+    )
     metrics: list[Metric]
     parts: list[LoadPart] = Field(default_factory=list, description="empty for a load of one piece")
     methods: list[Method]

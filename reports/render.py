@@ -83,7 +83,8 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
         title=heading,
         sections=found,
         verdicts=[
-            (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, "")) for run in comparison.runs
+            (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, ""))
+            for run in [*comparison.runs, *comparison.left_out]
         ],
         panels={name: len(drawn) for name, drawn in data.items()},
         data=Markup(interactive.as_json(data)),

@@ -82,7 +82,11 @@ def _summary(comparison: Comparison) -> list[Block]:
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
     ]
-    verdicts = [row(run.run, run.variant, verdict(run.verdict), _why(run)) for run in comparison.runs]
+    verdicts = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
+    verdicts += [
+        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: left out, other repeats stand in")
+        for run in comparison.left_out
+    ]
     blocks: list[Block] = [
         Table(
             "", ["Written", comparison.written_at or "not said"], [row(name, text) for name, text in facts]
@@ -132,7 +136,7 @@ def _target(name: str) -> str:
     return "" if name == "unknown" else f" (target {name})"
 
 
-def _why(run: RunInfo) -> str:
+def because(run: RunInfo) -> str:
     """Which rules failed; what they saw stands among the warnings."""
     failed = [rule.rule.replace("_", " ") for rule in run.rules if not rule.passed]
     open_ = [] if run.ended == "complete" else [run.ended]

@@ -219,8 +219,8 @@ def _in_unit(value: float | None, metric: Metric | None) -> Cell:
 def accounting(comparison: Comparison) -> list[Block]:
     """Section 10: where every arrival went, what a careless tool would say, the verdict's rules."""
     columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
-    rows = []
-    for run in comparison.runs:
+    rows, every = [], [*comparison.runs, *comparison.left_out]
+    for run in every:
         for name, counts in (("of the window", run.accounting), ("with the warm-up", run.accounting_all)):
             adds_up = counts.due == counts.completed + counts.failed + counts.unfinished + counts.lost
             figures = [
@@ -248,15 +248,13 @@ def accounting(comparison: Comparison) -> list[Block]:
         Table(
             "Client error at this load",
             ["run", "the load generator's own error"],
-            [row(run.run, run.client_error or "n/a") for run in comparison.runs],
+            [row(run.run, run.client_error or "n/a") for run in every],
         ),
     ]
-    errors = [
-        row(run.run, text, f"{count:,}") for run in comparison.runs for text, count in run.errors.items()
-    ]
+    errors = [row(run.run, text, f"{count:,}") for run in every for text, count in run.errors.items()]
     if errors:
         blocks.append(Table("Errors", ["run", "error", "requests"], errors, frozenset({2})))
-    for run in comparison.runs:
+    for run in every:
         blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
     return blocks
 

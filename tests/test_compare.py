@@ -156,6 +156,52 @@ def test_an_invalid_run_is_not_compared(results: Path) -> None:
     assert found.conclusion[0].use.startswith("No advice on optimized")
 
 
+def repeats(results: Path, **shapes: Any) -> list[Path]:
+    """Three runs of each variant; `shapes`: what is different of `one` to `three`, the baseline's."""
+    folders = []
+    for number, word in enumerate(("one", "two", "three")):
+        at = f"20260101T00{number}000Z"
+        folders.append(add(results, f"{at}-baseline", **{"noise_seed": 3 + number} | shapes.get(word, {})))
+        folders.append(add(results, f"{at}-optimized", noise_seed=6 + number, tpot=0.005))
+    return folders
+
+
+LATE = {"send_lag": 0.3}
+
+
+def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = repeats(results, one=LATE)
+    found = built(folders)
+    [gone] = found.left_out
+    assert (gone.run, gone.verdict, gone.repeat) == (folders[0].name, "CLIENT-LIMITED", 1)
+    assert [run.run for run in found.runs if run.variant == "baseline"] == [folders[2].name, folders[4].name]
+    assert found.methods[0].repeats == [2, 3] and marks(found)["tpot_p50"] == "better"
+    without = built([folders[2], *folders[1:2], *folders[3:]])
+    assert [metric.readings for metric in found.metrics] == [metric.readings for metric in without.metrics]
+    assert marks(found) == marks(without)
+    assert main(["compare", *map(str, folders), "--name", "six"]) == 0
+    assert f"{folders[0].name} CLIENT-LIMITED, left out: " in capsys.readouterr().out
+    page = (results / "reports" / "six" / "README.md").read_text()
+    assert "left out, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
+
+
+@pytest.mark.parametrize(
+    ("shapes", "left"),
+    [
+        ({"one": LATE, "two": LATE}, 0),  # one sound repeat alone says nothing of how runs differ
+        ({"one": {"failed_share": 0.1}}, 0),  # the server's doing
+        ({"one": {"failed_share": 0.1} | LATE}, 0),
+        ({"three": LATE}, 1),
+    ],
+)
+def test_what_is_no_mere_disturbance_is_not_left_out(
+    results: Path, shapes: dict[str, dict[str, float]], left: int
+) -> None:
+    found = built(repeats(results, **shapes))
+    assert len(found.left_out) == left
+    assert ("not comparable" in marks(found).values()) is (left == 0)
+
+
 def test_other_conditions_are_named(results: Path) -> None:
     folders = two(results)
     edit_manifest(folders[1], scenario_hash="ffffffffffff", seed=9)
