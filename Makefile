@@ -129,11 +129,15 @@ audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench calibrate bench-verdict bench-report bench-memory
+.PHONY: bench bench-vllm calibrate bench-verdict bench-report bench-memory
 bench: .venv/.made ## How exact and how cheap the load generator is on this machine
 	@$(PY) -m bench.accuracy
 
-calibrate: .venv/.made ## The same, kept: reports then state the client's error
+bench-vllm: .venv/.made ## The same, with vllm bench serve beside it
+	@$(PY) -m server.install --target cpu-tiny
+	@$(PY) -m bench.accuracy --vllm
+
+calibrate: .venv/.made ## As bench, kept: reports then state the client's error
 	@$(PY) -m bench.calibrate
 
 bench-verdict: .venv/.made ## How often a comparison claims what, in simulation

@@ -197,7 +197,7 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 
 _BESIDE = """
 `vllm bench serve` of vLLM {version} on the same cores, against the same timetable, by its own result file
-(`python -m bench.accuracy --vllm`); CPU from its first request to the last token, which leaves its start out:
+(`make bench-vllm`); CPU from its first request to the last token, which leaves its start out:
 
 {table}
 """
