@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.truth import Truth
 from common.usage import UsageError
+from server.signals import unwound
 
 _START_LIMIT = 20.0  # seconds
 _STOP_LIMIT = 30.0  # a long run's log takes a moment to write
@@ -45,7 +46,7 @@ def metronome(*options: str, cpu: int | None = None) -> Iterator[Child]:
 
     It is stopped on every way out. Raises UsageError when it does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="metronome-") as folder:
+    with unwound(), tempfile.TemporaryDirectory(prefix="metronome-") as folder:
         log = Path(folder, "truth.npz")
         command = [sys.executable, "-m", "bench.metronome", "--port", "0", "--log", str(log), *options]
         process = subprocess.Popen(

@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -248,3 +251,16 @@ def test_slots_never_overfill_and_keep_the_order(slots: int, leaving: list[int])
         inside |= {successor} if successor is not None else set()
         assert len(inside) <= slots
         assert service.waiting(0.0) == len(queue)
+
+
+def test_a_benchmark_that_is_told_to_stop_leaves_nothing_running() -> None:
+    words = [sys.executable, "-m", "bench.accuracy", "--rates", "1", "--seconds", "60"]
+    program = psutil.Popen(words, cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL)
+    family: list[psutil.Process] = []
+    while len(family) < 3:  # the metronome, Locust's master, its worker
+        assert program.poll() is None
+        time.sleep(0.1)
+        family = program.children(recursive=True)
+    program.terminate()
+    assert program.wait(30) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(family, timeout=20)[1] == []
