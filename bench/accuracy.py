@@ -142,8 +142,8 @@ def _line(row: Row) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def page(rows: list[Row], seconds: float, others: list[rival.Row]) -> str:
-    """docs/accuracy.md: the tables with their conditions."""
+def page(rows: list[Row], seconds: float, beside: str) -> str:
+    """docs/accuracy.md: the table with its conditions, and what stands beside it."""
     here = describe()
     cpus = choose_cpus()
     pinned = (
@@ -162,7 +162,7 @@ def page(rows: list[Row], seconds: float, others: list[rival.Row]) -> str:
         pinned=pinned,
         seconds=seconds,
         today=today,
-        beside=_BESIDE.format(version=rival.version(), table=rival.table(others)) if others else "",
+        beside=beside,
     )
 
 
@@ -217,15 +217,15 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = _arguments()
-    if args.vllm:
-        rival.version()  # before the minutes that the rest takes
-    rows = measure(args.rates, args.seconds)
+    version = rival.version() if args.vllm else ""  # asked before the minutes that the rest takes
+    rows, beside = measure(args.rates, args.seconds), ""
     print(table(rows))
-    others = measure_rival(args.rates, args.seconds) if args.vllm else []
-    if others:
-        print(f"\nvllm bench serve {rival.version()}:\n\n{rival.table(others)}")
+    if args.vllm:
+        others = rival.table(measure_rival(args.rates, args.seconds))
+        print(f"\nvllm bench serve {version}:\n\n{others}")
+        beside = _BESIDE.format(version=version, table=others)
     if args.write is not None:
-        args.write.write_text(page(rows, args.seconds, others))
+        args.write.write_text(page(rows, args.seconds, beside))
     return 0
 
 

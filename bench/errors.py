@@ -39,21 +39,37 @@ def compare(records: pd.DataFrame, truth: Truth) -> Errors:
         raise UsageError(f"{wrong} of {len(counts)} requests: the client stamped other tokens than were sent")
     client_ttft = (completed["first_token"] - completed["sent"]).to_numpy(float)
     client_span = (completed["last_token"] - completed["first_token"]).to_numpy(float)
-    span = truth.sent[end - 1] - truth.sent[first]
+    return differences(client_ttft, client_span, truth, place)
+
+
+def differences(ttft: np.ndarray, span: np.ndarray, truth: Truth, place: np.ndarray) -> Errors:
+    """What a client says of requests, less what was true of them.
+
+    ttft, span: s from sent to the first token and from that to the last, shape (n,). place: the truth's row
+    of each request, shape (n,).
+    """
+    first, end = truth.offsets[place], truth.offsets[place + 1]
+    counts = end - first
+    true_span = truth.sent[end - 1] - truth.sent[first]
     steps = np.where(counts > 1, counts - 1, np.nan)
     waited = truth.start[place] - truth.read[place]
     return Errors(
-        ttft=client_ttft - (truth.sent[first] - truth.read[place]),
-        ttft_timetable=client_ttft - truth.ttft - waited,
-        tpot=(client_span - span) / steps,
+        ttft=ttft - (truth.sent[first] - truth.read[place]),
+        ttft_timetable=ttft - truth.ttft - waited,
+        tpot=(span - true_span) / steps,
         tokens=int(counts.sum()),
     )
 
 
-def _places(completed: pd.DataFrame, truth: Truth) -> np.ndarray:
-    """For each record, the truth's row of the same arrival: the id ends in -<arrival>."""
+def rows_by_number(truth: Truth) -> dict[int, int]:
+    """The truth's row of each request whose id ends in -<number>."""
     tails = [ident.rpartition("-")[2] for ident in truth.ident]
-    known = {int(tail): row for row, tail in enumerate(tails) if tail.isdigit()}
+    return {int(tail): row for row, tail in enumerate(tails) if tail.isdigit()}
+
+
+def _places(completed: pd.DataFrame, truth: Truth) -> np.ndarray:
+    """For each record, the truth's row of the same arrival."""
+    known = rows_by_number(truth)
     places = [known.get(arrival, -1) for arrival in completed["arrival"]]
     missing = places.count(-1)
     if missing or not places:

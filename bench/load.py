@@ -46,10 +46,10 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
         truth = server.stop()
     file = folder / "requests.parquet"
     if not file.exists():
-        raise UsageError(f"the run wrote no {file.name}: {_last_words(folder)}")
+        raise UsageError(f"the run wrote no {file.name}: {last_words(_log(folder))}")
     worker = pd.DataFrame(looks, columns=["t", "cpu", "rss"])
     if worker.empty:
-        raise UsageError(f"Locust's worker was never seen: {_last_words(folder)}")
+        raise UsageError(f"Locust's worker was never seen: {last_words(_log(folder))}")
     return Run(pd.read_parquet(file), truth, worker, folder)
 
 
@@ -63,7 +63,7 @@ def _run_locust(
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
     environment |= {"LOCUST_HOST": url, "TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_VARIANT": "metronome"}
-    with (folder / "locust.log").open("w") as log:
+    with _log(folder).open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
@@ -75,7 +75,7 @@ def _run_locust(
             _stop(process)
     # 3 to 5 are verdicts on the run, which is complete.
     if process.returncode not in (0, 3, 4, 5):
-        raise UsageError(f"locust ended with code {process.returncode}: {_last_words(folder)}")
+        raise UsageError(f"locust ended with code {process.returncode}: {last_words(_log(folder))}")
     return looks
 
 
@@ -111,6 +111,11 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _last_words(folder: Path) -> str:
-    lines = (folder / "locust.log").read_text(errors="replace").splitlines()
+def _log(folder: Path) -> Path:
+    return folder / "locust.log"
+
+
+def last_words(log: Path) -> str:
+    """The last line of a program's log that says something."""
+    lines = log.read_text(errors="replace").splitlines()
     return next((line for line in reversed(lines) if line.strip()), "it said nothing")

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.load import ROOT, TPOT, TTFT
+from bench.errors import differences, rows_by_number
+from bench.floor import TOKENS
+from bench.load import ROOT, TPOT, TTFT, last_words
 from bench.process import metronome
 from bench.truth import Truth
 from common.usage import UsageError
 from server import model
 from server.install import python_of
 
-_TOKENS = 150
 # What the command `vllm bench serve` runs; that of the CPU build stumbles over its own package's name.
 _SERVE = (
     "from vllm.utils.argparse_utils import FlexibleArgumentParser as Parser\n"
@@ -80,24 +81,21 @@ def measure(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | N
 def row_of(rate: float, result: Mapping[str, Any], truth: Truth, looks: Looks) -> Row:
     """The figures of one run. Raises UsageError where result and truth do not tell of the same requests."""
     good = [number for number, error in enumerate(result["errors"]) if not error]
-    rows = {int(ident.rpartition("-")[2]): row for row, ident in enumerate(truth.ident) if "-" in ident}
+    rows = rows_by_number(truth)
     if not good or not rows.keys() >= set(good):
         raise UsageError("vllm bench serve: its requests are not those in the metronome's log")
-    place = np.array([rows[number] for number in good])
-    first, last = truth.offsets[place], truth.offsets[place + 1] - 1
-    said_ttft = np.array([result["ttfts"][number] for number in good])
-    said_span = np.array([sum(result["itls"][number]) for number in good])
-    ttft = said_ttft - (truth.sent[first] - truth.read[place])
-    span = said_span - (truth.sent[last] - truth.sent[first])
+    ttft = np.array([result["ttfts"][number] for number in good])
+    span = np.array([sum(result["itls"][number]) for number in good])
+    errors = differences(ttft, span, truth, np.array([rows[number] for number in good]))
     began, ended = np.interp([truth.read[0], truth.sent[-1]], *np.array(looks).T)
     return Row(
         rate=rate,
         sent_rate=float((len(truth.read) - 1) / (truth.read.max() - truth.read.min())),
         requests=len(result["errors"]),
         failed=len(result["errors"]) - len(good),
-        ttft_error_p50=float(np.percentile(ttft, 50)),
-        ttft_error_p99=float(np.percentile(np.abs(ttft), 99)),
-        tpot_error_p99=float(np.percentile(np.abs(span / (last - first)), 99)),
+        ttft_error_p50=float(np.percentile(errors.ttft, 50)),
+        ttft_error_p99=float(np.percentile(np.abs(errors.ttft), 99)),
+        tpot_error_p99=float(np.percentile(np.abs(errors.tpot), 99)),
         cpu_s_per_1000_chunks=float(ended - began) / len(truth.sent) * 1000,
     )
 
@@ -129,7 +127,7 @@ def _command(url: str, rate: float, requests: int, folder: Path) -> list[str]:
         "tokenizer": model.ensure(),
         "dataset-name": "random",
         "random-input-len": 20,
-        "random-output-len": _TOKENS,
+        "random-output-len": TOKENS,
         "num-prompts": requests,
         "request-rate": rate,
         "seed": 1,
@@ -159,6 +157,5 @@ def _run(command: list[str], seconds: float, folder: Path, cpu: int | None) -> L
                 process.kill()
             process.wait()
     if process.returncode or not (folder / "result.json").is_file():
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        raise UsageError(f"vllm bench serve ended with code {process.returncode}: {(said or ['silent'])[-1]}")
+        raise UsageError(f"vllm bench serve ended with code {process.returncode}: {last_words(log)}")
     return looks

@@ -32,10 +32,11 @@ class Climb:
 
     def rung(self, rate: float, share: float) -> Rung:
         """That of `rate`, a new one where there is none."""
-        known = [each for each in self.rungs if each.rate == rate]
-        if not known:
-            self.rungs.append(Rung(rate, share))
-        return known[0] if known else self.rungs[-1]
+        for rung in self.rungs:
+            if rung.rate == rate:
+                return rung
+        self.rungs.append(Rung(rate, share))
+        return self.rungs[-1]
 
 
 def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:

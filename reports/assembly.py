@@ -76,12 +76,13 @@ def assemble(
     groups: dict[str, list[Run]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.manifest.variant, []).append(run)
-    every = [_run_info(run, repeat) for group in groups.values() for repeat, run in enumerate(group, 1)]
-    left_out = [
-        info for variant in groups for info in setaside.left_out([i for i in every if i.variant == variant])
-    ]
-    infos = [info for info in every if info not in left_out]
-    groups = {name: without(left_out, group) for name, group in groups.items()}
+    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
+    every = [info for group in repeats for info in group]
+    left_out = [info for group in repeats for info in setaside.left_out(group)]
+    groups = {name: setaside.without(left_out, group) for name, group in groups.items()}
+    ordered = [run for group in groups.values() for run in group]
+    kept = {run.name for run in ordered}
+    infos = [info for info in every if info.run in kept]
     verdicts = {info.run: info.verdict for info in infos}
     pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
     rows = [_metric(row, groups, pairs) for row in ROWS]
@@ -93,7 +94,6 @@ def assemble(
     for variant in variants:
         if variant.runs:
             variant.result = conclusion.result_line(facts, variant.name)
-    ordered = [run for group in groups.values() for run in group]
     roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
     roofline.predictions = predictions(ordered, rows, roofline)
     points = pareto(facts, slo)
@@ -126,15 +126,9 @@ def assemble(
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
         pareto=points,
-        earlier=_earlier(groups, [row for row in known_runs if row["run"] not in {i.run for i in left_out}]),
+        earlier=_earlier(groups, known_runs, own={info.run for info in every}),
         files=_files(every),
     )
-
-
-def without(left_out: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
-    """The runs that figures are made of."""
-    names = {info.run for info in left_out}
-    return [run for run in runs if run.name not in names]
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
@@ -256,8 +250,8 @@ def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
     return [each for each in found if each is not None]
 
 
-def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow]) -> list[Earlier]:
-    own = {run.name for group in groups.values() for run in group}
+def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow], own: set[str]) -> list[Earlier]:
+    """What is known of runs before these; `own`: the names of this report's."""
     found = []
     for variant, group in groups.items():
         for row, differing in earlier_runs([each for each in known if each["run"] not in own], group[0]):

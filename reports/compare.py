@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.usage import UsageError
-from reports.assembly import assemble, without
+from reports.assembly import assemble
 from reports.comparison import Comparison
 from reports.history import history
 from reports.runs import Run, load_run
@@ -29,6 +29,7 @@ from reports.selection import (
     results_folder,
     variants_present,
 )
+from reports.setaside import without
 
 DEFAULT_OTHERS = ("optimized",)
 MATTERS = 3.0  # per cent

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from reports.comparison import RunInfo
 from reports.pairs import UNUSABLE
+from reports.runs import Run
 
 SOUND = 2  # repeats that a variant must keep: fewer say nothing of how runs differ
 # Rules that another program on the machine, or a lost worker, can break in one repeat and not in the next.
@@ -31,6 +32,12 @@ def left_out(repeats: Sequence[RunInfo]) -> list[RunInfo]:
     """Which runs of one variant are left out; none where fewer than SOUND are usable."""
     usable = [run for run in repeats if run.verdict not in UNUSABLE]
     return [run for run in repeats if _disturbed(run)] if len(usable) >= SOUND else []
+
+
+def without(left_out: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
+    """The runs that figures are made of."""
+    gone = {info.run for info in left_out}
+    return [run for run in runs if run.name not in gone]
 
 
 def _disturbed(run: RunInfo) -> bool:
