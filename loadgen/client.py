@@ -81,13 +81,13 @@ class Client:
         request_id: str,
         timeout: float,
         on_end: Callable[[Reply], None],
-        on_first_token: Callable[[float], None] | None = None,
+        on_first_token: Callable[[float, float], None] | None = None,
         keep_text: bool = False,
     ) -> None:
         """POST `body`, a JSON text, to `path`. Never blocks; may be called from a greenlet or the hub.
 
-        on_first_token gets the stamp of the first text, live, in the hub. on_end is called exactly once, in
-        a greenlet. timeout: seconds for the whole exchange, from its start.
+        on_first_token gets, live, in the hub, when the request was sent and the stamp of the first text.
+        on_end is called exactly once, in a greenlet. timeout: seconds for the whole exchange, from its start.
         """
         if self._closed:
             raise RuntimeError("the client is closed")

@@ -160,7 +160,7 @@ class Lane:
             request_id=f"{self.plan.run}-{arrival.number}",
             timeout=self.scenario.timeout,
             on_end=lambda reply: self._ended(arrival, due, reply),
-            on_first_token=lambda moment: self._first(arrival, due, launched, moment),
+            on_first_token=lambda sent, moment: self._first(arrival, due, sent, moment),
             keep_text=self.plan.keep_text or arrival.history or self._maker.wants_text,
         )
         events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
@@ -169,13 +169,12 @@ class Lane:
         assert self._maker is not None
         return orjson.dumps(self._maker.request(arrival, history))
 
-    def _first(self, arrival: Arrival, due: float, launched: float, moment: float) -> None:
-        seen = moment - (self.zero or 0.0)
+    def _first(self, arrival: Arrival, due: float, sent: float, moment: float) -> None:
         events.first_token.fire(
             environment=self._environment,
             arrival=arrival,
-            ttft=seen - launched,
-            scheduled_ttft=seen - due,
+            ttft=moment - sent,
+            scheduled_ttft=moment - (self.zero or 0.0) - due,
         )
 
     def _ended(self, arrival: Arrival, due: float, reply: Reply) -> None:

@@ -55,7 +55,7 @@ class Stream:
         keep_text: bool,
         open_new: Callable[["Stream"], Connection],
         on_over: Callable[["Stream", Connection | None], None],
-        on_first_token: Callable[[float], None] | None,
+        on_first_token: Callable[[float, float], None] | None,
         on_end: Callable[[Reply], None],
     ) -> None:
         self._request, self.request_id, self._timeout = request, request_id, timeout
@@ -200,9 +200,9 @@ class Stream:
             self._connection.hurry()
 
     def _tell_first_token(self, stamp: float) -> None:
-        if self._on_first_token is not None:
+        if self._on_first_token is not None and self._sent is not None:
             try:
-                self._on_first_token(stamp)
+                self._on_first_token(self._sent, stamp)
             except Exception:
                 logging.getLogger(__name__).exception("on_first_token failed")
 

@@ -48,7 +48,7 @@ class Chats:
             request_id=name,
             timeout=timeout,
             on_end=end,
-            on_first_token=self.firsts[name].append,
+            on_first_token=lambda sent, stamp: self.firsts[name].append(stamp),
             keep_text=keep_text,
         )
         return name

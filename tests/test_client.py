@@ -157,7 +157,7 @@ def test_a_chain_is_joined_to_its_end(server: FakeServer) -> None:
 
 
 def test_one_that_raises_harms_no_other(server: FakeServer) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("meant")
 
     with client_of(server.url("normal")) as client:
