@@ -260,6 +260,7 @@ def test_the_report_opens(locust: WebRun, chromium: Any) -> None:
     assert len(pd.read_parquet(download.value.path())) > 100
     tab.page.get_by_role("link", name="All files").click()
     tab.page.get_by_role("link", name="manifest.json").click()
+    tab.page.wait_for_url("**/manifest.json")  # a click does not wait for the page that it opens
     assert json.loads(tab.page.inner_text("body"))["ended"] == "complete"
     tab.close()
 
