@@ -135,9 +135,9 @@ class Client:
         return connection
 
     def _over(self, stream: Stream, connection: Connection | None) -> None:
+        if stream.stamped_by_kernel is not None and self.stamps != "process":
+            self.stamps = "kernel" if stream.stamped_by_kernel else "process"
         if connection is not None:
-            if self.stamps != "process":
-                self.stamps = "kernel" if connection.stamped_by_kernel else "process"
             connection.hurry()
             connection.owner = _Idle(connection, self._idle)
             self._idle.append(connection)

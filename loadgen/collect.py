@@ -41,7 +41,7 @@ def results_folder() -> Path:
 
 
 class Collector:
-    """The batches of one run in its folder; the same batch twice counts once."""
+    """The batches of one run in its folder, until `discard`; the same batch twice counts once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,10 +59,12 @@ class Collector:
 
     def write(self, lost: Sequence[Record]) -> dict[int, int]:
         """Write requests.parquet from all batches and the `lost` arrivals; records of each lane, lost ones
-        left out. Raises OSError; the batches are removed only once the file is whole."""
-        count = write_records(self.folder, sorted((self.folder / BATCHES).glob("*.arrow")), lost)
+        left out. Raises OSError."""
+        return write_records(self.folder, sorted((self.folder / BATCHES).glob("*.arrow")), lost)
+
+    def discard(self) -> None:
+        """Remove the batches: the run is whole without them."""
         shutil.rmtree(self.folder / BATCHES, ignore_errors=True)
-        return count
 
 
 def write_records(folder: Path, batches: Sequence[Path], lost: Sequence[Record]) -> dict[int, int]:

@@ -78,11 +78,12 @@ def _refusal(answer: Answer) -> str | None:
     status = answer.status
     if status is None or answer.is_stream:
         return None
-    if 300 <= status < 400:
-        target = answer.headers.get(b"location", b"nowhere").decode("latin-1")
+    target = answer.headers.get(b"location", b"").decode("latin-1")
+    if 300 <= status < 400 and target:
         return f"HTTP {status}: redirects to {target}, which is not followed; give the final URL as host"
     if answer.encoding:
-        return f"the answer is compressed ({answer.encoding.decode('latin-1')}) though identity was asked for"
+        encoding = answer.encoding.decode("latin-1")
+        return f"HTTP {status}: the answer is compressed ({encoding}) though identity was asked for"
     message = _message(answer.body())
     if status == 200:
         kind = "JSON" if answer.content_type == "application/json" else answer.content_type
@@ -107,7 +108,7 @@ def _message(body: bytes) -> str:
         said = said.get("error", said)
         return _words(said)
     text = body.decode("utf-8", "replace")
-    return html.unescape(re.sub(r"<[^>]*>", " ", text)).strip()
+    return html.unescape(re.sub(r"<[^<>]*>", " ", text)).strip()
 
 
 def _words(error: Any) -> str:
@@ -165,4 +166,6 @@ def _shortfall(answer: Answer, reading: Reading) -> str:
         return "the stream ended without a finish reason and without [DONE]"
     if reading.malformed:
         return "the stream held no event that could be read"
+    if reading.cut:
+        return f"no event came in a body of type {answer.content_type or 'unknown'}"
     return "the stream was empty"

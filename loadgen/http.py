@@ -87,16 +87,17 @@ class Answer:
     def encoding(self) -> bytes:
         """How the body is compressed; empty when it is not."""
         encoding = self.headers.get(b"content-encoding", b"").lower()
-        return b"" if encoding == b"identity" else encoding
+        return b"" if encoding in (b"identity", b"none") else encoding
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body is framed in chunks, one for each write of the server."""
+        return b"chunked" in self.headers.get(b"transfer-encoding", b"").lower()
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether the body is as long as the connection lasts, so that its close is no fault."""
-        return (
-            self.status is not None
-            and b"content-length" not in self.headers
-            and b"chunked" not in self.headers.get(b"transfer-encoding", b"").lower()
-        )
+        return self.status is not None and b"content-length" not in self.headers and not self.chunked
 
     def body(self) -> bytes:
         """What came of a body that is no stream, its first 64 KiB."""
@@ -110,8 +111,8 @@ class Answer:
     # What follows is called by httptools.
 
     def on_message_begin(self) -> None:
-        if self.complete:  # nobody asked for another answer
-            self.keep_alive = False
+        if self.complete:
+            raise ValueError("nobody asked for another answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status is None:  # else a trailer

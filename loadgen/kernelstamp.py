@@ -12,6 +12,7 @@ import time
 
 _SO_TIMESTAMPNS = 35  # of Linux; Python has no name for it
 _TIMESPEC = struct.Struct("ll")
+_SLACK = 0.00002  # s; a larger difference is a step, or an interruption between the looks at the two clocks
 _STEP = 0.001  # s by which the clocks may part between two reads; beyond, the wall clock was set
 SPACE = socket.CMSG_SPACE(_TIMESPEC.size)
 
@@ -24,7 +25,7 @@ class KernelStamps:
     __slots__ = ("_offset", "given")
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.perf_counter()
+        self._offset = _offset()
         self.given = False
 
     @classmethod
@@ -40,10 +41,21 @@ class KernelStamps:
 
     def read(self, ancillary: Ancillary) -> float:
         """The stamp in what `recvmsg` gave with the bytes just now; the present where there is none."""
-        now, wall = time.perf_counter(), time.time()
-        before, self._offset = self._offset, wall - now
+        now, before = time.perf_counter(), self._offset
+        self._offset = time.time() - now
+        if abs(self._offset - before) > _SLACK:
+            self._offset = _offset()
         self.given = bool(ancillary) and abs(self._offset - before) < _STEP
         if not self.given:
             return now
         seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
         return min(seconds + nanoseconds * 1e-9 - self._offset, now)
+
+
+def _offset() -> float:
+    """The wall clock's distance from `time.perf_counter()`, by the least interrupted of some looks."""
+    looks = []
+    for _ in range(3):
+        before, wall, after = time.perf_counter(), time.time(), time.perf_counter()
+        looks.append((after - before, wall - before))
+    return min(looks)[1]

@@ -1,6 +1,7 @@
 """A lane: the arrivals that one worker launches, each on time, each ending in one record."""
 
 import bisect
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -26,7 +27,10 @@ YIELD = 0.05  # s of making requests, after which others (heartbeats) have their
 START_LOOK = 0.02  # s between two looks for the start
 END_LOOK = 0.5  # s between two looks once nothing more will come due
 AFTER_FAILURE = 1.0  # s that a closed loop's client waits at least, so that refusals make no storm
+PATIENCE = 10.0  # s without progress in reading what has come, after which no more of it is read
 NEVER_LEFT = "never left: the worker did not get to it"
+
+logger = logging.getLogger(__name__)
 
 
 class RequestMaker(Protocol):
@@ -134,12 +138,20 @@ class Lane:
         """End it now: requests in flight and those that never left are recorded as unfinished."""
         self.stop_launching()
         self.client.abandon()
-        self.client.join(10.0)
+        self._join()
         for arrival in self.arrivals[self._next : bisect.bisect_left(self.arrivals, self.end, key=_due)]:
             record = self._blank(arrival, _due(arrival), UNFINISHED)
             record.error, record.end = NEVER_LEFT, self.now
             self._finish(arrival, record)
         self.client.close()
+
+    def _join(self) -> None:
+        """Wait until what has come is read, and has its records, as long as that makes progress."""
+        left = self.client.in_flight + 1
+        while left > self.client.in_flight:
+            left = self.client.in_flight
+            if self.client.join(PATIENCE):
+                return
 
     @property
     def _upcoming(self) -> Arrival | None:
@@ -149,6 +161,15 @@ class Lane:
         return None
 
     def _launch(self, arrival: Arrival, due: float) -> None:
+        try:
+            self._send(arrival, due)
+        except Exception as error:  # of a user class, as a rule; the arrival has its record all the same
+            logger.exception("request %d could not be made", arrival.number)
+            record = self._blank(arrival, due, FAILED)
+            record.error, record.end = f"the request could not be made: {type(error).__name__}", self.now
+            self._finish(arrival, record)
+
+    def _send(self, arrival: Arrival, due: float) -> None:
         body = self._bodies.pop(arrival.number, None)
         if body is None:
             body = self._body(arrival, self._histories.get(arrival.conversation, []))
@@ -195,12 +216,19 @@ class Lane:
         record.chunk_times = np.frombuffer(reply.chunk_times) - zero
         record.chunk_tokens, record.new_connection = reply.chunk_tokens, reply.new_connection
         record.text = reply.text if self.plan.keep_text else None
-        assert self._maker is not None
-        if record.status == COMPLETED and (wrong := self._maker.check(arrival, reply)):
+        if record.status == COMPLETED and (wrong := self._check(arrival, reply)):
             record.status, record.error = FAILED, wrong
         self._finish(arrival, record)
         if arrival.conversation is not None:
             self._follow(arrival, record, reply)
+
+    def _check(self, arrival: Arrival, reply: Reply) -> str | None:
+        assert self._maker is not None
+        try:
+            return self._maker.check(arrival, reply)
+        except Exception as error:  # of a user class; the arrival has its record all the same
+            logger.exception("the answer to request %d could not be checked", arrival.number)
+            return f"check failed: {type(error).__name__}: {error}"
 
     def _follow(self, arrival: Arrival, record: Record, reply: Reply) -> None:
         """Let the next turn come due once the user has thought."""

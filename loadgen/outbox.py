@@ -3,17 +3,19 @@
 import io
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from loadgen.record import COMPLETED, Record, to_table
+from loadgen.record import COMPLETED, FAILED, Record, to_table
 
 ROWS = 500  # of one batch: 150 chunks each are 1 MB, packed in some milliseconds
 
 _SPECIMEN = Record(0, 0, "", 0.0, COMPLETED, chunk_times=np.zeros(1), chunk_tokens=array("i", [1]))
 
+_NO_ROW = (pa.ArrowException, ValueError, TypeError, OverflowError)
 Send = Callable[[int, bytes], None]  # number of the batch, its Arrow file
 
 
@@ -37,7 +39,7 @@ class Outbox:
         while self._waiting:
             rows, self._waiting = self._waiting[:ROWS], self._waiting[ROWS:]
             number, self.sent = self.sent, self.sent + 1
-            self._kept[number] = pack(to_table(rows))
+            self._kept[number] = pack(_table(rows))
             self._send(number, self._kept[number])
 
     def repeat(self) -> None:
@@ -59,6 +61,36 @@ class Outbox:
         for number, content in self._kept.items():
             write_batch(folder, lane, number, content)
         return len(self._kept)
+
+
+def _table(rows: list[Record]) -> pa.Table:
+    """A row that cannot be stored as it is must not cost the others, nor the arrival its record."""
+    try:
+        return to_table(rows)
+    except _NO_ROW:
+        return to_table([row if _fits(row) else _bare(row) for row in rows])
+
+
+def _fits(row: Record) -> bool:
+    try:
+        to_table([row])
+    except _NO_ROW:
+        return False
+    return True
+
+
+def _bare(row: Record) -> Record:
+    """The record without what a server can have put into it."""
+    return replace(
+        row,
+        status=FAILED,
+        error="what the server said of it cannot be stored",
+        finish_reason=None,
+        prompt_tokens=None,
+        output_tokens=None,
+        chunk_tokens=None,
+        text=None,
+    )
 
 
 def pack(table: pa.Table) -> bytes:

@@ -5,13 +5,14 @@ Chunks are those of /v1/chat/completions and /v1/completions.
 
 import json
 from array import array
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
-from loadgen.sse import EventReader
+from loadgen.sse import EventReader, OverlongEventError
 
 _DONE = b"[DONE]"
+_MOST = 2**31  # tokens; a record keeps 32 bits of a count
 
 
 class Reading:
@@ -64,15 +65,21 @@ class Reading:
 
     @property
     def chunk_tokens(self) -> array | None:
-        """Tokens of each chunk with text; None when the server did not say. Tokens without text of their
-        own (half a character, a token that only the parser sees) count with the next text."""
+        """Tokens of each chunk with text; None when the server did not say, or counts each choice for
+        itself. Tokens without text of their own (half a character, a token that only the parser sees) count
+        with the next text."""
         counts = self.usage_counts
-        if not counts or len(counts) != len(self.chunk_times):
+        if self.several or not counts or len(counts) != len(self.chunk_times):
             return None
         return array("i", [counts[0], *(after - before for before, after in zip(counts, counts[1:]))])  # noqa: B905
 
     def feed(self, piece: bytes, stamp: float) -> None:
-        for data in self._events.feed(piece):
+        try:
+            events = self._events.feed(piece)
+        except OverlongEventError as error:
+            self._give_up(str(error))
+            return
+        for data in events:
             self._read(data, stamp)
 
     def finish(self, stamp: float) -> None:
@@ -83,6 +90,11 @@ class Reading:
             self._read(data, stamp)
         self.malformed = malformed  # a cut event is a cut, not a malformed one
 
+    def _give_up(self, why: str) -> None:
+        """Nothing that comes now can be read."""
+        self.error, self.done = self.error or why, True
+        self._events = EventReader()
+
     def _read(self, data: bytes, stamp: float) -> None:
         self.events += 1
         if self.done:
@@ -92,18 +104,19 @@ class Reading:
             return
         try:
             self._read_chunk(_parse(data), stamp)
-        except (ValueError, TypeError, AttributeError, OverflowError):  # not JSON, or of another shape
+        except (ValueError, TypeError, AttributeError, RecursionError):  # not JSON, or of another shape
             self.malformed += 1
 
     def _read_chunk(self, chunk: dict[str, Any], stamp: float) -> None:
         with_text = False
-        for choice in chunk.get("choices") or ():
+        choices = chunk.get("choices") or ()
+        for choice in choices:
             self.started = True
-            if choice.get("index"):
-                self.several = True
+            if choice.get("index") and not self.several:
+                self.several, self.output_tokens = True, None  # what was counted is one choice's
             if _has_text(choice):
                 with_text = True
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):
                 self.finish_reason = str(choice["finish_reason"])
             if self.said is not None:
                 self.said.add(choice)
@@ -111,15 +124,16 @@ class Reading:
             self.chunk_times.append(stamp)
         usage = chunk.get("usage")
         if usage:
-            self._read_usage(usage, with_text)
-        if "error" in chunk or chunk.get("object") == "error":
+            self._read_usage(usage, with_text, whole=not (self.several and choices))
+        if chunk.get("error") is not None or chunk.get("object") == "error":
             self.error = self.error or chunk.get("error") or chunk
 
-    def _read_usage(self, usage: dict[str, Any], with_text: bool) -> None:
+    def _read_usage(self, usage: dict[str, Any], with_text: bool, whole: bool) -> None:
+        """whole: the count is of all choices."""
         prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if isinstance(prompt, int):
+        if _is_count(prompt):
             self.prompt_tokens = prompt
-        if isinstance(output, int):
+        if _is_count(output) and whole:
             self.output_tokens = output
             if with_text:
                 self.usage_counts.append(output)
@@ -156,7 +170,7 @@ class Said:
 
     def _add_call(self, part: dict[str, Any]) -> None:
         empty = {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
-        call = self._calls.setdefault(part.get("index") or 0, empty)
+        call = self._calls.setdefault(int(part.get("index") or 0), empty)
         call["id"] = part.get("id") or call["id"]
         function = part.get("function") or {}
         for name in ("name", "arguments"):
@@ -175,8 +189,13 @@ def _has_text(choice: dict[str, Any]) -> bool:
     )
 
 
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < _MOST
+
+
 def _parse(data: bytes) -> dict[str, Any]:
     try:
         return orjson.loads(data)
     except ValueError:
-        return json.loads(data)  # takes some that orjson does not: NaN, half surrogates
+        text = json.dumps(json.loads(data), ensure_ascii=False)  # takes NaN, too, and half surrogates
+        return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

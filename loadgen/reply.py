@@ -84,6 +84,29 @@ def make_reply(
     )
 
 
+def make_unread(moments: Moments, error: str) -> Reply:
+    """The reply to an answer of which nothing but when it came can be said."""
+    return Reply(
+        sent=moments.sent,
+        first_byte=moments.first_byte,
+        first_token=None,
+        last_token=None,
+        end=moments.end,
+        status=FAILED,
+        error=error,
+        http_status=None,
+        finish_reason=None,
+        prompt_tokens=None,
+        output_tokens=None,
+        tokens_from=None,
+        chunk_times=array("d"),
+        chunk_tokens=None,
+        new_connection=moments.new_connection,
+        text=None,
+        tool_calls=None,
+    )
+
+
 def _output(answer: Answer, reading: Reading) -> tuple[int | None, str | None]:
     if not answer.is_stream:
         return None, None

@@ -210,6 +210,7 @@ class Run:
             whole.pop(name)
         collect.write_json(self.folder / collect.MANIFEST, whole)
         (self.folder / collect.DRAFT).unlink()
+        self._collector.discard()
 
     def on_ready(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].ready = data

@@ -1,9 +1,11 @@
 """The server's /metrics, once a second during a run."""
 
+import contextlib
 import json
+import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import gevent
@@ -20,6 +22,7 @@ ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row
 GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
 ROWS = 50_000  # of a row group
 
+logger = logging.getLogger(__name__)
 Row = tuple[float, str, str, float]
 
 
@@ -56,17 +59,21 @@ class Scraper:
         for name, metric in GAUGES.items():
             # The name's end counts: num_requests_waiting_by_reason holds the same requests again.
             own = (f"{metric}{{", f"{metric} ")
-            values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(own)]
-            if values:
-                self.latest[name] = sum(values)
+            with contextlib.suppress(ValueError):  # a line that is cut off
+                values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(own)]
+                if values:
+                    self.latest[name] = sum(values)
 
     def write(self, path: Path) -> None:
-        """Write server_metrics.parquet. Raises OSError."""
+        """Write server_metrics.parquet, without scrapes that cannot be read. Raises OSError."""
         part = path.with_name(f".{path.name}.part")
         with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
             rows: list[Row] = []
             for moment, packed in self._taken:
-                rows += parse(moment, zlib.decompress(packed).decode())
+                try:
+                    rows += parse(moment, zlib.decompress(packed).decode())
+                except ValueError as error:
+                    logger.warning("the server's /metrics at %.0f s cannot be read: %s", moment, error)
                 if len(rows) > ROWS:
                     writer.write_table(_table(rows))
                     rows = []
@@ -82,12 +89,14 @@ class Scraper:
             gevent.sleep(max(0.05, started + number * EVERY - time.monotonic()))
 
 
-def parse(moment: float, text: str) -> Iterator[Row]:
-    """(t, name, labels as JSON, value) of each sample."""
-    for family in text_string_to_metric_families(text + "\n"):
-        for sample in family.samples:
-            if not sample.name.endswith("_created"):
-                yield moment, sample.name, _labels(sample.labels), sample.value
+def parse(moment: float, text: str) -> list[Row]:
+    """(t, name, labels as JSON, value) of each sample. Raises ValueError for what is no such text."""
+    return [
+        (moment, sample.name, _labels(sample.labels), sample.value)
+        for family in text_string_to_metric_families(text + "\n")
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    ]
 
 
 def _labels(given: dict[str, str]) -> str:

@@ -70,7 +70,11 @@ class Server:
         if self._tokenize(model, "Please").status_code != 200:
             return estimate_vocabulary()
         chat = self._tokenize(model, [{"role": "user", "content": "Please"}]).status_code == 200
-        strings = self._tokenize(model, "Please", strings=True).json().get("token_strs")
+        try:
+            strings = self._tokenize(model, "Please", strings=True).json().get("token_strs")
+            self._tokens(model, "Please")["count"]
+        except (ValueError, AttributeError, LookupError, TypeError):  # 200 and a page, behind some gateways
+            return estimate_vocabulary()
         return build_vocabulary(
             lambda prompt: int(self._tokens(model, prompt)["count"]),
             (lambda text: list(self._tokens(model, text, strings=True)["token_strs"])) if strings else None,

@@ -84,8 +84,13 @@ def _require_possible(scenario: Scenario) -> None:
 
 
 def request_headers() -> dict[str, str]:
-    """What every request carries. The key comes from the environment alone and is never stored."""
-    key = os.environ.get(KEY_VARIABLE)
+    """What every request carries. The key comes from the environment alone and is never stored.
+
+    Raises UsageError, which does not show it, for a key that HTTP cannot carry.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()  # a mounted secret often ends with a newline
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{KEY_VARIABLE}: holds a character that no HTTP header can carry")
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 

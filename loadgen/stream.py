@@ -15,7 +15,9 @@ from loadgen.connection import Connection
 from loadgen.fault import Ending, How
 from loadgen.http import Answer
 from loadgen.reading import Reading
-from loadgen.reply import Moments, Reply, make_reply
+from loadgen.reply import Moments, Reply, make_reply, make_unread
+
+_CROSSING = 0.25  # s; the end of a connection and a request that crossed on their ways meet within it
 
 
 class Stream:
@@ -45,6 +47,7 @@ class Stream:
         "on_end",
         "reading",
         "request_id",
+        "stamped_by_kernel",
     )
 
     def __init__(
@@ -71,6 +74,7 @@ class Stream:
         self._ending: Ending | None = None
         self._timer = get_hub().loop.timer(timeout)
         self.end = 0.0
+        self.stamped_by_kernel: bool | None = None  # None: no answer came
         self.answer = Answer()
         self.reading = Reading(keep_text)
 
@@ -103,9 +107,10 @@ class Stream:
         if not self._first_token_seen:  # read as they came, or not a stream
             return False
         pieces, stamps, reading = self.answer.pieces, self._stamps, self.reading
-        for piece, stamp in zip(pieces[:limit], stamps[:limit], strict=True):
-            reading.feed(piece, stamp)
+        taken = list(zip(pieces[:limit], stamps[:limit], strict=True))
         del pieces[:limit], stamps[:limit]
+        for piece, stamp in taken:
+            reading.feed(piece, stamp)
         return bool(pieces)
 
     def finish(self) -> None:
@@ -121,7 +126,11 @@ class Stream:
         assert self._ending is not None
         self.reading.finish(self._last_byte or self.end)
         moments = Moments(self._sent, self._first_byte, self._last_byte, self.end, not self._kept)
-        return make_reply(self.answer, self.reading, self._ending, moments, self.request_id)
+        try:
+            return make_reply(self.answer, self.reading, self._ending, moments, self.request_id)
+        except Exception as error:  # a fault of ours must not cost the arrival its record
+            logging.getLogger(__name__).exception("an answer could not be judged")
+            return make_unread(moments, f"the answer could not be judged: {type(error).__name__}")
 
     # What follows is called by the connection, as its owner.
 
@@ -145,12 +154,19 @@ class Stream:
     def lost(self, error: OSError | None) -> None:
         connection = self._connection
         assert connection is not None
-        if self._kept and self._first_byte is None:  # the server had given this connection up
+        if self._given_up_before():
             connection.close()
             self._connection = None
             self._start_anew()
         else:
             self._close(Ending(How.LOST, error, connection.connected))
+
+    def _given_up_before(self) -> bool:
+        """Whether the server must have closed this kept connection before it got the request. Later, it is
+        the request that it gave up, and that is its answer."""
+        if not self._kept or self._first_byte is not None or self._sent is None:
+            return False
+        return time.perf_counter() - self._sent < _CROSSING
 
     def _start_anew(self) -> None:
         self._kept = False
@@ -191,7 +207,8 @@ class Stream:
             self._tell_first_token(self.reading.chunk_times[0])
 
     def _relax(self) -> None:
-        if self._connection is not None:
+        """Only where pieces show which chunks were read together, and so share a stamp."""
+        if self._connection is not None and self.answer.chunked:
             self._connection.relax()
 
     def _hurry(self) -> None:
@@ -221,6 +238,8 @@ class Stream:
         self.answer.release()
         connection, self._connection = self._connection, None
         self._request = b""
+        if connection is not None and self._first_byte is not None:
+            self.stamped_by_kernel = connection.stamped_by_kernel
         if connection is not None and not (ending.how is How.ANSWERED and self.answer.keep_alive):
             connection.close()
             connection = None

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gevent import monkey
 
@@ -16,6 +16,8 @@ from loadgen.kernelstamp import SPACE, KernelStamps
 _socket = monkey.get_original("socket", "socket")  # gevent's own would wait cooperatively
 _READ_SIZE = 65536
 _PROBE_LIMIT = 1.0  # seconds
+_PATH = "/%:@!$&'()*+,;=~"  # what stands for itself in a path (RFC 3986), or is quoted already
+_AFTER_CONNECTING = (errno.ECONNRESET, errno.EPIPE)  # errors that only a connection has
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,29 @@ class Host:
     @classmethod
     def resolve(cls, url: str) -> "Host":
         """Look up `http(s)://name[:port][/base]`. Raises UsageError for a bad URL or an unknown name."""
-        parts = urlsplit(url)
         try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"host {url!r}: {error}") from None
+        try:
+            port = (443 if parts.scheme == "https" else 80) if parts.port is None else parts.port
         except ValueError:
-            raise UsageError(f"host {url!r}: the port is not a number from 0 to 65535") from None
+            port = 0
+        if not port:
+            raise UsageError(f"host {url!r}: the port is not a number from 1 to 65535")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"host {url!r}: must look like http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise UsageError("host: a password in the URL is not accepted; set OPENAI_API_KEY instead")
         try:
             found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise UsageError(
-                f"host {url!r}: the name {parts.hostname!r} cannot be resolved: {error.strerror}"
-            ) from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name at all
+            why = getattr(error, "strerror", None) or "it is no host name"
+            raise UsageError(f"host {url!r}: the name {parts.hostname!r} cannot be resolved: {why}") from None
         family, address = _choose([(each[0], each[4]) for each in found])
         name = parts.hostname if parts.scheme == "https" else None
-        return cls(url.rstrip("/"), family, address, parts.netloc, name, parts.path.rstrip("/"))
+        path = quote(parts.path, safe=_PATH).rstrip("/")
+        return cls(url.rstrip("/"), family, address, parts.netloc, name, path)
 
 
 def _choose(places: list[tuple[int, tuple]]) -> tuple[int, tuple]:
@@ -95,6 +102,9 @@ class Transport:
         self._outgoing += data
         if not self.connected:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code in _AFTER_CONNECTING:  # it may have answered before; the reader will see
+                self.connected, self._outgoing = True, b""
+                return True
             if code:
                 raise OSError(code, os.strerror(code))
             try:

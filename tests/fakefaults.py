@@ -109,6 +109,22 @@ def _close_before_headers(reply: Reply) -> None:
     reply.keep = False
 
 
+@behaviour("close-late-before-headers")
+def _close_late_before_headers(reply: Reply) -> None:
+    """It took the request, and gave it up."""
+    time.sleep(0.4)
+    reply.keep = False
+
+
+@behaviour("unasked-answer")
+def _unasked_answer(reply: Reply) -> None:
+    """A proxy's word about an idle connection, in one write with the answer's end."""
+    reply.stream_head()
+    reply.pieces(fakestreams.normal(5))
+    reply.raw(b"0\r\n\r\nHTTP/1.1 408 Request Timeout\r\ncontent-length: 3\r\n\r\nbye")
+    reply.keep = False
+
+
 @behaviour("close-after-headers")
 def _close_after_headers(reply: Reply) -> None:
     reply.stream_head()

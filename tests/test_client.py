@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import re
 import time
 from collections.abc import Iterator
 
@@ -85,6 +86,29 @@ def test_a_kept_connection_that_closes_before_any_byte_is_tried_once_more(server
         assert [request.connection for request in server.requests] == [0, 0, 1]
         assert second.sent is not None and second.sent > before
         assert second.sent > server.requests[1].read  # the new connection's
+
+
+def test_a_request_that_the_server_gave_up_is_not_sent_again(server: FakeServer) -> None:
+    """Else the user's wait until then would vanish from TTFT, and the late send would be our fault."""
+    with client_of(server.url()) as client:
+        replies: list[Reply] = []
+        for model in ("normal", "close-late-before-headers"):
+            body = b'{"model": "%b"}' % model.encode()
+            client.send("/v1/chat/completions", body, request_id=model, timeout=10, on_end=replies.append)
+            assert client.join(PATIENCE)
+    _, second = replies
+    assert (second.status, second.new_connection) == (FAILED, False)
+    assert second.error == "connection closed by the server before the headers"
+    assert len(server.requests) == 2
+    assert second.sent is not None and second.end - second.sent >= 0.4
+
+
+def test_stamps_are_known_where_every_answer_closes_its_connection(server: FakeServer) -> None:
+    with client_of(server.url("silent-close")) as client:
+        chats = Chats(client)
+        chats.send()
+        chats.wait()
+        assert client.stamps in ("kernel", "process")
 
 
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS))
@@ -241,6 +265,25 @@ def test_nothing_is_left_for_the_cyclic_collector(server: FakeServer) -> None:
 def test_localhost_is_where_the_server_listens(server: FakeServer) -> None:
     """It may be ::1 first, where nobody listens."""
     assert chat(server.url("normal").replace("127.0.0.1", "localhost")).status == COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://[::1:8000", "Invalid IPv6 URL"),
+        ("http://a..b:80", "the name 'a..b' cannot be resolved: it is no host name"),
+        (f"http://{'a' * 70}:80", "cannot be resolved: it is no host name"),
+        ("http://127.0.0.1:0", "the port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:70000", "the port is not a number from 1 to 65535"),
+    ],
+)
+def test_a_host_that_is_none(url: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Host.resolve(url)
+
+
+def test_a_path_is_quoted_once() -> None:
+    assert Host.resolve("http://127.0.0.1:1/ü b/%20c/").base_path == "/%C3%BC%20b/%20c"
 
 
 def test_nothing_can_be_sent_after_the_close(server: FakeServer) -> None:

@@ -5,9 +5,12 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from array import array
 from pathlib import Path
+from typing import Any
 
+import gevent
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,25 +18,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from locust.argument_parser import get_parser
+from locust.env import Environment
 from pydantic import Field
 
 from campaign.load import PASSED_ON
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
 from loadgen import child, clock, files, manifest, options, scrape
+from loadgen.client import Client
 from loadgen.collect import BATCHES, Collector, lost_records
 from loadgen.digest import METRICS, Digest
+from loadgen.lane import Lane
 from loadgen.live import ALL, Live
 from loadgen.outbox import Outbox
 from loadgen.plan import Plan
-from loadgen.record import COMPLETED, LOST, METRICS_SCHEMA, SCHEMA, Record, to_table
+from loadgen.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, Record, to_table
+from loadgen.reply import Reply
 from loadgen.run import Run
 from loadgen.scenario import Scenario
-from loadgen.schedule import schedule
+from loadgen.schedule import Arrival, schedule
 from loadgen.served import Server
-from loadgen.settings import scenario_of, settings_of
+from loadgen.settings import request_headers, scenario_of, settings_of
+from loadgen.transport import Host
+from loadgen.vocabulary import Messages, estimate_vocabulary
 from reports.server_metrics import ServerMetrics
 from server import variants
+from tests.fakeserver import FakeServer
 from tests.loadrun import ROOT
 
 EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
@@ -334,7 +344,71 @@ def test_every_record_arrives_once_whatever_is_sent_twice(
     counts = collector.write([])
     assert counts == ({0: len(wanted)} if wanted else {})
     assert pq.read_table(folder / "requests.parquet")["arrival"].to_pylist() == wanted
+    assert (folder / BATCHES).exists(), "until the manifest is written, they can be recovered from"
+    collector.discard()
     assert not (folder / BATCHES).exists()
+
+
+def test_a_row_that_cannot_be_stored_costs_no_other(tmp_path: Path) -> None:
+    got: list[bytes] = []
+    outbox = Outbox(lambda number, content: got.append(content))
+    rows = [record(number) for number in range(4)]
+    rows[1].output_tokens, rows[2].error = 5_000_000_000, "half \ud83d"
+    for row in rows:
+        outbox.add(row)
+    outbox.flush()
+    table = pa.ipc.open_file(got[0]).read_all()
+    assert table["arrival"].to_pylist() == [0, 1, 2, 3]
+    assert table["status"].to_pylist() == [COMPLETED, FAILED, FAILED, COMPLETED]
+    assert table["error"].to_pylist()[1:3] == ["what the server said of it cannot be stored"] * 2
+
+
+class Faulty:
+    """A user class with a fault: every third request cannot be made, every third answer not checked."""
+
+    path, wants_text = "/v1/chat/completions", False
+    lane: Lane
+
+    def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
+        if arrival.number % 3 == 1:
+            raise KeyError("city")
+        return {"model": "fake", "stream": True, "max_tokens": 3}
+
+    def check(self, arrival: Arrival, reply: Reply) -> str | None:
+        if arrival.number % 3 == 2:
+            raise ValueError("no number")
+        return None
+
+
+def test_a_fault_in_a_user_class_costs_no_arrival_its_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("loadgen.lane.MADE_AHEAD", -1)  # each request is made when it is due
+    load = Scenario.from_dict(
+        {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
+    )
+    found: list[Record] = []
+    with FakeServer() as server:
+        plan = Plan(
+            run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1,
+            host=server.url("normal"), model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(),
+            verify=True, keep_text=False,
+        )  # fmt: skip
+        lane = Lane(Environment(), plan, 0, Client(Host.resolve(plan.host)))
+        lane.prepare(Faulty(), found.append)
+        lane.start(time.perf_counter())
+        while lane.now < 0.6:
+            lane.launch_due()
+            gevent.sleep(0.01)
+        lane.drain()
+        lane.close()
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    said = {each.arrival % 3: (each.status, each.error) for each in found}
+    assert said == {
+        0: (COMPLETED, None),
+        1: (FAILED, "the request could not be made: KeyError"),
+        2: (FAILED, "check failed: ValueError: no number"),
+    }
 
 
 def test_what_the_master_never_got_is_kept(tmp_path: Path) -> None:
@@ -476,6 +550,33 @@ def test_the_counters_of_data_parallel_engines_are_kept_apart() -> None:
     columns = [[row[place] for row in rows] for place in range(4)]
     found = ServerMetrics(pa.table(columns, schema=METRICS_SCHEMA))
     assert found.increase(name, 0.0, 1.0) == 0.0, "neither has gained anything"
+
+
+def test_a_scrape_that_is_cut_off_costs_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = 'vllm:num_requests_running{engine="0"} 3.0\n'
+    texts = iter([row, row + "vllm:prompt_tok", row + "vllm:num_requests_waiting ", row])
+    server = Server("http://127.0.0.1:1", {}, True)
+    monkeypatch.setattr(server, "metrics", lambda: next(texts))
+    scraper = scrape.Scraper(server, lambda: 1.0)
+    for _ in range(4):
+        scraper.take()
+    scraper.write(tmp_path / "m.parquet")
+    assert pq.read_table(tmp_path / "m.parquet")["value"].to_pylist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(("key", "header"), [("sk-1\n", "Bearer sk-1"), ("  ", None), ("", None)])
+def test_a_key_is_taken_without_the_space_around_it(
+    key: str, header: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert request_headers().get("Authorization") == header
+
+
+def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\u2014secret")
+    with pytest.raises(UsageError, match="OPENAI_API_KEY: holds a character") as caught:
+        request_headers()
+    assert "secret" not in str(caught.value)
 
 
 def test_who_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:

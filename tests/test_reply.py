@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from array import array
 from dataclasses import dataclass, field
 from typing import Any
@@ -217,6 +218,74 @@ def test_both_shapes_of_an_error_event(said: dict[str, Any]) -> None:
 
 def test_an_error_event_that_is_only_a_text() -> None:
     assert reply_to([event({"error": "out of memory"})]).error == "error in the stream: out of memory"
+
+
+def test_an_error_that_is_null_is_none() -> None:
+    pieces = [
+        event({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}], "error": None})
+    ]
+    assert (reply_to([*pieces, DONE]).status, reply_to(pieces).error) == (COMPLETED, None)
+
+
+def test_an_empty_finish_reason_is_none() -> None:
+    assert reply_to([chunk({"content": "a"}, "")], How.ANSWERED).status == FAILED
+
+
+@pytest.mark.parametrize("count", [5_000_000_000, -1, True, "7", 2.0])
+def test_a_count_that_is_none_is_not_taken(count: Any) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    reply = reply_to([*answer(WORDS), event({"choices": [], "usage": usage}), DONE])
+    assert (reply.prompt_tokens, reply.output_tokens, reply.tokens_from) == (None, 5, "chunks")
+
+
+def test_half_a_surrogate_becomes_the_replacement_character() -> None:
+    half = (
+        rb'data: {"choices":[{"index":0,"delta":{"content":"a\ud83d"},"finish_reason":"s\udc00"}]}' + b"\n\n"
+    )
+    whole = rb'data: {"choices":[{"index":0,"delta":{"content":"\ud83d\ude00","n":NaN}}]}' + b"\n\n"
+    reply = reply_to([whole, half, DONE])
+    assert (reply.text, reply.finish_reason) == ("\U0001f600a\ufffd", "s\ufffd")
+
+
+def test_an_event_that_is_nested_without_end_is_malformed() -> None:
+    deep = b"data: " + b'{"a":' * 100_000 + b"\n\n"
+    reply = reply_to([*answer(WORDS), deep, usage(5), DONE])
+    assert (reply.status, reply.error) == (COMPLETED, "an event in the stream was malformed")
+
+
+def test_tool_calls_whose_indexes_are_no_numbers_are_malformed() -> None:
+    calls = [chunk({"tool_calls": [{"index": index, "function": {"name": "f"}}]}) for index in (0, "b")]
+    reply = reply_to([ROLE, *calls, chunk({}, "tool_calls"), usage(2), DONE])
+    assert reply.tool_calls is not None and len(reply.tool_calls) == 1
+    assert (reply.status, reply.error) == (COMPLETED, "an event in the stream was malformed")
+
+
+def test_counts_of_one_choice_among_several_are_not_the_answers() -> None:
+    def said(index: int, tokens: int) -> bytes:
+        choice = {"index": index, "delta": {"content": "a"}, "finish_reason": None}
+        return event({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": tokens}})
+
+    pieces = [said(0, 1), said(0, 2), said(1, 1), said(0, 3), said(1, 2)]
+    cut, whole = reply_to(pieces, How.ABANDONED), reply_to([*pieces, usage(5), DONE])
+    assert (cut.output_tokens, cut.tokens_from, cut.chunk_tokens) == (5, "chunks", None)
+    assert (whole.output_tokens, whole.tokens_from, whole.chunk_tokens) == (5, "usage", None)
+
+
+@pytest.mark.parametrize("line", [b"data: x\n", b"data: " + b"x" * 100_000])
+def test_an_event_without_end_is_given_up(line: bytes) -> None:
+    before = time.perf_counter()
+    reply = reply_to([line * 5000, b"\n\n", *answer(WORDS)])
+    assert reply.error == "error in the stream: an event of over 4096 lines or 16 MiB"
+    assert time.perf_counter() - before < 5
+
+
+def test_a_body_that_is_no_stream_of_events_is_named() -> None:
+    http, reading = Answer(), Reading(keep_text=False)
+    assert http.feed(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")
+    reading.feed(b"upstream timed out", 1.0)
+    reading.finish(1.0)
+    reply = make_reply(http, reading, Ending(How.ANSWERED), Moments(0.0, 1.0, 1.0, 1.0, True))
+    assert reply.error == "no event came in a body of type text/plain"
 
 
 def test_text_is_kept_only_when_asked_for() -> None:

@@ -26,6 +26,7 @@ _FAULTS = {  # behaviour: status, error
     "reset-between-chunks": (200, "connection reset between events"),
     "reset-inside-chunk": (200, "connection reset inside an event"),
     "close-before-headers": (None, "connection closed by the server before the headers"),
+    "close-late-before-headers": (None, "connection closed by the server before the headers"),
     "close-after-headers": (200, "connection closed by the server after the headers"),
     "close-between-chunks": (200, "connection closed by the server between events"),
     "close-inside-chunk": (200, "connection closed by the server inside an event"),
@@ -35,7 +36,7 @@ _FAULTS = {  # behaviour: status, error
     "hang-mid-stream": (200, f"{_TIMED_OUT} (mid-stream)"),
     "endless": (200, f"{_TIMED_OUT} (mid-stream)"),
     "slow-bytes": (200, f"{_TIMED_OUT} (waiting for the first token)"),
-    "gzip": (200, "the answer is compressed (gzip) though identity was asked for"),
+    "gzip": (200, "HTTP 200: the answer is compressed (gzip) though identity was asked for"),
     "redirect": (
         307,
         "HTTP 307: redirects to /normal/v1/chat/completions, which is not followed; "
@@ -55,6 +56,7 @@ _TEXTS = {
     "silent-close": " t0 t1 t2 t3 t4",
     "continue-100": " t0 t1 t2 t3 t4",
     "early-hints-103": " t0 t1 t2 t3 t4",
+    "unasked-answer": " t0 t1 t2 t3 t4",
     "no-finish": "Hello",
     "role-only": "",
     "reasoning-content": "",
