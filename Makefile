@@ -28,7 +28,7 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
-  $(call given,MODEL,model)
+  $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port)
 RUN = --target "$(TARGET)" --port $(PORT) --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,HOST,host) \
   $(LOAD)
 STRICT_FLAG = $(if $(STRICT),--strict)
@@ -42,6 +42,20 @@ SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS 
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
 $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those there are))
+
+# Nor is one of use to a target that does not take it.
+GOALS_VARIANT = run capacity ui master
+GOALS_VARIANTS = compare sweep
+GOALS_REPEATS = compare
+GOALS_FRESH = compare sweep
+GOALS_TOLERANCE = capacity
+GOALS_MAX_STEPS = capacity
+GOALS_MASTER = worker
+GOALS_WEB_PORT = ui
+GOALS_FILES = audit
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES,$(if \
+  $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
+  $(filter $(GOALS_$(name)),$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
 .PHONY: help
 help: ## List the targets
@@ -112,11 +126,11 @@ variants: .venv/.made ## List the variants and what each changes
 	@$(PY) -m server.launch --list
 
 master: .venv/.made ## Wait for WORKERS workers of other hosts, then load HOST
-	@TOKENSWARM_VARIANT="$(VARIANT)" $(PY) -m locust -f "$(LOCUSTFILE)" --headless --master \
-	  --expect-workers $(WORKERS) --host "$(HOST)" $(call given,METRICS_PORT,metrics-port) $(LOAD)
+	@TOKENSWARM_VARIANT="$(VARIANT)" $(PY) -m loadgen -f "$(LOCUSTFILE)" --headless --master \
+	  --expect-workers $(WORKERS) --host "$(HOST)" $(LOAD)
 
 worker: .venv/.made ## Make load for the master on MASTER
-	@$(PY) -m locust -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)"
+	@$(PY) -m loadgen -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)"
 
 # Look back ----------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ PASSED_ON = (
     "seed",
     "timeout",
     "model",
+    "metrics_port",
 )
 
 
@@ -53,7 +54,7 @@ class Load:
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
-        words = [sys.executable, "-m", "locust", "-f", self.locustfile]
+        words = [sys.executable, "-m", "loadgen", "-f", self.locustfile]
         words += ["--headless"] if headless else []
         words += ["--processes", str(self.workers)]
         if self.master_port:  # else Locust takes a free one as it starts; one chosen now may be taken by then

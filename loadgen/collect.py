@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.usage import Parser, UsageError, exit_code
+from loadgen import machine
 from loadgen.outbox import write_batch
 from loadgen.record import LOST, SCHEMA, Record, to_table
 from loadgen.scenario import Scenario
@@ -29,6 +30,7 @@ from loadgen.schedule import schedule
 BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
 RECORDS = "requests.parquet"
 DRAFT = ".manifest.json"  # the manifest's beginning, written before the first request
+DRAFT_ONLY = ("lane_count", "clocks", "master")  # keys of it that the manifest has not
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"  # what `reports judge` writes
 SORTED = 512 * 2**20  # bytes of batches that are sorted by arrival in memory; larger runs stay as they came
@@ -145,15 +147,19 @@ def recover(folders: Sequence[Path]) -> Path:
     if home is None:
         names = ", ".join(map(str, folders))
         raise UsageError(f"{names}: no {DRAFT} there, so nothing to recover (the master's folder has it)")
+    draft = _read_draft(home)
+    master = draft.get("master")
+    if master and machine.is_running(master):
+        raise UsageError(f"{home}: its run goes on, in process {master['pid']}, which will write it")
     _gather(home, folders)
-    draft: dict[str, Any] = json.loads((home / DRAFT).read_text(encoding="utf-8"))
     known = known_arrivals(home)
     if not known:
         raise UsageError(f"{home}: holds no records; the run ended before the first answer")
     batches = sorted((home / BATCHES).glob("*.arrow"))
     numbers: Counter[int] = Counter(int(_NAME.fullmatch(path.name)[1]) for path in batches)  # type: ignore[index]
-    scenario, lanes = Scenario.from_dict(draft["scenario"]), draft.pop("lane_count")
-    before = {each["lane"]: each for each in draft.pop("clocks", [])}
+    only = {name: draft.pop(name, []) for name in DRAFT_ONLY}
+    scenario, lanes = Scenario.from_dict(draft["scenario"]), only["lane_count"]
+    before = {each["lane"]: each for each in only["clocks"]}
     # What was due after the last send may never have been launched: it is not known to have come due.
     end = min(draft["schedule_end"], _last(batches, "sent"))
     lost = lost_records(scenario, draft["seed"], lanes, known, end)
@@ -181,6 +187,14 @@ def recover(folders: Sequence[Path]) -> Path:
     shutil.rmtree(home / BATCHES)
     (home / DRAFT).unlink()
     return home
+
+
+def _read_draft(home: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((home / DRAFT).read_text(encoding="utf-8"))
+    except ValueError:
+        raise UsageError(f"{home}: its run ended before it had begun; there is nothing to recover") from None
+    return found
 
 
 def _gather(home: Path, folders: Sequence[Path]) -> None:

@@ -85,6 +85,8 @@ class Conductor:
         if options.headless:
             options.only_summary = True
             logging.getLogger("locust.stats_logger").disabled = not options.print_stats
+            self._catch_signals()
+            self._name_idle(options)
             self._check_early(options)
         self._announced = self._take_over_waiting(options)
         locust.runners.HEARTBEAT_LIVENESS = PATIENCE
@@ -109,7 +111,7 @@ class Conductor:
             self._interrupted, self.failure = False, None
             self._catch_signals()
             self.run = self.latest = self._begin()
-            self.run.hand_out()
+            self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:
             if not (self.run.folder / manifest.SERVER).is_file():  # else the launcher has said it
                 self._say(f"run folder {self.run.folder}")
@@ -251,7 +253,7 @@ class Conductor:
 
     def _for_run(self, handler: Any) -> Any:
         def on_message(msg: Any, **_: Any) -> None:
-            if self.run is not None:
+            if self.run is not None and msg.data.get("run") == self.run.plan.run:
                 handler(self.run, msg.data)
 
         return on_message
@@ -276,8 +278,8 @@ class Conductor:
             headless = self._environment.parsed_options.headless
             if headless and (self.finished or self.failure):
                 return  # all is written, and Locust is on its way out
-            if number == signal.SIGINT and not headless:
-                raise KeyboardInterrupt  # Locust closes the web UI then
+            if number == signal.SIGINT and self._close_web_ui():
+                return
             raise SystemExit(128 + number)
         if self.run.phase == "closing":
             self._say("the run is over; it is being written and judged")
@@ -285,6 +287,27 @@ class Conductor:
             self._say("ending now" if self._interrupted else "draining; once more ends it at once")
         self._interrupted = True
         gevent.spawn(self.run.interrupt, f"interrupted by {signal.Signals(number).name}")
+        if number != signal.SIGINT and not self._environment.parsed_options.headless:
+            gevent.spawn(self._end_after, self.run, 128 + number)
+
+    def _end_after(self, run: Run, code: int) -> None:
+        """Beside a web UI, Ctrl-C ends a run; who says that the process shall end, has it end after it."""
+        run.over.wait()
+        self._environment.process_exit_code = code
+        self._close_web_ui()
+
+    def _close_web_ui(self) -> bool:
+        """Locust ends in good order once its web UI's greenlet has; False where it has none."""
+        ui = self._environment.web_ui
+        if not ui or ui.greenlet is None:
+            return False
+        ui.greenlet.kill(block=False)
+        return True
+
+    def _name_idle(self, options: Any) -> None:
+        """Options of Locust's that others know, and that decide nothing here."""
+        if options.num_users is not None or options.spawn_rate is not None or options.run_time is not None:
+            self._say("-u, -r and -t have no effect: --rps (or --concurrency) and --duration make the load")
 
     def _check_early(self, options: Any) -> None:
         """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""

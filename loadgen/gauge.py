@@ -1,6 +1,7 @@
 """What the load costs a worker: its CPU time, and how long its event loop keeps a timer waiting."""
 
 import time
+from array import array
 from dataclasses import dataclass
 
 import gevent
@@ -23,7 +24,7 @@ class Gauge:
     """Measures from `start` to `stop`."""
 
     def __init__(self) -> None:
-        self._stalls: list[float] = []
+        self._stalls = array("d")
         self._began = self._cpu = 0.0
         self._cost: Cost | None = None
         self._watch: gevent.Greenlet | None = None

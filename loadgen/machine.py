@@ -9,6 +9,10 @@ from typing import Any
 
 import psutil
 
+from loadgen import clock
+
+_PIDS = Path("/proc/self/ns/pid")
+
 
 def describe() -> dict[str, Any]:
     """cpu (name), cores, memory_bytes, kernel, hostname_hash (12 hex: tells hosts apart, names none)."""
@@ -34,6 +38,34 @@ def owns(family: int, address: tuple[Any, ...]) -> bool:
         except OSError:
             return False
     return True
+
+
+def this_process() -> dict[str, Any]:
+    """pid, and the space in which it counts (of one boot, one container): `has_ended` looks there."""
+    return {"pid": os.getpid(), "space": _pid_space()}
+
+
+def has_ended(process: dict[str, Any]) -> bool:
+    """Whether a process that `this_process` named is known to be gone; elsewhere it may live on."""
+    if not process["space"] or process["space"] != _pid_space():
+        return False
+    try:
+        return psutil.Process(process["pid"]).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def is_running(process: dict[str, Any]) -> bool:
+    """Whether such a process is known to live."""
+    return bool(process["space"]) and process["space"] == _pid_space() and not has_ended(process)
+
+
+def _pid_space() -> str:
+    """Empty where the system tells none."""
+    try:
+        return f"{clock.boot()}-{_PIDS.stat().st_ino}" if clock.boot() else ""
+    except OSError:
+        return ""
 
 
 def _cpu_name(cpuinfo: Path) -> str:

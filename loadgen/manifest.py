@@ -12,7 +12,7 @@ from typing import Any
 
 from common.usage import UsageError
 from loadgen import child, machine
-from loadgen.collect import MANIFEST, results_folder
+from loadgen.collect import BATCHES, DRAFT, MANIFEST, results_folder
 from loadgen.schedule import Schedule
 from loadgen.served import Served
 from loadgen.vocabulary import Vocabulary
@@ -37,7 +37,8 @@ class Subject:
 
 
 def make_folder(subject: Subject) -> Path:
-    """The run's folder: the launcher's, or a new one. A second run beside it gets a folder of its own.
+    """The run's folder, claimed by its (still empty) draft: the launcher's, or a new one. A second run beside
+    it gets a folder of its own, also where the first has not ended, or its master died.
 
     Raises UsageError when it cannot be made or written to.
     """
@@ -46,15 +47,15 @@ def make_folder(subject: Subject) -> Path:
     first = Path(given) if given else results_folder() / stamp
     for number in range(1, 1000):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
-        if (folder / MANIFEST).exists():
+        if (folder / MANIFEST).exists() or (folder / BATCHES).exists():
             continue
         try:
             folder.mkdir(parents=True, exist_ok=given is not None)
-            probe = folder / ".probe"
-            probe.touch()
-            probe.unlink()
-        except FileExistsError:  # another run that began in the same second has it
-            continue
+            (folder / DRAFT).touch(exist_ok=False)
+        except FileExistsError:  # another run has it
+            if folder.is_dir():
+                continue
+            raise UsageError(f"{folder}: the run's folder cannot be made: a file is in its place") from None
         except OSError as error:
             raise UsageError(f"{folder}: the run's folder cannot be written: {error.strerror}") from None
         return folder
@@ -70,7 +71,8 @@ def draft(
     vocabulary: Vocabulary,
     lanes: int,
 ) -> dict[str, Any]:
-    """All that is known before the workers are ready; `lane_count` stands for `lanes`."""
+    """All that is known before the workers are ready; `lane_count` stands for `lanes`, and `master` is the
+    process that makes a run of it."""
     scenario, server = schedule.scenario, _read_server(folder)
     return {
         "format": FORMAT,
@@ -104,6 +106,7 @@ def draft(
         },
         "machine": machine.describe(),
         "lane_count": lanes,
+        "master": machine.this_process(),
     }
 
 

@@ -1,12 +1,16 @@
 """The load's options on Locust's command line and in its web UI; loadgen.settings checks them."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from locust.argument_parser import LocustArgumentParser
 
-from common.ports import free_port
+from common.ports import free_port, is_free
+from common.usage import UsageError
 from loadgen.scenario import PROCESSES, list_scenarios
 from loadgen.settings import DEFAULT_SCENARIO
+
+MASTER_PORT = 5557  # Locust's own
 
 
 class _Suggested(list[str]):
@@ -99,14 +103,27 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 
 
 def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
-    """Change Locust's own defaults for this command line."""
-    names = {word.partition("=")[0] for word in words}
-    # Master and workers of --processes meet on a port of their own: on Locust's usual one a second run's
-    # workers would join the first run's master.
-    if "--processes" in names and not {"--master-port", "-P", "--master-bind-port"} & names:
+    """Change Locust's own defaults for what is asked, here or in locust.conf. Raises UsageError for a port
+    that is taken: of Locust it would get a traceback, after its workers have been made."""
+    asked, _ = parser.parse_known_args(list(words))
+    makes_workers = bool(asked.processes) and not asked.worker
+    parser.set_defaults(own_master=makes_workers)
+    usual = asked.master_port == asked.master_bind_port == MASTER_PORT
+    if makes_workers and usual:
+        # Master and workers of --processes meet on a port of their own: on Locust's usual one a second run's
+        # workers would join the first run's master.
         port = free_port()
         parser.set_defaults(master_port=port, master_bind_port=port)
+    elif (makes_workers or asked.master) and not _was_free(asked.master_bind_port):
+        at = asked.master_bind_port
+        raise UsageError(f"port {at}, where workers are to join, is taken: give --master-bind-port")
     # A run in a terminal tells its own story; Locust's log of it would bury the one line that matters.
     # A master of other hosts keeps it: who has joined stands there.
-    if "--headless" in names and not {"--master", "--worker"} & names:
+    if asked.headless and not (asked.master or asked.worker):
         parser.set_defaults(loglevel="WARNING")
+
+
+@cache
+def _was_free(port: int) -> bool:
+    """When first asked: Locust makes its parser anew for the web UI, and by then our master has the port."""
+    return is_free(port)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.usage import UsageError
 from loadgen.scenario import Scenario
 from loadgen.vocabulary import Vocabulary
 
@@ -28,7 +29,13 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Plan":
-        return cls(**data)
+        """Raises UsageError for a plan of another version."""
+        try:
+            return cls(**data)
+        except TypeError:
+            raise UsageError(
+                "this worker does not know the master's plan: give both the same version of this project"
+            ) from None
 
     def read_scenario(self) -> Scenario:
         return Scenario.from_dict(self.scenario)

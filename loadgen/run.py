@@ -2,18 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import gevent
-import psutil
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from common.usage import UsageError
-from loadgen import calibration, clock, collect, manifest, messages
+from loadgen import calibration, clock, collect, machine, manifest, messages
 from loadgen.clock import Exchange, Offset
 from loadgen.collect import Collector
 from loadgen.live import Live
@@ -67,6 +66,7 @@ class Run:
         self.phase = "preparing"
         self.stopped_why: str | None = None
         self._trouble: OSError | None = None  # the first batch that could not be kept
+        self._taking = True  # batches, until the records are put together
         self._writing = BoundedSemaphore()
         self._draft, self._send = draft, send
         self._collector = Collector(folder)
@@ -89,12 +89,15 @@ class Run:
     def started(self) -> bool:
         return self._zero is not None
 
-    def hand_out(self) -> None:
-        """Tell each worker its lane. It gets ready once Locust starts its user. Raises UsageError."""
+    def hand_out(self, users: Iterable[str]) -> None:
+        """Tell each worker its lane, and the user classes. It gets ready once Locust starts its user.
+
+        Raises UsageError.
+        """
         self._write_draft()
         for lane in self.lanes:
             data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
-            self._send(messages.PLAN, data, lane.worker)
+            self._send(messages.PLAN, data | {"users": list(users)}, lane.worker)
 
     def start(self, joined: Callable[[str], bool]) -> None:
         """Wait for the lanes, measure their clocks, give the common start. Raises UsageError, also for an
@@ -122,12 +125,14 @@ class Run:
         self.phase = "running"
 
     def interrupt(self, why: str) -> None:
-        """Stop launching and drain; a second time: end at once."""
+        """Stop launching and drain; a second time: end at once. A run that is over stays what it is."""
+        if self.phase == "closing":
+            return
         if self.stopped_why is None:
             self.stopped_why = why
             self._end = min(self._end, max(self.now, 0.0))
             self._deadline = min(self._deadline, self._end + self.schedule.scenario.drain)
-            for lane in self._living:
+            for lane in self.lanes:  # one that is given up may live on
                 self._send(messages.DRAIN, {"end": self._end}, lane.worker)
         else:
             self._deadline = self.now
@@ -160,7 +165,7 @@ class Run:
         """End what is in flight and collect the rest; the lanes that were lost meanwhile."""
         self.phase = "closing"
         lost: list[Lane] = []
-        for lane in self._living:
+        for lane in self.lanes:
             self._send(messages.CLOSE, {}, lane.worker)
 
         def settled() -> bool:
@@ -177,13 +182,14 @@ class Run:
 
     def end(self) -> None:
         """Let the workers forget the run."""
-        for lane in self._living:
-            self._send(messages.END, {}, lane.worker)
+        for lane in self.lanes:
+            self._send(messages.END, {"written": self.phase == "written"}, lane.worker)
 
     def write(self) -> None:
         """Write the run's files. Raises OSError; what was collected stays where it is then."""
         if self._trouble is not None and not all(map(self._whole, self.lanes)):
             raise self._trouble
+        self._taking = False
         scenario = self.schedule.scenario
         gone = {lane.number for lane in self.lanes if lane.lost}
         lost = []
@@ -206,11 +212,12 @@ class Run:
             "ended_why": why,
             "client_error": self._client_error(),
         }
-        for name in ("lane_count", "clocks"):
+        for name in collect.DRAFT_ONLY:
             whole.pop(name)
         collect.write_json(self.folder / collect.MANIFEST, whole)
         (self.folder / collect.DRAFT).unlink()
         self._collector.discard()
+        self.phase = "written"
 
     def on_ready(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].ready = data
@@ -225,6 +232,8 @@ class Run:
 
     def _keep(self, data: dict[str, Any]) -> None:
         lane = self.lanes[data["lane"]]
+        if not self._taking:  # of a lane that was given up
+            return
         try:
             self._on_disk(self._collector.receive, lane.number, data["number"], data["content"])
         except OSError as error:
@@ -268,6 +277,8 @@ class Run:
         for lane in lanes:
             lane.lost = True
             self.live.lost.add(lane.number)
+        if not self._living and self.started:  # nobody is left to send what is still to come
+            self._end = min(self._end, max(self.now, 0.0))
         return lanes
 
     def _measure(self, lane: Lane) -> Offset | None:
@@ -275,7 +286,8 @@ class Run:
         lane.pongs.clear()
         for number in range(PINGS):
             sent = time.perf_counter()
-            self._send(messages.PING, {"lane": lane.number, "number": number, "sent": sent}, lane.worker)
+            ping = {"run": self.plan.run, "lane": lane.number, "number": number, "sent": sent}
+            self._send(messages.PING, ping, lane.worker)
             if not self._wait(lambda: len(lane.pongs) > number, PONG_WITHIN, STEP / 20):  # noqa: B023
                 break
         same = lane.ready is not None and lane.ready["boot"] == clock.boot() != ""
@@ -349,9 +361,4 @@ def _known(lane: Lane) -> dict[str, Any]:
 
 def _ended(lane: Lane) -> bool:
     """Whether the worker is a process of this host that is gone: seen at once, not by its silence."""
-    if lane.ready is None or lane.ready["boot"] != clock.boot() or not lane.ready["boot"]:
-        return False
-    try:
-        return psutil.Process(lane.ready["pid"]).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
+    return lane.ready is not None and machine.has_ended(lane.ready["process"])

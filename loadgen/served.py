@@ -122,6 +122,8 @@ def names_proxy(url: str) -> bool:
 def _short(error: requests.RequestException) -> str:
     """The cause without the layers around it."""
     if isinstance(error, requests.exceptions.SSLError):
+        if "WRONG_VERSION_NUMBER" in str(error):
+            return "it speaks no TLS there; http:// in place of https://?"
         return f"TLS: {error}".split("(Caused by ")[-1].rstrip(")")[:200]
     if isinstance(error, requests.Timeout):
         return f"no answer within {PATIENCE:g} s"

@@ -35,6 +35,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
     """What the options (by name, as texts or empty) add up to. Raises UsageError, naming the option."""
     if not host:
         raise UsageError("no server is named: give --host http://127.0.0.1:8000")
+    host = host.rstrip("/").removesuffix("/v1")  # as OpenAI's clients want it
     scenario = scenario_of(values)
     _check_allowed(values["allow"])
     seed = _seed(values)

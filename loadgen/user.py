@@ -19,8 +19,10 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from common import terminal
+from common.usage import UsageError
 from loadgen import options
-from loadgen.conductor import Conductor
+from loadgen.conductor import USAGE, Conductor
 from loadgen.export import Export
 from loadgen.lane import Lane
 from loadgen.prompts import PromptMaker
@@ -85,7 +87,11 @@ def worker_of(environment: Environment) -> Worker:
 @events.init_command_line_parser.add_listener
 def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
     options.add_arguments(parser)
-    options.adapt(parser, sys.argv[1:])
+    try:
+        options.adapt(parser, sys.argv[1:])
+    except UsageError as error:
+        terminal.say(f"tokenswarm: {error}")
+        sys.exit(USAGE)
 
 
 @events.init.add_listener

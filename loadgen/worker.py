@@ -49,6 +49,7 @@ class Worker:
         self._environment = environment
         self._runner = environment.runner
         self._parent = os.getppid()
+        self._masters_child = bool(environment.parsed_options.own_master)
         self._plan: dict[str, Any] | None = None
         self._arrived = Event()
         self._part: Part | None = None
@@ -83,21 +84,29 @@ class Worker:
         except Exception as problem:  # in the user's own class: the run must not wait for a lane in vain
             logger.exception("making the requests failed")
             error = f"{type(maker).__name__}: making a request failed: {type(problem).__name__}: {problem}"
+        self._say_ready(given, error)
+        return None if error or self._part is None else self._part.lane
+
+    def _say_ready(self, given: dict[str, Any], error: str | None) -> None:
         self._send(
             messages.READY,
+            run=given["plan"]["run"],
             lane=given["lane"],
             worker=_name(),
-            pid=os.getpid(),
+            process=machine.this_process(),
             boot=clock.boot(),
             error=error,
         )
-        return None if error or self._part is None else self._part.lane
 
     def _send(self, name: str, **data: Any) -> None:
         self._runner.send_message(name, data)
 
     def _on_plan(self, msg: Any, **_: Any) -> None:
         self._plan = msg.data
+        here = {each.__name__ for each in self._environment.user_classes}
+        if missing := sorted(set(msg.data["users"]) - here):  # Locust will not start a user then
+            name = f"worker {_name()}: its locustfile has no {missing[0]}"
+            self._say_ready(msg.data, f"{name}: give master and workers the same")
         self._arrived.set()
         if isinstance(self._runner, WorkerRunner):
             for number in terminal.endings():
@@ -123,9 +132,9 @@ class Worker:
         if self._part is not None:
             self._part.outbox.acknowledge(msg.data["number"])
 
-    def _on_end(self, **_: Any) -> None:
+    def _on_end(self, msg: Any, **_: Any) -> None:
         if self._part is not None:
-            if self._part.outbox.unacknowledged:
+            if self._part.outbox.unacknowledged and not msg.data["written"]:
                 self._part.leave()
             self._part.end()
         self._part = None
@@ -137,6 +146,9 @@ class Worker:
         while self._part is part:
             beats += 1
             part.beat(repeat=beats % REPEAT == 0)
+            if self._left_by_parent():
+                self._leave(part)
+                return
             if self._orphaned():
                 self._end_alone(part)
                 return
@@ -151,10 +163,15 @@ class Worker:
     def _orphaned(self) -> bool:
         if not isinstance(self._runner, WorkerRunner):
             return False
-        if self._environment.parsed_options.processes and os.getppid() != self._parent:
+        if self._masters_child and os.getppid() != self._parent:
             return True
         heard = self._runner.last_heartbeat_timestamp
         return heard is not None and time.time() - heard > ORPHANED
+
+    def _left_by_parent(self) -> bool:
+        """Whether the process that made this one, and is no master, has been ended."""
+        made = self._environment.parsed_options.processes and not self._masters_child
+        return bool(made) and os.getppid() != self._parent
 
     def _end_alone(self, part: "Part") -> None:
         """The master is gone: launch no more, let what is in flight end, keep the records here."""
@@ -168,7 +185,7 @@ class Worker:
         """The master drains the run when it is told to stop; its own workers wait for its word."""
         if number == signal.SIGHUP:
             terminal.let_go()
-        if self._environment.parsed_options.processes:
+        if self._masters_child:
             return
         if self._part is None:
             gevent.spawn(self._runner.quit)
@@ -220,7 +237,7 @@ class Part:
         if repeat:
             self.outbox.repeat()
         lane = self.lane
-        self._send(
+        self._tell(
             messages.PULSE,
             lane=lane.number,
             t=lane.now,
@@ -244,7 +261,7 @@ class Part:
         self._gauge.stop()
         self.beat(repeat=False)
         cost = self._gauge.cost
-        self._send(
+        self._tell(
             messages.CLOSED,
             lane=self.lane.number,
             batches=self.outbox.sent,
@@ -289,7 +306,10 @@ class Part:
         return [self._folder, *elsewhere] if self._folder.is_dir() else elsewhere
 
     def _send_batch(self, number: int, content: bytes) -> None:
-        self._send(messages.BATCH, lane=self.lane.number, number=number, content=content)
+        self._tell(messages.BATCH, lane=self.lane.number, number=number, content=content)
+
+    def _tell(self, name: str, **data: Any) -> None:
+        self._send(name, run=self.lane.plan.run, **data)
 
 
 def _name() -> str:

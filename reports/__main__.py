@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+import common.early  # noqa: F401  (first)
 from common.usage import Parser, exit_code
 
 COMMANDS = {  # name: (module, one line)

@@ -1,14 +1,18 @@
 """The load side's parts that need no network: settings, records on their way, clocks, live figures."""
 
+import json
 import math
+import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from array import array
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import gevent
 import numpy as np
@@ -24,9 +28,9 @@ from pydantic import Field
 from campaign.load import PASSED_ON
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
-from loadgen import child, clock, files, manifest, options, scrape
+from loadgen import child, clock, files, machine, manifest, options, scrape
 from loadgen.client import Client
-from loadgen.collect import BATCHES, Collector, lost_records
+from loadgen.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.digest import METRICS, Digest
 from loadgen.lane import Lane
 from loadgen.live import ALL, Live
@@ -209,7 +213,8 @@ def test_what_a_campaign_passes_on_locust_takes() -> None:
 def adapted(*words: str) -> tuple[str, int]:
     """Locust's level of logging and master port for this command line."""
     parser = get_parser()
-    options.adapt(parser, words)
+    with patch("loadgen.options._was_free", return_value=True):  # by others, too
+        options.adapt(parser, words)
     found = parser.parse_args(list(words))
     return found.loglevel, found.master_port
 
@@ -241,7 +246,7 @@ def waiting_run(folder: Path) -> Run:
         lambda now: scrape.Scraper(server, now),
         lambda *_: None,
     )
-    run.hand_out()
+    run.hand_out([])
     return run
 
 
@@ -296,6 +301,86 @@ def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(
     monkeypatch.setattr(Path, "exists", lambda path: False)  # neither sees the others
     names = [manifest.make_folder(manifest.Subject("v", None)).name for _ in range(3)]
     assert len(set(names)) == 3
+
+
+def test_a_folder_whose_run_has_not_ended_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "run"
+    monkeypatch.setenv("TOKENSWARM_RUN_DIR", str(given))
+    subject = manifest.Subject("v", None)
+    assert [manifest.make_folder(subject).name for _ in range(2)] == ["run", "run-2"]
+    (given / DRAFT).unlink()  # that start came to nothing
+    assert manifest.make_folder(subject) == given
+    (given / DRAFT).unlink()
+    (given / BATCHES).mkdir()  # its master died
+    assert manifest.make_folder(subject).name == "run-3"
+
+
+def test_a_run_that_goes_on_is_not_recovered(tmp_path: Path) -> None:
+    (tmp_path / DRAFT).write_text(json.dumps({"master": machine.this_process()}))
+    with pytest.raises(UsageError, match=f"its run goes on, in process {os.getpid()}"):
+        recover([tmp_path])
+    (tmp_path / DRAFT).write_text("")
+    with pytest.raises(UsageError, match="ended before it had begun; there is nothing to recover"):
+        recover([tmp_path])
+
+
+def test_a_process_is_looked_for_only_where_its_number_counts() -> None:
+    here, ended = machine.this_process(), subprocess.Popen(["true"])
+    gone = here | {"pid": ended.pid}
+    ended.wait()
+    assert (machine.is_running(here), machine.has_ended(here)) == (True, False)
+    assert (machine.is_running(gone), machine.has_ended(gone)) == (False, True)
+    elsewhere = gone | {"space": "another container's"}
+    assert (machine.is_running(elsewhere), machine.has_ended(elsewhere)) == (False, False)
+
+
+def test_a_run_that_is_being_written_stays_complete_and_takes_no_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = closing({}, True, monkeypatch, tmp_path / "run")
+    run.interrupt("interrupted by SIGINT")
+    assert run.stopped_why is None
+    run._taking = False  # as `write` has it
+    run.on_batch({"lane": 0, "number": 0, "content": b""})
+    gevent.sleep(0.05)
+    assert not (run.folder / BATCHES).exists()
+
+
+def test_a_plan_of_another_version_is_named() -> None:
+    with pytest.raises(UsageError, match="give both the same version of this project"):
+        Plan.from_dict({"run": "r", "colour": "red"})
+
+
+def test_a_port_for_workers_that_is_taken_is_named() -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        bind = f"--master-bind-port={port}"
+        for words in (
+            ["--master", bind],
+            ["--processes", "2", bind],
+            ["--master", "--master-bind-port", port],
+        ):
+            with pytest.raises(UsageError, match=f"port {port}, where workers are to join, is taken"):
+                options.adapt(get_parser(), words)
+        options.adapt(get_parser(), ["--worker", "--processes", "2", "--master-port", port])
+
+
+def test_workers_know_whether_a_master_made_them() -> None:
+    for words, own in ((["--processes", "2"], True), (["--worker", "--processes", "2"], False), ([], False)):
+        parser = get_parser()
+        options.adapt(parser, words)
+        assert parser.parse_args(words).own_master is own
+
+
+def test_locusts_own_file_counts_as_the_command_line_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locust.conf").write_text("processes = 2\nheadless = true\n")
+    monkeypatch.chdir(tmp_path)
+    loglevel, port = adapted()
+    assert loglevel == "WARNING" and port != options.MASTER_PORT
 
 
 def test_a_command_of_the_masters_gets_no_ctrl_c() -> None:

@@ -93,7 +93,10 @@ def test_a_terminal_that_is_still_there_keeps_what_is_written() -> None:
     os.close(theirs)
 
 
-@pytest.mark.parametrize(("module", "traceback"), [("campaign.__main__", False), ("pytest.__main__", True)])
+@pytest.mark.parametrize(
+    ("module", "traceback"),
+    [("campaign.__main__", False), ("loadgen.__main__", False), ("pytest.__main__", True)],
+)
 def test_ctrl_c_while_a_program_imports_is_no_traceback(module: str, traceback: bool) -> None:
     """The signal comes where the program's other imports would; who merely imports it keeps Python's way."""
     code = "import importlib.util, signal, sys\n"

@@ -1,0 +1,7 @@
+"""`python -m loadgen`: Locust, which Ctrl-C ends without a traceback while it still imports."""
+
+from importlib import import_module
+
+import common.early  # noqa: F401  (before Locust)
+
+import_module("locust.main").main()
