@@ -2,10 +2,14 @@
 
 from reports import wording
 from reports.comparison import Conclusion
-from reports.facts import Facts
+from reports.evidence import COUNTS
+from reports.facts import SPOKEN, SPOKEN_TOO, Facts
 
 FIRST_TOKEN = ("ttft_p50", "ttft_p99")
 REST = ("tpot_p50", "tpot_p99", "itl_p99")
+# What shows that a server falls behind: the work that is not done, and what a queue decides.
+BEHIND = (*FIRST_TOKEN, "latency_p50", "latency_p99", "completed_rate", "unfinished", "goodput_share")
+VAGUE = 0.25  # an interval that does not exclude so large a loss says little
 
 
 def conclude(facts: Facts, variant: str) -> Conclusion:
@@ -44,30 +48,68 @@ def _bracket(warning: str) -> str:
 
 def _use(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str:
     baseline = facts.baseline
-    falling = [name for name in (baseline, variant) if "SATURATED" in facts.verdicts(name)]
+    falling = [name for name in (baseline, variant) if _all_saturated(facts, name)]
+    steady = [name for name in (baseline, variant) if not _saturated(facts, name)]
     keeps_up = f"keeps up with the offered {_rate(facts, variant)}"
-    if falling == [baseline]:
+    if falling == [baseline] and steady == [variant] and _behind(better):
         price = ", at the price named above" if worse else ""
         return f"Use {variant}{price}: it {keeps_up}, {baseline} does not."
-    if falling == [variant]:
+    if falling == [variant] and steady == [baseline] and _behind(worse):
         return f"Do not use {variant} at this rate: {baseline} {keeps_up}, {variant} falls behind" + (
             "; at a rate that both keep up with, the balance may differ." if better else "."
         )
-    both = f"Neither keeps up with the offered {_rate(facts, variant)}; at this rate " if falling else ""
-    return _capital(both + _balance(facts, variant, better, worse))
+    neither = len(falling) == 2
+    both = f"Neither keeps up with the offered {_rate(facts, variant)}; at this rate " if neither else ""
+    caution = "" if neither or len(steady) == 2 else _caution(facts, variant)
+    return _capital(f"{both}{_balance(facts, variant, better, worse)}{caution}.")
+
+
+def _behind(marked: list[str]) -> bool:
+    return any(name in BEHIND for name in marked)
+
+
+def _saturated(facts: Facts, variant: str) -> list[int]:
+    """The numbers of the repeats that ran SATURATED."""
+    return [run.repeat for run in facts.runs_of(variant) if run.verdict == "SATURATED"]
+
+
+def _all_saturated(facts: Facts, variant: str) -> bool:
+    return len(_saturated(facts, variant)) == len(facts.runs_of(variant))
+
+
+def _caution(facts: Facts, variant: str) -> str:
+    """One verdict is a test's result and may be chance: by itself it prefers neither of the two."""
+    named = [_which(facts, name) for name in (facts.baseline, variant) if _saturated(facts, name)]
+    who = wording.listed(named)
+    return f"; {who} ran SATURATED, but that one keeps up and the other does not is not shown"
+
+
+def _which(facts: Facts, variant: str) -> str:
+    """'baseline', 'repeats 1 and 3 of baseline'"""
+    numbers = _saturated(facts, variant)
+    if _all_saturated(facts, variant):
+        return variant
+    return f"repeat{'s' if len(numbers) > 1 else ''} {wording.listed([str(n) for n in numbers])} of {variant}"
 
 
 def _balance(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str:
+    """The advice without its full stop."""
     if not better and not worse and facts.marked(variant, "unstable"):
         return (
-            f"repeats agree too little to prefer {variant} or {facts.baseline}; more or longer runs may tell."
+            f"repeats agree too little to prefer {variant} or {facts.baseline}; more or longer runs may tell"
         )
     if not better and not worse:
-        return f"there is no reason in these figures to prefer {variant} or {facts.baseline}."
+        return f"there is no reason in these figures to prefer {variant} or {facts.baseline}"
     if better and not worse:
-        return f"use {variant} for everyone: nothing here speaks against it."
+        vague = _vague(facts, variant)
+        if vague:
+            names = wording.listed([facts.spoken(name) for name in vague])
+            return (
+                f"use {variant} for what got better; little is known of {names}: more or longer runs may tell"
+            )
+        return f"use {variant} for everyone: nothing here speaks against it"
     if worse and not better:
-        return f"stay with {facts.baseline}: {variant} gains nothing here."
+        return f"stay with {facts.baseline}: {variant} gains nothing here"
     gains, costs = _kinds(better), _kinds(worse)
     whom = {
         "first token": "who wait for the start of an answer (short interactive turns)",
@@ -78,11 +120,27 @@ def _balance(facts: Facts, variant: str, better: list[str], worse: list[str]) ->
     }
     for_whom, not_for = [whom[k] for k in gains if k not in costs], [whom[k] for k in costs if k not in gains]
     if not for_whom or not not_for:
-        return (
-            f"{variant} gains and loses in the same respects; choose by the percentile that counts for you."
-        )
+        return f"{variant} gains and loses in the same respects; choose by the percentile that counts for you"
     takers, others = wording.listed(for_whom), wording.listed(not_for)
-    return f"use {variant} for those {takers}; stay with {facts.baseline} for those {others}."
+    return f"use {variant} for those {takers}; stay with {facts.baseline} for those {others}"
+
+
+def _vague(facts: Facts, variant: str) -> list[str]:
+    """The spoken metrics of which the runs say little: repeats disagree, or a large loss is not excluded.
+
+    The interval of a count is left aside: relative to a few, it is wide where nothing is amiss.
+    """
+    return [name for name in (*SPOKEN, *SPOKEN_TOO) if _is_vague(facts, name, variant)]
+
+
+def _is_vague(facts: Facts, name: str, variant: str) -> bool:
+    change, row = facts.change(name, variant), facts.metrics[name]
+    if change.mark == "unstable":
+        return True
+    if change.mark != "no difference shown" or name in COUNTS or change.change == 0:
+        return False
+    loss = change.high if row.better == "lower" else change.low
+    return loss is None or abs(loss) > VAGUE and (loss > 0) == (row.better == "lower")
 
 
 def _kinds(names: list[str]) -> list[str]:

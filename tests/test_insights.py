@@ -69,8 +69,19 @@ def commands(facts: Facts) -> list[str | None]:
         ),
         ({"tpot_p50": "better", "tpot_p99": "worse"}, {}, "same respects"),
         ({"ttft_p50": "unstable"}, {}, "repeats agree too little"),
-        ({"tpot_p50": "better"}, {"optimized": "SATURATED"}, "Do not use optimized at this rate"),
+        (
+            {"tpot_p50": "better", "ttft_p50": "worse"},
+            {"optimized": "SATURATED"},
+            "Do not use optimized at this rate",
+        ),
+        ({"unfinished": "worse"}, {"optimized": "SATURATED"}, "optimized falls behind."),
         ({"ttft_p50": "better"}, {"baseline": "SATURATED"}, "Use optimized: it keeps up"),
+        (
+            {"tpot_p50": "better"},
+            {"optimized": "SATURATED"},
+            "optimized ran SATURATED, but that one keeps up",
+        ),
+        ({}, {"baseline": "SATURATED"}, "There is no reason in these figures to prefer"),
         ({}, {"baseline": "SATURATED", "optimized": "SATURATED"}, "Neither keeps up"),
     ],
 )
@@ -79,6 +90,29 @@ def test_advice_follows_the_marks(
 ) -> None:
     text = conclusion.conclude(marked(plain, verdicts, **marks), "optimized").use.lower()
     assert said.lower() in text
+
+
+def test_one_saturated_repeat_of_several_decides_nothing(plain: Facts) -> None:
+    """Near the capacity of a server, which of its repeats runs SATURATED is chance."""
+    facts = marked(plain, latency_p50="better")
+    again = [run.model_copy(update={"repeat": 2}) for run in facts.runs]
+    first = facts.runs[0].model_copy(update={"verdict": "SATURATED"})
+    said = conclusion.conclude(
+        dataclasses.replace(facts, runs=[first, facts.runs[1], *again]), "optimized"
+    ).use
+    assert said == (
+        "Use optimized for everyone: nothing here speaks against it; repeat 1 of baseline ran SATURATED, but "
+        "that one keeps up and the other does not is not shown."
+    )
+
+
+def test_what_little_is_known_of_is_no_support(plain: Facts) -> None:
+    facts = marked(plain, tpot_p50="better", latency_p99="unstable")
+    row = facts.metrics["ttft_p99"]
+    wide = row.changes[0].model_copy(update={"change": 0.4, "low": -0.5, "high": 4.0})
+    metrics = dict(facts.metrics) | {"ttft_p99": row.model_copy(update={"changes": [wide]})}
+    said = conclusion.conclude(dataclasses.replace(facts, metrics=metrics), "optimized").use
+    assert said.startswith("Use optimized for what got better; little is known of TTFT p99 and latency p99:")
 
 
 def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
