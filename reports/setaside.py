@@ -17,7 +17,6 @@ DISTURBANCES = frozenset(
         "lanes_lost",
         "batches_lost",
         "clocks",
-        "warmup_long_enough",
         "send_lag_p99",
         "late_share",
         "offered_rate",

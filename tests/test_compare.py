@@ -191,6 +191,7 @@ def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.
         ({"one": LATE, "two": LATE}, 0),  # one sound repeat alone says nothing of how runs differ
         ({"one": {"failed_share": 0.1}}, 0),  # the server's doing
         ({"one": {"failed_share": 0.1} | LATE}, 0),
+        ({"one": {"cold": 1.0, "cold_time": 4.0}}, 0),  # the server was slow at first
         ({"three": LATE}, 1),
     ],
 )
