@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+APART = 2.0
+SETTLED = 1 / 3
+
 
 def mann_kendall(values: Floats) -> float:
     """One-sided p-value for a rise: how often a series without order is at least this ordered.
@@ -51,3 +54,21 @@ def _inversions(length: int) -> tuple[int, ...]:
             sum(counts[max(0, total - place + 1) : total + 1]) for total in range(len(counts) + place - 1)
         ]
     return tuple(counts)
+
+
+def stands_apart(values: Floats, first: int) -> bool:
+    """Whether the first values lie apart from a rest that has settled.
+
+    They are extreme; their median is at least APART times as far from the rest's median as the rest's own
+    extreme on that side; and from its first half to its last the rest moves the same way by less than
+    SETTLED of that distance. The bounds are chosen by simulation (`rules_measurement.warmup_long_enough`).
+    """
+    if not first_are_extreme(values, first):
+        return False
+    head, rest = values[:first], values[first:]
+    side = 1.0 if head.min() > rest.max() else -1.0
+    middle, half = float(np.median(rest)), len(rest) // 2
+    distance = side * (float(np.median(head)) - middle)
+    reach = float((side * (rest - middle)).max())
+    moves = side * float(np.median(rest[:half]) - np.median(rest[-half:]))
+    return distance >= APART * reach and moves < SETTLED * distance

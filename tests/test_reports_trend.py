@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from reports.rules_server import backlog, measure_backlog
 from reports.runs import load_run
 from reports.stages import stages
-from reports.trend import first_are_extreme, mann_kendall, theil_sen
+from reports.trend import first_are_extreme, mann_kendall, stands_apart, theil_sen
 from tests.make_runs import Shape, edit_manifest, make_run
 
 
@@ -34,6 +34,23 @@ def test_first_are_extreme() -> None:
     assert first_are_extreme(np.array([9.0, 8, 1, 2, 3]), 2)
     assert first_are_extreme(np.array([1.0, 2, 3, 4]), 2)
     assert not first_are_extreme(np.array([9.0, 1, 3, 2]), 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "apart"),
+    [
+        ([9.0, 9, 1, 2, 1, 2], 2, True),
+        ([1.0, 1, 9, 8, 9, 8], 2, True),
+        ([3.9, 3.9, 1, 3, 1, 3], 2, False),  # the rest itself comes more than half as far
+        ([9.0, 1, 2, 1, 9, 2], 1, False),
+        ([6.0, 5, 4, 3, 2, 1], 2, False),  # a drift, which no longer beginning ends
+        ([32.0, 16, 8, 4, 2, 1], 2, True),  # a decay, which one does
+    ],
+)
+def test_a_beginning_stands_apart_from_a_rest_that_has_settled(
+    values: list[float], first: int, apart: bool
+) -> None:
+    assert stands_apart(np.array(values), first) is apart
 
 
 def _found(folder: Path, repeats: int, **changes: Any) -> float:

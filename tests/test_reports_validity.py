@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -405,6 +406,51 @@ def test_a_saturated_run_is_not_blamed_on_its_warm_up(tmp_path: Path) -> None:
     found = rules(tmp_path)
     assert verdict(list(found.values())) is Verdict.SATURATED
     assert (found["warmup_long_enough"].figure or 0) < -0.2
+
+
+def slower(factor: Callable[[np.ndarray], np.ndarray]) -> Edit:
+    """Every time of a request, by its place in the window (0 to 1)."""
+
+    def edit(records: pd.DataFrame) -> None:
+        by = factor(np.clip((records["due"] - 5) / 60, 0, 1).to_numpy())
+        for name in ("first_token", "last_token", "end"):
+            records[name] = records["sent"] + (records[name] - records["sent"]) * by
+
+    return edit
+
+
+@pytest.mark.parametrize("seconds", [3.0, 5.0, 18.0, 30.0])
+def test_a_slow_beginning_is_found_be_it_short_or_long(tmp_path: Path, seconds: float) -> None:
+    make_run(tmp_path, jitter=0.15, wobble=0.02)
+    edit_records(tmp_path, slower(lambda place: np.where(place < seconds / 60, 2.0, 1.0)))
+    found = rules(tmp_path)["warmup_long_enough"]
+    assert not found.passed and found.figure == pytest.approx(1.0, abs=0.25)
+    assert "warm up longer" in found.advice
+
+
+@pytest.mark.parametrize("to", [1.6, 0.5])
+def test_a_drift_over_the_whole_window_is_no_warm_up_but_its_size_is_told(tmp_path: Path, to: float) -> None:
+    make_run(tmp_path, jitter=0.05)
+    edit_records(tmp_path, slower(lambda place: 1 + (to - 1) * place))
+    found = rules(tmp_path)["warmup_long_enough"]
+    assert found.passed and abs(found.figure or 0) > 0.2
+    assert found.text.endswith("but does not stand out from how the rest varies or drifts")
+
+
+def test_a_planned_step_is_no_warm_up(tmp_path: Path) -> None:
+    """Twice the time in the second half: that is what the load asks for."""
+    make_run(tmp_path, jitter=0.05)
+    edit_records(tmp_path, slower(lambda place: np.where(place < 0.5, 1.0, 2.0)))
+    assert not rules(tmp_path)["warmup_long_enough"].passed
+    stages = [{"rate": 20, "duration": 30}, {"rate": 20, "duration": 30}]
+    scenario = {"duration": 60.0, "arrivals": {"process": "stages", "stages": stages}}
+    edit_manifest(tmp_path, scenario=scenario)
+    found = rules(tmp_path)["warmup_long_enough"]
+    assert found.checked and found.passed
+    edit_manifest(
+        tmp_path, scenario=scenario | {"arrivals": {"stages": [{"rate": 10, "to": 30, "duration": 60}]}}
+    )
+    assert not rules(tmp_path)["warmup_long_enough"].checked
 
 
 def test_the_worst_verdict_wins() -> None:
