@@ -18,6 +18,7 @@ from reports.statistics import Blocks, Interval
 Floats = NDArray[np.float64]
 
 WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
+FEW = 0.001  # of the arrivals due: a count that changes by fewer does not matter, whatever its percentage
 STEEPEST = 20.0  # offered / (offered - served), where a queue grew by less than one in twenty
 _COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
 
@@ -91,6 +92,10 @@ def estimate(
         interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, saturated)
     else:
         interval = _from_runs(before, after, absolute, in_pairs)
+    due = float(np.mean([figure.count for figure in (*before, *after)]))
+    if interval is not None and row.name in COUNTS and due:
+        least = statistics.counting_error(_values(before), _values(after), due)
+        interval = interval.reaching(end - start, least)
     relative = statistics.change(start, end) if start > 0 else None
     apart = interval is not None and interval.excludes(0.0)
     if relative is None:
@@ -178,10 +183,7 @@ def _from_runs(
     before: Sequence[Figure], after: Sequence[Figure], absolute: bool, in_pairs: bool
 ) -> Interval | None:
     """The interval from repeats: of the logarithm's difference, or (absolute) of the plain one."""
-    sides = [
-        np.array([each.value if each.value is not None else each.lower_bound for each in side])
-        for side in (before, after)
-    ]
+    sides = [_values(before), _values(after)]
     if not absolute:
         if any((side <= 0).any() for side in sides):
             return None
@@ -194,6 +196,11 @@ def _from_runs(
     if found is None or absolute:
         return found
     return Interval(math.expm1(found.low), math.expm1(found.high))
+
+
+def _values(figures: Sequence[Figure]) -> Floats:
+    """The value of each run, or the least that it is above."""
+    return np.array([each.value if each.value is not None else each.lower_bound for each in figures])
 
 
 def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], setting: Setting) -> Change:
@@ -227,8 +234,12 @@ def _mark(
         return "not comparable", _unknown(repeats)
     if found.difference == 0 and not (found.at_least or found.at_most):
         return "no difference shown", "the figures are equal"
-    large = found.change is None or abs(found.change) > setting.matters
     size = f"the {100 * setting.matters:g} % that matters"
+    large = found.change is None or abs(found.change) > setting.matters
+    due = repeats[0][0].count
+    few = min(FEW, setting.matters)
+    if large and row.name in COUNTS and abs(found.difference or 0.0) <= few * due:
+        large, size = False, f"{100 * few:g} % of the arrivals"
     if row.better == "none":
         if large:
             return "not comparable", f"the load itself differs by more than {size}"

@@ -61,6 +61,10 @@ class Interval:
     def excludes(self, value: float) -> bool:
         return value < self.low or value > self.high
 
+    def reaching(self, middle: float, least: float) -> "Interval":
+        """This one, widened where it reaches less than `least` from the middle."""
+        return Interval(min(self.low, middle - least), max(self.high, middle + least))
+
 
 def change(baseline: float, other: float) -> float:
     """The change of a figure against the baseline: other / baseline - 1."""
@@ -244,6 +248,18 @@ def interval_of_means(baseline: Floats, other: Floats, confidence: float = CONFI
         freedom = error2**2 / sum(term**2 / (size - 1) for term, size in zip(terms, sizes, strict=True))
     reach = _student(confidence, freedom) * math.sqrt(error2)
     return Interval(middle - reach, middle + reach)
+
+
+def counting_error(baseline: Floats, other: Floats, due: float, confidence: float = CONFIDENCE) -> float:
+    """How far apart chance alone puts the mean counts of two sides, each run's count being out of `due`.
+
+    Binomial, which for few is Poisson, with the share of all runs together and Yates's correction (1934,
+    Supplement to the JRSS 1(2)). Runs whose counts happen to be equal do not show it: 0, 0 and 1, 1.
+    """
+    share = min(float(np.concatenate([baseline, other]).mean()) / due, 1.0)
+    per_run = 1 / len(baseline) + 1 / len(other)
+    normal = float(special.ndtri((1 + confidence) / 2))
+    return normal * math.sqrt(due * share * (1 - share) * per_run) + per_run / 2
 
 
 def _student(confidence: float, freedom: float) -> float:

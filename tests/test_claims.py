@@ -145,6 +145,38 @@ def test_estimates_of_repeats() -> None:
     assert found.apart
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "mark"),
+    [
+        ((0, 0), (1, 1), "no difference shown"),
+        ((1, 1), (2, 2), "no difference shown"),
+        ((2, 2), (0, 0), "no difference shown"),
+        ((0, 0), (12, 12), "worse"),
+        ((40, 44), (10, 12), "better"),
+    ],
+)
+def test_a_failure_more_or_less_is_chance(
+    monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int], mark: str
+) -> None:
+    figures = [[Figure(float(count), "requests", 1200, "") for count in side] for side in (before, after)]
+    names = [["one", "two"], ["three", "four"]]
+    known = dict(zip(sum(names, []), sum(figures, []), strict=True))
+    monkeypatch.setattr(evidence, "figure", lambda run, row: known[run])
+    found = estimate(ROW["failed"], names[0], names[1], None)  # type: ignore[arg-type]
+    assert claim(ROW["failed"], found, figures, SETTING).mark == mark
+
+
+def test_a_count_matters_by_its_share_of_the_arrivals() -> None:
+    found = Estimate(1.0, 0.5, 1.5, difference=10.0, apart=True)
+    of_due = {
+        due: [[Figure(10.0, "requests", due, "")], [Figure(20.0, "requests", due, "")]]
+        for due in (2000, 20000)
+    }
+    assert claim(ROW["failed"], found, of_due[2000], SETTING).mark == "worse"
+    few = claim(ROW["failed"], found, of_due[20000], SETTING)
+    assert (few.mark, few.reason) == ("no difference shown", "smaller than 0.1 % of the arrivals")
+
+
 def test_a_percentile_that_is_only_known_to_be_above_0_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """TPOT of a run in which most requests never got a token."""
     figures = {"served": of(0.0112), "starved": of(None, 0.0)}

@@ -149,6 +149,19 @@ def test_one_run_against_repeats_borrows_their_variance() -> None:
     assert statistics.interval_of_pairs(np.array([1.0])) is None
 
 
+def test_what_chance_does_to_counts() -> None:
+    """Of few, as Poisson's: five against none may be chance (1 in 16), six not (1 in 32)."""
+    none = np.zeros(1)
+    assert statistics.counting_error(none, np.array([5.0]), 1e6) > 5
+    assert statistics.counting_error(none, np.array([6.0]), 1e6) < 6
+    whole = np.array([1000.0, 1000.0])
+    assert statistics.counting_error(whole, whole, 1000) == 0.5, "all of them: nothing is left to chance"
+    interval = statistics.interval_of_means(np.zeros(2), np.ones(2))
+    assert interval is not None and interval.excludes(0.0)
+    least = statistics.counting_error(np.zeros(2), np.ones(2), 1200)
+    assert not interval.reaching(1.0, least).excludes(0.0)
+
+
 def test_spread_of_repeats() -> None:
     assert statistics.spread(np.array([2.0, 2.1])) == pytest.approx(0.05)
     assert statistics.spread(np.array([0.0, 0.0])) == 0.0
