@@ -127,18 +127,28 @@ def block_length(baseline: Run, other: Run | None = None) -> float:
 
     The longest that `statistics.block_length` finds, times LENGTHENED, over the headline percentiles of
     the server's own figures (whether each request lies above the percentile, summed over short steps of
-    time); no less than the median latency, since requests in flight together share the batch.
+    time) and over the number in flight: near its capacity a server's queue takes longer to come and go than
+    a percentile shows. No less than the median latency, since requests in flight together share the batch.
     """
-    found = []
     runs = [baseline] if other is None else [baseline, other]
-    for row in ROWS:
-        if row.name in HEADLINE and row.metric and row.share:
-            series = [_excess(each, row.metric, row.share) for each in runs]
-            steps = series[0] if other is None else series[1] - series[0]
-            found.append(statistics.block_length(steps) * baseline.window_length / len(steps) * LENGTHENED)
+    sides = [[_excess(each, *headline) for headline in _headline()] + [_in_flight(each)] for each in runs]
+    found = []
+    for series in zip(*sides, strict=True):
+        steps = series[0] if other is None else series[1] - series[0]
+        found.append(statistics.block_length(steps) * baseline.window_length / len(steps) * LENGTHENED)
     medians = [metrics.percentile(each, "latency", 0.5) for each in runs]
     in_flight = [each.value or each.lower_bound or 0.0 for each in medians]
     return max(*found, *in_flight)
+
+
+def _headline() -> list[tuple[str, float]]:
+    """(metric, share) of the headline percentiles."""
+    return [(row.metric, row.share) for row in ROWS if row.name in HEADLINE and row.metric and row.share]
+
+
+def _in_flight(run: Run) -> Floats:
+    """The mean number in flight in each of STEPS[0] steps of the window."""
+    return metrics.in_flight(run, np.linspace(*run.window, STEPS[0] + 1))
 
 
 def _excess(run: Run, metric: str, share: float) -> Floats:

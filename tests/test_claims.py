@@ -209,6 +209,16 @@ def test_blocks_are_longer_where_the_server_drifts_longer() -> None:
     assert length(0.0, 1.0) < 2 < length(0.2, 8.0)
 
 
+def test_blocks_are_as_long_as_a_queue_takes_to_come_and_go() -> None:
+    """Near the capacity the number in flight wanders longer than what lies above a percentile."""
+    near = dataclasses.replace(CHAT_MEDIUM, slots=62)
+    lengths = []
+    for seed in range(4):
+        pair = [run_of(dataclasses.replace(near, seed=seed, noise_seed=2 * seed + n), str(n)) for n in (0, 1)]
+        lengths.append(evidence.block_length(pair[0], pair[1]))
+    assert min(lengths) > 12, "5 s from the percentiles alone, in one of the four"
+
+
 def test_verdicts_are_calibrated() -> None:
     """A few of the pairs of `make bench-verdict`."""
     same, slow = compare_pairs(CHAT_MEDIUM, 1.0, 15), compare_pairs(CHAT_MEDIUM, 1.05, 15)
