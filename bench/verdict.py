@@ -61,7 +61,11 @@ class Outcome:
 
 def run_of(shape: Shape, name: str) -> Run:
     """A simulated run in memory, without chunks."""
-    truth = simulate(shape)
+    return recorded(shape, simulate(shape), name)
+
+
+def recorded(shape: Shape, truth: Truth, name: str) -> Run:
+    """The run in memory, without chunks, of what happened."""
     manifest = Manifest.model_validate(make_manifest(name, shape, truth))
     return Run(manifest, Records(_table(truth), name), ServerMetrics())
 

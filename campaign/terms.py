@@ -91,7 +91,7 @@ def terms_of(given: Namespace) -> Terms:
 def settling(scenario: Scenario, slo: Slo, seed: int) -> float:
     """Seconds that a mean request may take under the SLO: so long the number in flight rises in any case.
 
-    A window that began earlier would show this rise as a growing queue.
+    A window that began earlier would hold requests that the full server has yet to slow down.
     """
     if slo.tpot is None:
         return slo.latency or 0.0

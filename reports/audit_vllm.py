@@ -184,7 +184,7 @@ def _limits(open_loop: bool, queued: bool) -> Limits:
         figures |= dict.fromkeys(("scheduled_ttft", "scheduled_latency"), no_due)
         rules |= dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), no_due)
     if not open_loop:
-        rules["backlog"] = "without an offered rate there is no backlog"
+        rules |= dict.fromkeys(("backlog", "backlog_at_end"), "without an offered rate there is no backlog")
     return Limits(figures, rules)
 
 

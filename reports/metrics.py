@@ -247,9 +247,13 @@ def in_flight(run: Run, edges: Floats) -> Floats:
     An exact integral, no sampling. Lost requests are left out; unfinished ones last to the end.
     """
     here = ~run.records.status_is(LOST)
-    begin = np.sort(run.records.numbers("due")[here])
-    end = np.sort(np.where(run.records.status_is(UNFINISHED), np.inf, run.closed_at)[here])
-    area = _time_since(begin, edges) - _time_since(end[np.isfinite(end)], edges)
+    end = np.where(run.records.status_is(UNFINISHED), np.inf, run.closed_at)
+    return mean_number(run.records.numbers("due")[here], end[here], edges)
+
+
+def mean_number(begin: Floats, end: Floats, edges: Floats) -> Floats:
+    """Mean number of spans (begin to end, seconds; inf: for ever) that run between successive edges."""
+    area = _time_since(np.sort(begin), edges) - _time_since(np.sort(end[np.isfinite(end)]), edges)
     return np.diff(area) / np.diff(edges)
 
 

@@ -1,108 +1,33 @@
 """SATURATED: did the server keep up with the offered rate?"""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from loadgen.record import FAILED, UNFINISHED
-from reports import metrics, trend
-from reports.runs import Floats, Mask, Run
-from reports.stages import Stage, stages
+from reports import metrics
+from reports.backlog import END_GROWTH, GROWTH, LEAST, TREND_P, measure, measure_end, measure_steps
+from reports.runs import Mask, Run
+from reports.stages import closed_loop, stages
 from reports.survival import binomial_cdf
 from reports.validity import Rule, Verdict, not_checked
 
-TREND_P = 0.01  # of Mann-Kendall on the blocks; see `backlog` for the false alarms that this gives
-GROWTH = 0.01  # of the offered rate; a slower growth moves no latency within a window
-BEYOND_CHANCE = 3.0  # standard deviations of the difference of two counts of independent requests
-BLOCKS = (8, 20)  # 8 can reach p = 0.01 with room; more than 20 only make the blocks more alike
-LEAST = 10 * BLOCKS[0]  # arrivals
-BLOCK_LENGTH = 2.0  # in request durations: the number in flight forgets itself over one
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
 REFUSED_SHARE = 0.01  # likewise
 PART_P = 0.01  # of a workload's share being above the bound by chance
 _OVERLOAD_STATUS = (429, 503)
 
 _LOWER_RATE = "lower the rate (RPS=), or sweep rates with --allow saturated to find the capacity"
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """Requests in flight over the window, in blocks."""
-
-    means: Floats
-    p: float  # one-sided, Mann-Kendall
-    growth: float  # requests per second, Theil-Sen
-    block: float  # seconds
-    chance: float  # requests per second: a growth that requests which nothing holds up show by themselves
-    offered: float  # requests per second
-    place: str = ""  # the step that it is of, where the load has several
-
-    @property
-    def share(self) -> float:
-        """Of the offered rate, what the growth is."""
-        return self.growth / self.offered
-
-    @property
-    def bound(self) -> float:
-        return max(GROWTH, self.chance / self.offered)
-
-    def grows(self, level: float) -> bool:
-        """Whether it grows, at this level of the test."""
-        return self.p <= level and self.share > self.bound
-
-
-def measure_backlog(run: Run, span: tuple[float, float] | None = None, place: str = "") -> Backlog | None:
-    """Test whether the number of requests in flight rises over the window, or over another span of seconds.
-
-    None: too few arrivals.
-
-    Answers of very different lengths, which no queue holds up, drift over a window by themselves: their
-    number at any moment is Poisson, so over the window it may grow by some sqrt(2 x their mean number).
-
-    Block means of the exact number in flight; a block lasts 2 request durations (first to last token: what
-    a queue cannot lengthen) where the window allows 8 of them. Neighbouring blocks still hang together, so
-    the nominal 1 % of the test is exceeded: for stable queues (1, 8 and 160 servers, loads of 60 to 90 %,
-    windows of 60 and 300 s) simulation gave false alarms in 0 to 3.5 % of 400 runs; the stated level is 5 %.
-    """
-    start, end = span or run.window
-    due = run.records.numbers("due")
-    here = run.judged & (due >= start) & (due < end)
-    if int(here.sum()) < LEAST:
-        return None
-    length = BLOCK_LENGTH * _decode(run, here)
-    seconds = end - start
-    count = int(np.clip(seconds / length if length > 0 else BLOCKS[1], *BLOCKS))
-    means, block = metrics.in_flight(run, np.linspace(start, end, count + 1)), seconds / count
-    chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / seconds
-    growth, offered = trend.theil_sen(means) / block, int(here.sum()) / seconds
-    return Backlog(means, trend.mann_kendall(means), growth, block, chance, offered, place)
-
-
-def _decode(run: Run, chosen: Mask) -> float:
-    """Median seconds from first to last token of the chosen records; without any, the window."""
-    seconds = (run.records.numbers("last_token") - run.records.numbers("first_token"))[chosen]
-    seconds = seconds[~np.isnan(seconds)]
-    return float(np.median(seconds)) if len(seconds) else run.window_length
-
-
-def _steps(run: Run, planned: list[Stage]) -> list[Backlog]:
-    """Each step of a constant rate by itself, from when the step before it can no longer be seen in it:
-    where the rate rises by plan, more are in flight without any queue."""
-    settling = BLOCK_LENGTH * _decode(run, run.judged)
-    found = []
-    for number, stage in enumerate(planned):
-        wait = min(settling, (stage.end - stage.start) / 2) if number else 0.0
-        if stage.steady and stage.first:
-            found.append(measure_backlog(run, (stage.start + wait, stage.end), stage.label))
-    return [each for each in found if each is not None]
+_NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
 
 
 def backlog(run: Run) -> Rule:
-    """Growth of the number in flight / the offered rate, if it is significant and beyond chance."""
+    """Growth of the number in flight beyond what the arrivals explain / the offered rate, if significant."""
+    if closed_loop(run):
+        return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", _NO_QUEUE)
     planned = stages(run)
-    whole = None if planned else measure_backlog(run)
-    tried = _steps(run, planned) if planned else [whole] if whole else []
+    whole = None if planned else measure(run)
+    tried = measure_steps(run, planned) if planned else [whole] if whole else []
     if not tried:
         least = "no step of a constant rate has" if planned else "fewer than"
         why = f"{least} {LEAST} arrivals"
@@ -111,11 +36,33 @@ def backlog(run: Run) -> Rule:
     found = max(tried, key=lambda each: (each.grows(level), each.share / each.bound))
     of = f", the step of {len(tried)} in which most came to it" if len(tried) > 1 else ""
     text = f"at {found.place}{of}: " if found.place else ""
-    text += f"requests in flight went from {found.means[0]:.1f} to {found.means[-1]:.1f}: "
-    text += f"{found.growth * 60:+.1f} a minute, {100 * found.share:+.1f} % of the offered rate; "
+    text += _in_flight(found.means[0], found.means[-1], found.explained[0], found.explained[-1])
+    text += f"the rest: {found.growth * 60:+.1f} a minute, {100 * found.share:+.1f} % of the offered rate; "
     text += f"p = {found.p:.2g} (Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
     passed = not found.grows(level)
     return Rule("backlog", Verdict.SATURATED, passed, found.share, found.bound, "share", text, _LOWER_RATE)
+
+
+def backlog_at_end(run: Run) -> Rule:
+    """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too."""
+    if closed_loop(run):
+        return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", _NO_QUEUE)
+    found = measure_end(run)
+    if found is None:
+        why = f"fewer than {LEAST} arrivals, or none had completed before the window's end"
+        return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", why)
+    text = f"in the last {found.seconds:.1f} s " + _in_flight(*found.means, *found.explained)
+    text += f"the rest: {found.growth:+.1f} against the most before, {100 * found.share:+.1f} % of the "
+    text += f"{found.due} arrivals due there"
+    advice = "see the figures over time for what slowed the server or which rate it no longer held; "
+    advice += f"then run longer, or {_LOWER_RATE}"
+    passed = found.share <= found.bound
+    return Rule("backlog_at_end", Verdict.SATURATED, passed, found.share, found.bound, "share", text, advice)
+
+
+def _in_flight(first: float, last: float, first_explained: float, last_explained: float) -> str:
+    text = f"requests in flight went from {first:.1f} to {last:.1f}, those that the arrivals explain from "
+    return text + f"{first_explained:.1f} to {last_explained:.1f}; "
 
 
 def unfinished_share(run: Run) -> Rule:
@@ -199,4 +146,10 @@ def saturated(run: Run) -> bool:
     return any(not rule(run).passed for rule in RULES)
 
 
-RULES = (backlog, unfinished_share, refused_share)
+def growing(run: Run) -> bool:
+    """Whether a queue grew, as far as the run's source can tell: a rule of the backlog fails."""
+    return any(not rule(run).passed for rule in QUEUE if rule.__name__ not in run.limits.rules)
+
+
+QUEUE = (backlog, backlog_at_end)
+RULES = (*QUEUE, unfinished_share, refused_share)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from reports.rules_server import backlog, measure_backlog
+from reports.backlog import measure
+from reports.rules_server import backlog
 from reports.runs import load_run
 from reports.stages import stages
 from reports.trend import first_are_extreme, mann_kendall, stands_apart, theil_sen
@@ -129,5 +130,5 @@ def test_stages_lie_in_the_window_as_the_schedule_has_them(tmp_path: Path) -> No
 
 def test_too_few_arrivals_give_no_backlog(tmp_path: Path) -> None:
     make_run(tmp_path, rate=1.0)
-    assert measure_backlog(load_run(tmp_path)) is None
+    assert measure(load_run(tmp_path)) is None
     assert not backlog(load_run(tmp_path)).checked
