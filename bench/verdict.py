@@ -116,12 +116,11 @@ def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> 
 
 def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iterator[tuple[str, str]]:
     """Each metric's mark. `overloaded`: who is offered more than it can serve, so runs SATURATED."""
-    setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded))
-    growing = bool(overloaded)
-    blocks = by_time(baseline[0], other[0], growing)[1] if len(baseline) == 1 else None
+    setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded), tuple(overloaded))
+    blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
     for row in JUDGED:
         figures = [[evidence.figure(run, row) for run in side] for side in (baseline, other)]
-        found = estimate(row, baseline, other, blocks, saturated=overloaded)
+        found = estimate(row, baseline, other, blocks, growing=overloaded)
         yield row.name, claim(row, found, figures, setting).mark
 
 

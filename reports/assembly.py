@@ -164,7 +164,7 @@ def _change(row: Row, pair: Pair) -> Change:
     repeats = [[evidence.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
-        row, pair.baseline, pair.other, pair.blocks, in_pairs, saturated=pair.setting.saturated
+        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := evidence.untold(run, row))), None)
     setting = pair.setting if untold is None else replace(pair.setting, incomparable=untold)

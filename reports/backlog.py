@@ -130,7 +130,8 @@ def measure_end(run: Run) -> End | None:
     """Test whether more are in flight at the window's end than the arrivals explain and than at any time
     before, over its last tenth and its last fifth: the one that shows more.
 
-    Requests last as those did that completed before it, in as long a time. None: too few arrivals.
+    Requests last as those did that completed before it, in as long a time. None: too few arrivals, or none
+    that completed before.
     """
     if int(run.judged.sum()) < LEAST:
         return None

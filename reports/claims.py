@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.record import COMPLETED, UNFINISHED
+from loadgen.record import COMPLETED, FAILED, UNFINISHED
 from reports import evidence, metrics, statistics, wording
 from reports.comparison import Change, Mark
 from reports.evidence import COUNTS, ROWS, Row
@@ -50,6 +50,7 @@ class Setting:
     matters: float
     incomparable: str | None  # why figures of the two cannot be compared
     saturated: tuple[str, ...]  # which of the two ran saturated
+    growing: tuple[str, ...] = ()  # and in which of them a queue grew
 
 
 def value_of(figures: Sequence[Figure]) -> tuple[float | None, float | None]:
@@ -69,11 +70,11 @@ def estimate(
     other: Sequence[Run],
     blocks: tuple[Blocks, Blocks] | None,
     in_pairs: bool = False,
-    saturated: Collection[str] = (),
+    growing: Collection[str] = (),
 ) -> Estimate:
     """The change with its interval: from blocks of time if given (one run of each), else from the runs.
 
-    `saturated`: the variants in whose runs a queue grew.
+    `growing`: the variants in whose runs a queue grew.
     """
     before = [evidence.figure(run, row) for run in baseline]
     after = [evidence.figure(run, row) for run in other]
@@ -89,7 +90,7 @@ def estimate(
     assert start is not None and end is not None
     absolute = row.name in COUNTS or row.name.startswith("goodput") or start <= 0
     if blocks is not None:
-        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, saturated)
+        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, growing)
     else:
         interval = _from_runs(before, after, absolute, in_pairs)
     due = float(np.mean([figure.count for figure in (*before, *after)]))
@@ -124,11 +125,11 @@ def _from_blocks(
     other: Run,
     blocks: tuple[Blocks, Blocks],
     absolute: bool,
-    saturated: Collection[str],
+    growing: Collection[str],
 ) -> Interval | None:
     """The interval of the change (absolute: of the difference) from resamples of time."""
-    before = _draws(baseline, row, blocks[0], baseline.manifest.variant in saturated)
-    after = _draws(other, row, blocks[1], other.manifest.variant in saturated)
+    before = _draws(baseline, row, blocks[0], baseline.manifest.variant in growing)
+    after = _draws(other, row, blocks[1], other.manifest.variant in growing)
     count = min(blocks[0].count, blocks[1].count)
     if absolute:
         return statistics.expanded_interval(after - before, count)
@@ -139,7 +140,7 @@ def _from_blocks(
         before[endless[0] & endless[1]] = np.nan
     if row.metric in WAITS:
         drift = [
-            _queue_drift(run, drawn) if run.manifest.variant in saturated else 1.0
+            _queue_drift(run, drawn) if run.manifest.variant in growing else 1.0
             for run, drawn in zip((baseline, other), blocks, strict=True)
         ]
         before, after = before * drift[0], after * drift[1]
@@ -171,12 +172,17 @@ def _queue_drift(run: Run, blocks: Blocks) -> Floats:
     The rate comes from other resamples than the waits (hence the roll), since no block's rate made its wait.
     """
     served = evidence.draws(run, _COMPLETED_RATE, blocks)
-    offered, mean = metrics.offered_rate(run).value, float(served.mean())
+    offered, mean = _queued_rate(run), float(served.mean())
     if not offered or not mean:
         return np.ones(len(served))
     steepness = min(offered / max(offered - mean, 0.0) if offered > mean else math.inf, STEEPEST)
     ratio = np.roll(served, len(served) // 2) / mean
     return np.exp(-steepness * np.log(np.maximum(ratio, 0.5)))
+
+
+def _queued_rate(run: Run) -> float:
+    """Arrivals of the window that may have stood in the queue, per second: those that did not fail."""
+    return int((run.judged & ~run.records.status_is(FAILED)).sum()) / run.window_length
 
 
 def _from_runs(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports import evidence, statistics
+from reports import evidence, rules_server, statistics
 from reports.claims import Setting
 from reports.comparison import Method
 from reports.conditions import incomparable, same_schedule
@@ -37,11 +37,17 @@ def pair_up(
     saturated = [
         name for name in (baseline, other) if any(verdicts[run.name] == "SATURATED" for run in groups[name])
     ]
+    growing = [name for name in saturated if any(rules_server.growing(run) for run in groups[name])]
     setting = Setting(
-        baseline, other, matters, incomparable(before, after) or "; ".join(unusable) or None, tuple(saturated)
+        baseline,
+        other,
+        matters,
+        incomparable(before, after) or "; ".join(unusable) or None,
+        tuple(saturated),
+        tuple(growing),
     )
     if len(before) == len(after) == 1:
-        method, blocks = by_time(before[0], after[0], growing=bool(saturated))
+        method, blocks = by_time(before[0], after[0], growing=bool(growing))
     else:
         method, blocks = by_runs(before, after), None
     return Pair(other, before, after, method, blocks, setting)

@@ -49,7 +49,7 @@ def backlog_at_end(run: Run) -> Rule:
         return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", _NO_QUEUE)
     found = measure_end(run)
     if found is None:
-        why = f"fewer than {LEAST} arrivals, or none had completed before the window's end"
+        why = f"fewer than {LEAST} arrivals, or none had completed before the window's last tenth"
         return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", why)
     text = f"in the last {found.seconds:.1f} s " + _in_flight(*found.means, *found.explained)
     text += f"the rest: {found.growth:+.1f} against the most before, {100 * found.share:+.1f} % of the "

@@ -1,16 +1,23 @@
 """What is claimed of a pair: marks, reasons, displays."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from bench.verdict import CHAT_MEDIUM, compare_pairs, run_of, shape_of
-from reports import evidence, statistics, wording
-from reports.claims import Estimate, Setting, claim, estimate
+from bench.verdict import CHAT_MEDIUM, compare_pairs, recorded, run_of, shape_of
+from reports import evidence, statistics, validity, wording
+from reports.claims import Estimate, Setting, _queue_drift, claim, estimate
 from reports.comparison import Change
 from reports.evidence import HEADLINE, ROWS
 from reports.metrics import Figure
-from reports.pairs import by_time
+from reports.pairs import by_time, pair_up
+from reports.runs import Run, load_run
+from tests.make_runs import Shape, make_run, simulate
 
 ROW = {row.name: row for row in ROWS}
 BOUNDED = ("ttft_p99", "tpot_p99", "latency_p99")  # where more than 1 % are unfinished
@@ -247,7 +254,7 @@ def test_how_many_are_left_when_a_queue_has_grown_is_claimed_beyond_the_chance_i
             blocks = by_time(one, two, growing=True)[1]
             for name in ("unfinished", "completed"):
                 figures = [[evidence.figure(run, ROW[name])] for run in (one, two)]
-                change = estimate(ROW[name], [one], [two], blocks, saturated=("A", "B"))
+                change = estimate(ROW[name], [one], [two], blocks, growing=("A", "B"))
                 found.append(claim(ROW[name], change, figures, SETTING).mark)
     assert marks == {1.0: ["no difference shown"] * 10, 1.2: ["worse"] * 10}
 
@@ -259,12 +266,12 @@ def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
         dataclasses.replace(CHAT_MEDIUM, slots=25, drain=45, variant="B", noise_seed=2), "b"
     )
     blocks = by_time(keeps_up, falls_behind, growing=True)[1]
-    waits = [estimate(ROW[name], [keeps_up], [falls_behind], blocks, saturated=("B",)) for name in BOUNDED]
+    waits = [estimate(ROW[name], [keeps_up], [falls_behind], blocks, growing=("B",)) for name in BOUNDED]
     assert all(each.at_least and each.low and each.change and each.low <= each.change for each in waits)
     for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("goodput_share", "worse")):
         row = ROW[name]
         figures = [[evidence.figure(run, row)] for run in (keeps_up, falls_behind)]
-        found = estimate(row, [keeps_up], [falls_behind], blocks, saturated=("B",))
+        found = estimate(row, [keeps_up], [falls_behind], blocks, growing=("B",))
         assert claim(row, found, figures, SETTING).mark == mark, name
     assert 0.1 < evidence.figure(falls_behind, ROW["unfinished"]).value / 1200 < 0.4  # type: ignore[operator]
 
@@ -278,3 +285,50 @@ def test_a_shape_like_a_recorded_run() -> None:
     assert 1.5 < found.wobble_time < 10
     assert found.jitter == pytest.approx(0.05, rel=0.3)
     assert (found.rate, found.tpot) == (pytest.approx(20, rel=0.1), pytest.approx(0.02, rel=0.1))
+
+
+def refused(folder: Path, shape: Shape) -> Run:
+    """A run of the variant `optimized` in which those that fail are turned away at once."""
+    make_run(folder, shape, variant="optimized", noise_seed=2)
+    path = folder / "requests.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("http_status")
+    status = pc.if_else(pc.equal(table["http_status"], 500), pa.scalar(429, pa.int16()), table["http_status"])
+    pq.write_table(table.set_column(at, table.schema.field(at), status), path)
+    return load_run(folder)
+
+
+@pytest.mark.parametrize(("slots", "grew"), [(60, ()), (7, ("optimized",))])
+def test_only_where_a_queue_grew_do_the_intervals_hold_what_chance_does_to_it(
+    tmp_path: Path, slots: int, grew: tuple[str, ...]
+) -> None:
+    """A run of which 3 % are refused is SATURATED, too, but nobody waits in it."""
+    make_run(tmp_path / "one")
+    one = load_run(tmp_path / "one")
+    two = refused(tmp_path / "two", Shape(slots=slots, failed_share=0.03))
+    verdicts = {run.name: validity.verdict(validity.check(run)).label for run in (one, two)}
+    assert verdicts == {"one": "VALID", "two": "SATURATED"}
+    pair = pair_up("baseline", "optimized", {"baseline": [one], "optimized": [two]}, verdicts, 0.03)
+    assert pair.setting.saturated == ("optimized",) and pair.setting.growing == grew
+    assert ("A queue grew" in pair.method.text) is bool(grew)
+    found = estimate(ROW["ttft_p50"], [one], [two], pair.blocks, growing=pair.setting.growing)
+    assert found.low is not None and found.high is not None and found.change is not None
+    assert (found.high - found.low < 0.05 * (1 + found.change)) is not bool(grew)
+
+
+def test_the_refused_do_not_count_as_offered_to_a_queue() -> None:
+    shape = dataclasses.replace(CHAT_MEDIUM, slots=50)
+    truth, rng = simulate(shape), np.random.default_rng(1)
+    due = 65 * rng.random(400)  # turned away at once, beside those that the server takes
+    more = dataclasses.replace(
+        truth,
+        due=np.append(truth.due, due),
+        sent=np.append(truth.sent, due),
+        first_token=np.append(truth.first_token, np.full(400, np.inf)),
+        last_token=np.append(truth.last_token, due + 0.003),
+        tokens=np.append(truth.tokens, np.full(400, 150)),
+        status=np.append(truth.status, np.ones(400, np.int8)),
+    )
+    drawn = statistics.draw_blocks(60.0, 3.0, 1)
+    drift = [_queue_drift(recorded(shape, each, "x"), drawn) for each in (truth, more)]
+    assert np.std(np.log(drift[0])) > 0.05 and np.allclose(drift[0], drift[1])

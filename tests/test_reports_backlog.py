@@ -151,6 +151,12 @@ def test_both_rules_say_what_they_saw() -> None:
     assert "those that the arrivals explain from" in backlog(whole).text
 
 
+def test_a_queue_that_stands_when_the_test_begins_is_found() -> None:
+    """Who waits in it from the first moment on waits no less for it: 3 times what the server can serve."""
+    shapes = [replace(CHAT, slots=20, seed=seed) for seed in SEEDS]
+    assert often([run_of(shape, "x") for shape in shapes]) == (len(SEEDS), len(SEEDS))
+
+
 def test_a_closed_loop_has_no_backlog() -> None:
     run = run_of(replace(CHAT, slots=30), "x")
     assert growing(run)
