@@ -84,7 +84,7 @@ def _read(run: Run, number: int, rate: float, seed: int, rung: Rung) -> Step:
         seed=seed,
         run=run.name,
         verdict=found.verdict.label,
-        failed_rules=[rule.rule for rule in found.rules if not rule.passed],
+        failed_rules=[rule.rule for rule in found.rules if not rule.passed and rule.verdict],
         state=state,
         why=why,
         judged=now.judged,

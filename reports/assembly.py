@@ -15,6 +15,7 @@ from reports import (
     conclusion,
     evidence,
     insights,
+    load,
     metrics,
     recommend,
     served,
@@ -29,6 +30,7 @@ from reports.comparison import (
     Comparison,
     Conclusion,
     Counts,
+    Difference,
     Earlier,
     File,
     Insight,
@@ -85,6 +87,8 @@ def assemble(
     infos = [info for info in every if info.run in kept]
     verdicts = {info.run: info.verdict for info in infos}
     pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
+    loads = [load.differences(pair.baseline, pair.other, matters) for pair in pairs]
+    pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
@@ -116,7 +120,10 @@ def assemble(
         metrics=rows,
         parts=parts(groups),
         methods=[pair.method for pair in pairs],
-        conditions=differences({run.name: conditions(run) for run in ordered}),
+        conditions=[
+            *differences({run.name: conditions(run) for run in ordered}),
+            *(each for found in loads for each in found),
+        ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=recommend.under_same_conditions(
             [*recommend.choice(points, matters), *recommend.recommendations(facts)],
@@ -129,6 +136,13 @@ def assemble(
         earlier=_earlier(groups, known_runs, own={info.run for info in every}),
         files=_files(every),
     )
+
+
+def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
+    """The pair; without a claim where its loads differ. A broken run is named for what broke it."""
+    if pair.setting.incomparable or not found:
+        return pair
+    return replace(pair, setting=replace(pair.setting, incomparable=load.apart(found)))
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
@@ -191,7 +205,7 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         accounting=Counts(**metrics.accounting(run)),
         accounting_all=Counts(**metrics.accounting(run, window_only=False)),
         errors=metrics.errors(run),
-        conditions=conditions(run),
+        conditions=conditions(run) | load.came(run),
         server=server_side(run),
         stalls=stalls(run),
     )

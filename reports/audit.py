@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from common.usage import UsageError
+from reports import load
 from reports.assembly import assemble
 from reports.audit_claims import check_claims
 from reports.audit_harness import is_harness, read_harness
@@ -111,12 +112,12 @@ def audit(
         command=command,
         written_at=written_at,
     )
-    apart = incomparable(runs[:1], runs[1:]) if len(runs) > 1 else None
+    apart = _apart(runs, matters) if len(runs) > 1 else None
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=found[0].tool,
         files=[str(each.path) for each in found],
-        paragraph=paragraph(found, runs, comparison, checks),
+        paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(runs),
         checks=checks,
         notes=_notes(found, runs),
@@ -140,6 +141,11 @@ def as_runs(found: Sequence[Foreign]) -> list[Run]:
         names = [str(each.path) for each in found]
     each = zip(found, PAIR, names, spans, strict=True)
     return [one.run(variant, name, span) for one, variant, name, span in each]
+
+
+def _apart(runs: Sequence[Run], matters: float) -> str | None:
+    """In what the loads of two files differ, as asked or as they came; None where they do not."""
+    return incomparable(runs[:1], runs[1:]) or load.apart(load.differences(runs[:1], runs[1:], matters))
 
 
 def _notes(found: Sequence[Foreign], runs: Sequence[Run]) -> list[str]:

@@ -8,7 +8,6 @@ from loadgen.record import COMPLETED, UNFINISHED
 from reports import metrics, plateau, wording
 from reports.audit_claims import HEADLINE, reading_of
 from reports.comparison import ClaimCheck, Comparison
-from reports.conditions import incomparable
 from reports.foreign import Foreign
 from reports.runs import Run
 
@@ -17,9 +16,13 @@ SPOKEN = 3  # claims in the paragraph; the table has all
 
 
 def paragraph(
-    found: Sequence[Foreign], runs: Sequence[Run], comparison: Comparison, checks: Sequence[ClaimCheck]
+    found: Sequence[Foreign],
+    runs: Sequence[Run],
+    comparison: Comparison,
+    checks: Sequence[ClaimCheck],
+    apart: str | None = None,
 ) -> str:
-    """Claim, support, difference, in this order."""
+    """Claim, support, difference, in this order. `apart`: in what the loads of two files differ."""
     shown = _headline(checks, pair=len(runs) == 2)
     if not shown:
         return f"The tool claimed no figure that can be checked. {_fates(runs)}"
@@ -28,7 +31,7 @@ def paragraph(
         f"{claimed}{_success(found)}.",
         _support(shown, comparison, runs),
         _fates(runs),
-        _difference(found, runs, checks),
+        _difference(found, runs, checks, apart),
     ]
     return " ".join(part for part in parts if part)
 
@@ -141,7 +144,9 @@ def _fates(runs: Sequence[Run]) -> str:
     return text + "."
 
 
-def _difference(found: Sequence[Foreign], runs: Sequence[Run], checks: Sequence[ClaimCheck]) -> str:
+def _difference(
+    found: Sequence[Foreign], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
+) -> str:
     """Where claims and records part, as far as the file shows how the tool reckoned."""
     by_reason: dict[str, list[str]] = {}
     for each, run in zip(found, runs, strict=True):
@@ -150,7 +155,7 @@ def _difference(found: Sequence[Foreign], runs: Sequence[Run], checks: Sequence[
     reasons = [
         reason if len(names) == len(runs) else f"{reason} ({names[0]})" for reason, names in by_reason.items()
     ]
-    if len(runs) == 2 and (apart := incomparable(runs[:1], runs[1:])):
+    if apart:
         reasons.insert(0, f"the two files are not of the same load: {apart}")
     if reasons:
         return f"The difference: {'; '.join(reasons)}."

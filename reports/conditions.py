@@ -1,4 +1,4 @@
-"""The conditions of a run, and in which of them runs differ."""
+"""The conditions that a run was made under, and in which of them runs differ. `load`: what came of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,14 +62,16 @@ def conditions(run: Run) -> dict[str, Json]:
     }
 
 
-def same_schedule(one: Run, other: Run) -> bool:
-    """Whether arrival k of one run is arrival k of the other: same scenario, seed, rate and due times."""
+def same_requests(one: Run, other: Run) -> bool:
+    """Whether request k of one run is request k of the other: same scenario, seed, rate and duration."""
     mine, theirs = conditions(one), conditions(other)
-    if (
-        any(mine[key] != theirs[key] for key in SCHEDULE)
-        or mine["scenario hash"] is None
-        or mine["seed"] is None
-    ):
+    told = mine["scenario hash"] is not None and mine["seed"] is not None
+    return told and all(mine[key] == theirs[key] for key in SCHEDULE)
+
+
+def same_schedule(one: Run, other: Run) -> bool:
+    """Whether arrival k of one run is arrival k of the other, due at the same moment."""
+    if not same_requests(one, other):
         return False
     due = [np.sort(run.records.numbers("due")) for run in (one, other)]
     return len(due[0]) == len(due[1]) and bool(np.allclose(due[0], due[1], rtol=0, atol=SAME_MOMENT))

@@ -215,11 +215,12 @@ def _stalled(run: RunInfo) -> Insight | None:
 
 
 def _verdict(facts: Facts, run: RunInfo) -> Insight | None:
-    """Every rule that a run fails, in words."""
-    if run.verdict == "VALID":
-        return None
+    """Every rule that a run fails, in words; those too that only warn."""
     broken = [rule.text for rule in run.rules if not rule.passed]
-    text = f"{run.run} is {run.verdict}" + (f": {'; '.join(broken)}" if broken else "")
+    if run.verdict == "VALID" and not broken:
+        return None
+    link = ", but " if run.verdict == "VALID" else ": "
+    text = f"{run.run} is {run.verdict}" + (f"{link}{'; '.join(broken)}" if broken else "")
     figures = {
         "offered_rate": facts.value("offered_rate", run.variant),
         "completed_rate": facts.value("completed_rate", run.variant),

@@ -162,8 +162,9 @@ def _allowed(text: str) -> set[Verdict]:
 def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
     lines = []
     for rule in sorted((rule for rule in rules if not rule.passed), key=lambda rule: -rule.verdict):
+        label = rule.verdict.label if rule.verdict else "WARNING"
         line = Text.assemble(
-            (f"{rule.verdict.label} ", _COLOURS[rule.verdict]), (rule.rule, "bold"), f": {rule.text} "
+            (f"{label} ", _COLOURS[rule.verdict or Verdict.SATURATED]), (rule.rule, "bold"), f": {rule.text} "
         )
         line.append(f"({figure_text(rule.figure, rule.unit)}, bound {figure_text(rule.bound, rule.unit)})")
         lines.append(Padding(line, (0, 0, 0, 2)))

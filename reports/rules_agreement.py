@@ -1,6 +1,7 @@
 """INVALID: do the server's own counters and histograms agree with what the client saw?
 
-Both count the whole run, warm-up and drain included, since counters cannot tell requests apart.
+Both count the whole run, warm-up and drain included, since counters cannot tell requests apart. Whether the
+answers agree with what was asked for is only a warning.
 """
 
 import numpy as np
@@ -13,6 +14,8 @@ from reports.validity import Rule, Verdict, not_checked
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
+SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
+SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
 CACHE = 0.01  # share of prompt tokens that may hit: a chat template's common beginning
 
 _INVALID = Verdict.INVALID
@@ -91,6 +94,33 @@ def prefix_cache(run: Run) -> Rule:
     return Rule(name, _INVALID, figure <= CACHE, figure, CACHE, "share", text, advice)
 
 
+def answer_lengths(run: Run) -> Rule:
+    """Share of the completed answers that are shorter than asked, where the server counted their tokens.
+
+    It only warns: hosts other than vLLM know no `ignore_eos`, a tool call ends where it ends, and a client
+    may ask for a length of its own. With what such a run can be compared, `load` says.
+    """
+    name, asked, came = (
+        "answer_lengths",
+        *(run.records.numbers(f"output_{end}") for end in ("asked", "tokens")),
+    )
+    codes, names = run.records.codes("tokens_from")
+    usage = codes == names.index("usage") if "usage" in names else np.zeros(len(codes), bool)
+    known = run.judged & run.records.status_is(COMPLETED) & usage & (asked > 0) & ~np.isnan(came)
+    if not known.any():
+        why = "no answer has both a length that was asked for and the server's count"
+        return not_checked(name, Verdict.VALID, SHORT, "share", why)
+    short = known & (came < asked - SHORTER)
+    figure = float(short.sum() / known.sum())
+    text = f"{short.sum()} of {known.sum()} answers are shorter than asked"
+    if short.any():
+        text += f", on average {came[short].mean():.0f} of {asked[short].mean():.0f} tokens"
+    advice = (
+        "see finish_reason in the records: does the server ignore ignore_eos, or the client ask for less?"
+    )
+    return Rule(name, Verdict.VALID, figure <= SHORT, figure, SHORT, "share", text, advice)
+
+
 def _whole(run: Run) -> tuple[float, float]:
     """The whole run with its warm-up and drain: from before the first send to the last scrape."""
     return float(np.nanmin(run.records.numbers("sent"), initial=run.window[1])), np.inf
@@ -143,4 +173,5 @@ RULES = (
     server_ttft,
     server_latency,
     prefix_cache,
+    answer_lengths,
 )

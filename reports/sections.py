@@ -78,7 +78,8 @@ def _summary(comparison: Comparison) -> list[Block]:
     facts = [
         ("Model", comparison.model),
         ("Hardware", comparison.hardware + _target(comparison.target)),
-        ("Workload", f"{_workload(first)}; SLO: {slo(comparison.slo)}"),
+        ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
+        ("Tokens that came", _tokens(comparison.runs)),
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
     ]
@@ -109,12 +110,29 @@ def _workload(run: RunInfo | None) -> str:
     rate = "n/a" if run.rate is None else f"{quantity(run.rate)} arrivals/s"
     arrivals = run.conditions.get("arrivals")
     kind = f", {arrivals} arrivals" if arrivals else ""
-    seed = "not said" if run.seed is None else run.seed
     tokens = [
         f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
     ]
-    told = [f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens, f"seed {seed}"]
-    return ", ".join(told)
+    return ", ".join([f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens])
+
+
+def _seeds(runs: Sequence[RunInfo]) -> str:
+    """'seed 1', or 'seeds 1 and 2': of all runs."""
+    seeds = list(dict.fromkeys("not said" if run.seed is None else str(run.seed) for run in runs))
+    return f"{'seeds' if seeds[1:] else 'seed'} {listed(seeds or ['not said'])}"
+
+
+def _tokens(runs: Sequence[RunInfo]) -> str:
+    """Mean tokens of the prompts and answers that completed; by variant where they are not the same."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        means = [run.conditions.get(f"mean {what} tokens") for what in ("prompt", "output")]
+        shown = [quantity(mean) if isinstance(mean, int | float) else "not counted" for mean in means]
+        names.setdefault(f"in {shown[0]}, out {shown[1]}", []).append(run.variant)
+    if len(names) == 1:
+        return f"{next(iter(names))} on average of the completed requests"
+    told = [f"{listed(list(dict.fromkeys(who)))}: {text}" for text, who in names.items()]
+    return f"{'; '.join(told)} (means of the completed requests)" if told else "n/a"
 
 
 def _versions(run: RunInfo | None) -> str:
@@ -138,7 +156,11 @@ def _target(name: str) -> str:
 
 def because(run: RunInfo) -> str:
     """Which rules failed; what they saw stands among the warnings."""
-    failed = [rule.rule.replace("_", " ") for rule in run.rules if not rule.passed]
+    failed = [
+        rule.rule.replace("_", " ") + (" (a warning)" if rule.verdict == "VALID" else "")
+        for rule in run.rules
+        if not rule.passed
+    ]
     open_ = [] if run.ended == "complete" else [run.ended]
     return "; ".join([*open_, *failed]) or "every rule passed"
 

@@ -279,11 +279,13 @@ def _careless(comparison: Comparison) -> list[Block]:
 def _rules(run: RunInfo) -> Table:
     rows = []
     for rule in run.rules:
-        outcome = (
-            Cell("passed") if rule.passed else Cell(f"gives {rule.verdict}", TONES.get(rule.verdict, ""))
-        )
+        outcome = Cell(f"gives {rule.verdict}", TONES.get(rule.verdict, ""))
         if not rule.checked:
             outcome = Cell("not checked", "doubt")
+        elif rule.passed:
+            outcome = Cell("passed")
+        elif rule.verdict == "VALID":
+            outcome = Cell("a warning", "doubt")
         figure, bound = (_measured(value, rule) for value in (rule.figure, rule.bound))
         rows.append(row(rule.rule, outcome, figure, bound, rule.text, "" if rule.passed else rule.advice))
     return Table(

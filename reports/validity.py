@@ -31,7 +31,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule's outcome. `verdict` is what the run becomes when the rule fails."""
+    """One rule's outcome. `verdict`: what the run becomes when the rule fails; VALID: it only warns."""
 
     rule: str
     verdict: Verdict
