@@ -74,7 +74,8 @@ def newest_runs(baseline: str, others: Sequence[str], results: Path) -> Selectio
     """The newest finished run of each variant, on one target and scenario.
 
     Looks at the newest run of the first of `others` that has a counterpart of the baseline with the same
-    target and scenario hash, and takes the rest to match. Raises UsageError when a variant has none.
+    target and scenario hash, and takes the rest to match: of the same seed where there is one, so that
+    arrivals pair. Raises UsageError when a variant has none.
     """
     found = _finished(results, {baseline, *others})
     refused = _refused(results, found, others)
@@ -85,9 +86,10 @@ def newest_runs(baseline: str, others: Sequence[str], results: Path) -> Selectio
         raise UsageError(f"{results}: no finished run of {' or '.join(missing)}; `{command}` makes one")
     if not wanted:
         return Selection(baseline, [found[baseline][0][1]], refused)
-    for manifest, _ in found[wanted[0]]:
-        key = manifest.target, manifest.scenario_hash
-        match = {name: _matching(found[name], key) for name in (baseline, *wanted)}
+    for newest in found[wanted[0]]:
+        candidates = found | {wanted[0]: [newest]}
+        key = newest[0].target, newest[0].scenario_hash
+        match = {name: _matching(candidates[name], key, newest[0].seed) for name in (baseline, *wanted)}
         if all(match.values()):
             folders = [folder for folder in match.values() if folder is not None]
             return Selection(baseline, folders, [each for each in refused if each.target in (None, key[0])])
@@ -157,7 +159,10 @@ def _refused(
     ]
 
 
-def _matching(runs: list[tuple[Manifest, Path]], key: tuple[str | None, str | None]) -> Path | None:
-    return next(
-        (folder for manifest, folder in runs if (manifest.target, manifest.scenario_hash) == key), None
-    )
+def _matching(
+    runs: list[tuple[Manifest, Path]], key: tuple[str | None, str | None], seed: int | None
+) -> Path | None:
+    """The newest run on that target and scenario, of that seed if there is one."""
+    fitting = [run for run in runs if (run[0].target, run[0].scenario_hash) == key]
+    same = [run for run in fitting if run[0].seed == seed]
+    return next((folder for _, folder in same or fitting), None)

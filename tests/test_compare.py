@@ -17,6 +17,7 @@ from reports.compare import show
 from reports.comparison import Comparison, ParetoPoint
 from reports.recommend import choice
 from reports.runs import load_run, read_manifest
+from reports.sections import sections
 from reports.selection import named_runs, newest_runs
 from tests.make_runs import Shape, edit_manifest, make_run
 
@@ -308,6 +309,22 @@ def test_the_newest_runs_of_one_scenario_are_chosen(results: Path) -> None:
         "20260101T000000Z-baseline",
         "20260101T000100Z-optimized",
     ]
+
+
+def test_of_the_baseline_s_runs_the_newest_of_the_same_seed_is_chosen(results: Path) -> None:
+    two(results)
+    later = add(results, "20260102T000000Z-baseline", seed=2)
+    edit_manifest(later, started_at="2026-01-02T00:00:00+00:00")
+    assert newest_runs("baseline", ["optimized"], results).folders[0].name == "20260101T000000Z-baseline"
+    edit_manifest(results / "20260101T000100Z-optimized", seed=3)
+    assert newest_runs("baseline", ["optimized"], results).folders[0] == later
+
+
+def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results: Path) -> None:
+    folders = two(results, seed=7, arrivals="constant")
+    head = "\n".join(str(block) for block in sections(built(folders), {})[0].blocks)
+    assert "seeds 1 and 7" in head
+    assert "in 50, out 20 on average of the completed requests" in head
 
 
 def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> None:
