@@ -19,8 +19,10 @@ def pareto(facts: Facts, slo: Mapping[str, Any] | None) -> list[ParetoPoint]:
         work, wait = facts.value("output_token_throughput", name), facts.value("ttft_p50", name)
         if work is None or wait is None:
             continue
-        share, usable = facts.value("goodput_share", name), facts.usable(name)
-        meets = None if share is None else share >= float((slo or {}).get("share") or SLO_SHARE)
+        share, usable = facts.value("goodput_share", name), _usable(facts, name)
+        asked = float((slo or {}).get("share") or SLO_SHARE)
+        behind = "SATURATED" in facts.verdicts(name)  # with more time the queue would break any bound
+        meets = None if share is None else share >= asked and not behind
         found.append(
             ParetoPoint(
                 variant=name,
@@ -38,6 +40,13 @@ def pareto(facts: Facts, slo: Mapping[str, Any] | None) -> list[ParetoPoint]:
         rivals = [rival for rival in found if rival is not point and rival.usable]
         point.unbeaten = point.usable and not any(_beats(facts, rival, point) for rival in rivals)
     return found
+
+
+def _usable(facts: Facts, name: str) -> bool:
+    """Whether its runs tell of the server, under the load that the baseline had."""
+    if name == facts.baseline or not facts.usable(facts.baseline):
+        return facts.usable(name)
+    return facts.usable(name) and facts.change("completed", name).mark != "not comparable"
 
 
 def _beats(facts: Facts, rival: ParetoPoint, point: ParetoPoint) -> bool:

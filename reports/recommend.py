@@ -38,7 +38,7 @@ def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation
         return [
             Recommendation(
                 text="None of the variants is shown to hold the SLO at this rate.",
-                reason="Goodput is below the share that the SLO asks, or the run cannot be used.",
+                reason="Goodput is below the share asked, the queue grew, or the run cannot be used.",
                 command="make capacity",
             )
         ]

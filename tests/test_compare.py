@@ -327,6 +327,21 @@ def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results:
     assert "in 50, out 20 on average of the completed requests" in head
 
 
+def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None:
+    """Its share may be met for as long as the test ran, and it would be the one to take."""
+    slo = {"ttft": 60.0, "tpot": 0.015, "share": 0.99}
+    folders = [
+        add(results, "1-baseline", slo=slo, tpot=0.02),
+        add(results, "2-slow", slo=slo, noise_seed=2, tpot=0.02),
+        add(results, "3-small", slo=slo, noise_seed=3, slots=6, drain=30),
+    ]
+    found = built(folders)
+    assert found.runs[2].verdict == "SATURATED"
+    assert found.pareto[2].goodput_share == 1.0
+    assert [point.meets_slo for point in found.pareto] == [False, False, False]
+    assert not any("take small" in each.text for each in found.recommendations)
+
+
 def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> None:
     found = built(two(results))
     printed = {}
