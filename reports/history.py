@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from common.usage import UsageError
+from reports import wording
 from reports.conditions import conditions, named
 from reports.escape import clean
 from reports.runs import Run, read_manifest
@@ -306,5 +307,5 @@ def _cells(row: Row) -> list[str]:
 def _figures(metrics: dict[str, float | None]) -> Iterator[str]:
     for name in SHOWN:
         value = metrics.get(name)
-        scaled = None if value is None else value * (1 if name in SHOWN[:2] else 1000)
-        yield "-" if scaled is None else f"{scaled:.1f}"
+        unit = "tok/s" if name in SHOWN[:2] else "ms"
+        yield "-" if value is None else wording.number(value, unit)

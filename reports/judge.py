@@ -219,8 +219,10 @@ def milliseconds(figure: Figure) -> str:
 
 
 def _in_ms(seconds: float) -> str:
+    """Three significant digits at least, down to the microsecond that our stamps have."""
     value = seconds * 1e3
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+    decimals = next((n for n, least in enumerate((1000, 100, 1)) if abs(value) >= least), 3)
+    return f"{value:.{decimals}f}"
 
 
 def _finite(value: float | None) -> float | None:

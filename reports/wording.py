@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 _SCALE = {"ms": 1000.0, "%": 100.0}
+_MICROSECOND = 3  # decimals of a millisecond; our stamps are no finer
 _TIMES = 100.0  # from so many times the old figure on, a ratio is read more easily than per cent
 
 
@@ -13,9 +14,9 @@ def scaled(value: float, display_unit: str) -> float:
 
 
 def number(value: float | None, display_unit: str, lower_bound: float | None = None) -> str:
-    """'231.7'; '> 60000' for what the data only bound; 'n/a' for what was not measured.
+    """'231.7', '0.840'; '> 60000' for what the data only bound; 'n/a' for what was not measured.
 
-    A bound of 0 says nothing, so it is 'n/a' too.
+    Short times have three significant digits. A bound of 0 says nothing, so it is 'n/a' too.
     """
     if value is None:
         return f"> {number(lower_bound, display_unit)}" if lower_bound else "n/a"
@@ -24,7 +25,15 @@ def number(value: float | None, display_unit: str, lower_bound: float | None = N
         return str(int(shown))
     if display_unit == "req/s":
         return f"{shown:.2f}"
+    if display_unit == "ms" and 0 < abs(shown) < 10:
+        return signed(_short(shown))
     return signed(f"{shown:.0f}" if abs(shown) >= 1000 else f"{shown:.1f}")
+
+
+def _short(value: float) -> str:
+    rounded = float(f"{value:.3g}")  # 9.996 is 10.0
+    decimals = 2 - math.floor(math.log10(abs(rounded)))
+    return f"{value:.{min(decimals, _MICROSECOND)}f}"
 
 
 def signed(digits: str) -> str:

@@ -110,7 +110,9 @@ def test_from_nothing_to_something_has_no_percentage() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
     [(0.2317, "ms", "231.7"), (16.387, "ms", "16387"), (19.276, "req/s", "19.28"), (0.9876, "%", "98.8")]
-    + [(12.0, "", "12"), (168.84, "tok/s", "168.8"), (None, "ms", "n/a")],
+    + [(12.0, "", "12"), (168.84, "tok/s", "168.8"), (None, "ms", "n/a")]
+    + [(0.00084, "ms", "0.840"), (0.009996, "ms", "10.0"), (0.00808, "ms", "8.08"), (0.0, "ms", "0.0")]
+    + [(-0.00034, "ms", "−0.340"), (3.12e-5, "ms", "0.031")],
 )
 def test_numbers(value: float | None, unit: str, shown: str) -> None:
     assert wording.number(value, unit) == shown
