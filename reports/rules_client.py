@@ -60,7 +60,7 @@ def offered_rate(run: Run) -> Rule:
 
 
 def loop_stall(run: Run) -> Rule:
-    """The worst lane's p99 stall of its event loop."""
+    """The worst lane's p99 stall of its event loop. Of no lane: not checked."""
     found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
     if not found:
         return not_checked(
@@ -70,8 +70,10 @@ def loop_stall(run: Run) -> Rule:
     text = (
         f"the loop of {lane.label} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
     )
+    silent = [other.label for other in run.manifest.lanes if not other.lost and other.stall_p99_ms is None]
+    text += f"; {', '.join(silent)} did not say" if silent else ""
     advice = f"{_MORE_WORKERS}; keep listeners on the record hooks short"
-    passed = figure <= STALL_P99
+    passed = figure <= STALL_P99 and not silent
     return Rule("loop_stall_p99", Verdict.CLIENT_LIMITED, passed, figure, STALL_P99, "ms", text, advice)
 
 

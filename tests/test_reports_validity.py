@@ -263,7 +263,7 @@ def test_a_load_that_lacks_what_was_scheduled_does_not_reconcile(tmp_path: Path)
     make_run(tmp_path, **EVEN)
     edit_manifest(tmp_path, scheduled=1301)
     found = rules(tmp_path)["accounting"]
-    assert not found.passed and "due 1300 (of 1301 scheduled)" in found.text
+    assert not found.passed and "due 1300 (1300 of 1301 scheduled)" in found.text
     edit_manifest(tmp_path, scheduled=20)  # of a closed loop: one for each client
     assert rules(tmp_path)["accounting"].passed
 
@@ -475,3 +475,42 @@ def test_a_run_without_records(tmp_path: Path) -> None:
     make_run(tmp_path, duration=2)
     pq.write_table(pq.read_table(tmp_path / "requests.parquet")[:0], tmp_path / "requests.parquet")
     assert {"accounting", "enough_requests", "failed_share"} <= failed(tmp_path)
+
+
+def test_later_turns_do_not_stand_in_for_scheduled_arrivals(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    count = pq.read_metadata(tmp_path / "requests.parquet").num_rows
+    turns = pa.array([int(k % 3 == 2) for k in range(count)], pa.int16())
+    change_column(tmp_path, "turn", lambda _: turns)
+    begun = turns.to_pylist().count(0)
+    edit_manifest(tmp_path, scheduled=begun)
+    assert rules(tmp_path)["accounting"].passed
+    edit_manifest(tmp_path, scheduled=begun + 7)
+    found = rules(tmp_path)["accounting"]
+    assert (found.passed, found.figure) == (False, 7)
+    assert f"({begun} of {begun + 7} scheduled)" in found.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "silent"),
+    [("clocks", {"clock_rtt_s": None}), ("loop_stall_p99", {"stall_p99_ms": None})],
+)
+def test_a_lane_that_lived_and_says_nothing_is_not_passed_over(
+    tmp_path: Path, rule: str, silent: dict[str, None]
+) -> None:
+    make_run(tmp_path, lanes=3)
+    lanes = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["lanes"]
+    lanes[1] |= silent
+    write_lanes(tmp_path, lanes)
+    assert not rules(tmp_path)[rule].passed and "worker 1" in rules(tmp_path)[rule].text
+    lanes[1]["lost"] = True
+    write_lanes(tmp_path, lanes)
+    assert rules(tmp_path)[rule].passed
+    edit_manifest(tmp_path, lanes=silent)
+    assert not rules(tmp_path)[rule].checked
+
+
+def write_lanes(folder: Path, lanes: list[dict[str, Any]]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8")) | {"lanes": lanes}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
