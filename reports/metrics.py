@@ -98,16 +98,18 @@ def scheduled_latency(run: Run) -> Durations:
 
 
 def tpot(run: Run) -> Durations:
-    """Time per output token: (last_token - first_token) / (output_tokens - 1), for 2 tokens or more.
+    """Time per output token: (last_token - first_token) / (output_tokens - 1), for 2 tokens or more that did
+    not all come at one moment.
 
-    Seconds per token. Unfinished: at least (end of the drain - first_token) / (tokens asked - 1), since
-    no more than the tokens asked can come; nothing is known of one without a first token.
+    Seconds per token. An answer that came in one piece says nothing of the pace at which it was made.
+    Unfinished: at least (end of the drain - first_token) / (tokens asked - 1), since no more than the tokens
+    asked can come; nothing is known of one without a first token.
     """
     records = run.records
     tokens, asked = records.numbers("output_tokens"), records.numbers("output_asked")
     first, last = records.numbers("first_token"), records.numbers("last_token")
     completed, unfinished = records.status_is(COMPLETED), records.status_is(UNFINISHED)
-    defined = np.where(completed, tokens >= 2, ~(asked < 2))
+    defined = np.where(completed, (tokens >= 2) & ~in_one_piece(run), ~(asked < 2))
     rows = np.flatnonzero(run.judged & defined)
     seconds = np.full(len(rows), np.inf)
     done, open_ = completed[rows], unfinished[rows]
@@ -116,6 +118,12 @@ def tpot(run: Run) -> Durations:
     least = (run.closed_at - first)[rows] / (asked[rows] - 1)
     seconds[open_] = np.nan_to_num(np.maximum(least, 0.0))[open_]
     return Durations(rows, seconds, ~open_)
+
+
+def in_one_piece(run: Run) -> Mask:
+    """Which answers of 2 tokens or more came whole at one moment; shape (records,)."""
+    numbers = run.records.numbers
+    return (numbers("output_tokens") >= 2) & (numbers("last_token") <= numbers("first_token"))
 
 
 def itl(run: Run) -> Survival:
@@ -182,7 +190,7 @@ def completed_rate(run: Run) -> Figure:
 def goodput_share(run: Run) -> Figure:
     """Arrivals that met every part of the scenario's SLO / all arrivals of the window.
 
-    The SLO's `ttft` and `latency` hold from the due time, its `tpot` for requests of 2 tokens or more.
+    The SLO's `ttft` and `latency` hold from the due time, its `tpot` for requests that have one.
     An arrival that did not complete did not meet it.
     """
     good, judged = met_slo(run), int(run.judged.sum())

@@ -18,6 +18,7 @@ ORDER = 1e-6  # s; rounding between stamps of one clock
 CONFIDENCE = 0.99
 HIGHEST = 0.99  # the highest percentile that is printed
 FAILED_SHARE = 0.01  # above it the p99 is of those that failed
+ONE_PIECE = 0.01  # share of the answers whose pace may be unseen; they move no p50 of the others
 WARM_BLOCKS = 20  # of the window
 WARM_FIRST = (1, 2, 3, 4, 6, 8, 10)  # how many of them a beginning may last: up to half of the window
 WARM_SHOWN = 2  # the blocks that a beginning without anything conspicuous is stated for
@@ -144,6 +145,23 @@ def enough_requests(run: Run) -> Rule:
     return Rule("enough_requests", _INVALID, figure >= bound, figure, bound, "requests", text, advice)
 
 
+def streamed(run: Run) -> Rule:
+    """Share of the completed answers of 2 tokens or more that came in one piece, whose pace nobody saw.
+
+    It only warns: that may be how this server answers. TPOT leaves them out.
+    """
+    answers = run.judged & run.records.status_is(COMPLETED) & (run.records.numbers("output_tokens") >= 2)
+    whole, count = int((answers & metrics.in_one_piece(run)).sum()), int(answers.sum())
+    if not count:
+        return not_checked("streamed", Verdict.VALID, ONE_PIECE, "share", "no answer of 2 tokens or more")
+    figure = whole / count
+    rest = f"TPOT is of the other {count - whole}" if whole < count else "there is no TPOT"
+    text = f"{whole} of {count} answers came in one piece" + (f", so {rest}" if whole else "")
+    advice = "see whether the server, or a proxy before it, holds tokens back"
+    passed = figure <= ONE_PIECE
+    return Rule("streamed", Verdict.VALID, passed, figure, ONE_PIECE, "share", text, advice)
+
+
 def warmup_long_enough(run: Run) -> Rule:
     """The window's beginning, be it a twentieth or half, does not stand out by a size that matters.
 
@@ -246,6 +264,7 @@ RULES = (
     clocks,
     times_in_order,
     enough_requests,
+    streamed,
     warmup_long_enough,
     failed_share,
 )

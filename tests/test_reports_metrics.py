@@ -9,6 +9,7 @@ import pytest
 
 from reports import metrics
 from reports.runs import Run, load_run
+from reports.validity import check
 from tests.make_runs import Truth, edit_manifest, make_run
 
 DOCS = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -207,3 +208,15 @@ def test_every_metric_has_its_definition_in_the_docs(tmp_path: Path) -> None:
     names = set(metrics.RATES) | set(metrics.DURATIONS) | set(metrics.GAPS)
     assert names <= documented
     assert all(figure.definition.strip() for figure in metrics.figures(run).values())
+
+
+def test_an_answer_in_one_piece_has_no_tpot(tmp_path: Path) -> None:
+    """Its tokens were made one after the other all the same: 0 would be the fastest pace of all."""
+    run, _ = made(tmp_path, rate=20, duration=30, tokens_per_chunk=40, output=40)
+    found = [metrics.percentile(run, "tpot", share) for share in (0.5, 0.99)]
+    assert [(each.value, each.count) for each in found] == [(None, 0), (None, 0)]
+    rule = next(rule for rule in check(run) if rule.rule == "streamed")
+    assert (rule.passed, rule.verdict.label, rule.figure) == (False, "VALID", 1.0)
+    assert "there is no TPOT" in rule.text
+    streaming, _ = made(tmp_path / "streaming", rate=20, duration=30, tokens_per_chunk=20, output=40)
+    assert next(rule for rule in check(streaming) if rule.rule == "streamed").figure == 0
