@@ -164,13 +164,14 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
     told = all(evidence.untold(run, row) is None for run in runs)
+    few = f" (of {min(figure.count for figure in found)})" if _thin(row, runs) else ""
     return Reading(
         variant=runs[0].manifest.variant,
         value=value,
         lower_bound=bound,
         count=sum(figure.count for figure in found),
         by_run=[figure.value for figure in found],
-        display=wording.number(value, row.display_unit, bound) if told else NOT_TOLD,
+        display=wording.number(value, row.display_unit, bound) + few if told else NOT_TOLD,
     )
 
 
@@ -181,8 +182,18 @@ def _change(row: Row, pair: Pair) -> Change:
         row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := evidence.untold(run, row))), None)
-    setting = pair.setting if untold is None else replace(pair.setting, incomparable=untold)
+    why = pair.setting.incomparable if untold is None else untold
+    setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
     return claims.claim(row, found, repeats, setting)
+
+
+def _thin(row: Row, runs: Sequence[Run]) -> str | None:
+    """Why a percentile rests on too little in one of the runs, or None."""
+    for run in runs if row.share is not None else ():
+        found = evidence.figure(run, row)
+        if (least := metrics.thin(found, row.share or 0.0, int(run.judged.sum()))) is not None:
+            return f"of {found.count} in {run.name}, and it needs {least}"
+    return None
 
 
 def _run_info(run: Run, repeat: int) -> RunInfo:

@@ -121,7 +121,7 @@ def show(run: Run, found: Judgement, console: Console) -> None:
     for text, count in list(found.errors.items())[:3]:
         console.print(Text(f"  {count} x {text}"), style="red")
     console.print(Text(_rates(found.metrics, run.manifest.scenario.get("slo") or {})))
-    console.print(_percentiles(found.metrics))
+    console.print(_percentiles(found.metrics, found.accounting["due"]))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
 
@@ -200,15 +200,24 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     return f"{text}, {100 * good:.1f} % within the SLO ({bounds})"
 
 
-def _percentiles(found: dict[str, Figure]) -> Table:
+def _percentiles(found: dict[str, Figure], due: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("ms")
     for suffix in (*metrics.SHARES, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
     for name, label in _ROWS.items():
         row = [found[f"{name}_{suffix}"] for suffix in metrics.SHARES]
-        table.add_row(label, *map(milliseconds, row), str(row[0].count), str(row[0].observed))
+        cells = [
+            _cell(figure, share, due) for figure, share in zip(row, metrics.SHARES.values(), strict=True)
+        ]
+        table.add_row(label, *cells, str(row[0].count), str(row[0].observed))
     return table
+
+
+def _cell(figure: Figure, share: float, due: int) -> str:
+    """`52.31`; `52.31 (of 30)` where so few have it that the percentile says little."""
+    few = metrics.thin(figure, share, due)
+    return milliseconds(figure) + (f" (of {figure.count})" if few else "")
 
 
 def milliseconds(figure: Figure) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loadgen.record import COMPLETED, FAILED, LOST, STATUSES, UNFINISHED
 from reports.runs import ChunkBatch, Floats, Mask, Run
-from reports.survival import Survival
+from reports.survival import Survival, needed
 
 SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 CONFIDENCE = 0.99  # of the upper bounds beside the percentiles
@@ -315,6 +315,15 @@ def percentile(run: Run, name: str, share: float) -> Figure:
         bound,
         len(durations.known),
     )
+
+
+def thin(figure: Figure, share: float, due: int) -> int | None:
+    """How many a percentile needs, where fewer have it though the run's `due` arrivals were enough.
+
+    None where there are enough, and where the whole run is too short, which is another matter.
+    """
+    least = needed(share, CONFIDENCE, 0)
+    return least if 0 < figure.count < least <= due else None
 
 
 def figures(run: Run) -> dict[str, Figure]:

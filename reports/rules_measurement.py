@@ -139,10 +139,21 @@ def enough_requests(run: Run) -> Rule:
     text = f"{done} completed" + (f", {longer} took longer than was seen" if longer else "")
     text += f"; a p99 at {100 * CONFIDENCE:.0f} % confidence needs {bound} with none beyond it, "
     text += f"{needed(HIGHEST, CONFIDENCE, 1)} with one"
+    text += "".join(f"; {each}" for each in _thin(run))
     rate = figure / run.window_length
     seconds = f"--duration {np.ceil(1.2 * bound / rate):.0f}" if rate else "a server that answers"
     advice = f"run longer ({seconds}), or at a higher rate"
     return Rule("enough_requests", _INVALID, figure >= bound, figure, bound, "requests", text, advice)
+
+
+def _thin(run: Run) -> list[str]:
+    """The highest percentiles that fewer requests have than they need, though the run has enough."""
+    due, found = int(run.judged.sum()), []
+    for name, label in (("tpot", "TPOT"), ("itl", "ITL")):
+        figure = metrics.percentile(run, name, HIGHEST)
+        if metrics.thin(figure, HIGHEST, due):
+            found.append(f"the p99 of {label} is of {figure.count} only, too few")
+    return found
 
 
 def streamed(run: Run) -> Rule:

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -340,6 +342,26 @@ def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None
     assert found.pareto[2].goodput_share == 1.0
     assert [point.meets_slo for point in found.pareto] == [False, False, False]
     assert not any("take small" in each.text for each in found.recommendations)
+
+
+def test_a_percentile_of_too_few_is_marked_and_not_compared(results: Path) -> None:
+    """A run of many answers of one token has enough requests for its TTFT, and not for its TPOT."""
+    folders = two(results)
+    for folder in folders:
+        table = pq.read_table(folder / "requests.parquet")
+        at = table.schema.get_field_index("output_tokens")
+        tokens = [20 if k % 20 == 0 else 1 for k in range(len(table))]
+        columns = table.set_column(at, table.schema.field(at), pa.array(tokens, pa.int32()))
+        pq.write_table(columns, folder / "requests.parquet")
+        (folder / "server_metrics.parquet").unlink()
+    found = built(folders)
+    tpot = next(metric for metric in found.metrics if metric.name == "tpot_p99")
+    count = tpot.readings[0].count
+    assert 20 < count < 50 and tpot.readings[0].display.endswith(f" (of {count})")
+    assert marks(found)["tpot_p99"] == "not comparable" and "it needs 459" in tpot.changes[0].reason
+    assert marks(found)["tpot_p50"] == "better", "a median needs 7"
+    enough = next(rule for rule in found.runs[0].rules if rule.rule == "enough_requests")
+    assert enough.passed and f"the p99 of TPOT is of {count} only" in enough.text
 
 
 def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> None:
