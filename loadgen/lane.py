@@ -27,6 +27,7 @@ YIELD = 0.05  # s of making requests, after which others (heartbeats) have their
 START_LOOK = 0.02  # s between two looks for the start
 END_LOOK = 0.5  # s between two looks once nothing more will come due
 AFTER_FAILURE = 1.0  # s that a closed loop's client waits at least, so that refusals make no storm
+ABSENT = 12.0  # s between two looks at what is due, after which the master has given this worker up
 PATIENCE = 10.0  # s without progress in reading what has come, after which no more of it is read
 NEVER_LEFT = "never left: the worker did not get to it"
 
@@ -67,6 +68,8 @@ class Lane:
         self._maker: RequestMaker | None = None
         self._bodies: dict[int, bytes] = {}
         self._next = 0
+        self._launching = True
+        self._looked = 0.0  # time.perf_counter() of the last look at what is due
         self._histories: dict[int | None, Messages] = {}
         self._following: set[gevent.Greenlet] = set()
         self._record: Callable[[Record], None] = lambda record: None
@@ -101,12 +104,26 @@ class Lane:
         return END_LOOK if arrival is None else max(_due(arrival) - self.now, 0.0)
 
     def launch_due(self) -> None:
-        """Launch what is due. A request in flight never holds the next one back."""
+        """Launch what is due. A request in flight never holds the next one back.
+
+        A worker that was stopped for long launches no more: what it missed would fall into the next run.
+        """
+        before, self._looked = self._looked, time.perf_counter()
+        if self._missed(max(before, self.zero or 0.0)):
+            logger.error("this worker stood still for %.0f s and launches no more", self._looked - before)
+            self._launching = False
         while self.zero is not None and (arrival := self._upcoming) is not None:
             if _due(arrival) > self.now:
                 return
             self._next += 1
             self._launch(arrival, _due(arrival))
+
+    def _missed(self, before: float) -> bool:
+        """Whether something came due so long ago, and nobody has looked since `before`."""
+        arrival = self._upcoming
+        if self.zero is None or arrival is None:
+            return False
+        return self._looked - max(before, self.zero + _due(arrival)) > ABSENT
 
     def stop_launching(self, end: float = 0.0) -> None:
         """What is due at `end` (s from the start) or later comes no more; what has been launched, has."""
@@ -156,7 +173,7 @@ class Lane:
     @property
     def _upcoming(self) -> Arrival | None:
         """The next arrival with a due time of its own, if there is one before the end."""
-        if self._next < len(self.arrivals) and _due(self.arrivals[self._next]) < self.end:
+        if self._launching and self._next < len(self.arrivals) and _due(self.arrivals[self._next]) < self.end:
             return self.arrivals[self._next]
         return None
 

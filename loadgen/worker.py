@@ -21,7 +21,7 @@ from common import terminal
 from common.usage import UsageError
 from loadgen import clock, files, machine, messages
 from loadgen.client import Client
-from loadgen.collect import BATCHES, results_folder
+from loadgen.collect import BATCHES, MANIFEST, results_folder
 from loadgen.gauge import Gauge
 from loadgen.lane import Lane, RequestMaker
 from loadgen.locuststats import LocustStats
@@ -286,10 +286,13 @@ class Part:
         gc.unfreeze()
 
     def leave(self) -> None:
-        """Keep on disk what the master has not got."""
+        """Keep on disk what the master has not got, unless it has written the run without."""
         if not self._closed:
             self._closed = True
             self.lane.close()
+        if (self._folder / MANIFEST).is_file():
+            logger.error("%s was written without this worker's last records", self._folder)
+            return
         for folder in self._places():
             try:
                 count = self.outbox.leave(folder / BATCHES, self.lane.number)

@@ -32,7 +32,7 @@ from loadgen import child, clock, files, machine, manifest, options, scrape
 from loadgen.client import Client
 from loadgen.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.digest import METRICS, Digest
-from loadgen.lane import Lane
+from loadgen.lane import Lane, RequestMaker
 from loadgen.live import ALL, Live
 from loadgen.outbox import Outbox
 from loadgen.plan import Plan
@@ -465,22 +465,25 @@ class Faulty:
         return None
 
 
-def test_a_fault_in_a_user_class_costs_no_arrival_its_record(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("loadgen.lane.MADE_AHEAD", -1)  # each request is made when it is due
+def lane_of(url: str, maker: RequestMaker, found: list[Record]) -> Lane:
+    """A lane of 60 requests/s for half a second, ready to start."""
     load = Scenario.from_dict(
         {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
     )
+    plan = Plan(
+        run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
+        model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(), verify=True, keep_text=False,
+    )  # fmt: skip
+    lane = Lane(Environment(), plan, 0, Client(Host.resolve(url)))
+    lane.prepare(maker, found.append)
+    return lane
+
+
+def test_a_fault_in_a_user_class_costs_no_arrival_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.lane.MADE_AHEAD", -1)  # each request is made when it is due
     found: list[Record] = []
     with FakeServer() as server:
-        plan = Plan(
-            run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1,
-            host=server.url("normal"), model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(),
-            verify=True, keep_text=False,
-        )  # fmt: skip
-        lane = Lane(Environment(), plan, 0, Client(Host.resolve(plan.host)))
-        lane.prepare(Faulty(), found.append)
+        lane = lane_of(server.url("normal"), Faulty(), found)
         lane.start(time.perf_counter())
         while lane.now < 0.6:
             lane.launch_due()
@@ -494,6 +497,26 @@ def test_a_fault_in_a_user_class_costs_no_arrival_its_record(
         1: (FAILED, "the request could not be made: KeyError"),
         2: (FAILED, "check failed: ValueError: no number"),
     }
+
+
+def test_a_worker_that_was_stopped_for_long_launches_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.lane.ABSENT", 0.2)
+    monkeypatch.setattr(Faulty, "request", lambda self, arrival, history: {"model": "fake", "max_tokens": 3})
+    found: list[Record] = []
+    with FakeServer() as server:
+        lane = lane_of(server.url("normal"), Faulty(), found)
+        lane.start(time.perf_counter())
+        lane.launch_due()
+        while lane.now < 0.1:
+            lane.launch_due()
+            gevent.sleep(0.01)
+        launched = lane.client.peak_in_flight
+        gevent.sleep(0.5)  # as if it had been stopped
+        lane.launch_due()
+        assert lane.idle and launched > 0
+        lane.close()
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    assert {each.error for each in found if each.due > 0.2} == {"never left: the worker did not get to it"}
 
 
 def test_what_the_master_never_got_is_kept(tmp_path: Path) -> None:
