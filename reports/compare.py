@@ -28,6 +28,7 @@ from reports.selection import (
     newest_runs,
     results_folder,
     variants_present,
+    without_counterpart,
 )
 from reports.setaside import without
 
@@ -54,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--each", action="store_true", help="each named run for itself, though several are of one variant"
     )
-    parser.add_argument("--if-both", action="store_true", help="say so and exit 0 where only one variant ran")
+    parser.add_argument(
+        "--if-both", action="store_true", help="say so and exit 0 where the newest run has no counterpart"
+    )
 
 
 def checked_matters(percent: float) -> float:
@@ -190,13 +193,13 @@ def _others(arguments: argparse.Namespace) -> list[str]:
 
 
 def _missing(arguments: argparse.Namespace, results: Path) -> str | None:
-    """A line about the variants that have no finished run, or None."""
+    """A line about the variants that have no finished run, or none to compare the newest with; or None."""
     baseline = arguments.baseline or "baseline"
     names = [baseline, *_others(arguments)]
     present = variants_present(names, results)
     missing = [name for name in names if name not in present]
     if not missing:
-        return None
+        return without_counterpart(baseline, _others(arguments), results)
     have = f"only {' and '.join(present)} has" if present else "no variant has"
     next_step = f"`{how_to_run(missing[0], baseline)}` adds {missing[0]}"
     return f"No comparison yet: {have} a finished run in {results}; {next_step}."
@@ -215,7 +218,7 @@ def _select(arguments: argparse.Namespace, results: Path) -> Selection:
     others = _others(arguments)
     if not others:
         raise UsageError("--variants names only the baseline; name another variant")
-    return newest_runs(arguments.baseline or "baseline", others, results)
+    return newest_runs(arguments.baseline or "baseline", others, results, arguments.if_both)
 
 
 def _name(asked: str | None, chosen: Selection, runs: list[Run]) -> str:

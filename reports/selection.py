@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from common.usage import UsageError
 from loadgen.record import SCHEMA
 from reports.runs import Manifest, Records, Run, read_manifest
 from reports.server_metrics import ServerMetrics
+
+Finished = tuple[Manifest, Path]  # a complete run and its folder
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ def named_runs(names: Sequence[str], baseline: str | None, results: Path) -> Sel
     return Selection(first, [folder for _, folder in pairs], missing)
 
 
-def newest_runs(baseline: str, others: Sequence[str], results: Path) -> Selection:
+def newest_runs(baseline: str, others: Sequence[str], results: Path, with_newest: bool = False) -> Selection:
     """The newest finished run of each variant, on one target and scenario.
 
-    Looks at the newest run of the first of `others` that has a counterpart of the baseline with the same
-    target and scenario hash, and takes the rest to match: of the same seed where there is one, so that
-    arrivals pair. Raises UsageError when a variant has none.
+    Looks at the newest run of the first of `others` that has counterparts with the same target and scenario
+    hash, or, `with_newest`, at the newest run of all; and takes the rest to match: of the same seed where
+    there is one, so that arrivals pair. Raises UsageError when a variant has none.
     """
     found = _finished(results, {baseline, *others})
     refused = _refused(results, found, others)
@@ -86,17 +88,33 @@ def newest_runs(baseline: str, others: Sequence[str], results: Path) -> Selectio
         raise UsageError(f"{results}: no finished run of {' or '.join(missing)}; `{command}` makes one")
     if not wanted:
         return Selection(baseline, [found[baseline][0][1]], refused)
-    for newest in found[wanted[0]]:
-        candidates = found | {wanted[0]: [newest]}
-        key = newest[0].target, newest[0].scenario_hash
-        match = {name: _matching(candidates[name], key, newest[0].seed) for name in (baseline, *wanted)}
-        if all(match.values()):
-            folders = [folder for folder in match.values() if folder is not None]
-            return Selection(baseline, folders, [each for each in refused if each.target in (None, key[0])])
+    names = (baseline, *wanted)
+    every = _newest_first(run for name in names for run in found[name])
+    for newest in every[:1] if with_newest else found[wanted[0]]:
+        match = _counterparts(newest, found, names)
+        if len(match) == len(names):
+            target = newest[0].target
+            here = [each for each in refused if each.target in (None, target)]
+            return Selection(baseline, list(match.values()), here)
     raise UsageError(
         f"{results}: no runs of {', '.join((baseline, *wanted))} on the same target and scenario; "
         "run them with the same SCENARIO, RPS and DURATION, or name the runs"
     )
+
+
+def without_counterpart(baseline: str, others: Sequence[str], results: Path) -> str | None:
+    """A line about the newest run of all, where a variant has none on its target and scenario; else None."""
+    found = _finished(results, {baseline, *others})
+    refused = {each.variant for each in _refused(results, found, others)}
+    names = [name for name in (baseline, *others) if name not in refused]
+    for newest in _newest_first(run for runs in found.values() for run in runs)[:1]:
+        match = _counterparts(newest, found, names)
+        if lacking := [name for name in names if name not in match]:
+            return (
+                f"No comparison yet: no {lacking[0]} has run under the load of {newest[1].name} (target, "
+                f"scenario); `{how_to_run(lacking[0], baseline)}` with the same settings adds it."
+            )
+    return None
 
 
 def how_to_run(variant: str, baseline: str = "baseline") -> str:
@@ -128,9 +146,9 @@ def read_not_applied(folder: Path) -> NotApplied | None:
         raise UsageError(f"{path}: not readable: {type(error).__name__}: {error}") from None
 
 
-def _finished(results: Path, variants: set[str]) -> dict[str, list[tuple[Manifest, Path]]]:
+def _finished(results: Path, variants: set[str]) -> dict[str, list[Finished]]:
     """The complete runs of each variant, newest first. Folders that cannot be read are passed over."""
-    found: dict[str, list[tuple[Manifest, Path]]] = {}
+    found: dict[str, list[Finished]] = {}
     for path in results.glob("*/manifest.json"):
         if not path.with_name("requests.parquet").is_file():
             continue
@@ -140,14 +158,23 @@ def _finished(results: Path, variants: set[str]) -> dict[str, list[tuple[Manifes
             continue  # `reports history` shows it with the reason
         if manifest.variant in variants and manifest.ended == "complete":
             found.setdefault(manifest.variant, []).append((manifest, path.parent))
-    for runs in found.values():
-        runs.sort(key=lambda pair: (pair[0].started_at or "", pair[1].name), reverse=True)
-    return found
+    return {name: _newest_first(runs) for name, runs in found.items()}
 
 
-def _refused(
-    results: Path, found: dict[str, list[tuple[Manifest, Path]]], others: Sequence[str]
-) -> list[NotApplied]:
+def _newest_first(runs: Iterable[Finished]) -> list[Finished]:
+    return sorted(runs, key=lambda run: (run[0].started_at or "", run[1].name), reverse=True)
+
+
+def _counterparts(
+    newest: Finished, found: Mapping[str, list[Finished]], names: Sequence[str]
+) -> dict[str, Path]:
+    """The run of each variant, as far as there is one, to compare with `newest`, which stands for its own."""
+    own = {newest[0].variant: [newest]}
+    matches = {name: _matching(own.get(name, found.get(name, [])), newest[0]) for name in names}
+    return {name: folder for name, folder in matches.items() if folder is not None}
+
+
+def _refused(results: Path, found: dict[str, list[Finished]], others: Sequence[str]) -> list[NotApplied]:
     """Variants whose newest attempt was refused by the server."""
     newest: dict[str, NotApplied] = {}
     for path in sorted(results.glob("*/not_applied.json")):
@@ -159,10 +186,9 @@ def _refused(
     ]
 
 
-def _matching(
-    runs: list[tuple[Manifest, Path]], key: tuple[str | None, str | None], seed: int | None
-) -> Path | None:
-    """The newest run on that target and scenario, of that seed if there is one."""
+def _matching(runs: list[Finished], model: Manifest) -> Path | None:
+    """The newest run on the model's target and scenario, of its seed if there is one."""
+    key = model.target, model.scenario_hash
     fitting = [run for run in runs if (run[0].target, run[0].scenario_hash) == key]
-    same = [run for run in fitting if run[0].seed == seed]
+    same = [run for run in fitting if run[0].seed == model.seed]
     return next((folder for _, folder in same or fitting), None)

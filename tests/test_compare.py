@@ -386,6 +386,23 @@ def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixtu
         main(["compare"])
 
 
+def test_if_both_compares_no_other_runs_than_the_newest(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of another load was followed by an old table, as if that were its own."""
+    two(results)
+    load = {"scenario_hash": "bbbbbbbbbbbb", "started_at": "2026-01-02T00:00:00+00:00"}
+    newest = add(results, "20260102T000000Z-baseline")
+    edit_manifest(newest, **load)
+    assert main(["compare", "--if-both"]) == 0
+    said = capsys.readouterr().out
+    assert f"no optimized has run under the load of {newest.name}" in said and "make optimized" in said
+    assert not (results / "latest").exists()
+    edit_manifest(add(results, "20260102T000100Z-optimized"), **load)
+    assert main(["compare", "--if-both"]) == 0
+    assert "baseline: 20260102T000000Z-baseline" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
