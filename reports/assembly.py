@@ -46,6 +46,7 @@ from reports.facts import Facts
 from reports.history import Row as HistoryRow
 from reports.history import earlier_runs
 from reports.instrument import client_error
+from reports.machines import machines
 from reports.pairs import Pair, pair_up
 from reports.pareto import pareto
 from reports.parts import parts
@@ -101,13 +102,16 @@ def assemble(
     roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
     roofline.predictions = predictions(ordered, rows, roofline)
     points = pareto(facts, slo)
+    found = machines(groups)
     return Comparison(
         name=name,
         written_at=written_at,
         command=command,
         target=first.target or "unknown",
         model=first.model or "unknown",
-        hardware=_hardware(groups[baseline][0]),
+        hardware=found.hardware,
+        server=found.server,
+        load_from=found.load_from,
         scenario_name=first.scenario_name or "unknown",
         slo=slo,
         matters=matters,
@@ -302,11 +306,3 @@ def _files(runs: Sequence[RunInfo]) -> list[File]:
     ]
     records = [File(path=f"../../{run.run}/", what=f"records of {run.variant}") for run in runs]
     return found + records
-
-
-def _hardware(run: Run) -> str:
-    hardware, machine = (run.manifest.server or {}).get("hardware") or {}, run.manifest.machine
-    name = hardware.get("name")
-    cores = f", {machine['cores']} cores" if machine.get("cores") else ""
-    processor = f"{machine['cpu']}{cores}" if machine.get("cpu") else None
-    return "; ".join(dict.fromkeys(part for part in (name, processor) if part)) or "unknown"

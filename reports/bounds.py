@@ -25,7 +25,8 @@ _DTYPES = {"half": "float16", "float": "float32"}  # vLLM's other names
 def describe(runs: Sequence[Run], server: Mapping[str, ServerSide]) -> Roofline:
     """The roofline of a report's runs, without its predictions; `server` is by run name.
 
-    Of each variant the first run is placed on it. `missing` says why where it cannot be made.
+    Of each variant the first run is placed on it, unless its server ran on something else, or on what is not
+    known. `missing` says why where it cannot be made.
     """
     known = next((run for run in runs if run.manifest.server), None)
     if known is None:
@@ -38,7 +39,7 @@ def describe(runs: Sequence[Run], server: Mapping[str, ServerSide]) -> Roofline:
     except UnknownModelError as error:
         return Roofline(missing=str(error))
     first = {run.manifest.variant: run for run in reversed(runs)}
-    ordered = [run for run in runs if first[run.manifest.variant] is run]
+    ordered = [run for run in runs if first[run.manifest.variant] is run and _ran_on(run, hardware)]
     operations = [_operation(run, server[run.name], hardware) for run in ordered]
     batch = max((place.batch_mean or 1.0 for place in operations), default=1.0)
     return Roofline(
@@ -87,6 +88,12 @@ def served_hardware(run: Run) -> Hardware:
         found.get("memory_bytes"),
         str(found.get("source") or ""),
     )
+
+
+def _ran_on(run: Run, hardware: Hardware) -> bool:
+    with contextlib.suppress(UnknownModelError):
+        return served_hardware(run) == hardware
+    return False
 
 
 def flag(command: Sequence[str], name: str) -> str | None:

@@ -396,6 +396,10 @@ class Comparison(Part):
     target: str
     model: str
     hardware: str
+    server: str | None = Field(default=None, description="address of a server that was not launched by us")
+    load_from: str | None = Field(
+        default=None, description="the load's machine, where the server's hardware is not known"
+    )
     scenario_name: str
     slo: dict[str, Json] | None
     matters: float = Field(description="the size that matters, a fraction: smaller changes are not claimed")

@@ -51,7 +51,7 @@ def title(comparison: Comparison) -> str:
     against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
     if comparison.audit:
         return f"Audit of {against}: results of {comparison.audit.tool}"
-    return f"{against}: {comparison.scenario_name} on {comparison.target}"
+    return f"{against}: {comparison.scenario_name} on {_where(comparison)}"
 
 
 def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
@@ -77,7 +77,7 @@ def _summary(comparison: Comparison) -> list[Block]:
     first = comparison.runs[0] if comparison.runs else None
     facts = [
         ("Model", comparison.model),
-        ("Hardware", comparison.hardware + _target(comparison.target)),
+        *_machines(comparison),
         ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
         ("Tokens that came", _tokens(comparison.runs)),
         ("Duration", _duration(comparison.runs)),
@@ -102,6 +102,25 @@ def _summary(comparison: Comparison) -> list[Block]:
     if not comparison.conclusion:
         blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
     return blocks
+
+
+def _where(comparison: Comparison) -> str:
+    """What the load met: the target; without a name for it the model, else the server's address."""
+    named = (comparison.target, comparison.model, comparison.server)
+    return next((name for name in named if name and name != "unknown"), "unknown")
+
+
+def _machines(comparison: Comparison) -> list[tuple[str, str]]:
+    """The server, its hardware, and the load's machine where that is another or may be."""
+    target = "" if comparison.target == "unknown" else f"target {comparison.target}"
+    if comparison.server is None:
+        return [("Hardware", comparison.hardware + (f" ({target})" if target else ""))]
+    unknown = "" if comparison.load_from is None else "its hardware is not known"
+    told = "; ".join(part for part in ("not launched by us", unknown, target) if part)
+    rows = [("Server", f"{comparison.server} ({told})")]
+    if comparison.hardware != "unknown":
+        rows.append(("Hardware", comparison.hardware))
+    return rows + ([] if comparison.load_from is None else [("Load from", comparison.load_from)])
 
 
 def _workload(run: RunInfo | None) -> str:
@@ -148,10 +167,6 @@ def _duration(runs: Sequence[RunInfo]) -> str:
     windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
     ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
     return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
-
-
-def _target(name: str) -> str:
-    return "" if name == "unknown" else f" (target {name})"
 
 
 def because(run: RunInfo) -> str:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from common.usage import UsageError
-from reports import comparison
+from reports import comparison, sections
 from reports.__main__ import main
 from reports.assembly import assemble
 from reports.careless import careless
@@ -148,6 +148,38 @@ def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
     assert latency.careless is not None and latency.honest is None
     assert latency.honest_display.startswith(">")
     assert success.careless == 1.0 and success.honest is not None and success.honest < 0.9
+
+
+def summary_of(found: Comparison) -> dict[str, str]:
+    """The first table of the report."""
+    table = sections.sections(found, {})[0].blocks[0]
+    return {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+
+
+def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(results: Path) -> None:
+    """A user of a remote H100 must not read the name of the load generator's processor as the hardware."""
+    folder = add(results, "20260101T000000Z-baseline")
+    edit_manifest(folder, target=None, host="http://me:word@gpu:8000", lanes={"beside_server": False})
+    found = built([folder])
+    shown = summary_of(found)
+    assert sections.title(found) == "baseline: chat-medium on synthetic"
+    assert shown["Server"] == "http://gpu:8000 (not launched by us; its hardware is not known)"
+    assert shown["Load from"] == "synthetic, 2 cores" and "Hardware" not in shown
+    assert found.roofline.missing and not found.roofline.predictions
+    edit_manifest(folder, model=None)
+    assert sections.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
+
+
+def test_a_running_server_beside_the_load_has_the_load_s_machine(results: Path) -> None:
+    folders = two(results)
+    shown = summary_of(built(folders))
+    assert shown["Server"] == "http://127.0.0.1:8000 (not launched by us; target cpu-tiny)"
+    assert shown["Hardware"].startswith("synthetic, 2 cores, which made the load too")
+    assert "Load from" not in shown
+    edit_manifest(folders[1], host="http://gpu:8000", lanes={"beside_server": False})
+    shown = summary_of(built(folders))
+    assert shown["Server"].startswith("http://127.0.0.1:8000 (baseline), http://gpu:8000 (optimized)")
+    assert shown["Load from"] == "synthetic, 2 cores"
 
 
 def test_an_invalid_run_is_not_compared(results: Path) -> None:

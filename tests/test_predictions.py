@@ -163,3 +163,10 @@ def test_a_missing_roofline_says_why(tmp_path: Path, server: dict[str, object] |
     found = bounds.describe([run], {run.name: server_side(run)})
     assert found.missing is not None and word in found.missing
     assert predictions([run], [], found) == []
+
+
+def test_a_run_on_what_is_not_known_is_not_placed_under_another_s_roof(tmp_path: Path) -> None:
+    runs = make_pair(tmp_path)
+    object.__setattr__(runs[1].manifest, "server", None)
+    found = bounds.describe(runs, {run.name: server_side(run) for run in runs})
+    assert [place.variant for place in found.operations] == ["baseline"]
