@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 PALETTE = ("#2f7fc4", "#d0680a", "#12936b", "#a866c9", "#b8860b", "#c8507e")
 MUTED = "#808891"
 DOTTED = (2, 2)
+FEWEST_TICKS = 3  # of a log axis
 DASHES: tuple[tuple[int, ...], ...] = ((), (6, 2), (8, 2, 2, 2), (4, 3), (10, 3), (1, 2))
 
 Symbol = Literal["dot", "ring", "cross", "above", "below"]  # the last two: beyond it, to one side
@@ -102,11 +103,27 @@ def plain(value: float) -> str:
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Powers of ten; over less than two decades 2 and 5 times those as well."""
-    steps = (1, 2, 5) if high < 60 * low else (1,)
+    """Powers of ten; over less than two decades, or where they are few, 2 and 5 times those as well; where
+    these are few too, even steps. An axis with one label has no scale that a reader could see."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    places = [step * 10.0**decade for decade in decades for step in steps]
-    return [(at, plain(at)) for at in places if low <= at <= high]
+    for steps in ((1, 2, 5),) if high < 60 * low else ((1,), (1, 2, 5)):
+        places = [step * 10.0**decade for decade in decades for step in steps]
+        inside = [at for at in places if low <= at <= high]
+        if len(inside) >= FEWEST_TICKS:
+            break
+    else:
+        inside = _even_ticks(low, high)
+    return [(at, plain(at)) for at in inside]
+
+
+def _even_ticks(low: float, high: float) -> list[float]:
+    """Multiples of the largest 1, 2 or 5 times a power of ten that gives enough of them."""
+    decade = math.floor(math.log10(high - low))
+    for step in (times * 10.0**power for power in (decade, decade - 1) for times in (5, 2, 1)):
+        found = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(found) >= FEWEST_TICKS:
+            break
+    return found
 
 
 def thin_line(x: Floats, y: Floats, limit: int = 600) -> tuple[Floats, Floats]:

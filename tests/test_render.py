@@ -266,6 +266,28 @@ def test_ticks() -> None:
     assert plain(0.05) == "0.05"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (4.4, 9.9, "5 6 7 8 9"),
+        (11, 19, "12 14 16 18"),
+        (6, 390, "10 20 50 100 200"),
+        (30, 70, "30 40 50 60 70"),
+        (0.11, 0.19, "0.12 0.14 0.16 0.18"),
+    ],
+)
+def test_a_log_axis_has_three_ticks_at_least(low: float, high: float, shown: str) -> None:
+    assert [text for _, text in log_ticks(low, high)] == shown.split()
+
+
+def test_no_log_axis_of_data_is_left_without_a_scale() -> None:
+    """Charts leave room on both sides of their data, so no range is narrower than this."""
+    for number in range(400):
+        low = 0.003 * 1.04**number
+        for wider in (1.3, 1.5, 2.0, 5.0, 9.0, 59.0, 61.0, 5000.0):
+            assert 3 <= len(log_ticks(low, wider * low)) <= 12, (low, wider)
+
+
 def test_a_definition_is_no_secret_and_a_token_s_value_is() -> None:
     definition = "Time to first token: first_token - sent. Time per output token: (last_token - first_token)"
     assert escape.clean(definition) == definition
