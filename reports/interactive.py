@@ -21,7 +21,8 @@ _SYMBOLS = {
     "above": "triangle-right",
     "below": "triangle-left",
 }
-ABOVE, BELOW = 60, 44  # pixels of margin
+TOOLBAR, LINE, BELOW = 28, 16, 44  # pixels: above a panel's title, each of its lines, the lower margin
+USUAL_LINES = 2  # of a title: what it is, and its series
 LABEL_SIZE = 11  # pixels
 NAME_WIDTH = 30  # characters of a row's name in a line; a phone is some 60 wide
 PIXEL = 4 / 3  # pixels in a point of 1/72 inch
@@ -37,9 +38,12 @@ def library() -> str:
 def figures(chart: Chart) -> list[dict[str, Any]]:
     """One plotly figure for each panel of a row, so that they can stand below each other on a phone; one
     for a whole column, whose panels share the x axis."""
+    lines = max(USUAL_LINES, *(len(_title_lines(panel)) for panel in chart.panels))
+    above, more = TOOLBAR + LINE * lines, LINE * (lines - USUAL_LINES)
     if chart.layout == "column":
-        return [_figure(chart.panels, round(chart.height * PANEL_HEIGHT * len(chart.panels)) + 80)]
-    return [_figure([panel], round(chart.height * PANEL_HEIGHT) + 84) for panel in chart.panels]
+        height = round(chart.height * PANEL_HEIGHT * len(chart.panels)) + 80
+        return [_figure(chart.panels, height + more, above)]
+    return [_figure([panel], round(chart.height * PANEL_HEIGHT) + 84 + more, above) for panel in chart.panels]
 
 
 def as_json(value: Any) -> str:
@@ -48,17 +52,17 @@ def as_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
+def _figure(panels: list[Panel], height: int, above: int) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 52, "r": 14, "t": ABOVE, "b": BELOW},
+        "margin": {"l": 52, "r": 14, "t": above, "b": BELOW},
         "showlegend": False,
         "hovermode": "closest",
         "annotations": [],
         "shapes": [],
     }
     data: list[dict[str, Any]] = []
-    gap = 60 / height if len(panels) > 1 else 0.0
+    gap = above / height if len(panels) > 1 else 0.0
     share = (1 - gap * (len(panels) - 1)) / len(panels)
     for place, panel in enumerate(panels):
         top = 1 - place * (share + gap)
@@ -70,7 +74,7 @@ def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
         for series in panel.series:
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
             data += [trace | axes for trace in _traces(series)]
-        layout["annotations"] += _labels(panel, suffix, (height - ABOVE - BELOW) * share)
+        layout["annotations"] += _labels(panel, suffix, (height - above - BELOW) * share)
         for mark in panel.marks:
             _add_mark(layout, mark, suffix, panel)
     if panels[0].y_names:
@@ -81,7 +85,7 @@ def _figure(panels: list[Panel], height: int) -> dict[str, Any]:
     return {"data": data, "layout": layout}
 
 
-def _title(panel: Panel, top: float) -> dict[str, Any]:
+def _title_lines(panel: Panel) -> list[str]:
     """The panel's title, below it its series named in their colours, below them its note."""
     keys = [series for series in panel.series if series.legend and series.name]
     lines = [f"<b>{_text(panel.title)}</b>"]
@@ -90,8 +94,12 @@ def _title(panel: Panel, top: float) -> dict[str, Any]:
         lines.append("   ".join(named))
     if panel.note:
         lines.append(_text(panel.note))
+    return lines
+
+
+def _title(panel: Panel, top: float) -> dict[str, Any]:
     return {
-        "text": "<br>".join(lines),
+        "text": "<br>".join(_title_lines(panel)),
         "showarrow": False,
         "xref": "paper",
         "yref": "paper",

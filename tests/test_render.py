@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -258,6 +259,18 @@ def test_a_change_that_is_only_bounded_is_drawn_as_an_arrow(runs: list[Run]) -> 
     assert "TPOT p99 ↓ n/a" in panel.y_names  # type: ignore[operator]
     page = render.page("t", *_parts(comparison, runs))
     assert "triangle-right" in page and "triangle-left" in page
+
+
+def test_a_title_of_three_lines_leaves_the_toolbar_its_place(runs: list[Run]) -> None:
+    """Of all panels of a row the same, so that their axes stand side by side."""
+    charts = figures.charts(make_comparison(runs), runs)
+    shown = next(chart for chart in charts if chart.name == "distributions")
+    bare = replace(shown, panels=[replace(panel, note="") for panel in shown.panels])
+    noted = replace(bare, panels=[replace(bare.panels[0], note="no end seen: 2 %"), *bare.panels[1:]])
+    usual, taller = interactive.figures(bare), interactive.figures(noted)
+    for one, other in zip(usual, taller, strict=True):
+        lines = other["layout"]["margin"]["t"] - one["layout"]["margin"]["t"]
+        assert lines == other["layout"]["height"] - one["layout"]["height"] == interactive.LINE
 
 
 def test_ticks() -> None:
