@@ -109,6 +109,13 @@ def test_the_same_files_give_the_same_report(story: tuple[Path, Path]) -> None:
     assert audited(*story)[0].model_dump_json() == audited(*story)[0].model_dump_json()
 
 
+def test_without_due_times_no_lag_at_the_client_is_said(story: tuple[Path, Path]) -> None:
+    comparison, _, _ = audited(*story)
+    assert [run.server.send_lag_mean for run in comparison.runs] == [None, None]
+    comparison, _, _ = audited(OPEN)
+    assert comparison.runs[0].server.send_lag_mean is not None  # by vLLM's queue_times
+
+
 def test_one_file_alone(story: tuple[Path, Path]) -> None:
     comparison, found, runs = audited(story[0])
     assert len(runs) == 1 and comparison.runs[0].verdict == "SATURATED"
