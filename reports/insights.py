@@ -232,9 +232,6 @@ def _ms(value: float | None) -> str:
     return wording.number(value, "ms")
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def _sentence(text: str) -> str:
-    return _capital(text.rstrip(".")) + "."
+    """With its full stop. It begins with a run's or a variant's name, which is written as it is."""
+    return text.rstrip(".") + "."

@@ -109,6 +109,12 @@ def test_the_same_files_give_the_same_report(story: tuple[Path, Path]) -> None:
     assert audited(*story)[0].model_dump_json() == audited(*story)[0].model_dump_json()
 
 
+def test_a_file_s_name_is_written_as_it_is(story: tuple[Path, Path]) -> None:
+    comparison, _, _ = audited(*story)
+    warnings = [each.text for each in comparison.insights if each.kind == "warning"]
+    assert any(text.startswith("baseline.json is SATURATED: ") for text in warnings)
+
+
 def test_without_due_times_no_lag_at_the_client_is_said(story: tuple[Path, Path]) -> None:
     comparison, _, _ = audited(*story)
     assert [run.server.send_lag_mean for run in comparison.runs] == [None, None]
