@@ -1,5 +1,6 @@
 """The figure of a search for the highest rate: TTFT, TPOT and the share within the SLO against the rate."""
 
+from dataclasses import replace
 from typing import Any
 
 from reports.capacity import FIGURE, Capacity
@@ -9,7 +10,8 @@ from reports.slo import CONFIDENCE, wilson
 Span = tuple[float, float]
 Points = list[tuple[float, float]]
 
-HEADROOM = 1.2  # of the highest value: room for the marks' words
+HEADROOM = 1.2  # of the highest time: room for the marks' words
+WHOLE = 103.0  # per cent: room for half a dot above 100
 
 
 def chart(found: Capacity) -> Chart:
@@ -69,7 +71,8 @@ def _share_panel(found: Capacity, span: Span) -> Panel:
     shares = [(step.rate, 100 * step.met / step.judged) for step in steps]
     series.append(Series("met the SLO", *_columns(shares), "points", 0))
     series.append(Series("asked", span, (100 * found.slo["share"],) * 2, "line", stroke="dotted"))
-    return _panel(found, "Arrivals within the SLO", "%", series, span, y_range=(0.0, 100 * HEADROOM))
+    drawn = _panel(found, "Arrivals within the SLO", "%", series, span, y_range=(0.0, WHOLE))
+    return replace(drawn, marks=[replace(mark, text="") for mark in drawn.marks])  # named in those above
 
 
 def _means(points: Points) -> Points:

@@ -22,6 +22,9 @@ from campaign.search import Rung, Search, bracket
 from campaign.terms import settling, terms_of
 from common.usage import UsageError
 from loadgen.scenario import Scenario, Slo
+from reports import capacity as report
+from reports.capacity_chart import chart
+from reports.metrics import Figure
 from reports.runs import load_run
 from reports.slo import Standing, standing, state_of, wilson
 from reports.validity import check
@@ -387,3 +390,38 @@ def search_metronome(folder: Path) -> tuple[int, str, bool]:
         )
         starved = float(server.stop().lateness().max()) > 0.03
     return done.returncode, done.stderr, starved
+
+
+def test_an_axis_of_shares_ends_at_100_per_cent() -> None:
+    step = report.Step(
+        number=1,
+        rate=4.0,
+        seed=1,
+        run="step-1",
+        verdict="VALID",
+        failed_rules=[],
+        state="held",
+        why="",
+        judged=100,
+        met=100,
+        offered_rate=4.0,
+        completed_rate=4.0,
+        output_token_throughput=100.0,
+        times=dict.fromkeys(report.COLUMNS, Figure(0.1, "s", 100, "")),
+    )
+    found = report.Capacity(
+        name="c",
+        variant="baseline",
+        slo={"ttft": 1.0, "share": 0.99},
+        tolerance=0.05,
+        steps=[step],
+        low=report.End(4.0, "held", 1, 100, 100, ""),
+        high=None,
+        found=False,
+        ended="",
+        conditions={},
+        command="",
+    )
+    times, _, shares = chart(found).panels
+    assert shares.y_range is not None and shares.y_range[1] < 105
+    assert [[mark.text for mark in panel.marks] for panel in (times, shares)] == [["held"], [""]]
