@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`right`: the columns that hold figures. `caption` may be empty."""
+    """`right`: the columns that hold figures. `caption` may be empty, and so may the names of all columns."""
 
     caption: str
     columns: list[str]

@@ -76,6 +76,7 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
 def _summary(comparison: Comparison) -> list[Block]:
     first = comparison.runs[0] if comparison.runs else None
     facts = [
+        ("Written", comparison.written_at or "not said"),
         ("Model", comparison.model),
         *_machines(comparison),
         ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
@@ -89,9 +90,7 @@ def _summary(comparison: Comparison) -> list[Block]:
         for run in comparison.left_out
     ]
     blocks: list[Block] = [
-        Table(
-            "", ["Written", comparison.written_at or "not said"], [row(name, text) for name, text in facts]
-        ),
+        Table("", ["", ""], [row(name, text) for name, text in facts]),
         Table("", ["run", "variant", "verdict", "because"], verdicts),
         Text("", "Conclusion"),
     ]
@@ -157,7 +156,10 @@ def _tokens(runs: Sequence[RunInfo]) -> str:
 def _versions(run: RunInfo | None) -> str:
     known = {} if run is None else run.conditions
     names = ("vLLM", "tokenswarm", "locust", "python", "kernel")
-    return ", ".join(f"{name} {str(known[name])[:12]}" for name in names if known.get(name)) or "not said"
+    told = {name: str(known[name]) for name in names if known.get(name)}
+    if "tokenswarm" in told:
+        told["tokenswarm"] = told["tokenswarm"][:12]  # of a commit that is enough
+    return ", ".join(f"{name} {version}" for name, version in told.items()) or "not said"
 
 
 def _duration(runs: Sequence[RunInfo]) -> str:

@@ -273,6 +273,26 @@ def test_a_title_of_three_lines_leaves_the_toolbar_its_place(runs: list[Run]) ->
         assert lines == other["layout"]["height"] - one["layout"]["height"] == interactive.LINE
 
 
+def test_only_the_commit_is_cut(runs: list[Run]) -> None:
+    found = make_comparison(runs)
+    found.runs[0].conditions |= {
+        "kernel": "6.18.44-fc-v657-amd64",
+        "vLLM": "0.32.0rc1.dev7+g0123456",
+        "tokenswarm": "0" * 40,
+    }
+    table = sections.sections(found, {})[0].blocks[0]
+    shown = {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+    assert "vLLM 0.32.0rc1.dev7+g0123456, tokenswarm 000000000000, " in shown["Versions"]
+    assert shown["Versions"].endswith("kernel 6.18.44-fc-v657-amd64")
+
+
+def test_the_summary_s_facts_have_no_head(report: Path) -> None:
+    """They are rows of a name and a value each; the first of them is no heading of the others."""
+    page = (report / "report.html").read_text()
+    summary = page.split('<section id="section-1">')[1].split("</table>")[0]
+    assert "Written" in summary and "<th" not in summary
+
+
 def test_ticks() -> None:
     assert [text for _, text in log_ticks(30, 1200)] == ["50", "100", "200", "500", "1000"]
     assert [text for _, text in log_ticks(0.5, 2e6)] == ["1", "10", "100", "1000", "10k", "100k", "1M"]
