@@ -54,6 +54,7 @@ from reports.predictions import predictions
 from reports.runs import Run
 from reports.selection import NotApplied
 from reports.server_side import server_side
+from reports.settings import settings
 from reports.stalls import stalls
 
 NOT_TOLD = "not in the file"
@@ -131,8 +132,8 @@ def assemble(
         insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=recommend.under_same_conditions(
             [*recommend.choice(points, matters), *recommend.recommendations(facts)],
-            first.target,
-            first.scenario_name if first.scenario_hash else None,  # another tool's load has no name here
+            settings(groups[baseline][0]),
+            found.hosts,
         ),
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],

@@ -15,10 +15,11 @@ _SIGN_IN = re.compile(r"(?<=//)[^/@]*@")  # a name and a password have no place 
 
 @dataclass(frozen=True)
 class Machines:
-    """`server`: the address of what was not launched; `load_from`: the load's machine, where the hardware of
-    a server is another's. None where there is nothing to say."""
+    """`hosts`: the addresses of what was not launched, `server`: the same in words; `load_from`: the load's
+    machine, where the hardware of a server is another's. None where there is nothing to say."""
 
     hardware: str
+    hosts: list[str]
     server: str | None
     load_from: str | None
 
@@ -27,7 +28,9 @@ def machines(groups: Mapping[str, Sequence[Run]]) -> Machines:
     """Of all variants' runs; the hardware is the first variant's."""
     first = next(iter(groups.values()))[0]
     far = next((run for group in groups.values() for run in group if _elsewhere(run)), None)
-    return Machines(_hardware(first), _server(groups), None if far is None else _processor(far) or "unknown")
+    hosts = list(dict.fromkeys(host for group in groups.values() for host in _addresses(group)))
+    load_from = None if far is None else _processor(far) or "unknown"
+    return Machines(_hardware(first), hosts, _server(groups), load_from)
 
 
 def _hardware(run: Run) -> str:
@@ -56,12 +59,12 @@ def _processor(run: Run) -> str | None:
 
 def _server(groups: Mapping[str, Sequence[Run]]) -> str | None:
     """The addresses; with the variants where not all have the same."""
-    found = {variant: _addresses(group) for variant, group in groups.items()}
+    found = {variant: ", ".join(_addresses(group)) for variant, group in groups.items()}
     if len(set(found.values())) == 1:
         return next(iter(found.values())) or None
     return ", ".join(f"{text} ({variant})" for variant, text in found.items() if text)
 
 
-def _addresses(runs: Sequence[Run]) -> str:
+def _addresses(runs: Sequence[Run]) -> list[str]:
     hosts = [run.manifest.host for run in runs if run.manifest.server is None and run.manifest.host]
-    return ", ".join(dict.fromkeys(_SIGN_IN.sub("", host) for host in hosts))
+    return list(dict.fromkeys(_SIGN_IN.sub("", host) for host in hosts))

@@ -3,19 +3,15 @@
 import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from reports import wording
 from reports.comparison import ParetoPoint, Recommendation
 from reports.facts import Facts
 from reports.selection import how_to_run
 
-TARGETS = Path(__file__).resolve().parent.parent / "server" / "targets"
-USUAL_TARGET, USUAL_SCENARIO = (
-    "cpu-tiny",
-    "chat-medium",
-)  # what make takes where nothing is said, without a GPU
-OWN = "path/to"  # stands for where a target of the user's own lies
+STEP_LENGTH = ("DURATION=", "WARMUP=")  # a search for the capacity has steps of its own length
+OPTION = re.compile(r"--(warmup|duration) (\d+)")
+LOADS_ONE = ("make baseline", "make optimized", "make capacity")  # commands of one variant
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
 FULL = 0.95  # share of the largest batch allowed that counts as full
 
@@ -58,22 +54,29 @@ def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation
 
 
 def under_same_conditions(
-    found: Sequence[Recommendation], target: str | None, scenario: str | None
+    found: Sequence[Recommendation], settings: Sequence[str], hosts: Sequence[str]
 ) -> list[Recommendation]:
-    """With the runs' target and scenario in each command, where they are not what make takes by itself."""
-    settings = []
-    if target is not None and target != USUAL_TARGET:
-        known = (TARGETS / f"{target}.yaml").is_file()
-        settings.append(f"TARGET={shlex.quote(target if known else f'{OWN}/{target}.yaml')}")
-    if scenario is not None and scenario != USUAL_SCENARIO:
-        settings.append(f"SCENARIO={shlex.quote(scenario)}")
-    return [each.model_copy(update={"command": _with(each.command, settings)}) for each in found]
+    """With the runs' settings in each command. `hosts`: the servers that were not launched by us; a command
+    can load one that is named to it, but make no other variant of it, so such commands are left out."""
+    return [each.model_copy(update={"command": _on(hosts, _with(each.command, settings))}) for each in found]
 
 
 def _with(command: str | None, settings: Sequence[str]) -> str | None:
     if command is None:
         return None
-    return " ".join([command, *(each for each in settings if f" {each.partition('=')[0]}=" not in command)])
+    names = list(settings)
+    if command.startswith("make capacity"):
+        names = [each for each in names if not each.startswith(STEP_LENGTH)]
+    if " SCENARIO=" in command:  # another load, to which what this one was given need not fit
+        names = [each for each in names if each.startswith(("TARGET=", "WORKERS="))]
+    return " ".join([command, *(each for each in names if f" {each.partition('=')[0]}=" not in command)])
+
+
+def _on(hosts: Sequence[str], command: str | None) -> str | None:
+    if command is None or not hosts:
+        return command
+    loads_one = command.startswith(LOADS_ONE) and len(hosts) == 1
+    return f"{command} HOST={shlex.quote(hosts[0])}" if loads_one else None
 
 
 def _ran(facts: Facts) -> list[str]:
@@ -88,7 +91,8 @@ def _broken(facts: Facts) -> list[Recommendation]:
             rule for rule in run.rules if not rule.passed and rule.verdict in ("INVALID", "CLIENT-LIMITED")
         ]
         if failed:
-            text = f"Measure {run.variant} again: {failed[0].advice or 'its run cannot be used'}"
+            advice = _in_words_of_make(failed[0].advice)
+            text = f"Measure {run.variant} again: {advice or 'its run cannot be used'}"
             command = " ".join([how_to_run(run.variant, facts.baseline), *_settings(failed[0].advice)])
             found.append(Recommendation(text=_end(text), reason=_end(failed[0].text), command=command))
     return found
@@ -96,7 +100,11 @@ def _broken(facts: Facts) -> list[Recommendation]:
 
 def _settings(advice: str) -> list[str]:
     """'WARMUP=14' of an advice that names --warmup 14: the setting of make."""
-    return [f"{name.upper()}={value}" for name, value in re.findall(r"--(warmup|duration) (\d+)", advice)]
+    return [f"{name.upper()}={value}" for name, value in OPTION.findall(advice)]
+
+
+def _in_words_of_make(advice: str) -> str:
+    return OPTION.sub(lambda found: f"{found[1].upper()}={found[2]}", advice)
 
 
 def _unsure(facts: Facts) -> list[Recommendation]:

@@ -187,10 +187,9 @@ def recommendations(comparison: Comparison) -> list[Block]:
             blocks.append(Code(each.command))
     if not blocks:
         return [Text("No recommendation follows from these figures.")]
-    return [
-        *blocks,
-        Text("Settings that these runs were given (RPS=, DURATION=, …) belong to the commands too."),
-    ]
+    if not any(each.command for each in comparison.recommendations):
+        return blocks
+    return [*blocks, Text("Another LOCUSTFILE=, which a run does not record, belongs to the commands too.")]
 
 
 def earlier(comparison: Comparison) -> list[Block]:

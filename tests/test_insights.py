@@ -252,7 +252,9 @@ def test_a_run_to_make_again_comes_with_its_setting(plain: Facts) -> None:
         .model_copy(update={"verdict": "INVALID", "passed": False, "advice": "warm up longer: --warmup 14"})
     )
     runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
-    assert "make baseline WARMUP=14" in commands(dataclasses.replace(plain, runs=runs))
+    advised = recommend.recommendations(dataclasses.replace(plain, runs=runs))
+    assert [each.command for each in advised] == ["make baseline WARMUP=14"]
+    assert advised[0].text == "Measure baseline again: warm up longer: WARMUP=14."
 
 
 def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
@@ -283,21 +285,28 @@ def test_nothing_to_do_where_nothing_is_wrong(plain: Facts) -> None:
     assert not [command for command in commands(plain) if command and "capacity" in command]
 
 
-def test_advice_keeps_the_runs_target_and_scenario() -> None:
+def test_advice_keeps_the_runs_settings() -> None:
     given = [
         Recommendation(text="a", reason="b", command="make capacity"),
         Recommendation(text="a", reason="b", command="make sweep SCENARIO=chat-priority"),
         Recommendation(text="a", reason="b", command=None),
+        Recommendation(text="a", reason="b", command="make baseline DURATION=120"),
     ]
 
-    def commands(target: str | None, scenario: str | None) -> list[str | None]:
-        return [each.command for each in recommend.under_same_conditions(given, target, scenario)]
+    def commands(settings: list[str], hosts: list[str]) -> list[str | None]:
+        return [each.command for each in recommend.under_same_conditions(given, settings, hosts)]
 
-    assert commands("cpu-tiny", "chat-medium") == [each.command for each in given]
-    assert commands(None, "burst") == [
-        "make capacity SCENARIO=burst",
+    assert commands([], []) == [each.command for each in given]
+    assert commands(["SCENARIO=burst", "RPS=4.6", "DURATION=4"], []) == [
+        "make capacity SCENARIO=burst RPS=4.6",  # its steps are long enough by themselves
         "make sweep SCENARIO=chat-priority",
         None,
+        "make baseline DURATION=120 SCENARIO=burst RPS=4.6",
     ]
-    assert commands("t4-llama2-7b-awq", "chat-medium")[0] == "make capacity TARGET=t4-llama2-7b-awq"
-    assert commands("mine", "burst")[0] == "make capacity TARGET=path/to/mine.yaml SCENARIO=burst"
+    assert commands(["RPS=4.6"], ["http://gpu:8000"]) == [
+        "make capacity RPS=4.6 HOST=http://gpu:8000",
+        None,
+        None,
+        "make baseline DURATION=120 RPS=4.6 HOST=http://gpu:8000",
+    ]
+    assert commands([], ["http://gpu:8000", "http://gpu:8001"]) == [None] * 4
