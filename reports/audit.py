@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(Text(f"{comparison.audit.paragraph}\n"))
     show(comparison, console)
     written = ", ".join(sorted(path.name for path in folder.iterdir()))
-    console.print(Text(f"{folder}/: {written}", style="dim"))
+    console.print(Text(f"{folder}/: {written}", style="dim"), soft_wrap=True)
     return 0
 
 

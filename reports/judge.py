@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         console = Console() if os.isatty(1) else Console(width=WIDTH)
         show(loaded, found, console)
-        console.print(Text(str(path), style="dim"))
+        console.print(Text(str(path), style="dim"), soft_wrap=True)  # a path stays whole, to be copied
     return 0 if found.verdict in allowed else found.verdict.exit_code
 
 

@@ -49,6 +49,12 @@ def test_verdict_file_text_and_exit_code(tmp_path: Path, word: str) -> None:
     assert not list(tmp_path.glob(".summary*"))
 
 
+def test_a_long_path_stays_whole_in_a_pipe(tmp_path: Path) -> None:
+    folder = tmp_path / ("results-" * 12) / "20260101T000000Z-baseline"
+    make_run(folder, duration=5.0)
+    assert f"{folder}/summary.json" in judge(folder).stdout.splitlines()
+
+
 def test_the_summary_has_every_metric_of_the_design(tmp_path: Path) -> None:
     make_run(tmp_path, rate=40.0, slots=12, drain=0.0)
     judge(tmp_path, "--quiet")
