@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console() if os.isatty(1) else Console(width=WIDTH)
     show(comparison, console)
     console.print(
-        Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim")
+        Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim"),
+        soft_wrap=True,
     )
     return 0
 
