@@ -55,7 +55,7 @@ GOALS_WEB_PORT = ui
 GOALS_FILES = audit
 $(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
-  $(filter $(GOALS_$(name)),$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
+  $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
 .PHONY: help
 help: ## List the targets

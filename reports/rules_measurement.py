@@ -1,5 +1,6 @@
 """INVALID: is the measurement itself whole: every arrival, every stamp, and enough of them?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ WARM_SHOWN = 2  # the blocks that a beginning without anything conspicuous is st
 WARM_SIZE = 0.2  # the p99 is of the slowest hundredth: it moves by as much even where the beginning is short
 WARM_PER_BLOCK = 10  # requests; medians of fewer are noise
 WARM_LEAST = 0.001  # s; a smaller difference is no transient of a server
+_NONE_COMPLETED = "see the errors and server.log for why none completed"
 
 _INVALID = Verdict.INVALID
 
@@ -140,10 +142,18 @@ def enough_requests(run: Run) -> Rule:
     text += f"; a p99 at {100 * CONFIDENCE:.0f} % confidence needs {bound} with none beyond it, "
     text += f"{needed(HIGHEST, CONFIDENCE, 1)} with one"
     text += "".join(f"; {each}" for each in _thin(run))
-    rate = figure / run.window_length
-    seconds = f"--duration {np.ceil(1.2 * bound / rate):.0f}" if rate else "a server that answers"
-    advice = f"run longer ({seconds}), or at a higher rate"
+    advice = _more(run, 1.2 * bound * run.window_length / figure) if figure else _NONE_COMPLETED
     return Rule("enough_requests", _INVALID, figure >= bound, figure, bound, "requests", text, advice)
+
+
+def _more(run: Run, seconds: float) -> str:
+    """How this load comes to so many requests as it does in `seconds`."""
+    arrivals = run.manifest.scenario.get("arrivals")
+    process = arrivals.get("process") if isinstance(arrivals, Mapping) else arrivals
+    if process == "trace":
+        return f"replay a longer trace (of {np.ceil(seconds):.0f} s)"
+    longer = f"run longer (--duration {np.ceil(seconds):.0f})"
+    return longer if process == "closed-loop" or saturated(run) else f"{longer}, or at a higher rate"
 
 
 def _thin(run: Run) -> list[str]:

@@ -17,7 +17,7 @@ REFUSED_SHARE = 0.01  # likewise
 PART_P = 0.01  # of a workload's share being above the bound by chance
 _OVERLOAD_STATUS = (429, 503)
 
-_LOWER_RATE = "lower the rate (RPS=), or sweep rates with --allow saturated to find the capacity"
+_LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that holds the SLO"
 _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
 
 

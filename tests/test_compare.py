@@ -19,7 +19,6 @@ from reports.compare import show
 from reports.comparison import Comparison, ParetoPoint
 from reports.recommend import choice
 from reports.runs import load_run, read_manifest
-from reports.sections import sections
 from reports.selection import named_runs, newest_runs
 from tests.make_runs import Shape, edit_manifest, make_run
 
@@ -359,7 +358,7 @@ def test_of_the_baseline_s_runs_the_newest_of_the_same_seed_is_chosen(results: P
 
 def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results: Path) -> None:
     folders = two(results, seed=7, arrivals="constant")
-    head = "\n".join(str(block) for block in sections(built(folders), {})[0].blocks)
+    head = "\n".join(str(block) for block in sections.sections(built(folders), {})[0].blocks)
     assert "seeds 1 and 7" in head
     assert "in 50, out 20 on average of the completed requests" in head
 

@@ -33,6 +33,16 @@ def test_every_setting_that_help_lists_is_known() -> None:
     assert make("-n", "help", *(f"{name}=1" for name in set(listed))).returncode == 0
 
 
+def test_a_setting_that_the_target_does_not_take_is_named() -> None:
+    for words, said in (
+        (["baseline", "REPEATS=5"], "REPEATS is for: make compare"),
+        (["baseline", "optimized", "VARIANT=batch-8"], "VARIANT is for: make run capacity ui master"),
+    ):
+        ended = make("-n", *words)
+        assert (ended.returncode, ended.stdout) == (2, "") and said in ended.stderr
+    assert make("-n", "compare", "REPEATS=5", "FRESH=1", "VARIANTS=baseline compiled").returncode == 0
+
+
 def test_help_lists_every_target_once() -> None:
     text = (ROOT / "Makefile").read_text()
     targets = {name for line in re.findall(r"^\.PHONY: (.*)$", text, re.M) for name in line.split()}

@@ -1,6 +1,7 @@
 """Every rule fails on the fault it is for, and passes on a healthy run."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,28 @@ def test_every_rule_says_what_to_do(tmp_path: Path) -> None:
     for rule in rules(tmp_path).values():
         assert rule.text and (rule.passed or (rule.advice and rule.bound is not None))
     json.dumps([rule.figure for rule in rules(tmp_path).values()])
+
+
+@pytest.mark.parametrize(
+    ("process", "said"),
+    [
+        ("poisson", r"run longer \(--duration \d+\), or at a higher rate"),
+        ("closed-loop", r"run longer \(--duration \d+\)"),
+        ("trace", r"replay a longer trace \(of \d+ s\)"),
+    ],
+)
+def test_more_requests_are_asked_for_as_the_load_can_give_them(
+    tmp_path: Path, process: str, said: str
+) -> None:
+    make_run(tmp_path, duration=15.0)
+    scenario = json.loads((tmp_path / "manifest.json").read_text())["scenario"]
+    edit_manifest(tmp_path, scenario=scenario | {"arrivals": {"process": process}})
+    assert re.fullmatch(said, rules(tmp_path)["enough_requests"].advice)
+
+
+def test_where_nothing_completed_the_errors_come_first(tmp_path: Path) -> None:
+    make_run(tmp_path, failed_share=1.0)
+    assert rules(tmp_path)["enough_requests"].advice.startswith("see the errors")
 
 
 def test_a_run_without_records(tmp_path: Path) -> None:
