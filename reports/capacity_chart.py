@@ -5,7 +5,6 @@ from typing import Any
 
 from reports.capacity import FIGURE, Capacity
 from reports.chart import Chart, Mark, Panel, Series, plain
-from reports.slo import CONFIDENCE, wilson
 
 Span = tuple[float, float]
 Points = list[tuple[float, float]]
@@ -57,19 +56,9 @@ def _time_panel(found: Capacity, title: str, metric: str, span: Span) -> Panel:
 
 
 def _share_panel(found: Capacity, span: Span) -> Panel:
-    """A dot is a run; the interval is of all runs at a rate together."""
     steps = [step for step in found.steps if step.judged]
-    rates = sorted({step.rate for step in steps})
-    series = []
-    for side in (0, 1):
-        ends = []
-        for rate in rates:
-            here = [step for step in steps if step.rate == rate]
-            interval = wilson(sum(step.met for step in here), sum(step.judged for step in here))
-            ends.append(100 * interval[side])
-        series.append(Series(f"{CONFIDENCE:.0%} interval", rates, ends, faint=True, legend=not side))
     shares = [(step.rate, 100 * step.met / step.judged) for step in steps]
-    series.append(Series("met the SLO", *_columns(shares), "points", 0))
+    series = [Series("met the SLO", *_columns(shares), "points", 0)]
     series.append(Series("asked", span, (100 * found.slo["share"],) * 2, "line", stroke="dotted"))
     drawn = _panel(found, "Arrivals within the SLO", "%", series, span, y_range=(0.0, WHOLE))
     return replace(drawn, marks=[replace(mark, text="") for mark in drawn.marks])  # named in those above
