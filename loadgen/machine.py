@@ -41,14 +41,16 @@ def owns(family: int, address: tuple[Any, ...]) -> bool:
 
 
 def this_process() -> dict[str, Any]:
-    """pid, and the space in which it counts (of one boot, one container): `has_ended` looks there."""
-    return {"pid": os.getpid(), "space": _pid_space()}
+    """pid, the space in which it counts (of one boot, one container), and when it began: for `has_ended`."""
+    return {"pid": os.getpid(), "space": _pid_space(), "began": _began(os.getpid())}
 
 
 def has_ended(process: dict[str, Any]) -> bool:
     """Whether a process that `this_process` named is known to be gone; elsewhere it may live on."""
     if not process["space"] or process["space"] != _pid_space():
         return False
+    if _began(process["pid"]) != process["began"]:  # gone, or another one has its number
+        return True
     try:
         return psutil.Process(process["pid"]).status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -58,6 +60,14 @@ def has_ended(process: dict[str, Any]) -> bool:
 def is_running(process: dict[str, Any]) -> bool:
     """Whether such a process is known to live."""
     return bool(process["space"]) and process["space"] == _pid_space() and not has_ended(process)
+
+
+def _began(pid: int) -> str:
+    """Ticks from the boot to its start (proc(5)), which no setting of the clock moves; empty where none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def _pid_space() -> str:
