@@ -360,14 +360,15 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
 
 @pytest.mark.timeout(400)
 def test_the_metronomes_limit_is_found_within_5_percent(tmp_path: Path) -> None:
-    """Searched anew, twice at most, where the metronome's own log says that it was kept from the cores."""
+    """Searched anew, twice at most, where it was not, and the metronome's own log says that it was kept from
+    the cores."""
     for attempt in range(3):
         code, said, starved = search_metronome(tmp_path / str(attempt))
-        if not starved:
+        [where] = (tmp_path / str(attempt) / "campaigns").iterdir()
+        found = json.loads((where / "capacity.json").read_text())
+        if not starved or (code == 0 and found["capacity"] == pytest.approx(20, rel=0.05)):
             break
     assert code == 0, said
-    [where] = (tmp_path / str(attempt) / "campaigns").iterdir()
-    found = json.loads((where / "capacity.json").read_text())
     assert found["capacity"] == pytest.approx(20, rel=0.05)
     assert found["low"]["rate"] < found["high"]["rate"] <= 1.051 * found["low"]["rate"]
     assert all((where / step["run"] / "requests.parquet").is_file() for step in found["steps"])
