@@ -81,16 +81,15 @@ class Conductor:
         self.failure: str | None = None  # why the last start, or the run after it, came to nothing
         self.finished: list[tuple[Path, str]] = []  # this session's runs and their verdicts
         self._register()
+        self._catch_signals()
         options = environment.parsed_options
         if options.headless:
             options.only_summary = True
             logging.getLogger("locust.stats_logger").disabled = not options.print_stats
-            self._catch_signals()
             self._name_idle(options)
             self._check_early(options)
         self._announced = self._take_over_waiting(options)
         locust.runners.HEARTBEAT_LIVENESS = PATIENCE
-        self._catch_signals()
         if options.processes:
             atexit.register(_await_workers)  # before Locust's own, which waits for none that still runs
 

@@ -90,9 +90,7 @@ def _rate(baseline: Sequence[Run], other: Sequence[Run], matters: float) -> Diff
 
 def _paced_by_answers(run: Run) -> bool:
     """Whether answers alone made requests due: a closed loop, or a tool's pool of clients."""
-    arrivals = run.manifest.scenario.get("arrivals")
-    process = arrivals.get("process") if isinstance(arrivals, dict) else arrivals
-    return process == "closed-loop" or "offered_rate" in run.limits.figures
+    return run.closed_loop or "offered_rate" in run.limits.figures
 
 
 def _scheduled_rate(run: Run) -> float:

@@ -1,6 +1,5 @@
 """INVALID: is the measurement itself whole: every arrival, every stamp, and enough of them?"""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,12 +147,10 @@ def enough_requests(run: Run) -> Rule:
 
 def _more(run: Run, seconds: float) -> str:
     """How this load comes to so many requests as it does in `seconds`."""
-    arrivals = run.manifest.scenario.get("arrivals")
-    process = arrivals.get("process") if isinstance(arrivals, Mapping) else arrivals
-    if process == "trace":
+    if run.process == "trace":
         return f"replay a longer trace (of {np.ceil(seconds):.0f} s)"
     longer = f"run longer (--duration {np.ceil(seconds):.0f})"
-    return longer if process == "closed-loop" or saturated(run) else f"{longer}, or at a higher rate"
+    return longer if run.closed_loop or saturated(run) else f"{longer}, or at a higher rate"
 
 
 def _thin(run: Run) -> list[str]:

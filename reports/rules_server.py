@@ -8,7 +8,7 @@ from loadgen.record import FAILED, UNFINISHED
 from reports import metrics
 from reports.backlog import END_GROWTH, GROWTH, LEAST, TREND_P, measure, measure_end, measure_steps
 from reports.runs import Mask, Run
-from reports.stages import closed_loop, stages
+from reports.stages import stages
 from reports.survival import binomial_cdf
 from reports.validity import Rule, Verdict, not_checked
 
@@ -23,7 +23,7 @@ _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue ca
 
 def backlog(run: Run) -> Rule:
     """Growth of the number in flight beyond what the arrivals explain / the offered rate, if significant."""
-    if closed_loop(run):
+    if run.closed_loop:
         return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", _NO_QUEUE)
     planned = stages(run)
     whole = None if planned else measure(run)
@@ -45,7 +45,7 @@ def backlog(run: Run) -> Rule:
 
 def backlog_at_end(run: Run) -> Rule:
     """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too."""
-    if closed_loop(run):
+    if run.closed_loop:
         return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", _NO_QUEUE)
     found = measure_end(run)
     if found is None:

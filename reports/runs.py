@@ -267,6 +267,17 @@ class Run:
         start, end = self.window
         return end - start
 
+    @property
+    def process(self) -> str | None:
+        """How arrivals come about ("poisson", "closed-loop", …); None where the scenario does not say."""
+        arrivals = self.manifest.scenario.get("arrivals")
+        return arrivals.get("process") if isinstance(arrivals, Mapping) else arrivals
+
+    @property
+    def closed_loop(self) -> bool:
+        """Whether each client waits for its answer before it asks again, so that the server sets the pace."""
+        return self.process == "closed-loop"
+
     @cached_property
     def judged(self) -> Mask:
         """Which records are of arrivals due inside the window; shape (records,)."""

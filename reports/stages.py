@@ -44,12 +44,6 @@ def stages(run: Run) -> list[Stage]:
     return [stage for stage in found if stage.start < stage.end]
 
 
-def closed_loop(run: Run) -> bool:
-    """Whether each client waits for its answer before it asks again, so that the server sets the pace."""
-    arrivals = run.manifest.scenario.get("arrivals")
-    return isinstance(arrivals, Mapping) and arrivals.get("process") == "closed-loop"
-
-
 def _stretch(rate: Any, listed: list[Mapping[str, Any]]) -> float:
     """By how much the rates are raised, so that `rate` is their mean; without it they are as written."""
     if rate is None:
