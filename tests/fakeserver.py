@@ -29,16 +29,23 @@ class FakeServer:
     """Listens on 127.0.0.1 from `with` to its end.
 
     ttft, tpot: seconds to the first piece of a body and between pieces. byte_period: of "slow-bytes".
-    tls: serve https with a certificate that `ca_file` vouches for.
+    tls: serve https with a certificate that `ca_file` vouches for. gather: answer nothing until so many
+    requests have been read.
     """
 
     def __init__(
-        self, ttft: float = 0.005, tpot: float = 0.001, byte_period: float = 1.0, tls: bool = False
+        self,
+        ttft: float = 0.005,
+        tpot: float = 0.001,
+        byte_period: float = 1.0,
+        tls: bool = False,
+        gather: int = 1,
     ) -> None:
         self.ttft, self.tpot, self.byte_period = ttft, tpot, byte_period
         self.requests: list[Received] = []
         self.connections = 0
         self.stopping = threading.Event()
+        self._gather, self._gathered = gather, threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
@@ -68,6 +75,7 @@ class FakeServer:
 
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
+        self._gathered.set()
         # Wakes the thread in accept(), which close() alone does not.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -132,6 +140,9 @@ class FakeServer:
             reply.whole("200 OK", json.dumps(side(request)).encode())
             return True
         self.requests.append(request)
+        if len(self.requests) >= self._gather:
+            self._gathered.set()
+        self._gathered.wait()
         BEHAVIOURS[request.behaviour](reply)
         return reply.keep
 
