@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from loadgen.record import COMPLETED, FAILED, UNFINISHED
 from reports import evidence, metrics, statistics, wording
 from reports.comparison import Change, Mark
-from reports.evidence import COUNTS, ROWS, Row
+from reports.evidence import COUNTS, ROWS, WAITS, Row
 from reports.metrics import Figure
 from reports.runs import Run
 from reports.statistics import Blocks, Interval
 
 Floats = NDArray[np.float64]
 
-WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
 FEW = 0.001  # of the arrivals due: a count that changes by fewer does not matter, whatever its percentage
 STEEPEST = 20.0  # offered / (offered - served), where a queue grew by less than one in twenty
 _COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
@@ -130,34 +129,45 @@ def _from_blocks(
     """The interval of the change (absolute: of the difference) from resamples of time."""
     before = _draws(baseline, row, blocks[0], baseline.manifest.variant in growing)
     after = _draws(other, row, blocks[1], other.manifest.variant in growing)
-    count = min(blocks[0].count, blocks[1].count)
+    together = max(blocks[0].together, blocks[1].together) if row.waits else 1.0
+    as_one = [
+        # Where a queue grew, whoever waits longest came last, in every such run.
+        1.0 if growing else evidence.clustering(run, row, drawn)
+        for run, drawn in zip((baseline, other), blocks, strict=True)
+    ]
+    looks = min(blocks[0].count, blocks[1].count) / max(together, *as_one)
     if absolute:
-        return statistics.expanded_interval(after - before, count)
+        return statistics.expanded_interval(after - before, looks, math.sqrt(together))
     endless = np.isinf(before), np.isinf(after)
     if endless[0].any() or endless[1].any():  # beyond the data: at least as long as the longest seen
         before = np.where(endless[0], evidence.longest(baseline, row), before)
         after = np.where(endless[1], evidence.longest(other, row), after)
         before[endless[0] & endless[1]] = np.nan
-    if row.metric in WAITS:
-        drift = [
-            _queue_drift(run, drawn) if run.manifest.variant in growing else 1.0
-            for run, drawn in zip((baseline, other), blocks, strict=True)
-        ]
-        before, after = before * drift[0], after * drift[1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        interval = statistics.expanded_interval(after / before - 1, count)
+        interval = statistics.expanded_interval(np.log(after / before), looks, math.sqrt(together))
     if interval is None:
         return None
     often = (1 - statistics.CONFIDENCE) / 2
-    low = -math.inf if endless[0].mean() > often else interval.low
-    return Interval(low, math.inf if endless[1].mean() > often else interval.high)
+    low = -math.inf if endless[0].mean() > often else math.expm1(interval.low)
+    return Interval(low, math.inf if endless[1].mean() > often else math.expm1(interval.high))
 
 
 def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
-    """The figure in each resample. Who is left when a queue has grown is always who came last, whatever block
-    of time is drawn; how many they are is for the served rate to say, and what chance does to that."""
-    if not queue_grew or row.name not in (COMPLETED, UNFINISHED):
+    """The figure in each resample, with what chance in the served rate does to it where a queue grew: to the
+    wait, to how many came before the wait was too long for the SLO, and to how many are left."""
+    if not queue_grew:
         return evidence.draws(run, row, blocks)
+    if row.name in (COMPLETED, UNFINISHED):
+        return _left(run, row, blocks)
+    drawn = evidence.draws(run, row, blocks)
+    if row.metric in WAITS:
+        return drawn * _queue_drift(run, blocks)
+    return drawn / _queue_drift(run, blocks) if row.waits else drawn
+
+
+def _left(run: Run, row: Row, blocks: Blocks) -> Floats:
+    """Completed or unfinished in each resample. Who is left when a queue has grown is always who came last,
+    whatever block of time is drawn; how many they are is for the served rate to say."""
     counts, served = metrics.accounting(run), evidence.draws(run, _COMPLETED_RATE, blocks)
     faster = served / served.mean() - 1 if served.any() else np.zeros(len(served))
     more = np.clip(counts[COMPLETED] * faster, -counts[COMPLETED], counts[UNFINISHED])

@@ -20,6 +20,7 @@ LENGTHENED = (
     2.0  # Politis and White's length has the least error; a longer one has less bias, as intervals need
 )
 GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
+WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
 HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
 
 
@@ -34,6 +35,11 @@ class Row:
     better: Direction
     metric: str | None = None
     share: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a queue decides it."""
+        return self.metric in WAITS or self.name.startswith("goodput")
 
     @property
     def latency(self) -> bool:
@@ -103,6 +109,15 @@ def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
         every = statistics.sum_draws(blocks, _due(run)[run.judged], np.ones(int(run.judged.sum())))
         return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
     return sums if row.name in COUNTS else sums / run.window_length
+
+
+def clustering(run: Run, row: Row, blocks: Blocks) -> float:
+    """How many blocks are as one for a percentile: a p99 may be one burst's; 1 for what is no percentile."""
+    value = figure(run, row).value
+    if row.metric is None or value is None:
+        return 1.0
+    found = sample(run, row.metric)
+    return statistics.clustering(blocks, found.at[found.value > value])
 
 
 def longest(run: Run, row: Row) -> float:

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reports import evidence, rules_server, statistics
+from reports import evidence, relaxation, rules_server, statistics
 from reports.claims import Setting
 from reports.comparison import Method
 from reports.conditions import incomparable, same_schedule
@@ -59,23 +59,29 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
     `growing`: a queue grew in one of them, so blocks are drawn from near their place.
     """
     seed, other_seed = _seed(baseline.name, other.name), _seed(other.name, baseline.name)
+    queue = 0.0 if growing else max(relaxation.stretch(baseline), relaxation.stretch(other))
     if same_schedule(baseline, other):
-        length = evidence.block_length(baseline, other)
-        one = statistics.draw_blocks(baseline.window_length, length, seed, local=growing)
+        length = max(evidence.block_length(baseline, other), queue)
+        one = _draw(baseline, length, queue, seed, growing)
         blocks = one, one
         text = "Both runs had the same arrivals, so the same blocks of time were drawn for both"
     else:
-        length = max(evidence.block_length(baseline), evidence.block_length(other))
-        one = statistics.draw_blocks(baseline.window_length, length, seed, local=growing)
-        blocks = one, statistics.draw_blocks(other.window_length, length, other_seed, local=growing)
+        length = max(evidence.block_length(baseline), evidence.block_length(other), queue)
+        one = _draw(baseline, length, queue, seed, growing)
+        blocks = one, _draw(other, length, queue, other_seed, growing)
         text = (
             "The runs had different arrivals and are not paired; blocks of time were drawn for each by itself"
         )
     text += f": {statistics.RESAMPLES} resamples, {one.count} blocks of {one.length:.1f} s."
     if growing:
         text += (
-            " A queue grew, so each block was drawn from near its place, and the intervals of TTFT and"
-            " latency hold what chance in the served rate does to a queue."
+            " A queue grew, so each block was drawn from near its place, and the intervals of TTFT,"
+            " latency and goodput hold what chance in the served rate does to a queue."
+        )
+    if one.together > 1:
+        text += (
+            f" A queue came and went, so slowly that {queue:.0f} s of it are as one look: the intervals of"
+            " TTFT, latency and goodput are widened for that."
         )
     if length > one.length:
         text += (
@@ -95,6 +101,12 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
         repeats=[1, 1],
     )
     return method, blocks
+
+
+def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:
+    """Blocks of about `length` seconds; `queue`: seconds of one stretch of a queue that came and went."""
+    drawn = statistics.draw_blocks(run.window_length, length, seed, local=local)
+    return replace(drawn, together=max(queue / drawn.length, 1.0))
 
 
 def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:

@@ -38,12 +38,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Resamples of time. `weights[b, c]` says how often resample b holds cell c of the window."""
+    """Resamples of time. `weights[b, c]` says how often resample b holds cell c of the window.
+
+    `together`: so many blocks as one stretch of a queue that came and went takes.
+    """
 
     window: float  # seconds
     length: float  # seconds of one block
     count: int  # whole blocks in the window
     weights: Floats
+    together: float = 1.0
 
     def cells(self, at: Floats) -> NDArray[np.int64]:
         """The cell of each moment; moments outside the window go to its first or last cell."""
@@ -64,6 +68,10 @@ class Interval:
     def reaching(self, middle: float, least: float) -> "Interval":
         """This one, widened where it reaches less than `least` from the middle."""
         return Interval(min(self.low, middle - least), max(self.high, middle + least))
+
+    def scaled(self, middle: float, by: float) -> "Interval":
+        """This one, reaching so many times as far from the middle."""
+        return Interval(middle - by * (middle - self.low), middle + by * (self.high - middle))
 
 
 def change(baseline: float, other: float) -> float:
@@ -199,20 +207,38 @@ def _censored_quantiles(
     return found
 
 
-def expanded_interval(draws: Floats, blocks: int, confidence: float = CONFIDENCE) -> Interval | None:
-    """The percentile interval of resampled figures, widened for the small number of blocks.
+def expanded_interval(
+    draws: Floats, looks: float, reach: float = 1.0, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """The percentile interval of resampled figures, widened for the small number of independent looks.
 
     Hesterberg 2015 (The American Statistician 69(4), section 5.3): the tails' share alpha/2 becomes
-    Phi(-sqrt(n / (n - 1)) t_{1 - alpha/2, n - 1}). None when resamples are undefined (0/0, both
-    beyond the data) more often than the tails allow.
+    Phi(-sqrt(n / (n - 1)) t_{1 - alpha/2, n - 1}), with n = `looks`, 2 at least: blocks that do not hang
+    together. Where they do, draws of single ones scatter too little: `reach` is how many times as far from
+    their median the interval goes. None when resamples are undefined (0/0, both beyond the data) more often
+    than the tails allow.
     """
-    tail = (1 - confidence) / 2
-    wide = float(special.ndtr(-math.sqrt(blocks / (blocks - 1)) * special.stdtrit(blocks - 1, 1 - tail)))
+    tail, count = (1 - confidence) / 2, max(looks, 2.0)
+    wide = float(special.ndtr(-math.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 1 - tail)))
     defined = np.sort(draws[~np.isnan(draws)])
     if len(draws) - len(defined) > wide * len(draws):
         return None
     index = int(wide * (len(defined) - 1))
-    return Interval(float(defined[index]), float(defined[len(defined) - 1 - index]))
+    found = Interval(float(defined[index]), float(defined[len(defined) - 1 - index]))
+    return found if reach == 1 else found.scaled(float(np.median(defined)), reach)
+
+
+def clustering(blocks: Blocks, at: Floats) -> float:
+    """How many blocks are as one, since these moments (seconds) came together: 1 where they come evenly or
+    are fewer than two, up to the number of blocks where all are in one.
+
+    The number of blocks times the chance that two of the moments share one (Simpson, Nature 163 (1949) 688).
+    """
+    count = len(at)
+    if count < 2:
+        return 1.0
+    inside = np.bincount(blocks.cells(at) // CELLS_PER_BLOCK, minlength=blocks.count).astype(np.float64)
+    return max(1.0, blocks.count * float(inside @ (inside - 1)) / (count * (count - 1)))
 
 
 def interval_of_pairs(differences: Floats, confidence: float = CONFIDENCE) -> Interval | None:

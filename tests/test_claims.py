@@ -17,6 +17,7 @@ from reports.evidence import HEADLINE, ROWS
 from reports.metrics import Figure
 from reports.pairs import by_time, pair_up
 from reports.runs import Run, load_run
+from reports.statistics import Blocks
 from tests.make_runs import Shape, make_run, simulate
 
 ROW = {row.name: row for row in ROWS}
@@ -226,6 +227,50 @@ def test_blocks_are_as_long_as_a_queue_takes_to_come_and_go() -> None:
         pair = [run_of(dataclasses.replace(near, seed=seed, noise_seed=2 * seed + n), str(n)) for n in (0, 1)]
         lengths.append(evidence.block_length(pair[0], pair[1]))
     assert min(lengths) > 12, "5 s from the percentiles alone, in one of the four"
+
+
+def test_a_queue_that_comes_and_goes_is_no_difference_by_itself() -> None:
+    """At 98 % of the capacity a window of a minute may see it only once."""
+    marks = compare_pairs(dataclasses.replace(CHAT_MEDIUM, slots=62), 1.0, 20).marks
+    waits = [name for name in marks if ROW[name].waits]
+    assert len(waits) == 8
+    assert sum(marks[name]["better"] + marks[name]["worse"] for name in waits) <= 0.05 * 20 * len(waits)
+
+
+def test_the_widening_for_a_queue_is_told_and_is_for_waits_alone() -> None:
+    near = dataclasses.replace(CHAT_MEDIUM, slots=62, seed=1)
+    one, two = (run_of(dataclasses.replace(near, noise_seed=n), str(n)) for n in (1, 2))
+    method, (blocks, _) = by_time(one, two)
+    plain = dataclasses.replace(blocks, together=1.0)
+    assert blocks.together > 1 and "A queue came and went" in method.text
+
+    def reach(name: str, drawn: Blocks) -> float:
+        found = estimate(ROW[name], [one], [two], (drawn, drawn))
+        assert found.low is not None and found.high is not None
+        return found.high - found.low
+
+    assert reach("ttft_p50", blocks) > 1.1 * reach("ttft_p50", plain)
+    assert reach("tpot_p50", blocks) == reach("tpot_p50", plain)
+    free, same = (run_of(dataclasses.replace(CHAT_MEDIUM, noise_seed=n), str(n)) for n in (1, 2))
+    method, (blocks, _) = by_time(free, same)
+    assert blocks.together == 1 and "A queue" not in method.text
+
+
+def test_a_p99_that_one_burst_made_is_one_look() -> None:
+    """Its interval is wider than of one as high whose requests came all over the window."""
+    rng = np.random.default_rng(1)
+    drawn = statistics.draw_blocks(60.0, 5.0, 1)
+    assert evidence.clustering(run_of(CHAT_MEDIUM, "even"), ROW["ttft_p99"], drawn) < 3
+    truth = simulate(CHAT_MEDIUM)
+    burst = (truth.due > 40) & (truth.due < 43)
+    later = np.where(burst, rng.uniform(1, 2, len(truth.due)), 0.0)
+    moved = dataclasses.replace(
+        truth, first_token=truth.first_token + later, last_token=truth.last_token + later
+    )
+    run = recorded(CHAT_MEDIUM, moved, "burst")
+    assert evidence.clustering(run, ROW["ttft_p99"], drawn) == pytest.approx(12)
+    assert evidence.clustering(run, ROW["ttft_p50"], drawn) < 1.5
+    assert evidence.clustering(run, ROW["completed_rate"], drawn) == 1
 
 
 def test_verdicts_are_calibrated() -> None:

@@ -115,10 +115,44 @@ def test_blocks_see_the_correlation_that_single_requests_hide() -> None:
 
 def test_the_expanded_interval_is_wider_than_the_plain_one() -> None:
     draws = np.random.default_rng(1).standard_normal(20_000)
-    interval = statistics.expanded_interval(draws, blocks=6)
+    interval = statistics.expanded_interval(draws, looks=6)
     assert interval is not None
     reach = math.sqrt(6 / 5) * 2.5706  # t(0.975, 5)
     assert (interval.low, interval.high) == (pytest.approx(-reach, abs=0.15), pytest.approx(reach, abs=0.15))
+
+
+def test_blocks_that_hang_together_reach_farther_from_the_median() -> None:
+    draws = np.random.default_rng(2).standard_normal(20_000) + 1
+    plain, far = (statistics.expanded_interval(draws, looks=6, reach=reach) for reach in (1.0, 2.0))
+    assert plain is not None and far is not None
+    middle = float(np.median(draws))
+    assert (far.low - middle, far.high - middle) == pytest.approx(
+        (2 * (plain.low - middle), 2 * (plain.high - middle))
+    )
+
+
+def test_fewer_looks_than_two_are_two() -> None:
+    draws = np.random.default_rng(3).standard_normal(5000)
+    assert statistics.expanded_interval(draws, looks=0.5) == statistics.expanded_interval(draws, looks=2)
+
+
+@given(count=st.integers(2, 400), inside=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+def test_moments_in_few_blocks_are_few_looks(count: int, inside: int, seed: int) -> None:
+    """In the middles of `inside` of 12 blocks, as many in each: 12 / inside blocks are as one."""
+    blocks = statistics.draw_blocks(60.0, 5.0, seed=1, resamples=2)
+    middles = 2.5 + 5.0 * np.random.default_rng(seed).permutation(12)[:inside]
+    at = np.repeat(middles, count)
+    found = statistics.clustering(blocks, at)
+    expected = 12 * (count - 1) / (count * inside - 1)
+    assert found == pytest.approx(max(1.0, expected))
+
+
+def test_moments_that_come_evenly_are_in_no_cluster() -> None:
+    blocks = statistics.draw_blocks(60.0, 5.0, seed=1, resamples=2)
+    rng = np.random.default_rng(4)
+    found = [statistics.clustering(blocks, rng.uniform(0, 60, 12)) for _ in range(200)]
+    assert np.median(found) < 1.2 and max(found) < 4
+    assert statistics.clustering(blocks, np.array([7.0])) == statistics.clustering(blocks, np.array([])) == 1
 
 
 def test_undefined_resamples_give_no_interval() -> None:
