@@ -162,7 +162,10 @@ def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
     drawn = evidence.draws(run, row, blocks)
     if row.metric in WAITS:
         return drawn * _queue_drift(run, blocks)
-    return drawn / _queue_drift(run, blocks) if row.waits else drawn
+    if row.waits:  # goodput: no more than all that came
+        every = 1.0 if row.unit == "share" else int(run.judged.sum()) / run.window_length
+        return np.minimum(drawn / _queue_drift(run, blocks), every)
+    return drawn
 
 
 def _left(run: Run, row: Row, blocks: Blocks) -> Floats:
