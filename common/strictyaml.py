@@ -1,13 +1,12 @@
 """YAML files that are checked whole: unknown and mistyped keys are named with file and line."""
 
-import difflib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.usage import UsageError
+from common.usage import UsageError, meant
 
 
 class Strict(BaseModel):
@@ -27,6 +26,23 @@ _WORDS = {  # where pydantic's own are a programmer's
     "string_too_short": "must not be empty",
     "string_type": "must be text; put it in quotes",
 }
+
+
+def find_file(folder: Path, name: str, what: str) -> Path:
+    """The file of `name` in `folder`, or `name` itself where it is a path.
+
+    `what` it is of, for the UsageError that names those there are.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        close = meant(name, known)
+        hint = f"did you mean {close!r}? " if close else ""
+        raise UsageError(
+            f"unknown {what} {name!r}; {hint}there are: {', '.join(known)} (or a path to a .yaml file)"
+        )
+    return folder / f"{name}.yaml"
 
 
 def read_model(path: Path, model: type[Model]) -> Model:
@@ -112,9 +128,8 @@ def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
 
 
 def _hint(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if close := meant(key, known):
+        return f"; did you mean {close!r}?"
     return f"; known keys: {', '.join(known)}" if known else ""
 
 

@@ -1,8 +1,9 @@
 """Errors that are meant for the person at the terminal."""
 
+import difflib
 import signal
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from common import terminal
@@ -17,6 +18,11 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message.removeprefix('argument ')} ({self.prog} --help lists the options)")
+
+
+def meant(given: str, known: Iterable[str]) -> str | None:
+    """The one of the known names that was probably meant."""
+    return next(iter(difflib.get_close_matches(given, list(known), n=1)), None)
 
 
 def whole(text: str) -> int:

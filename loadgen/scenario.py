@@ -3,7 +3,6 @@
 docs/scenarios.md explains every key.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from common.strictyaml import Strict, check_model, read_model
+from common.strictyaml import Strict, check_model, find_file, read_model
 from common.usage import UsageError
 from loadgen.datasets import FORMATS, digest, locate
 from loadgen.lengths import Lengths
@@ -204,11 +203,7 @@ class Scenario(Strict):
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Scenario":
         """Read scenarios/NAME.yaml, or a file. Raises UsageError for an unknown name or a wrong file."""
-        path = Path(name_or_path)
-        if path.suffix not in (".yaml", ".yml"):
-            path = FOLDER / f"{name_or_path}.yaml"
-            if not path.is_file():
-                raise UsageError(_unknown(str(name_or_path)))
+        path = find_file(FOLDER, str(name_or_path), "scenario")
         scenario = read_model(path, cls)
         update: dict[str, Any] = {} if scenario.name else {"name": path.stem}
         if scenario.dataset:
@@ -317,13 +312,6 @@ def list_scenarios() -> dict[str, str]:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         found[path.stem] = first.removeprefix("#").strip() if first.startswith("#") else ""
     return found
-
-
-def _unknown(name: str) -> str:
-    names = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown scenario {name!r}; {hint}there are: {', '.join(names)} (or a path to a .yaml file)"
 
 
 def _found(dataset: Dataset, scenario: Path) -> Dataset:

@@ -1,6 +1,5 @@
 """What the server's environment has: which vLLM, and which flags it knows."""
 
-import difflib
 import hashlib
 import json
 import os
@@ -9,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.usage import UsageError
+from common.usage import UsageError, meant
 from server import process
 from server.command import MODULE, Command, NotApplicableError
 from server.places import ROOT, cache
@@ -67,8 +66,8 @@ def check_flags(vllm: Vllm, command: Command) -> None:
     for flag in command.flags:
         name = flag.partition(".")[0]  # --compilation-config.mode sets a part of --compilation-config
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = meant(name, known)
+            hint = f"; did you mean {close}?" if close else ""
             raise NotApplicableError(f"{vllm} does not know the flag {flag}{hint}")
 
 

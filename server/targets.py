@@ -2,12 +2,11 @@
 
 import re
 import shlex
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from common.strictyaml import Strict, read_model
+from common.strictyaml import Strict, find_file, read_model
 from common.usage import UsageError
 from server.gpu import gpu_name
 from server.places import ROOT
@@ -98,18 +97,3 @@ def target_for(gpu: str) -> str:
 def read_target(name: str) -> Target:
     """Read a target by its name, or by the path of a YAML file of your own."""
     return read_model(find_file(FOLDER, name, "target"), Target)
-
-
-def find_file(folder: Path, name: str, what: str) -> Path:
-    """The file of `name` in `folder`, or `name` itself where it is a path. Raises UsageError."""
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise UsageError(f"no {what} file {name}")
-        return path
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in known:
-        raise UsageError(
-            f"unknown {what} {name!r}; there are: {', '.join(known)} (or a path to a .yaml file)"
-        )
-    return folder / f"{name}.yaml"

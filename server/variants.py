@@ -5,9 +5,9 @@ import shlex
 
 from pydantic import Field
 
-from common.strictyaml import Strict, read_model
+from common.strictyaml import Strict, find_file, read_model
 from server.places import ROOT
-from server.targets import Environment, Flag, find_file, flag_name
+from server.targets import Environment, Flag, flag_name
 
 FOLDER = ROOT / "server" / "variants"
 
