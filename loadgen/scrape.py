@@ -60,7 +60,7 @@ class Scraper:
             # The name's end counts: num_requests_waiting_by_reason holds the same requests again.
             own = (f"{metric}{{", f"{metric} ")
             with contextlib.suppress(ValueError):  # a line that is cut off
-                values = [float(line.rpartition(" ")[2]) for line in kept if line.startswith(own)]
+                values = [_value(line, metric) for line in kept if line.startswith(own)]
                 if values:
                     self.latest[name] = sum(values)
 
@@ -97,6 +97,12 @@ def parse(moment: float, text: str) -> list[Row]:
         for sample in family.samples
         if not sample.name.endswith("_created")
     ]
+
+
+def _value(line: str, metric: str) -> float:
+    """A sample's; a moment may stand behind it. Raises ValueError where the line is cut off."""
+    text = line.rpartition("}")[2].removeprefix(metric).split(maxsplit=1)
+    return float(text[0] if text else "")
 
 
 def _labels(given: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from reports import machines
 from reports.comparison import Difference, Json
 from reports.runs import Run
 from reports.wording import lengths, slo
@@ -34,6 +35,7 @@ def conditions(run: Run) -> dict[str, Json]:
     manifest = run.manifest
     scenario, server = manifest.scenario, manifest.server or {}
     hardware = server.get("hardware") or {}
+    far = machines.elsewhere(run)  # then the load's machine is not what serves
     return {
         "target": manifest.target,
         "model": manifest.model,
@@ -50,8 +52,9 @@ def conditions(run: Run) -> dict[str, Json]:
         "warm-up (s)": round(manifest.window.start, 3),
         "prompts": manifest.prompts.how,
         "hardware": hardware.get("name"),
-        "CPU": _plain(manifest.machine.get("cpu")),
-        "cores": _plain(manifest.machine.get("cores")),
+        "CPU": None if far else _plain(manifest.machine.get("cpu")),
+        "cores": None if far else _plain(manifest.machine.get("cores")),
+        "load from": machines.processor(run) if far else None,
         "kernel": _plain(manifest.machine.get("kernel")),
         "host": _plain(manifest.machine.get("hostname_hash")),
         "lanes": len(manifest.lanes),

@@ -27,7 +27,7 @@ from reports.runs import Run, read_manifest
 from reports.selection import results_folder, without_records
 
 INDEX = "index.duckdb"
-VERSION = 2  # of the table below; another one makes a rebuild
+VERSION = 3  # of the table below; another one makes a rebuild
 _LOCK_WAIT = 5.0  # seconds to wait for another process that holds the index
 COLUMNS = {
     "run": "VARCHAR",

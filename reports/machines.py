@@ -27,23 +27,23 @@ class Machines:
 def machines(groups: Mapping[str, Sequence[Run]]) -> Machines:
     """Of all variants' runs; the hardware is the first variant's."""
     first = next(iter(groups.values()))[0]
-    far = next((run for group in groups.values() for run in group if _elsewhere(run)), None)
+    far = next((run for group in groups.values() for run in group if elsewhere(run)), None)
     hosts = list(dict.fromkeys(host for group in groups.values() for host in _addresses(group)))
-    load_from = None if far is None else _processor(far) or "unknown"
+    load_from = None if far is None else processor(far) or "unknown"
     return Machines(_hardware(first), hosts, _server(groups), load_from)
 
 
 def _hardware(run: Run) -> str:
-    if _elsewhere(run):
+    if elsewhere(run):
         return "unknown"
-    processor = _processor(run)
-    if run.manifest.server is None and processor:
-        return f"{processor}, which made the load too (whether it has a GPU is not known)"
+    here = processor(run)
+    if run.manifest.server is None and here:
+        return f"{here}, which made the load too (whether it has a GPU is not known)"
     name = ((run.manifest.server or {}).get("hardware") or {}).get("name")
-    return "; ".join(dict.fromkeys(part for part in (name, processor) if part)) or "unknown"
+    return "; ".join(dict.fromkeys(part for part in (name, here) if part)) or "unknown"
 
 
-def _elsewhere(run: Run) -> bool:
+def elsewhere(run: Run) -> bool:
     """Whether the server may be on another machine than the load."""
     manifest = run.manifest
     if manifest.server is not None or manifest.host is None:
@@ -51,7 +51,8 @@ def _elsewhere(run: Run) -> bool:
     return not manifest.lanes or not all(lane.beside_server for lane in manifest.lanes)
 
 
-def _processor(run: Run) -> str | None:
+def processor(run: Run) -> str | None:
+    """CPU and cores of the machine that made the load, as far as it is known."""
     machine = run.manifest.machine
     cores = f", {machine['cores']} cores" if machine.get("cores") else ""
     return f"{machine['cpu']}{cores}" if machine.get("cpu") else None

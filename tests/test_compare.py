@@ -184,6 +184,23 @@ def test_a_running_server_beside_the_load_has_the_load_s_machine(results: Path) 
     assert shown["Load from"] == "synthetic, 2 cores"
 
 
+def test_the_load_s_machine_decides_only_where_the_server_is_on_it(results: Path) -> None:
+    """The same server elsewhere may be loaded from another machine; one beside the load is then another's."""
+    folders = two(results)
+    for folder, cores in zip(folders, (2, 16), strict=True):
+        edit_manifest(folder, host="http://gpu:8000", lanes={"beside_server": False})
+        edit_manifest(folder, machine={"cpu": "x", "cores": cores})
+    found = built(folders)
+    (caution,) = [each for each in found.conditions if each.condition in ("CPU", "cores", "load from")]
+    assert (caution.condition, caution.comparable) == ("load from", True)
+    assert "not comparable" not in marks(found).values()
+    for folder in folders:
+        edit_manifest(folder, host="http://127.0.0.1:8000", lanes={"beside_server": True})
+    found = built(folders)
+    assert {each.condition: each.comparable for each in found.conditions} == {"cores": False}
+    assert set(marks(found).values()) == {"not comparable"}
+
+
 def test_an_invalid_run_is_not_compared(results: Path) -> None:
     folders = two(results)
     edit_manifest(folders[1], lanes={"batches_received": 3})

@@ -689,10 +689,12 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     assert "secret" not in str(caught.value)
 
 
-def test_who_waits_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("moment", ["", " 1764144000000"])
+def test_who_waits_is_counted_once(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not the server says when it counted."""
     text = (
-        'vllm:num_requests_running{engine="0",model_name="m"} 8.0\n'
-        'vllm:num_requests_waiting{engine="0",model_name="m"} 5.0\n'
+        f"vllm:num_requests_running 8.0{moment}\n"
+        f'vllm:num_requests_waiting{{engine="0",model_name="m"}} 5.0{moment}\n'
         'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="capacity"} 4.0\n'
         'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 1.0\n'
     )
