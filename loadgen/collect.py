@@ -138,6 +138,18 @@ def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:
             raise UsageError(f"{path}: cannot be read: {error}") from None
 
 
+def recoverable(results: Path) -> list[Path]:
+    """The folders under `results` that hold answers of which no master known to live makes a run."""
+    found = []
+    for draft in sorted(results.glob(f"*/{DRAFT}")):
+        folder = draft.parent
+        kept = any((folder / BATCHES).glob("*.arrow")) and not (folder / MANIFEST).exists()
+        with contextlib.suppress(UsageError, OSError):
+            if kept and not machine.is_running(_read_draft(folder)["master"]):
+                found.append(folder)
+    return found
+
+
 def recover(folders: Sequence[Path]) -> Path:
     """Make a run in the first folder that has the manifest's beginning. Raises UsageError."""
     for folder in folders:
