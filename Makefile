@@ -135,8 +135,9 @@ worker: .venv/.made ## Make load for the master on MASTER
 # Look back ----------------------------------------------------------------------------------------
 
 .PHONY: history audit
-history: .venv/.made ## List all runs
+history: .venv/.made ## List all runs, and what waits to be recovered
 	@$(PY) -m reports history
+	@$(PY) -m loadgen.collect list
 
 audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 	@$(PY) -m reports audit $(FILES)

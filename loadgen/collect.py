@@ -1,8 +1,10 @@
 """The records of all lanes, kept as they come and put together at the end.
 
     python -m loadgen.collect recover DIR [DIR ...]
+    python -m loadgen.collect list
 
-makes a run of what a dead master or its workers left: DIR is the run's folder, or a copy of a worker's.
+makes a run of what a dead master or its workers left, and lists the folders that wait for it: DIR is the
+run's folder, or a copy of a worker's.
 """
 
 import contextlib
@@ -228,11 +230,18 @@ def main() -> int:
     parser = Parser(
         prog="python -m loadgen.collect", description="Make a run of what was left when the master died."
     )
-    parser.add_argument("command", choices=["recover"])
-    parser.add_argument(
+    commands = parser.add_subparsers(required=True, dest="command")
+    commands.add_parser("list", help="the folders of which no master makes a run")
+    recovering = commands.add_parser("recover", help="make a run of one of them")
+    recovering.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="the run's folder, workers' copies"
     )
     given = parser.parse_args()
+    if given.command == "list":
+        for folder in recoverable(results_folder()):
+            command = f"python -m loadgen.collect recover {folder}"
+            print(f"{folder}: no run yet; if its master died, `{command}` makes one")
+        return 0
     for folder in given.folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder")

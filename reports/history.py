@@ -20,7 +20,6 @@ import duckdb
 import pyarrow as pa
 
 from common.usage import UsageError
-from loadgen.collect import recoverable
 from reports import wording
 from reports.conditions import conditions, named
 from reports.escape import clean
@@ -247,9 +246,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.limit is not None and arguments.limit < 1:
         raise UsageError(f"--limit {arguments.limit}: must be 1 or more")
     rows = [row for row in history(results, arguments.rebuild) if arguments.variant in (None, row["variant"])]
-    for folder in recoverable(results):
-        command = f"python -m loadgen.collect recover {folder}"
-        print(f"{folder}: no run yet; if its master died, `{command}` makes one")
     if not rows:
         print(f"No runs in {results} yet; `make baseline` makes the first.")
         return 0

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from common.usage import UsageError
-from loadgen import machine
-from loadgen.collect import BATCHES, DRAFT
 from reports.__main__ import main
 from reports.history import INDEX, history
 from tests.make_runs import Shape, edit_manifest, make_run
@@ -102,24 +100,6 @@ def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "No runs" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--limit"):
         main(["history", "--limit", "0"])
-
-
-def test_what_a_dead_master_left_is_named_with_the_command(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    here = machine.this_process()
-    dead = here | {"began": "1"}  # its number is another process's now
-    for name, master in (("dead", dead), ("lives", here), ("unanswered", dead)):
-        (results / name / BATCHES).mkdir(parents=True)
-        (results / name / DRAFT).write_text(json.dumps({"master": master}))
-    for name in ("dead", "lives"):
-        (results / name / BATCHES / "lane-0-1.arrow").touch()
-    (results / "prepares").mkdir()
-    (results / "prepares" / DRAFT).touch()
-    main(["history"])
-    said = [line for line in capsys.readouterr().out.splitlines() if "recover" in line]
-    command = f"python -m loadgen.collect recover {results / 'dead'}"
-    assert said == [f"{results / 'dead'}: no run yet; if its master died, `{command}` makes one"]
 
 
 def test_a_narrow_terminal_has_whole_lines(

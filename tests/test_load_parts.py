@@ -28,7 +28,7 @@ from pydantic import Field
 from campaign.load import PASSED_ON
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
-from loadgen import child, clock, files, machine, manifest, options, scrape
+from loadgen import child, clock, collect, files, machine, manifest, options, scrape
 from loadgen.client import Client
 from loadgen.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.digest import METRICS, Digest
@@ -324,6 +324,26 @@ def test_a_run_that_goes_on_is_not_recovered(tmp_path: Path) -> None:
     (tmp_path / DRAFT).write_text("")
     with pytest.raises(UsageError, match="ended before it had begun; there is nothing to recover"):
         recover([tmp_path])
+
+
+def test_what_dead_masters_left_is_listed_with_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["collect", "list"])
+    here = machine.this_process()
+    dead = here | {"began": "1"}  # its number is another process's now
+    for name, master in (("dead", dead), ("lives", here), ("unanswered", dead)):
+        (tmp_path / name / BATCHES).mkdir(parents=True)
+        (tmp_path / name / DRAFT).write_text(json.dumps({"master": master}))
+    for name in ("dead", "lives"):
+        (tmp_path / name / BATCHES / "lane-0-1.arrow").touch()
+    (tmp_path / "prepares").mkdir()
+    (tmp_path / "prepares" / DRAFT).touch()
+    assert collect.main() == 0
+    where = tmp_path / "dead"
+    command = f"python -m loadgen.collect recover {where}"
+    assert capsys.readouterr().out == f"{where}: no run yet; if its master died, `{command}` makes one\n"
 
 
 def test_a_process_is_looked_for_only_where_its_number_counts() -> None:
