@@ -1,10 +1,10 @@
 """`make calibrate`: measure the client's own error on this machine and keep it for the reports."""
 
-import datetime
 import sys
 from dataclasses import asdict
 
 from bench import accuracy
+from common.results import now
 from common.usage import Parser, exit_code
 from loadgen import calibration
 
@@ -14,8 +14,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     args = parser.parse_args()
     rows = accuracy.measure(list(accuracy.RATES), args.seconds)
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    path = calibration.store([asdict(row) for row in rows], args.seconds, now)
+    path = calibration.store([asdict(row) for row in rows], args.seconds, now())
     print(accuracy.table(rows))
     print(f"kept in {path}; reports on this machine now state the client's error")
     return 0

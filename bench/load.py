@@ -13,6 +13,7 @@ import psutil
 
 from bench.process import metronome
 from bench.truth import Truth
+from common.results import RECORDS
 from common.usage import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,7 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
     with metronome(*timetable, cpu=server_cpu) as server:
         looks = _run_locust(server.url, rate, seconds, folder, client_cpu)
         truth = server.stop()
-    file = folder / "requests.parquet"
+    file = folder / RECORDS
     if not file.exists():
         raise UsageError(f"the run wrote no {file.name}: {last_words(_log(folder))}")
     worker = pd.DataFrame(looks, columns=["t", "cpu", "rss"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.results import write_whole
 from common.usage import UsageError
 
 
@@ -75,9 +76,7 @@ class Truth:
 
     def save(self, path: Path) -> None:
         """Write an .npz file, whole or not at all."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
+        write_whole(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: Path) -> "Truth":

@@ -2,7 +2,6 @@
 
 import sys
 from argparse import Namespace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from campaign import load as loads
@@ -12,13 +11,13 @@ from campaign.load import INTERRUPTED
 from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
+from common.results import make_new, stamped, write_json
 from common.terminal import say
 from common.usage import UsageError
 from reports import capacity as report
 from reports.capacity_chart import chart
 from reports.runs import Run
 from reports.slo import state_of
-from server import runfolder
 
 NOT_FOUND = 1
 
@@ -75,17 +74,7 @@ def _launch(terms: Terms, folder: Path) -> int:
 
 def _make_folder(terms: Terms) -> Path:
     """results/campaigns/<UTC time>-capacity-<variant>/, a new one even within the same second."""
-    base = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-capacity-{plan.bare(terms.variant)}"
-    for number in range(1, 1000):
-        folder = folder_of(base if number == 1 else f"{base}-{number}").resolve()
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"{folder}: cannot be made: {error.strerror}") from None
-        return folder
-    raise UsageError(f"there are 1,000 folders named {base} already")
+    return make_new(folder_of(stamped(f"capacity-{plan.bare(terms.variant)}")).resolve())
 
 
 def _end(rung: Rung | None) -> report.End | None:
@@ -142,7 +131,7 @@ def _write(found: report.Capacity, folder: Path) -> None:
     from reports.svg import draw  # matplotlib takes a second to import
 
     try:
-        runfolder.write_json(folder / "capacity.json", report.to_json(found))
+        write_json(folder / "capacity.json", report.to_json(found))
         (folder / f"{report.FIGURE}.svg").write_bytes(draw(chart(found)))
         (folder / "README.md").write_text(report.readme(found), encoding="utf-8")
     except OSError as error:

@@ -11,12 +11,12 @@ from campaign import plan, search
 from campaign.load import Load
 from campaign.search import Rung
 from campaign.terms import Terms
+from common.results import SERVER
 from common.terminal import say
 from reports.capacity import COLUMNS, Step
 from reports.judge import judge
 from reports.runs import Run, load_run
 from reports.slo import standing, state_of
-from server import runfolder
 
 Runner = Callable[[Load, str, Path], int]  # makes a run in a folder; as load.run_once
 
@@ -66,8 +66,8 @@ def _step_folder(folder: Path, number: int) -> Path:
     where = folder / f"{folder.name}-step-{number:02d}"
     where.mkdir()
     launched = os.environ.get("TOKENSWARM_RUN_DIR")
-    if launched and (Path(launched) / runfolder.SERVER).is_file():  # the launcher's word on the server
-        shutil.copy(Path(launched) / runfolder.SERVER, where)
+    if launched and (Path(launched) / SERVER).is_file():  # the launcher's word on the server
+        shutil.copy(Path(launched) / SERVER, where)
     return where
 
 

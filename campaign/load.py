@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign import child
+from common.results import results_folder
 from common.usage import UsageError, whole
 from loadgen.scenario import Scenario
 from loadgen.settings import scenario_of
-from server.places import results
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
@@ -150,7 +150,7 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
 
 def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:
     """Run the command against the variant, launched for it, or against the load's host; its exit code."""
-    environment = {"TOKENSWARM_RESULTS": str(results().resolve())}
+    environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
     if load.host is None:
         launcher = [sys.executable, "-m", "server.launch", variant, "--target", load.target]
         launcher += ["--port", str(load.port)] + (["--folder", str(folder)] if folder else [])

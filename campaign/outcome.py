@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.results import MANIFEST, NOT_APPLIED, SUMMARY
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -17,11 +19,11 @@ class Outcome:
 
 def outcome_of(folder: Path) -> Outcome:
     """The outcome of a run that went to its end. Neither: it was interrupted, or never began."""
-    if reason := _read(folder / "not_applied.json").get("reason"):
+    if reason := _read(folder / NOT_APPLIED).get("reason"):
         return Outcome(refused=str(reason))
-    if _read(folder / "manifest.json").get("ended") != "complete":
+    if _read(folder / MANIFEST).get("ended") != "complete":
         return Outcome()
-    return Outcome(verdict=_read(folder / "summary.json").get("verdict"))
+    return Outcome(verdict=_read(folder / SUMMARY).get("verdict"))
 
 
 def _read(path: Path) -> dict[str, Any]:

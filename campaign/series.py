@@ -14,10 +14,10 @@ from campaign import child, plan, state
 from campaign.load import INTERRUPTED, Load, absolute, add_arguments, load_of, run_once
 from campaign.outcome import outcome_of
 from campaign.state import Campaign, Step
+from common.results import now, results_folder
 from common.terminal import say
 from common.usage import UsageError, whole
 from server import runfolder
-from server.places import results
 
 Runner = Callable[[Load, str, Path], int]  # makes a variant's run in a folder; as load.run_once
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
@@ -59,12 +59,12 @@ def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter |
 def report(runs: list[str], baseline: str, name: str) -> int:
     """Write the report into results/reports/NAME, by `python -m reports compare`."""
     command = [sys.executable, "-m", "reports", "compare", *runs, "--baseline", baseline, "--name", name]
-    return child.run(command, {"TOKENSWARM_RESULTS": str(results().resolve())})
+    return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
 
 def _begin(name: str, wanted: dict[str, Any]) -> Campaign:
     steps = [Step(variant=v, repeat=r) for v, r in plan.interleave(wanted["variants"], wanted["repeats"])]
-    campaign = Campaign(name=name, request=wanted, started_at=runfolder.now(), steps=steps)
+    campaign = Campaign(name=name, request=wanted, started_at=now(), steps=steps)
     campaign.save()
     return campaign
 
@@ -83,7 +83,7 @@ def _make(campaign: Campaign, number: int, load: Load, runner: Runner) -> int | 
     """Make one step's run; None when the campaign goes on, else the exit code."""
     step = campaign.steps[number]
     told = f"step {number + 1} of {len(campaign.steps)}: {plan.bare(step.variant)}, repeat {step.repeat}"
-    if step.state == "running" and step.run and _settle(step, results() / step.run):
+    if step.state == "running" and step.run and _settle(step, results_folder() / step.run):
         campaign.save()  # it had ended well when we were killed
     if not step.settled and (reason := _refused_before(campaign, step.variant)):
         step.state, step.reason = "refused", reason
@@ -152,7 +152,7 @@ def _stop(code: int, number: int, told: str) -> int:
 
 def _report(campaign: Campaign, reporter: Reporter) -> int:
     runs = [step.run for step in campaign.steps if step.run is not None]
-    folders = [str((results() / run).resolve()) for run in runs]
+    folders = [str((results_folder() / run).resolve()) for run in runs]
     code = reporter(folders, plan.bare(campaign.steps[0].variant), campaign.name)
     if code == 0:
         campaign.report = f"reports/{campaign.name}"

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.results import results_folder, write_json
 from common.usage import UsageError
-from server import runfolder
-from server.places import results
 
 FILE = "campaign.json"
 
@@ -54,14 +53,14 @@ class Campaign(BaseModel):
         """Write campaign.json. Raises UsageError when it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            runfolder.write_json(self.folder / FILE, self.model_dump(mode="json"))
+            write_json(self.folder / FILE, self.model_dump(mode="json"))
         except OSError as error:
             raise UsageError(f"{self.folder / FILE}: cannot be written: {error.strerror}") from None
 
 
 def folder_of(name: str) -> Path:
     """A campaign's folder."""
-    return results() / "campaigns" / name
+    return results_folder() / "campaigns" / name
 
 
 def find(name: str, begin: Callable[[str], Campaign], fresh: bool) -> tuple[Campaign, bool]:

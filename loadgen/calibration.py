@@ -5,10 +5,10 @@ those of `bench.accuracy.Row`, times in seconds.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from common.results import results_folder, write_json
 from common.usage import UsageError
 from loadgen import machine
 
@@ -17,7 +17,7 @@ FORMAT = 1
 
 def file() -> Path:
     """results/calibration.json, moved by TOKENSWARM_RESULTS."""
-    return Path(os.environ.get("TOKENSWARM_RESULTS", "results"), "calibration.json")
+    return results_folder() / "calibration.json"
 
 
 def store(rows: list[dict[str, Any]], seconds: float, measured_at: str, path: Path | None = None) -> Path:
@@ -28,9 +28,7 @@ def store(rows: list[dict[str, Any]], seconds: float, measured_at: str, path: Pa
     entry = {"machine": here, "measured_at": measured_at, "seconds": seconds, "rows": rows}
     known["machines"][machine.key(here)] = entry
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(known, indent=2) + "\n")
-    partial.replace(path)
+    write_json(path, known)
     return path
 
 

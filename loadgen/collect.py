@@ -9,7 +9,6 @@ run's folder, or a copy of a worker's.
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common.results import MANIFEST, RECORDS, results_folder, write_json
 from common.usage import Parser, UsageError, exit_code
 from loadgen import machine
 from loadgen.outbox import write_batch
@@ -30,18 +30,10 @@ from loadgen.scenario import Scenario
 from loadgen.schedule import schedule
 
 BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
-RECORDS = "requests.parquet"
 DRAFT = ".manifest.json"  # the manifest's beginning, written before the first request
 DRAFT_ONLY = ("lane_count", "clocks", "master")  # keys of it that the manifest has not
-MANIFEST = "manifest.json"
-SUMMARY = "summary.json"  # what `reports judge` writes
 SORTED = 512 * 2**20  # bytes of batches that are sorted by arrival in memory; larger runs stay as they came
 _NAME = re.compile(r"lane-(\d+)-(\d+)\.arrow")
-
-
-def results_folder() -> Path:
-    """Where runs live: results/, or $TOKENSWARM_RESULTS."""
-    return Path(os.environ.get("TOKENSWARM_RESULTS") or "results")
 
 
 class Collector:
@@ -117,18 +109,6 @@ def lost_records(scenario: Scenario, seed: int, lanes: int, known: set[int], unt
         for arrival in plan.arrivals
         if arrival.number not in known and (arrival.due or 0.0) < until
     ]
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half. Raises OSError."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:

@@ -24,9 +24,9 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
 from common import terminal
+from common.results import SERVER, SUMMARY
 from common.usage import UsageError
 from loadgen import child, events, manifest, messages
-from loadgen.collect import SUMMARY
 from loadgen.liveline import LiveLine
 from loadgen.plan import Plan
 from loadgen.run import Lane, Run
@@ -112,7 +112,7 @@ class Conductor:
             self.run = self.latest = self._begin()
             self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:
-            if not (self.run.folder / manifest.SERVER).is_file():  # else the launcher has said it
+            if not (self.run.folder / SERVER).is_file():  # else the launcher has said it
                 self._say(f"run folder {self.run.folder}")
             self.run.start(self._joined)
         else:

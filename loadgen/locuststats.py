@@ -12,7 +12,7 @@ import locust.stats
 from locust.env import Environment
 
 from loadgen import events
-from loadgen.record import COMPLETED, Record
+from loadgen.record import COMPLETED, Record, tpot
 
 ROW_TYPE = "LLM"
 DIGITS = 4
@@ -41,9 +41,8 @@ class LocustStats:
         )
         if record.first_token is not None:
             self._log("TTFT", record.first_token - started)
-            tokens = record.output_tokens or 0
-            if record.last_token is not None and tokens > 1:
-                self._log("TPOT", (record.last_token - record.first_token) / (tokens - 1))
+            if (pace := tpot(record)) is not None:
+                self._log("TPOT", pace)
 
     def _log(self, name: str, seconds: float) -> None:
         self._environment.stats.get(name, ROW_TYPE).log(seconds * 1e3, 0)

@@ -3,23 +3,21 @@
 import json
 import os
 import platform
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from common.results import MANIFEST, SERVER, now, results_folder, stamped
 from common.usage import UsageError
 from loadgen import child, machine
-from loadgen.collect import BATCHES, DRAFT, MANIFEST, results_folder
+from loadgen.collect import BATCHES, DRAFT
 from loadgen.schedule import Schedule
 from loadgen.served import Served
 from loadgen.vocabulary import Vocabulary
 
 FORMAT = 1
 ROOT = Path(__file__).resolve().parent.parent
-SERVER = "server.json"  # what the launcher says of the server
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ def make_folder(subject: Subject) -> Path:
     Raises UsageError when it cannot be made or written to.
     """
     given = os.environ.get("TOKENSWARM_RUN_DIR")
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', subject.variant)}"
-    first = Path(given) if given else results_folder() / stamp
+    first = Path(given) if given else results_folder() / stamped(subject.variant)
     for number in range(1, 1000):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
         if (folder / MANIFEST).exists() or (folder / BATCHES).exists():
@@ -108,11 +105,6 @@ def draft(
         "lane_count": lanes,
         "master": machine.this_process(),
     }
-
-
-def now() -> str:
-    """UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def commit() -> str | None:

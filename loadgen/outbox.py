@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from common.results import write_whole
 from loadgen.record import COMPLETED, FAILED, Record, to_table
 
 ROWS = 500  # of one batch: 150 chunks each are 1 MB, packed in some milliseconds
@@ -104,7 +105,4 @@ def pack(table: pa.Table) -> bytes:
 def write_batch(folder: Path, lane: int, number: int, content: bytes) -> None:
     """Keep one batch as a file, whole or not at all. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"lane-{lane:04}-{number:06}.arrow"
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(folder / f"lane-{lane:04}-{number:06}.arrow", content)

@@ -14,9 +14,7 @@ import numpy as np
 from common.usage import UsageError
 from loadgen.scenario import ClosedLoop, Scenario, Trace
 from loadgen.schedule import Arrival
-from loadgen.vocabulary import Messages, Vocabulary, build_vocabulary, estimate_vocabulary
-
-__all__ = ["PromptMaker", "Vocabulary", "build_vocabulary", "estimate_vocabulary"]
+from loadgen.vocabulary import Messages, Vocabulary
 
 BLOCK = 512  # tokens that one hash id of a Mooncake trace stands for
 OWN, GROUP, BLOCKS = range(3)  # kinds of text, each with random streams of its own

@@ -17,10 +17,8 @@ from loadgen import events
 from loadgen.digest import Digest, empty_digests
 from loadgen.histogram import Histogram
 from loadgen.instruments import histograms
-from loadgen.record import COMPLETED, FAILED, Record
+from loadgen.record import COMPLETED, FAILED, OVERLOADED, Record, timed_out, tpot
 from loadgen.schedule import Arrival
-
-OVERLOADED = (429, 503)  # HTTP statuses of a server that has too much to do
 
 
 @dataclass
@@ -117,9 +115,8 @@ class Pulse:
             figures.histograms["failure"].add(record.end - record.sent)
         if record.first_token is None or record.last_token is None or record.status != COMPLETED:
             return
-        if record.output_tokens is not None and record.output_tokens > 1:
-            tpot = (record.last_token - record.first_token) / (record.output_tokens - 1)
-            figures.add("tpot", tpot, judged)
+        if (pace := tpot(record)) is not None:
+            figures.add("tpot", pace, judged)
         figures.add("scheduled_latency", record.last_token - record.due, judged)
         if record.sent is not None:
             figures.add("latency", record.last_token - record.sent, judged)
@@ -129,8 +126,7 @@ def _refused(record: Record) -> bool:
     """Whether it failed in a way that says the server had too much to do; as the verdict's rule has it."""
     if record.status != FAILED:
         return False
-    error = (record.error or "").lower()
-    return record.http_status in OVERLOADED or "timed out" in error or "timeout" in error
+    return record.http_status in OVERLOADED or timed_out(record.error or "")
 
 
 def _take(parts: Mapping[str, Digest | Histogram]) -> dict[str, Any]:

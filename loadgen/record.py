@@ -16,6 +16,7 @@ FAILED = "failed"  # refused, reset, an error status or event, a stream that bro
 UNFINISHED = "unfinished"  # still waiting or streaming when the drain ended
 LOST = "lost"  # due on a lane whose worker died; what became of it is not known
 STATUSES = (COMPLETED, FAILED, UNFINISHED, LOST)
+OVERLOADED = (429, 503)  # HTTP statuses of a server that has too much to do
 
 SCHEMA = pa.schema(
     [
@@ -88,6 +89,20 @@ class Record:
     chunk_tokens: array | None = None  # of int
     new_connection: bool | None = None
     text: str | None = None
+
+
+def tpot(record: Record) -> float | None:
+    """Seconds per token after the first; None unless it completed with 2 tokens or more that did not all
+    come at one moment: an answer in one piece says nothing of its pace."""
+    first, last, tokens = record.first_token, record.last_token, record.output_tokens
+    if record.status != COMPLETED or first is None or last is None or tokens is None:
+        return None
+    return (last - first) / (tokens - 1) if tokens >= 2 and last > first else None
+
+
+def timed_out(error: str) -> bool:
+    """Whether a failure's text says so, ours or a server's."""
+    return "timed out" in error.lower() or "timeout" in error.lower()
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:

@@ -1,6 +1,7 @@
 """One run on the master: its lanes, what has come from them, and the files that it becomes."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
+from common.results import MANIFEST, METRICS, now, write_json
 from common.usage import UsageError
-from loadgen import calibration, clock, collect, machine, manifest, messages
+from loadgen import calibration, clock, collect, machine, messages
 from loadgen.clock import Exchange, Offset
 from loadgen.collect import Collector
 from loadgen.live import Live
@@ -198,7 +200,7 @@ class Run:
             found = collect.lost_records(scenario, self.schedule.seed, len(self.lanes), known, self._end)
             lost = [record for record in found if record.lane in gone]
         counts = self._on_disk(self._collector.write, lost)
-        self._on_disk(self.scraper.write, self.folder / "server_metrics.parquet")
+        self._on_disk(self.scraper.write, self.folder / METRICS)
         why = self.stopped_why or (None if self._living else "every worker was lost")
         lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
         whole = self._draft | {
@@ -207,14 +209,14 @@ class Run:
             "schedule_end": self._end,
             "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
             "drained_at": self._drained_at,
-            "ended_at": manifest.now(),
+            "ended_at": now(),
             "ended": "complete" if why is None else "interrupted",
             "ended_why": why,
             "client_error": self._client_error(),
         }
         for name in collect.DRAFT_ONLY:
             whole.pop(name)
-        collect.write_json(self.folder / collect.MANIFEST, whole)
+        write_json(self.folder / MANIFEST, whole)
         (self.folder / collect.DRAFT).unlink()
         self._collector.discard()
         self.phase = "written"
@@ -258,7 +260,7 @@ class Run:
     def _write_draft(self) -> None:
         """The manifest's beginning, for `loadgen.collect recover`. Raises UsageError."""
         try:
-            collect.write_json(self.folder / collect.DRAFT, self._draft)
+            write_json(self.folder / collect.DRAFT, self._draft)
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
 
@@ -344,7 +346,8 @@ class Run:
         seen = [lane.events for lane in self.live.lanes.values()]
         try:
             return calibration.nearest(max(seen) / max(self._end, 1.0))
-        except UsageError:  # a calibration that cannot be read says nothing against the run
+        except UsageError as error:  # that says nothing against the run
+            logging.getLogger(__name__).warning("%s; until then the client's error is not known", error)
             return None
 
 

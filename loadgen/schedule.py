@@ -56,11 +56,6 @@ class Arrival:
     warmup_end: float = 0.0  # seconds from the start; a request that is due before it is not judged
 
     @property
-    def text(self) -> str | None:
-        """The last message of a prompt that a dataset gives; None where the prompt is made."""
-        return self.dialogue[-1][1] if self.dialogue else None
-
-    @property
     def prompt_asked(self) -> int | None:
         """Tokens of the whole prompt; None where nobody knows them before (history, a dataset's text)."""
         if self.dialogue or (self.history and self.turn):

@@ -179,10 +179,6 @@ class TlsTransport(Transport):
         self._flush()
         return self._decrypt() if self._shaken else None
 
-    @property
-    def wants_write(self) -> bool:
-        return bool(self._outgoing) or not self.connected
-
     def _progress(self) -> None:
         try:
             if not self._shaken:

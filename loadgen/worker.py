@@ -18,10 +18,11 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from common import terminal
+from common.results import MANIFEST, results_folder
 from common.usage import UsageError
 from loadgen import clock, files, machine, messages
 from loadgen.client import Client
-from loadgen.collect import BATCHES, MANIFEST, results_folder
+from loadgen.collect import BATCHES
 from loadgen.gauge import Gauge
 from loadgen.lane import Lane, RequestMaker
 from loadgen.locuststats import LocustStats

@@ -51,6 +51,7 @@ from reports.pairs import Pair, pair_up
 from reports.pareto import pareto
 from reports.parts import parts
 from reports.predictions import predictions
+from reports.rule import Rule as Judged
 from reports.runs import Run
 from reports.selection import NotApplied
 from reports.server_side import server_side
@@ -102,7 +103,7 @@ def assemble(
             variant.result = conclusion.result_line(facts, variant.name)
     roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
     roofline.predictions = predictions(ordered, rows, roofline)
-    points = pareto(facts, slo)
+    points = pareto(facts)
     found = machines(groups)
     return Comparison(
         name=name,
@@ -227,7 +228,7 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
     )
 
 
-def _rule(rule: validity.Rule) -> Rule:
+def _rule(rule: Judged) -> Rule:
     return Rule(
         rule=rule.rule,
         verdict=rule.verdict.label,

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from common.results import results_folder
 from common.usage import UsageError
 from reports import load
 from reports.assembly import assemble
@@ -24,7 +25,6 @@ from reports.conditions import incomparable
 from reports.evidence import ROWS
 from reports.foreign import Foreign, read_json
 from reports.runs import Run
-from reports.selection import results_folder
 
 PAIR = ("baseline", "optimized")
 TOGETHER = 0.05  # share by which the load of two files may differ in length to be held against each other

@@ -1,23 +1,18 @@
 """Section 7 of a report: the roofline of the served model on its hardware, beside what was measured."""
 
 import contextlib
-import re
-import shlex
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
+from common.hardware import accelerators
 from loadgen.record import LOST
 from reports import roofline
+from reports.commandline import flag, words
 from reports.comparison import Bounds, Operation, Roofline, ServerSide, WhatIf
 from reports.roofline import Hardware, Model, UnknownModelError
 from reports.runs import Run
 
-HARDWARE_FILE = Path(__file__).resolve().parent.parent / "server" / "hardware.yaml"
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DTYPES = {"half": "float16", "float": "float32"}  # vLLM's other names
 
@@ -64,7 +59,7 @@ def served_model(run: Run) -> Model:
     config = server.get("model_config")
     if not isinstance(config, dict):
         raise UnknownModelError("the model's config.json was not at hand when the server was started")
-    command = _command(server)
+    command = words(server)
     dtype = flag(command, "--dtype")
     if dtype and dtype != "auto":
         config = config | {"torch_dtype": _DTYPES.get(dtype, dtype)}
@@ -94,23 +89,6 @@ def _ran_on(run: Run, hardware: Hardware) -> bool:
     with contextlib.suppress(UnknownModelError):
         return served_hardware(run) == hardware
     return False
-
-
-def flag(command: Sequence[str], name: str) -> str | None:
-    """The value of a flag in a command, given as `--name value` or `--name=value`; the last one counts."""
-    value = None
-    for index, word in enumerate(command):
-        if word == name and index + 1 < len(command):
-            value = command[index + 1]
-        elif word.startswith(f"{name}="):
-            value = word.partition("=")[2]
-    return value
-
-
-def batch_limit(run: Run) -> int | None:
-    """--max-num-seqs of the run's server; None where the command leaves it to the engine."""
-    value = flag(_command(run.manifest.server or {}), "--max-num-seqs")
-    return int(value) if value and re.fullmatch(r"\d+", value) else None
 
 
 def lengths(run: Run) -> tuple[float, float]:
@@ -200,24 +178,9 @@ def _what_if_on(
     )
 
 
-@lru_cache(maxsize=1)
-def known_hardware() -> tuple[Hardware, ...]:
+def known_hardware() -> list[Hardware]:
     """The accelerators of server/hardware.yaml, in its order."""
-    listed: dict[str, dict[str, Any]] = yaml.safe_load(HARDWARE_FILE.read_text(encoding="utf-8"))
-    return tuple(
-        Hardware(
-            name,
-            float(entry["peak_flops"]),
-            float(entry["peak_bytes_per_s"]),
-            float(entry["memory_bytes"]),
-            str(entry["source"]),
-        )
-        for name, entry in listed.items()
-    )
-
-
-def _command(server: Mapping[str, Any]) -> list[str]:
-    command = server.get("command")
-    if isinstance(command, list):
-        return [str(word) for word in command]
-    return shlex.split(str(server.get("command_line") or ""))
+    return [
+        Hardware(name, each.peak_flops, each.peak_bytes_per_s, each.memory_bytes, each.source)
+        for name, each in accelerators().items()
+    ]

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.results import results_folder
 from common.usage import UsageError
 from reports.assembly import assemble
 from reports.comparison import Comparison
@@ -26,7 +27,6 @@ from reports.selection import (
     how_to_run,
     named_runs,
     newest_runs,
-    results_folder,
     variants_present,
     without_counterpart,
 )

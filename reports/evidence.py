@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.record import COMPLETED, STATUSES
 from reports import metrics, statistics
 from reports.comparison import Direction
 from reports.metrics import SHARES, Figure
@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
     Row("unfinished", "Unfinished", "requests", "", "lower"),
     Row("lost", "Lost", "requests", "", "lower"),
 )
-COUNTS = ("completed", "failed", "unfinished", "lost")
+COUNTS = STATUSES  # how many ended in each way
 
 
 def untold(run: Run, row: Row) -> str | None:
@@ -221,10 +221,8 @@ def _gaps(run: Run) -> Sample:
         found = _gaps_of(batch, chosen[rows])
         at.append(due[rows][found[0]])
         value.append(found[1])
-    records = run.records
-    last, tokens, asked = (records.numbers(name) for name in ("last_token", "output_tokens", "output_asked"))
-    cut = chosen & ~np.isnan(last) & ~(tokens >= asked)
-    waiting, broken = cut & records.status_is(UNFINISHED), cut & records.status_is(FAILED)
+    last = run.records.numbers("last_token")
+    waiting, broken = (chosen & mask for mask in metrics.open_gaps(run, last))
     known = sum(len(part) for part in value)
     at += [due[waiting], due[broken]]
     value += [(run.closed_at - last)[waiting], np.full(int(broken.sum()), np.inf)]
@@ -235,7 +233,6 @@ def _gaps(run: Run) -> Sample:
 
 def _gaps_of(batch: ChunkBatch, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
     """(record within the batch, gap) of the chosen records."""
-    wanted = np.repeat(chosen, batch.counts)
-    wanted[batch.offsets[:-1][batch.counts > 0]] = False  # a first chunk ends no gap
+    wanted = metrics.ends_gap(batch, chosen)
     gaps = np.diff(batch.times, prepend=0.0)
     return np.repeat(np.arange(len(batch.counts)), batch.counts)[wanted], gaps[wanted]

@@ -20,6 +20,7 @@ SPOKEN_NAMES = {
     "failed": "failed requests",
     "unfinished": "unfinished requests",
 }
+SLO_SHARE = 0.99  # of arrivals, where the scenario's SLO does not say
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Facts:
     variants: Sequence[Variant]
     runs: Sequence[RunInfo]
     slo: Mapping[str, object] | None
+
+    @property
+    def asked_share(self) -> float:
+        """Of the arrivals, that are to meet the SLO."""
+        share = (self.slo or {}).get("share")
+        return float(share) if isinstance(share, int | float) and share else SLO_SHARE
 
     @property
     def others(self) -> list[Variant]:

@@ -19,12 +19,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from common.results import MANIFEST, SUMMARY, results_folder
 from common.usage import UsageError
 from reports import wording
 from reports.conditions import conditions, named
 from reports.escape import clean
 from reports.runs import Run, read_manifest
-from reports.selection import results_folder, without_records
+from reports.selection import without_records
 
 INDEX = "index.duckdb"
 VERSION = 3  # of the table below; another one makes a rebuild
@@ -176,9 +177,9 @@ def _run_folders(results: Path) -> Iterator[tuple[str, str]]:
     with os.scandir(results) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                manifest = _stamp(Path(entry.path) / "manifest.json")
+                manifest = _stamp(Path(entry.path) / MANIFEST)
                 if manifest:
-                    yield entry.name, f"{manifest} {_stamp(Path(entry.path) / 'summary.json')}"
+                    yield entry.name, f"{manifest} {_stamp(Path(entry.path) / SUMMARY)}"
 
 
 def _stamp(path: Path) -> str | None:
@@ -193,7 +194,7 @@ def _row(folder: Path, stamp: str) -> Row:
     row: Row = {"run": folder.name, "stamp": stamp}
     try:
         opened = without_records(read_manifest(folder), folder)
-        summary = _summary(folder / "summary.json")
+        summary = _summary(folder / SUMMARY)
     except UsageError as error:
         return row | {"problem": str(error)}
     manifest, found = opened.manifest, conditions(opened)

@@ -1,7 +1,6 @@
 """`python -m reports judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -15,13 +14,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from common.results import SUMMARY, write_whole
 from common.usage import UsageError
 from loadgen.record import STATUSES
 from reports import metrics, validity
 from reports.instrument import client_error
 from reports.metrics import Figure
+from reports.rule import Rule, Verdict
 from reports.runs import Run, load_run
-from reports.validity import Rule, Verdict
 from reports.wording import slo
 
 _COLOURS = {
@@ -93,15 +93,10 @@ def summary(found: Judgement) -> dict[str, Any]:
 
 def write_summary(folder: Path, found: Judgement) -> Path:
     """Write summary.json so that a reader sees the old one or the new one, never half. Raises UsageError."""
-    path = folder / "summary.json"
-    text = json.dumps(summary(found), indent=2, allow_nan=False) + "\n"
-    whole = path.with_name(f".summary.{os.getpid()}.json")
+    path = folder / SUMMARY
     try:
-        whole.write_text(text, encoding="utf-8")
-        whole.replace(path)
+        write_whole(path, json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            whole.unlink(missing_ok=True)
         raise UsageError(f"{path}: cannot be written: {error.strerror}; free space, or rights?") from None
     return path
 

@@ -7,8 +7,8 @@ percentile beyond the share that finished is "> x". docs/metrics.md says the sam
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,18 +205,29 @@ def goodput_rate(run: Run) -> Figure:
     return Figure(value, "1/s", judged, _definition(goodput_rate))
 
 
-def met_slo(run: Run) -> Mask | None:
-    """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO."""
-    bounds = {key: value for key, value in (run.manifest.scenario.get("slo") or {}).items() if key != "share"}
-    parts = {"ttft": scheduled_ttft, "tpot": tpot, "latency": scheduled_latency}
-    wanted = {key: float(value) for key, value in bounds.items() if key in parts and value is not None}
+def met_slo(run: Run, granted: float | None = None) -> Mask | None:
+    """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO.
+
+    `granted`: count from the send instead of the due time, less so many seconds; of TPOT, spread over the
+    tokens.
+    """
+    bounds = run.manifest.scenario.get("slo") or {}
+    late = granted is not None
+    parts = {
+        "ttft": ttft if late else scheduled_ttft,
+        "tpot": tpot,
+        "latency": latency if late else scheduled_latency,
+    }
+    wanted = {key: float(bounds[key]) for key in parts if bounds.get(key) is not None}
     if not wanted:
         return None
     good = run.records.status_is(COMPLETED) & run.judged
     for key, bound in wanted.items():
-        durations = parts[key](run)
-        missed = durations.rows[~(durations.known & (durations.seconds <= bound))]
-        good[missed] = False
+        found = parts[key](run)
+        allowed = np.full(len(found.rows), granted or 0.0)
+        if key == "tpot":
+            allowed /= np.maximum(run.records.numbers("output_tokens")[found.rows] - 1, 1)
+        good[found.rows[~(found.known & (found.seconds - allowed <= bound))]] = False
     return good[run.judged]
 
 
@@ -335,11 +346,6 @@ def figures(run: Run) -> dict[str, Figure]:
     return found
 
 
-def figures_json(run: Run) -> dict[str, dict[str, Any]]:
-    """`figures` as plain dictionaries for summary.json."""
-    return {name: asdict(figure) for name, figure in figures(run).items()}
-
-
 def _definition(function: Callable[..., object]) -> str:
     """The first paragraph of a docstring, in one line."""
     return " ".join((function.__doc__ or "").split("\n\n")[0].split())
@@ -378,7 +384,7 @@ def _token_flow(run: Run) -> TokenFlow:
     for batch in run.records.chunk_batches():
         rows = slice(batch.first_row, batch.first_row + len(batch.counts))
         tokens = _tokens(batch, output[rows])
-        found = np.diff(batch.times, prepend=0.0)[_ends_gap(batch, run.judged[rows])]
+        found = np.diff(batch.times, prepend=0.0)[ends_gap(batch, run.judged[rows])]
         gaps[filled : filled + len(found)] = found
         filled += len(found)
         one_by_one = one_by_one and bool((tokens == 1).all())
@@ -408,7 +414,7 @@ def _tokens(batch: ChunkBatch, output: Floats) -> Floats:
     return np.where(unknown, each[row], batch.tokens)
 
 
-def _ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
+def ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
     """Which chunks end a gap of a judged record: all but each record's first; shape (chunks,)."""
     wanted = np.repeat(judged, batch.counts)
     wanted[batch.offsets[:-1][batch.counts > 0]] = False
@@ -417,11 +423,18 @@ def _ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
 
 def _with_open_gaps(run: Run, known: NDArray[np.float32], last_chunk: Floats) -> Survival:
     """Add the gaps that were running when the drain ended, and those that a failure broke off."""
+    still, broken = open_gaps(run, last_chunk)
+    censored = np.sort((run.closed_at - last_chunk)[still])
+    return Survival(known, censored, int(broken.sum()))
+
+
+def open_gaps(run: Run, last_chunk: Floats) -> tuple[Mask, Mask]:
+    """Whose gap was running when the drain ended, and whose a failure broke off; shape (records,) each."""
     streaming = run.judged & ~np.isnan(last_chunk)
     short = ~(run.records.numbers("output_tokens") >= run.records.numbers("output_asked"))
-    still = streaming & short & run.records.status_is(UNFINISHED)
-    censored = np.sort((run.closed_at - last_chunk)[still])
-    return Survival(known, censored, int((streaming & short & run.records.status_is(FAILED)).sum()))
+    return (streaming & short & run.records.status_is(UNFINISHED)), (
+        streaming & short & run.records.status_is(FAILED)
+    )
 
 
 def _gaps_per_token(run: Run) -> Survival:
@@ -433,7 +446,7 @@ def _gaps_per_token(run: Run) -> Survival:
         said = np.where(
             np.isnan(batch.tokens), tokens == 1, tokens >= 1
         )  # as many chunks as tokens: one each
-        chosen = said & _ends_gap(batch, run.judged[rows])
+        chosen = said & ends_gap(batch, run.judged[rows])
         times = tokens[chosen].astype(np.int64)
         parts.append(np.repeat((np.diff(batch.times, prepend=0.0)[chosen] / times).astype(np.float32), times))
     known = np.concatenate(parts)

@@ -1,15 +1,10 @@
 """Throughput against TTFT p50 of all variants, and which of them another one beats."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from reports.comparison import ParetoPoint
 from reports.facts import Facts
 
-SLO_SHARE = 0.99  # of arrivals, where the scenario's SLO does not say
 
-
-def pareto(facts: Facts, slo: Mapping[str, Any] | None) -> list[ParetoPoint]:
+def pareto(facts: Facts) -> list[ParetoPoint]:
     """A point for each variant that has both figures."""
     found = []
     for variant in facts.variants:
@@ -20,9 +15,8 @@ def pareto(facts: Facts, slo: Mapping[str, Any] | None) -> list[ParetoPoint]:
         if work is None or wait is None:
             continue
         share, usable = facts.value("goodput_share", name), _usable(facts, name)
-        asked = float((slo or {}).get("share") or SLO_SHARE)
         behind = "SATURATED" in facts.verdicts(name)  # with more time the queue would break any bound
-        meets = None if share is None else share >= asked and not behind
+        meets = None if share is None else share >= facts.asked_share and not behind
         found.append(
             ParetoPoint(
                 variant=name,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import roofline
-from reports.bounds import batch_limit, lengths, served_hardware, served_model
+from reports.bounds import lengths, served_hardware, served_model
+from reports.commandline import batch_limit, words
 from reports.comparison import Change, Metric, Operation, Prediction, Roofline
 from reports.roofline import Hardware, Model, UnknownModelError
 from reports.runs import Run
@@ -69,7 +70,7 @@ def load_of(run: Run) -> Load:
         run.manifest.variant,
         served_model(run),
         served_hardware(run),
-        batch_limit(run),
+        batch_limit(words(run.manifest.server or {})),
         rate,
         prompt,
         context,

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from reports import wording
+from reports.commandline import batch_limit
 from reports.comparison import ParetoPoint, Recommendation
 from reports.facts import Facts
 from reports.selection import how_to_run
@@ -163,21 +164,21 @@ def _capacity(facts: Facts) -> list[Recommendation]:
 def _full_batch(facts: Facts) -> list[Recommendation]:
     """Larger batches, where requests wait outside a full one."""
     for variant in facts.variants:
-        limit = re.search(r"--max-num-seqs[ =](\d+)", variant.command_line or "")
+        limit = batch_limit(shlex.split(variant.command_line or ""))
         largest, waiting = (
             facts.server(variant.name, "running_max"),
             facts.server(variant.name, "waiting_mean"),
         )
-        larger = [f"batch-{size}" for size in (16, 32) if limit and size > int(limit[1])]
+        larger = [f"batch-{size}" for size in (16, 32) if limit and size > limit]
         if (
             limit
             and larger
             and largest is not None
             and waiting is not None
             and waiting >= 1
-            and largest >= FULL * int(limit[1])
+            and largest >= FULL * limit
         ):
-            full = f"{variant.name}: the batch was full ({largest:.0f} of {limit[1]})"
+            full = f"{variant.name}: the batch was full ({largest:.0f} of {limit})"
             return [
                 Recommendation(
                     text="Try larger batches: the limit of the batch trades TTFT against TPOT.",
@@ -230,7 +231,7 @@ def _priority(facts: Facts) -> list[Recommendation]:
             and queue is not None
             and isinstance(bound, int | float)
             and queue > bound > 0
-            and share < 0.99
+            and share < facts.asked_share
         ):
             wait = f"the mean wait in the queue is {wording.number(queue, 'ms')} ms"
             return [

@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from common.results import write_whole
 from reports import escape, figures, interactive, sections, sections_evidence, svg
 from reports.blocks import Section, Table
 from reports.chart import Chart
@@ -34,8 +35,8 @@ def render(comparison: Comparison, runs: Sequence[Run], out_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     _write_figures(charts, out_dir / "figures")
     heading = sections.title(comparison)
-    _replace(out_dir / "README.md", readme(heading, found))
-    _replace(out_dir / "report.html", page(heading, comparison, found, charts))
+    write_whole(out_dir / "README.md", readme(heading, found))
+    write_whole(out_dir / "report.html", page(heading, comparison, found, charts))
 
 
 def cleaned(chart: Chart) -> Chart:
@@ -136,9 +137,3 @@ def _write_figures(charts: dict[str, Chart], folder: Path) -> None:
     folder.mkdir()
     for name, chart in charts.items():
         (folder / f"{name}.svg").write_bytes(svg.draw(chart))
-
-
-def _replace(path: Path, text: str) -> None:
-    whole = path.with_name(f".{path.name}.part")
-    whole.write_text(text, encoding="utf-8")
-    whole.replace(path)

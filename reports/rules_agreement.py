@@ -8,8 +8,8 @@ import numpy as np
 
 from loadgen.record import COMPLETED
 from reports import metrics
+from reports.rule import Rule, Verdict, not_checked
 from reports.runs import Floats, Run
-from reports.validity import Rule, Verdict, not_checked
 
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop

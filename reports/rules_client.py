@@ -4,8 +4,8 @@ import numpy as np
 
 from loadgen.record import FAILED, LOST
 from reports import metrics
+from reports.rule import Rule, Verdict, not_checked
 from reports.runs import Run
-from reports.validity import Rule, Verdict, not_checked
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet

@@ -6,11 +6,12 @@ import numpy as np
 
 from loadgen.record import COMPLETED, FAILED, LOST, STATUSES, UNFINISHED
 from reports import metrics, trend
-from reports.rules_server import overloaded, saturated, worst_share
+from reports.rule import Rule, Verdict, not_checked
+from reports.rules_server import saturated
 from reports.runs import Run
+from reports.shares import overloaded, worst_share
 from reports.stages import stages
 from reports.survival import needed
-from reports.validity import Rule, Verdict, not_checked
 
 CLOCK = 0.05  # s; durations never cross clocks: this only shifts lanes and the server's series (1 per s)
 EARLY = 0.001  # s; a timer may round a send this much before its due time

@@ -1,21 +1,17 @@
 """SATURATED: did the server keep up with the offered rate?"""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
-
-from loadgen.record import FAILED, UNFINISHED
+from loadgen.record import UNFINISHED
 from reports import metrics
 from reports.backlog import END_GROWTH, GROWTH, LEAST, TREND_P, measure, measure_end, measure_steps
-from reports.runs import Mask, Run
+from reports.rule import Rule, Verdict, not_checked
+from reports.runs import Run
+from reports.shares import overloaded, worst_share
 from reports.stages import stages
-from reports.survival import binomial_cdf
-from reports.validity import Rule, Verdict, not_checked
 
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
 REFUSED_SHARE = 0.01  # likewise
-PART_P = 0.01  # of a workload's share being above the bound by chance
-_OVERLOAD_STATUS = (429, 503)
 
 _LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that holds the SLO"
 _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
@@ -92,63 +88,19 @@ def refused_share(run: Run) -> Rule:
     return Rule("refused_share", Verdict.SATURATED, passed, figure, REFUSED_SHARE, "share", text, _LOWER_RATE)
 
 
-@dataclass(frozen=True)
-class Share:
-    """How many of how many; `workload`: of which part of a mix, empty for all."""
-
-    count: int
-    of: int
-    workload: str = ""
-
-    @property
-    def share(self) -> float:
-        return self.count / self.of
-
-    def __str__(self) -> str:
-        return f"{self.count} of {self.of}" + (f" ({self.workload})" if self.workload else "")
-
-
-def worst_share(run: Run, chosen: Mask, bound: float) -> Share:
-    """The share of the window's arrivals (one or more) that were chosen: of all, or of the workload that it
-    hits most. In a mix a small workload can starve and be less than `bound` of all.
-
-    A workload counts where its share is above the bound by more than chance (binomial, PART_P).
-    """
-    whole = Share(int((run.judged & chosen).sum()), int(run.judged.sum()))
-    codes, names = run.records.codes("workload")
-    here = run.judged & (codes >= 0)
-    due, hit = (np.bincount(codes[mask], minlength=len(names)) for mask in (here, here & chosen))
-    parts = [Share(int(count), int(of), name) for count, of, name in zip(hit, due, names, strict=True) if of]
-    if whole.share > bound or len(parts) < 2:
-        return whole
-    beyond = [part for part in parts if part.share > bound and _by_chance(part, bound) <= PART_P]
-    return max([whole, *beyond], key=lambda part: part.share)
-
-
-def _by_chance(part: Share, bound: float) -> float:
-    """How likely so many or more are where each is hit with the probability `bound`."""
-    return 1 - binomial_cdf(part.count - 1, part.of, bound)
-
-
-def overloaded(run: Run) -> Mask:
-    """Which records failed in a way that says the server had too much to do; shape (records,)."""
-    failed = run.records.status_is(FAILED)
-    codes, texts = run.records.codes("error")
-    timed = [
-        code for code, text in enumerate(texts) if "timed out" in text.lower() or "timeout" in text.lower()
-    ]
-    status = run.records.numbers("http_status")
-    return failed & (np.isin(status, _OVERLOAD_STATUS) | np.isin(codes, timed))
-
-
 def saturated(run: Run) -> bool:
     """Whether any rule of this module fails."""
-    return any(not rule(run).passed for rule in RULES)
+    return any(_fails(rule, run) for rule in RULES)
 
 
 def growing(run: Run) -> bool:
-    """Whether a queue grew, as far as the run's source can tell: a rule of the backlog fails."""
-    return any(not rule(run).passed for rule in QUEUE if rule.__name__ not in run.limits.rules)
+    """Whether a queue grew: a rule of the backlog fails."""
+    return any(_fails(rule, run) for rule in QUEUE)
+
+
+def _fails(rule: Callable[[Run], Rule], run: Run) -> bool:
+    """As far as the run's source can tell."""
+    return rule.__name__ not in run.limits.rules and not rule(run).passed
 
 
 QUEUE = (backlog, backlog_at_end)

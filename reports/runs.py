@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.results import MANIFEST, METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.record import LOST, SCHEMA
 from reports.server_metrics import ServerMetrics, read_server_metrics
@@ -63,7 +64,6 @@ class Lane(Tolerant):
     batches_sent: int | None = None
     batches_received: int | None = None
     lost: bool = False
-    clock_offset_s: float | None = None
     clock_rtt_s: float | None = None
     clock_drift_s: float | None = None
     cpu_s: float | None = None
@@ -100,7 +100,6 @@ class Manifest(Tolerant):
     drain_limit: float | None = None
     drained_at: float
     started_at: str | None = None
-    ended_at: str | None = None
     ended: str = "complete"
     ended_why: str | None = None
     due: int
@@ -305,19 +304,19 @@ def load_run(folder: Path | str) -> Run:
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such run folder; `python -m reports history` lists the runs")
     manifest = read_manifest(folder)
-    path = folder / "requests.parquet"
+    path = folder / RECORDS
     records = Records(_open_parquet(path), str(path))
     missing = [
         name for name in SCHEMA.names if name not in ("text", "prompt_asked") and not records.has(name)
     ]
     if missing:
         raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
-    return Run(manifest, records, read_server_metrics(folder / "server_metrics.parquet"), folder)
+    return Run(manifest, records, read_server_metrics(folder / METRICS), folder)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder, checked. Cheap: for lists of many runs."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"{path}: missing, so {folder} is no finished run; was the load test cut off?")
     try:

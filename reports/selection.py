@@ -1,11 +1,11 @@
 """Which runs a report is of: those named, or the newest that can be compared."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.results import MANIFEST, NOT_APPLIED, RECORDS
 from common.usage import UsageError
 from loadgen.record import SCHEMA
 from reports.runs import Manifest, Records, Run, read_manifest
@@ -36,11 +36,6 @@ class Selection:
     not_applied: list[NotApplied]
 
 
-def results_folder() -> Path:
-    """Where runs and reports live: results/, or $TOKENSWARM_RESULTS."""
-    return Path(os.environ.get("TOKENSWARM_RESULTS") or "results")
-
-
 def without_records(manifest: Manifest, folder: Path) -> Run:
     """A run whose records are not needed: for lists of many."""
     return Run(manifest, Records(SCHEMA.empty_table()), ServerMetrics(), folder)
@@ -55,7 +50,7 @@ def named_runs(names: Sequence[str], baseline: str | None, results: Path) -> Sel
         if not folder.is_dir():
             raise UsageError(f"{name}: no such run; `python -m reports history` lists the runs in {results}")
         refused = read_not_applied(folder)
-        if refused and not (folder / "manifest.json").is_file():
+        if refused and not (folder / MANIFEST).is_file():
             missing.append(refused)
         elif folder.resolve() in [known.resolve() for known in folders]:
             raise UsageError(f"{name}: named twice; a run cannot be compared with itself")
@@ -132,7 +127,7 @@ def variants_present(names: Sequence[str], results: Path) -> list[str]:
 
 def read_not_applied(folder: Path) -> NotApplied | None:
     """not_applied.json of a run folder: the variant that the server refused, and why."""
-    path = folder / "not_applied.json"
+    path = folder / NOT_APPLIED
     if not path.is_file():
         return None
     try:
@@ -150,7 +145,7 @@ def _finished(results: Path, variants: set[str]) -> dict[str, list[Finished]]:
     """The complete runs of each variant, newest first. Folders that cannot be read are passed over."""
     found: dict[str, list[Finished]] = {}
     for path in results.glob("*/manifest.json"):
-        if not path.with_name("requests.parquet").is_file():
+        if not path.with_name(RECORDS).is_file():
             continue
         try:
             manifest = read_manifest(path.parent)
@@ -177,7 +172,7 @@ def _counterparts(
 def _refused(results: Path, found: dict[str, list[Finished]], others: Sequence[str]) -> list[NotApplied]:
     """Variants whose newest attempt was refused by the server."""
     newest: dict[str, NotApplied] = {}
-    for path in sorted(results.glob("*/not_applied.json")):
+    for path in sorted(results.glob(f"*/{NOT_APPLIED}")):
         refused = read_not_applied(path.parent)
         if refused and refused.variant in others:
             newest[refused.variant] = refused

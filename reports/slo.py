@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from scipy import special
 
-from loadgen.record import COMPLETED
 from reports import metrics
+from reports.rule import Rule, Verdict
 from reports.runs import Run
-from reports.validity import Rule, Verdict
 
 CONFIDENCE = 0.95
-DEFAULT_SHARE = 0.99
 # Rules of INVALID that are no matter here: no p99 is printed as a claim, and a slow beginning counts as slow.
 NOT_ASKED = ("enough_requests", "warmup_long_enough")
 
@@ -41,8 +38,9 @@ class Standing:
 
 def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     """Read a run with an SLO; `rules` are those of `validity.check`. Raises ValueError without an SLO."""
-    good = metrics.met_slo(run)
-    if good is None:
+    stall = max((lane.stall_max_ms or 0.0 for lane in run.manifest.lanes), default=0.0) / 1000
+    good, granted = metrics.met_slo(run), metrics.met_slo(run, granted=stall)
+    if good is None or granted is None:
         raise ValueError(f"{run.name}: its scenario has no SLO")
     failed = [rule for rule in rules if not rule.passed]
     invalid = [r for r in failed if r.verdict is Verdict.INVALID and r.rule not in NOT_ASKED]
@@ -51,7 +49,7 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     return Standing(
         len(good),
         int(good.sum()),
-        _met_granted(run),
+        int(granted.sum()),
         behind[0].text if behind else None,
         f"{invalid[0].rule}: {invalid[0].text}" if invalid else None if len(good) else "nothing was due",
         late[0].text if late else None,
@@ -91,20 +89,3 @@ def _bounds_lateness(run: Run) -> bool:
     """An SLO that counts from the due time is missed by what leaves late; so what met it did not."""
     slo = run.manifest.scenario.get("slo") or {}
     return slo.get("ttft") is not None or slo.get("latency") is not None
-
-
-def _met_granted(run: Run) -> int:
-    """Arrivals that met the SLO from their send, less the longest stall of a worker's loop."""
-    bounds = run.manifest.scenario.get("slo") or {}
-    stall = max((lane.stall_max_ms or 0.0 for lane in run.manifest.lanes), default=0.0) / 1000
-    good = run.records.status_is(COMPLETED) & run.judged
-    for key, measure in (("ttft", metrics.ttft), ("tpot", metrics.tpot), ("latency", metrics.latency)):
-        bound = bounds.get(key)
-        if bound is None:
-            continue
-        found = measure(run)
-        granted = np.full(len(found.rows), stall)
-        if key == "tpot":  # the stall is spread over the tokens
-            granted /= np.maximum(run.records.numbers("output_tokens")[found.rows] - 1, 1)
-        good[found.rows[~(found.known & (found.seconds - granted <= float(bound)))]] = False
-    return int(good.sum())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import common.early  # noqa: F401  (first)
+from common.results import LOG, NOT_APPLIED, SERVER, now, write_json
 from common.terminal import say
 from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
@@ -22,7 +23,6 @@ from server.install import python_of
 from server.places import ROOT
 from server.plan import Plan, make_plan
 from server.process import Group
-from server.runfolder import LOG, NOT_APPLIED, SERVER
 from server.signals import Signals, unwound
 from server.targets import AUTO
 from server.waiting import Waiting
@@ -103,7 +103,7 @@ def _serve(
     say(f"  run folder {folder}")
     with Signals() as signals, (folder / LOG).open("wb") as output:
         environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
-        description["started_at"] = runfolder.now()
+        description["started_at"] = now()
         group = Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
         try:
             ready = _wait(plan, group, folder, signals)
@@ -114,7 +114,7 @@ def _serve(
             _require_effect(plan, folder)
             description["ready_after_s"] = round(ready, 1)
             description["model_config"] = plan.model_config()
-            runfolder.write_json(folder / SERVER, description)
+            write_json(folder / SERVER, description)
             say(f"{plan.variant_name} is ready after {ready:.0f} s at {plan.url}")
             if command:
                 return _run(command, plan, group, folder, signals)
@@ -211,11 +211,11 @@ def _write_not_applied(plan: Plan, folder: Path, reason: str) -> None:
         "target": plan.target_name,
         "reason": reason,
         "log_tail": log.read_lines(folder / LOG)[-runfolder.LOG_TAIL_LINES :],
-        "when": runfolder.now(),
+        "when": now(),
         "changes": plan.variant.changes,
         "expected": plan.variant.expected,
     }
-    runfolder.write_json(folder / NOT_APPLIED, content)
+    write_json(folder / NOT_APPLIED, content)
 
 
 def _list() -> int:

@@ -11,40 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import Field, RootModel
 
-from common.strictyaml import Strict, read_model
+from common.hardware import Accelerator, accelerators
+from common.results import now, results_folder, write_json
 from common.terminal import say
 from common.usage import UsageError
 from server import process
 from server.gpu import gpu_name
-from server.places import ROOT, results
-from server.runfolder import now, write_json
+from server.places import ROOT
 from server.targets import Target
 
-HARDWARE = ROOT / "server" / "hardware.yaml"
 KERNEL = ROOT / "server" / "peaks_kernel.py"
 MEASURE, DETECT = "measure", "detect"
 BOUND_S = 180
-
-
-class Accelerator(Strict):
-    """One entry of hardware.yaml."""
-
-    peak_flops: float = Field(gt=0)  # FLOP/s, dense FP16 or BF16 on the matrix units
-    peak_bytes_per_s: float = Field(gt=0)
-    memory_bytes: int = Field(gt=0)
-    matches: re.Pattern[str]  # the name that nvidia-smi gives
-    source: str = Field(min_length=1)
-
-
-class Accelerators(RootModel[dict[str, Accelerator]]):
-    """hardware.yaml: name to peaks."""
-
-
-def accelerators() -> dict[str, Accelerator]:
-    """What hardware.yaml holds."""
-    return read_model(HARDWARE, Accelerators).root
 
 
 def hardware_of(target: Target, python: Path) -> dict[str, Any]:
@@ -86,7 +65,7 @@ def cpu_name() -> str:
 def _measured(dtype: str, python: Path) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name = f"{cpu_name()}, {cores} cores"
-    key, path = f"{name}, {dtype}", results() / "peaks.json"
+    key, path = f"{name}, {dtype}", results_folder() / "peaks.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
@@ -124,11 +103,16 @@ def _measure(dtype: str, python: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The kept measurements; a file that is not JSON is measured anew."""
+    """The kept measurements; a file that is not JSON is put aside, since it may hold other machines'."""
+    if not path.exists():
+        return {}
     with contextlib.suppress(OSError, ValueError):
         kept = json.loads(path.read_text())
         if isinstance(kept, dict):
             return kept
+    aside = path.with_suffix(".bad")
+    say(f"{path}: cannot be read, so it is now {aside.name}")
+    path.replace(aside)
     return {}
 
 

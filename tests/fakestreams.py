@@ -6,7 +6,7 @@ from typing import Any
 WORDS = ["Hello", ",", " wörld", " 🌍", "!"]
 DONE = b"data: [DONE]\n\n"
 ERROR = b'data: {"error": {"message": "the engine died", "type": "InternalServerError", "code": 500}}\n\n'
-_ENVELOPE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake"}
+ENVELOPE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "fake"}
 
 
 def event(body: dict[str, Any]) -> bytes:
@@ -17,28 +17,11 @@ def event(body: dict[str, Any]) -> bytes:
 def chunk(delta: dict[str, Any], finish: str | None = None, tokens: int | None = None) -> bytes:
     """One chat chunk; `tokens` adds the running usage of continuous_usage_stats."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    body: dict[str, Any] = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "fake",
-    }
-    body["choices"] = [choice]
-    if tokens is not None:
-        body["usage"] = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
-    return event(body)
+    return event(ENVELOPE | {"choices": [choice]} | ({} if tokens is None else _counts(tokens)))
 
 
 def usage(tokens: int) -> bytes:
-    body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "fake",
-        "choices": [],
-    }
-    counts = {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}
-    return event(body | {"usage": counts})
+    return event(ENVELOPE | {"choices": []} | _counts(tokens))
 
 
 def answer(words: list[str], field: str = "content") -> list[bytes]:

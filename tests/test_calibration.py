@@ -44,3 +44,7 @@ def test_a_broken_file_is_a_clear_line(tmp_path: Path, text: str) -> None:
 def test_results_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
     assert calibration.file() == tmp_path / "calibration.json"
+    monkeypatch.setenv("TOKENSWARM_RESULTS", "")  # as make exports a setting that is not given
+    assert calibration.file() == Path("results/calibration.json")
+    monkeypatch.delenv("TOKENSWARM_RESULTS")
+    assert calibration.file() == Path("results/calibration.json")

@@ -231,7 +231,10 @@ def test_a_queue_that_breaks_the_slo_asks_for_a_scenario_with_priorities(plain: 
     few = [each.model_copy(update={"value": 0.2}) for each in share.readings]
     metrics = dict(plain.metrics) | {"goodput_share": share.model_copy(update={"readings": few})}
     facts = served(dataclasses.replace(plain, metrics=metrics), {}, {"queue_mean": 46.9})
-    assert 'make sweep VARIANTS="baseline optimized priority" SCENARIO=chat-priority' in commands(facts)
+    advice = 'make sweep VARIANTS="baseline optimized priority" SCENARIO=chat-priority'
+    assert advice in commands(facts)
+    content = dataclasses.replace(facts, slo=dict(facts.slo or {}) | {"share": 0.2})
+    assert advice not in commands(content), "a fifth of the arrivals is all that the SLO asks"
 
 
 def test_eager_variants_ask_for_compiled_ones(plain: Facts) -> None:

@@ -1,5 +1,6 @@
 """What is seen of a run while it goes: pulses of the workers, added up on the master."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from loadgen.digest import empty_digests
 from loadgen.live import Live
 from loadgen.liveline import line
 from loadgen.pulse import Pulse
-from loadgen.record import COMPLETED, FAILED, Record
+from loadgen.record import COMPLETED, FAILED, Record, tpot
 from loadgen.scenario import Scenario
 from loadgen.schedule import Arrival, schedule
 
@@ -46,6 +47,24 @@ def chat(arrival: Arrival, due: float, ttft: float, tpot: float) -> None:
         chunk_times=times,
     )
     events.chat_finished.fire(environment=environment, arrival=arrival, record=record)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 0.02),
+        ({"last_token": 1.0}, None),  # in one piece
+        ({"output_tokens": 1}, None),
+        ({"output_tokens": None}, None),
+        ({"status": FAILED}, None),
+        ({"first_token": None}, None),
+    ],
+)
+def test_tpot_is_of_answers_that_show_a_pace(changes: dict[str, Any], expected: float | None) -> None:
+    """As the report defines it; the worker's pulse and Locust's table both ask here."""
+    record = Record(0, 0, "chat", 0.0, COMPLETED, first_token=1.0, last_token=1.2, output_tokens=11)
+    found = tpot(dataclasses.replace(record, **changes))
+    assert found == (None if expected is None else pytest.approx(expected))
 
 
 def told(t: float, pulse: Pulse, **more: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reports import bounds
+from reports import bounds, commandline
 from reports.comparison import Operation, Roofline, ServerSide
 from reports.figures import roofline_plot
 from reports.predictions import load_of, predictions
@@ -41,10 +41,12 @@ def test_mean_lengths_weigh_tokens(runs: list[Run]) -> None:
 
 
 def test_flags_of_the_command_count() -> None:
-    command = ["vllm", "--max-num-seqs", "8", "--dtype=half", "--max-num-seqs=16"]
-    assert bounds.flag(command, "--max-num-seqs") == "16"
-    assert bounds.flag(command, "--dtype") == "half"
-    assert bounds.flag(command, "--port") is None
+    command = ["vllm", "--max-num-seqs", "8", "--dtype=half", "--max_num_seqs=16", "--enforce-eager"]
+    assert commandline.batch_limit(command) == 16
+    assert commandline.flag(command, "--dtype") == "half"
+    assert commandline.flag(command, "--port") is None
+    assert commandline.flag(command, "--enforce-eager") is None
+    assert commandline.batch_limit(command[:4]) == 8 and commandline.batch_limit(command[3:4]) is None
 
 
 def test_the_predicted_batch_is_littles_law(runs: list[Run]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.verdict import CHAT_MEDIUM, recorded, run_of
-from reports.rules_server import backlog, backlog_at_end, growing
+from reports.rules_server import backlog, backlog_at_end, growing, saturated
 from reports.runs import Run
 from tests.make_runs import Floats, Shape, Truth
 
@@ -162,6 +162,16 @@ def test_a_closed_loop_has_no_backlog() -> None:
     assert growing(run)
     run.manifest.scenario["arrivals"] = {"process": "closed-loop", "clients": 20}
     assert not growing(run) and not backlog(run).checked and not backlog_at_end(run).checked
+
+
+def test_what_the_source_cannot_tell_makes_no_run_saturated() -> None:
+    """A file of another tool that holds no due times has its rules of the backlog switched off."""
+    run = run_of(replace(CHAT, slots=45), "x")
+    assert growing(run) and saturated(run)
+    silent = {"backlog": "no due times", "backlog_at_end": "no due times"}
+    silent |= {"unfinished_share": "no drain", "refused_share": "no status"}
+    told = replace(run, limits=replace(run.limits, rules=silent), memo={})
+    assert not growing(told) and not saturated(told)
 
 
 def test_a_run_in_which_nothing_completed_is_not_checked_at_its_end() -> None:

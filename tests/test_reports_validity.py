@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from reports.rule import Rule, Verdict
 from reports.runs import load_run
-from reports.validity import Rule, Verdict, check, verdict
+from reports.validity import check, verdict
 from tests.make_runs import edit_manifest, make_run
 
 

@@ -98,7 +98,8 @@ def test_the_window_does_not_depend_on_the_warm_up(name: str) -> None:
     led = [arrival for arrival in plans[2].arrivals if moment(arrival) < plans[2].window_start]
     assert led
     ours = {without_place(arrival) for arrival in led[:5]}
-    assert ours != {without_place(arrival) for arrival in plans[0].arrivals[:5]} or name == "shared-prefix"
+    if name != "shared-prefix":  # all of whose prompts are alike but for their numbers
+        assert ours != {without_place(arrival) for arrival in plans[0].arrivals[:5]}
 
 
 def test_later_turns_do_not_depend_on_the_warm_up_either() -> None:
@@ -247,7 +248,7 @@ def test_a_trace_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: py
 def test_a_dataset_gives_prompts_to_any_process(tmp_path: Path) -> None:
     rest = "rate: 2\nduration: 1\nwarmup: 0.4\narrivals: {process: constant}\n"
     plan = schedule(from_data(tmp_path, "sharegpt", "sharegpt.json", rest), 1)
-    assert [arrival.text for arrival in plan.arrivals] == [
+    assert [arrival.dialogue[-1][1] for arrival in plan.arrivals] == [
         "Name three rivers.",  # the warm-up takes what comes after the window's
         "How do I cook rice so that it does not stick to the pot?",
         'Why is the sky blue? é中 "quoted" [1, 2]',
@@ -288,7 +289,7 @@ def test_a_short_dataset_may_repeat(tmp_path: Path) -> None:
         f"dataset: {{format: sharegpt, path: {DATA / 'sharegpt.json'}, repeat: true}}\n"
     )
     plan = schedule(Scenario.load(path), 1)
-    assert len({arrival.text for arrival in plan.arrivals}) == 3 < len(plan.arrivals)
+    assert len({arrival.dialogue[-1][1] for arrival in plan.arrivals}) == 3 < len(plan.arrivals)
 
 
 def test_lengths_alone_may_repeat_since_prompts_are_made(tmp_path: Path) -> None:

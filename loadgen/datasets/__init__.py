@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from common.results import RECORDS
 from common.usage import UsageError
 from loadgen.datasets import azure, burstgpt, mooncake, openai_batch, plain, run, sharegpt
 from loadgen.datasets.row import Row
@@ -46,7 +47,7 @@ def read_rows(kind: str, path: Path, sha256: str | None = None) -> Iterator[Row]
 
 def locate(path: Path) -> Path:
     """The file itself: in a run's folder that is requests.parquet."""
-    return path / run.RECORDS if path.is_dir() else path
+    return path / RECORDS if path.is_dir() else path
 
 
 def digest(path: Path) -> str:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from common.results import MANIFEST
 from common.usage import UsageError
 from loadgen.datasets.row import Row
 
-RECORDS = "requests.parquet"
 COLUMNS = ["arrival", "due", "workload", "prompt_asked", "prompt_tokens", "output_asked"]
 BATCH = 10_000  # rows turned into Python values at a time
 
@@ -49,7 +49,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 def _window_start(path: Path) -> float:
     """When the run's warm-up ended (s), from the manifest beside its records; without one, 0."""
-    manifest = path.with_name("manifest.json")
+    manifest = path.with_name(MANIFEST)
     if not manifest.is_file():
         return 0.0
     try:

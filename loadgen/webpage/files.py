@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from flask import Response, make_response, send_file
 
-from loadgen.collect import results_folder
+from common.results import results_folder
 
 REPORT = "report.html"  # brings a policy of its own for what may run in it
 PLAIN = (".json", ".log", ".md", ".txt", ".csv", ".yaml")  # shown as text

@@ -7,9 +7,9 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
+from common.results import MANIFEST, RECORDS, SUMMARY, results_folder
 from common.usage import UsageError
 from loadgen import child
-from loadgen.collect import MANIFEST, RECORDS, SUMMARY, results_folder
 from loadgen.webpage.files import address
 
 SHOWN = (

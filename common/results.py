@@ -1,0 +1,66 @@
+"""The folder of runs and reports, the files of a run, and how a file is written: whole or not at all."""
+
+import contextlib
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from common.usage import UsageError
+
+MANIFEST = "manifest.json"
+RECORDS = "requests.parquet"
+METRICS = "server_metrics.parquet"
+SUMMARY = "summary.json"  # what `reports judge` writes
+LOG = "server.log"
+SERVER = "server.json"  # what the launcher says of the server
+NOT_APPLIED = "not_applied.json"  # why a variant cannot be served
+MOST_ALIKE = 1000  # folders of one name and second
+
+
+def results_folder() -> Path:
+    """Where runs and reports live: results/, or $TOKENSWARM_RESULTS."""
+    return Path(os.environ.get("TOKENSWARM_RESULTS") or "results")
+
+
+def stamped(name: str) -> str:
+    """<UTC time>-<name>, fit for a file system: the name of a new run, by its variant."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}"
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def make_new(folder: Path) -> Path:
+    """Make a folder that there was not, with a number behind its name where there was. Raises UsageError."""
+    for number in range(1, MOST_ALIKE):
+        found = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            found.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"{found}: the folder cannot be made: {error.strerror}") from None
+        return found
+    raise UsageError(f"{folder}: there are {MOST_ALIKE:,} of that name already")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half. Raises OSError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """The same of JSON, readable by people."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,42 @@
+"""One rule on a run: its figure, its bound, what to do next, and the verdict that its failing brings."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """What may be concluded, from all to nothing; the larger one wins."""
+
+    VALID = 0  # none of the others
+    SATURATED = 1  # the server fell behind, so latencies depend on how long the test ran
+    CLIENT_LIMITED = 2  # requests left late or the worker's loop stalled
+    INVALID = 3  # our own measurement failed
+
+    @property
+    def label(self) -> str:
+        return self.name.replace("_", "-")
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 3 saturated, 4 client-limited, 5 invalid."""
+        return {Verdict.VALID: 0, Verdict.SATURATED: 3, Verdict.CLIENT_LIMITED: 4, Verdict.INVALID: 5}[self]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule's outcome. `verdict`: what the run becomes when the rule fails; VALID: it only warns."""
+
+    rule: str
+    verdict: Verdict
+    passed: bool
+    figure: float | None
+    bound: float | None
+    unit: str
+    text: str
+    advice: str = ""
+    checked: bool = True
+
+
+def not_checked(rule: str, verdict: Verdict, bound: float | None, unit: str, why: str) -> Rule:
+    """A rule whose figure cannot be had; it neither passes nor fails the run."""
+    return Rule(rule, verdict, True, None, bound, unit, f"not checked: {why}", checked=False)
