@@ -29,6 +29,12 @@ ASSETS = Path(__file__).resolve().parent / "webpage"
 PAGE = "page.html"
 SCRIPT = '<script src="./llm/form.js" defer></script></body>'  # for Locust's own page
 ICON = "/assets/favicon-light.png"
+NOT_NOW = {  # why a run cannot be started; a run that goes on can be stopped
+    "ending": "the run before is just ending; try again in a moment",
+    "draining": "the run before drains, and stops by itself; try again when it has ended",
+    "closing": "the run before is being written; try again in a moment",
+    "written": "the run before is being written; try again in a moment",
+}
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'"
 
 
@@ -154,12 +160,12 @@ class WebUi:
 
     def _checked_start(self) -> Response:
         """Locust's /swarm, once what was asked for is known to be possible."""
-        options, host = vars(self._environment.parsed_options), self._environment.host
+        options, host, state = vars(self._environment.parsed_options), self._environment.host, self._state()
+        if state != "idle":  # Locust would say yes, and start nothing
+            why = NOT_NOW.get(state, "a run is going on; stop it first")
+            # Told to this tab alone: it passes by itself.
+            return jsonify({"success": False, "message": why, "host": host})
         try:
-            if self._state() == "ending":
-                raise UsageError("the run before is just ending; try again in a moment")
-            if self._state() != "idle":  # Locust would say yes, and start nothing
-                raise UsageError("a run is going on; stop it first")
             form = request.form.to_dict()
             reach(settings_of(options | form, form.get("host") or host))
         except UsageError as error:

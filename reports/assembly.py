@@ -132,7 +132,7 @@ def assemble(
         ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=recommend.under_same_conditions(
-            [*recommend.choice(points, matters), *recommend.recommendations(facts)],
+            [*recommend.choice(points, matters, _only_worse(facts)), *recommend.recommendations(facts)],
             settings(groups[baseline][0]),
             found.hosts,
         ),
@@ -140,7 +140,7 @@ def assemble(
         careless=[line for group in groups.values() for line in careless(group[0])],
         pareto=points,
         earlier=_earlier(groups, known_runs, own={info.run for info in every}),
-        files=_files(every),
+        files=_files(),
     )
 
 
@@ -228,6 +228,12 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
     )
 
 
+def _only_worse(facts: Facts) -> list[str]:
+    """The variants that were shown worse than the baseline in something, and better in nothing."""
+    names = [variant.name for variant in facts.others]
+    return [name for name in names if facts.marked(name, "worse") and not facts.marked(name, "better")]
+
+
 def _rule(rule: Judged) -> Rule:
     return Rule(
         rule=rule.rule,
@@ -300,11 +306,10 @@ def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow], own: set
     return found
 
 
-def _files(runs: Sequence[RunInfo]) -> list[File]:
-    found = [
+def _files() -> list[File]:
+    """Of the report itself; who writes it knows where the runs lie."""
+    return [
         File(path="README.md", what="this report"),
         File(path="report.html", what="this report with interactive figures, one file, works offline"),
         File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
     ]
-    records = [File(path=f"../../{run.run}/", what=f"records of {run.variant}") for run in runs]
-    return found + records

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from reports.roofline import Hardware, Model, UnknownModelError
 from reports.runs import Run
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SEVERAL_GPUS = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
 _DTYPES = {"half": "float16", "float": "float32"}  # vLLM's other names
 
 
@@ -60,14 +62,34 @@ def served_model(run: Run) -> Model:
     if not isinstance(config, dict):
         raise UnknownModelError("the model's config.json was not at hand when the server was started")
     command = words(server)
-    dtype = flag(command, "--dtype")
-    if dtype and dtype != "auto":
-        config = config | {"torch_dtype": _DTYPES.get(dtype, dtype)}
-    if int(flag(command, "--tensor-parallel-size") or 1) > 1:
+    if any((flag(command, name) or "1") != "1" for name in _SEVERAL_GPUS):
         raise UnknownModelError(
             "the server spread the model over several GPUs, which the formulas do not cover"
         )
-    return roofline.model_of(config, flag(command, "--kv-cache-dtype") or "auto")
+    if flag(command, "--speculative-config"):
+        raise UnknownModelError(
+            "a step of speculative decoding gives several tokens, which the formulas do not cover"
+        )
+    method = flag(command, "--quantization")
+    if method and not config.get("quantization_config"):
+        raise UnknownModelError(f"how wide --quantization {method} made the weights is not in config.json")
+    config = config | {"torch_dtype": _served_dtype(config, command)}
+    try:
+        return roofline.model_of(config, flag(command, "--kv-cache-dtype") or "auto")
+    except UnknownModelError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnknownModelError(f"config.json holds what cannot be read: {error}") from None
+
+
+def _served_dtype(config: Mapping[str, Any], command: Sequence[str]) -> str:
+    """Of weights that are not quantised: --dtype, else the model's own. Without one asked for, vLLM serves
+    a model of 32 bits in 16."""
+    asked = flag(command, "--dtype")
+    if asked and asked != "auto":
+        return _DTYPES.get(asked, asked)
+    own = str(config.get("torch_dtype") or config.get("dtype") or "float16").removeprefix("torch.")
+    return "float16" if own == "float32" else own
 
 
 def served_hardware(run: Run) -> Hardware:

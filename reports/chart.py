@@ -50,7 +50,10 @@ class Series:
     def dash(self) -> tuple[int, ...]:
         if self.stroke == "dotted":
             return DOTTED
-        return () if self.variant is None or self.stroke == "solid" else DASHES[self.variant % len(DASHES)]
+        if self.variant is None or self.stroke == "solid":
+            return ()
+        again = self.variant // len(PALETTE)  # a colour that comes again has other dashes
+        return DASHES[(self.variant + again) % len(DASHES)]
 
 
 @dataclass(frozen=True)

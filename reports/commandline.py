@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_NUM_SEQS = "--max-num-seqs"
+SHORT = {  # vLLM's own
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-dp": "--data-parallel-size",
+    "-q": "--quantization",
+    "-sc": "--speculative-config",
+}
 
 
 def words(server: Mapping[str, Any]) -> list[str]:
@@ -24,7 +31,8 @@ def flag(command: Sequence[str], name: str) -> str | None:
     value = None
     for index, word in enumerate(command):
         given, equals, after = word.partition("=")
-        if given.replace("_", "-") != name:
+        given = given.replace("_", "-")
+        if SHORT.get(given, given) != name:
             continue
         if equals:
             value = after

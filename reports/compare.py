@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.results import results_folder
+from common.results import results_folder, write_whole
 from common.usage import UsageError
 from reports.assembly import assemble
-from reports.comparison import Comparison
+from reports.comparison import Comparison, File
 from reports.history import history
 from reports.runs import Run, load_run
 from reports.sections import because
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         baseline=chosen.baseline,
         matters=matters / 100,
         name=name,
-        command=_command(chosen, matters, name, arguments.each),
+        command=_command(chosen, matters, name, arguments.each, results),
         not_applied=chosen.not_applied,
         known_runs=history(results),
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -105,11 +105,15 @@ def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
     """comparison.json and the report's pages into a folder, made when it is not there."""
     from reports.render import render
 
+    records = [
+        File(path=f"{os.path.relpath(run.folder, folder)}/", what=f"records of {run.manifest.variant}")
+        for run in runs
+        if run.folder is not None
+    ]
+    comparison = comparison.model_copy(update={"files": [*comparison.files, *records]})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        whole = folder / f".comparison.{os.getpid()}.json"
-        whole.write_text(comparison.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        whole.replace(folder / "comparison.json")
+        write_whole(folder / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
         render(comparison, without(comparison.left_out, runs), folder)
     except OSError as error:
         raise UsageError(
@@ -243,8 +247,12 @@ def _for_itself(run: Run) -> Run:
     return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
 
 
-def _command(chosen: Selection, matters: float, name: str, each: bool) -> str:
-    folders = [folder.name for folder in chosen.folders] + [one.folder for one in chosen.not_applied]
+def _command(chosen: Selection, matters: float, name: str, each: bool, results: Path) -> str:
+    here = results.resolve()
+    folders = [
+        folder.name if folder.resolve().parent == here else str(folder.resolve()) for folder in chosen.folders
+    ]
+    folders += [one.folder for one in chosen.not_applied]
     first = ["--each"] if each else ["--baseline", chosen.baseline]
     parts = [*folders, *first, "--matters", f"{matters:g}", "--name", name]
     return f"python -m reports compare {shlex.join(parts)}"

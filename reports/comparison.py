@@ -245,6 +245,7 @@ class ParetoPoint(Part):
     ttft_p50: float
     completed_rate: float | None = None
     tpot_p50: float | None = None
+    latency_p50: float | None = None
     goodput_share: float | None = None
     usable: bool = True
     unbeaten: bool

@@ -9,6 +9,15 @@ FIRST_TOKEN = ("ttft_p50", "ttft_p99")
 REST = ("tpot_p50", "tpot_p99", "itl_p99")
 # What shows that a server falls behind: the work that is not done, and what a queue decides.
 BEHIND = (*FIRST_TOKEN, "latency_p50", "latency_p99", "completed_rate", "unfinished", "goodput_share")
+# What each respect is: of whom a gain in it speaks, and its own name.
+WHOM = {
+    "first token": ("who wait for the start of an answer (short interactive turns)", "first tokens"),
+    "tokens": ("who read or process long answers as they stream", "the pace of tokens"),
+    "work": ("whose cost is the machine's work (batch jobs, many users)", "the machine's work"),
+    "whole": ("who wait for the whole answer", "whole answers"),
+    "slo": ("who are held to the SLO", "the SLO"),
+    "kept": ("whose requests must not fail", "requests that end well"),
+}
 VAGUE = 0.25  # an interval that does not exclude so large a loss says little
 
 
@@ -61,7 +70,8 @@ def _use(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str
     neither = len(falling) == 2
     both = f"Neither keeps up with the offered {_rate(facts, variant)}; at this rate " if neither else ""
     caution = "" if neither or len(steady) == 2 else _caution(facts, variant)
-    return _capital(f"{both}{_balance(facts, variant, better, worse)}{caution}.")
+    advice = f"{both}{_balance(facts, variant, better, worse)}{caution}."
+    return advice if advice.startswith(variant) else advice[0].upper() + advice[1:]
 
 
 def _behind(marked: list[str]) -> bool:
@@ -94,35 +104,36 @@ def _which(facts: Facts, variant: str) -> str:
 
 def _balance(facts: Facts, variant: str, better: list[str], worse: list[str]) -> str:
     """The advice without its full stop."""
+    saturated = any(_saturated(facts, name) for name in (facts.baseline, variant))
+    tell = "" if saturated else "more or longer runs may tell"  # of a queue that grows they say no more
     if not better and not worse and facts.marked(variant, "unstable"):
-        return (
-            f"repeats agree too little to prefer {variant} or {facts.baseline}; more or longer runs may tell"
-        )
+        text = f"repeats agree too little to prefer {variant} or {facts.baseline}"
+        return f"{text}; {tell}" if tell else text
     if not better and not worse:
         return f"there is no reason in these figures to prefer {variant} or {facts.baseline}"
     if better and not worse:
         vague = _vague(facts, variant)
         if vague:
             names = wording.listed([facts.spoken(name) for name in vague])
-            return (
-                f"use {variant} for what got better; little is known of {names}: more or longer runs may tell"
-            )
+            text = f"use {variant} for what got better; little is known of {names}"
+            return f"{text}: {tell}" if tell else text
         return f"use {variant} for everyone: nothing here speaks against it"
     if worse and not better:
         return f"stay with {facts.baseline}: {variant} gains nothing here"
-    gains, costs = _kinds(better), _kinds(worse)
-    whom = {
-        "first token": "who wait for the start of an answer (short interactive turns)",
-        "tokens": "who read or process long answers as they stream",
-        "work": "whose cost is the machine's work (batch jobs, many users)",
-        "whole": "who wait for the whole answer",
-        "slo": "who are held to the SLO",
-    }
-    for_whom, not_for = [whom[k] for k in gains if k not in costs], [whom[k] for k in costs if k not in gains]
-    if not for_whom or not not_for:
-        return f"{variant} gains and loses in the same respects; choose by the percentile that counts for you"
-    takers, others = wording.listed(for_whom), wording.listed(not_for)
-    return f"use {variant} for those {takers}; stay with {facts.baseline} for those {others}"
+    return _by_whom(facts.baseline, variant, _kinds(better), _kinds(worse))
+
+
+def _by_whom(baseline: str, variant: str, gains: list[str], costs: list[str]) -> str:
+    """Who gains and who loses; in some respects one may do both."""
+    both = [WHOM[kind][1] for kind in gains if kind in costs]
+    for_whom = [WHOM[kind][0] for kind in gains if kind not in costs]
+    not_for = [WHOM[kind][0] for kind in costs if kind not in gains]
+    said = [f"use {variant} for those {wording.listed(for_whom)}"] if for_whom else []
+    said += [f"stay with {baseline} for those {wording.listed(not_for)}"] if not_for else []
+    if both and len(said) < 2:
+        respects = wording.listed(both)
+        said.append(f"{variant} gains and loses in {respects}: choose by the percentile that counts for you")
+    return "; ".join(said)
 
 
 def _vague(facts: Facts, variant: str) -> list[str]:
@@ -137,7 +148,10 @@ def _is_vague(facts: Facts, name: str, variant: str) -> bool:
     change, row = facts.change(name, variant), facts.metrics[name]
     if change.mark == "unstable":
         return True
-    if change.mark != "no difference shown" or name in COUNTS or change.change == 0:
+    if change.mark != "no difference shown" or name in COUNTS:
+        return False
+    before, after = facts.value(name, facts.baseline), facts.value(name, variant)
+    if before is not None and before == after:
         return False
     loss = change.high if row.better == "lower" else change.low
     return loss is None or abs(loss) > VAGUE and (loss > 0) == (row.better == "lower")
@@ -152,8 +166,8 @@ def _kinds(names: list[str]) -> list[str]:
         "latency_p50": "whole",
         "latency_p99": "whole",
         "goodput_share": "slo",
-        "failed": "whole",
-        "unfinished": "whole",
+        "failed": "kept",
+        "unfinished": "kept",
     }
     return list(dict.fromkeys(kinds[name] for name in names))
 
@@ -171,10 +185,6 @@ def _blocked(facts: Facts, variant: str) -> str | None:
 def _rate(facts: Facts, variant: str) -> str:
     rate = facts.value("offered_rate", variant)
     return f"{wording.number(rate, 'req/s')} req/s"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def result_line(facts: Facts, variant: str) -> str:

@@ -64,7 +64,7 @@ def changes(comparison: Comparison) -> Chart | None:
         "data only say that it lies beyond, on that side.",
         "Changes of each metric against the baseline with intervals.",
         [panel],
-        height=0.9 + 0.32 * len(names),
+        height=0.9 + max(0.32, 0.07 * len(drawn)) * len(names),
     )
 
 
@@ -129,7 +129,7 @@ def _dots(points: Sequence[_Ratio], variant: str, index: int, offset: float, tex
 
 def _offset(place: int, count: int) -> float:
     """How far from the row's middle the dots of one of `count` variants stand."""
-    return 0.2 * (place - (count - 1) / 2)
+    return min(0.2, 0.8 / count) * (place - (count - 1) / 2)
 
 
 def _named(metric: Metric, variants: Sequence[str]) -> str:

@@ -27,8 +27,9 @@ def timelines(shown: Sequence[tuple[int, Run]], repeats: Sequence[int]) -> list[
     end = max(run.manifest.drained_at for _, run in shown)
     rate = 1.06 * max(_most_per_second(run) for _, run in shown)
     most = 1.06 * max(_most_requests(run) for _, run in shown)
+    cache = max(_most_cache(run) for _, run in shown)
     return [
-        _timeline(run, variant, (end, rate, most), count)
+        _timeline(run, variant, (end, rate, most, cache), count)
         for (variant, run), count in zip(shown, repeats, strict=True)
     ]
 
@@ -56,15 +57,16 @@ def _binned(run: Run) -> tuple[Floats, Floats, Floats, int]:
     return second.t[starts], offered / spans, completed / spans, width
 
 
-def _timeline(run: Run, variant: int, tops: tuple[float, float, float], repeats: int) -> Chart:
-    end, rate, most = tops
+def _timeline(run: Run, variant: int, tops: tuple[float, float, float, float], repeats: int) -> Chart:
+    """`tops`: where the axes end, of seconds, requests per second, requests and per cent of the cache."""
+    end, rate, most, cache = tops
     due = run.records.numbers("due")
     rug = due[:: max(1, math.ceil(len(due) / RUG_LIMIT))]
     requests = _requests(run, variant)
     panels = [
         _rates(run, variant, rug),
         Panel("Requests in the system", SECONDS, "requests", requests, y_range=(0, most)),
-        *_cache(run, variant),
+        *_cache(run, variant, cache),
     ]
     panels[0] = replace(panels[0], y_range=(0, rate))
     window = [Mark(at, "") for at in run.window]
@@ -113,15 +115,24 @@ def _requests(run: Run, variant: int) -> list[Series]:
     return found
 
 
-def _cache(run: Run, variant: int) -> list[Panel]:
-    points = next((found for name in KV_CACHE if (found := _gauge(run, name)) is not None), None)
+def _cache(run: Run, variant: int, most: float) -> list[Panel]:
+    points = _cache_in_use(run)
     if points is None:
         return []
     t, share = points
-    most = 100 * float(share.max(initial=0))
     top = 105.0 if most > 20 else max(1.0, 1.3 * most)
     series = [Series("KV cache in use", t, 100 * share, "line", variant, stroke="solid")]
     return [Panel("KV cache in use", SECONDS, "%", series, y_range=(0, top))]
+
+
+def _cache_in_use(run: Run) -> tuple[Floats, Floats] | None:
+    return next((found for name in KV_CACHE if (found := _gauge(run, name)) is not None), None)
+
+
+def _most_cache(run: Run) -> float:
+    """Per cent; 0 where it was never exported."""
+    points = _cache_in_use(run)
+    return 0.0 if points is None else 100 * float(points[1].max(initial=0))
 
 
 def _gauge(run: Run, name: str) -> tuple[Floats, Floats] | None:

@@ -24,6 +24,7 @@ _SYMBOLS = {
 TOOLBAR, LINE, BELOW = 28, 16, 44  # pixels: above a panel's title, each of its lines, the lower margin
 USUAL_LINES = 2  # of a title: what it is, and its series
 LABEL_SIZE = 11  # pixels
+LEGEND_WIDTH = 52  # characters of the series' names in a line
 NAME_WIDTH = 30  # characters of a row's name in a line; a phone is some 60 wide
 PIXEL = 4 / 3  # pixels in a point of 1/72 inch
 USUAL_WIDTH = 1000  # pixels of a panel on a wide screen, for which labels are placed
@@ -90,11 +91,24 @@ def _title_lines(panel: Panel) -> list[str]:
     keys = [series for series in panel.series if series.legend and series.name]
     lines = [f"<b>{_text(panel.title)}</b>"]
     if len(keys) > 1:
-        named = [f'<span style="color:{key.color}">{_stroke(key)} {_text(key.name)}</span>' for key in keys]
-        lines.append("   ".join(named))
+        lines += ["   ".join(map(_key, row)) for row in _rows_of_keys(keys)]
     if panel.note:
         lines.append(_text(panel.note))
     return lines
+
+
+def _rows_of_keys(keys: list[Series]) -> list[list[Series]]:
+    """As many in a line as a phone is wide; plotly would cut the rest off."""
+    rows: list[list[Series]] = [[]]
+    for key in keys:
+        if rows[-1] and sum(len(each.name) + 5 for each in [*rows[-1], key]) > LEGEND_WIDTH:
+            rows.append([])
+        rows[-1].append(key)
+    return rows
+
+
+def _key(series: Series) -> str:
+    return f'<span style="color:{series.color}">{_stroke(series)} {_text(series.name)}</span>'
 
 
 def _title(panel: Panel, top: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where the texts beside a chart's points stand, so that none covers another, or a point."""
 
+import math
 from collections.abc import Sequence
 
 POINT = 4.0  # half of a point's size
@@ -16,18 +17,21 @@ _Box = tuple[float, float, float, float]
 
 
 def place_labels(
-    points: Sequence[Place], widths: Sequence[float], places: Sequence[Place] = ANYWHERE
+    points: Sequence[Place],
+    widths: Sequence[float],
+    places: Sequence[Place] = ANYWHERE,
+    span: tuple[float, float] = (-math.inf, math.inf),
 ) -> list[Place]:
     """Of each text, where its lower edge begins against its point: (right, up), in points of 1/72 inch as all
-    lengths here. One that is placed to the left (below 0) ends there."""
+    lengths here. One that is placed to the left (below 0) ends there. `span`: from where to where texts may
+    reach; one that fits nowhere else may cover what is there, but not be cut off."""
     taken = [(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points]
     found = []
     for (x, y), width in zip(points, widths, strict=True):
         boxes = [_box(x, y, width, place) for place in places]
-        free = [
-            number for number, box in enumerate(boxes) if not any(_overlap(box, other) for other in taken)
-        ]
-        chosen = free[0] if free else 0
+        inside = [number for number, box in enumerate(boxes) if span[0] <= box[0] and box[2] <= span[1]]
+        free = [number for number in inside if not any(_overlap(boxes[number], other) for other in taken)]
+        chosen = (free or inside or [0])[0]
         taken.append(boxes[chosen])
         found.append(places[chosen])
     return found

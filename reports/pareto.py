@@ -24,6 +24,7 @@ def pareto(facts: Facts) -> list[ParetoPoint]:
                 ttft_p50=wait,
                 completed_rate=facts.value("completed_rate", name),
                 tpot_p50=facts.value("tpot_p50", name),
+                latency_p50=facts.value("latency_p50", name),
                 goodput_share=share,
                 usable=usable,
                 unbeaten=usable,

@@ -115,8 +115,11 @@ def _memory_bound(load: Load, place: Operation | None) -> Prediction:
         predicted = f"yes up to a batch of {_number(turn)}, not beyond"
     if place is None or place.intensity is None or place.batch_mean is None:
         return _prediction(load, statement, predicted, "not exported", "cannot tell", _NOT_EXPORTED)
-    bound = turn is None or place.batch_mean < turn
     measured = f"{_number(place.intensity)} FLOP/byte at a batch of {_number(place.batch_mean)}"
+    bound = turn is None or place.batch_mean < turn
+    if bound and place.intensity >= ridge and load.prompt > load.output:
+        why = f"above the ridge of {_number(ridge)}, but of the whole run, most of whose tokens are prefilled"
+        return _prediction(load, statement, predicted, measured, "cannot tell", why)
     side = "below" if place.intensity < ridge else "above"
     return _prediction(
         load,
@@ -172,7 +175,7 @@ def _against(
     made = [_total_time(other, metrics)]
     if baseline.limit == other.limit:
         return made
-    small, large = sorted((baseline, other), key=lambda load: load.limit or _LARGEST)
+    small, large = sorted((baseline, other), key=lambda load: load.limit or math.inf)
     return [_bandwidth(other, small, large, places), _ttft(other, small, metrics), *made]
 
 
@@ -209,7 +212,7 @@ def _ttft(other: Load, small: Load, metrics: Mapping[str, Metric]) -> Prediction
     return _prediction(
         other,
         "The batch limit decides TTFT p50",
-        f"{wanted}: {small.variant} runs at most {small.limit} at once, the rest wait",
+        f"{wanted}, if more than {small.limit} are there: {small.variant} lets the rest wait",
         "n/a" if change is None else change.display,
         _outcome(change, wanted),
         f"{_why(change)}; by the bounds the load needs {needs}",

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reports import wording
 from reports.commandline import batch_limit
@@ -25,9 +25,13 @@ def recommendations(facts: Facts) -> list[Recommendation]:
     return found
 
 
-def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation]:
-    """Of several variants that hold the SLO, the one to take: it gives most tokens, and answers first of
-    those that do. Within the fraction `matters` of the most counts as as many."""
+def choice(
+    points: Sequence[ParetoPoint], matters: float, worse: Collection[str] = ()
+) -> list[Recommendation]:
+    """Of several variants that hold the SLO, those to take: they give most tokens; of those that do, they
+    answer first; then whole answers and tokens come soonest. Within the fraction `matters` of the best
+    counts as good. `worse`: the variants that were shown worse than the baseline in something, and better in
+    nothing."""
     if len(points) < 3:
         return []
     holding = [point for point in points if point.usable and point.meets_slo]
@@ -40,18 +44,37 @@ def choice(points: Sequence[ParetoPoint], matters: float) -> list[Recommendation
             )
         ]
     most = max(point.output_token_throughput for point in holding)
-    alike = [point for point in holding if point.output_token_throughput >= most * (1 - matters)]
-    best = min(alike, key=lambda point: point.ttft_p50)
+    left = [point for point in holding if point.output_token_throughput >= most * (1 - matters)]
+    left = [point for point in left if point.variant not in worse] or left
+    for name in ("ttft_p50", "latency_p50", "tpot_p50"):
+        left = _quickest(left, name, matters)
+    named = wording.listed([point.variant for point in left])
+    either = " (nothing here tells them apart)" if len(left) > 1 else ""
+    best = left[0]
+    times = [
+        f"{label} p50 {wording.number(value, 'ms')} ms"
+        for label, value in (("TTFT", best.ttft_p50), ("latency", best.latency_p50), ("TPOT", best.tpot_p50))
+        if value is not None
+    ]
+    size = f"{100 * matters:g} %"
     return [
         Recommendation(
-            text=f"Under the SLO, take {best.variant}.",
-            reason=f"Of the {len(holding)} variants that hold it, none gives over {100 * matters:g} % more "
-            f"tokens, and of those that give as many it answers first: "
-            f"{wording.number(best.output_token_throughput, 'tok/s')} tok/s, TTFT p50 "
-            f"{wording.number(best.ttft_p50, 'ms')} ms.",
+            text=f"Under the SLO, take {named}{either}.",
+            reason=f"Of the {len(holding)} variants that hold it, none gives over {size} more tokens; "
+            "of those that give as many, first tokens, then whole answers and each token come soonest: "
+            f"{wording.number(best.output_token_throughput, 'tok/s')} tok/s, "
+            f"{wording.listed(times)} ({best.variant}).",
             command=f"make capacity VARIANT={shlex.quote(best.variant)}",
         )
     ]
+
+
+def _quickest(points: Sequence[ParetoPoint], name: str, matters: float) -> list[ParetoPoint]:
+    """Those within `matters` of the shortest; all where one is not known."""
+    times = [getattr(point, name) for point in points]
+    if None in times:
+        return list(points)
+    return [point for point, time in zip(points, times, strict=True) if time <= min(times) * (1 + matters)]
 
 
 def under_same_conditions(
@@ -170,6 +193,8 @@ def _full_batch(facts: Facts) -> list[Recommendation]:
             facts.server(variant.name, "waiting_mean"),
         )
         larger = [f"batch-{size}" for size in (16, 32) if limit and size > limit]
+        if limit and _larger_keeps_up(facts, limit):
+            continue
         if (
             limit
             and larger
@@ -187,6 +212,16 @@ def _full_batch(facts: Facts) -> list[Recommendation]:
                 )
             ]
     return []
+
+
+def _larger_keeps_up(facts: Facts, limit: int) -> bool:
+    """Whether a variant of the report has a larger limit, or none, and keeps up: then it is known."""
+    for name in _ran(facts):
+        command = next(each.command_line for each in facts.variants if each.name == name)
+        other = batch_limit(shlex.split(command or ""))
+        if (other is None or other > limit) and "SATURATED" not in facts.verdicts(name):
+            return True
+    return False
 
 
 def _spikes(facts: Facts) -> list[Recommendation]:

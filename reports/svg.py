@@ -60,6 +60,7 @@ def draw(chart: Chart) -> bytes:
             _draw_panel(axis, panel, last=not column or panel is chart.panels[-1])
         _legends(canvas, list(grid.flat), shared=columns > 1)
         canvas.draw_without_rendering()  # settles the layout, so that labels can be kept apart
+        canvas.set_layout_engine("none")  # nor be moved by them
         for axis, panel in zip(grid.flat, chart.panels, strict=True):
             _label_points(axis, panel)
         return _finish(canvas)
@@ -198,7 +199,8 @@ def _label_points(axis: Any, panel: Panel) -> None:
     ]
     widths = [CHARACTER * len(text) for _, text, _ in points]
     options = BESIDE if panel.y_names else ANYWHERE
-    places = place_labels([point for point, _, _ in points], widths, options)
+    span = (0.0, 72 * WIDTH)
+    places = place_labels([point for point, _, _ in points], widths, options, span)
     for (point, text, color), (right, up) in zip(points, places, strict=True):
         axis.annotate(
             text,

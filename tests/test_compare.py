@@ -510,12 +510,18 @@ def test_strange_runs_make_a_report_too(results: Path, changes: dict[str, Any]) 
 
 def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_do() -> None:
     def point(
-        name: str, work: float, meets: bool | None, ttft: float = 0.1, usable: bool = True
+        name: str,
+        work: float,
+        meets: bool | None,
+        ttft: float = 0.1,
+        usable: bool = True,
+        tpot: float | None = None,
     ) -> ParetoPoint:
         return ParetoPoint(
             variant=name,
             output_token_throughput=work,
             ttft_p50=ttft,
+            tpot_p50=tpot,
             usable=usable,
             unbeaten=True,
             meets_slo=meets,
@@ -535,3 +541,14 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
     [none] = choice([point("a", 1, False), point("b", 2, False), point("c", 3, None, usable=False)], 0.03)
     assert none.text.startswith("None of the variants")
     assert choice(points[:2], 0.03) == [], "of two, the conclusion speaks"
+    alike = [
+        point("baseline", 200, True, 0.0505, tpot=0.020),
+        point("slower", 200, True, 0.0503, tpot=0.035),
+        point("quick", 200, True, 0.0507, tpot=0.008),
+    ]
+    assert choice(alike, 0.03)[0].text == "Under the SLO, take quick.", "0.4 ms of TTFT are no reason"
+    same = [point(name, 200, True, 0.05, tpot=0.02) for name in ("baseline", "one", "two")]
+    assert choice(same, 0.03)[0].text == (
+        "Under the SLO, take baseline, one and two (nothing here tells them apart)."
+    )
+    assert "take baseline and two (" in choice(same, 0.03, worse=["one"])[0].text

@@ -7,7 +7,7 @@ import pytest
 
 from reports import conclusion, insights, recommend
 from reports.assembly import assemble
-from reports.comparison import Change, Recommendation, ServerSide, Stall
+from reports.comparison import Change, Metric, Recommendation, ServerSide, Stall
 from reports.facts import Facts
 from reports.runs import load_run
 from tests.make_runs import Shape, make_run
@@ -67,7 +67,21 @@ def commands(facts: Facts) -> list[str | None]:
             {},
             "stay with baseline for those who wait for the start",
         ),
-        ({"tpot_p50": "better", "tpot_p99": "worse"}, {}, "same respects"),
+        (
+            {"tpot_p50": "better", "tpot_p99": "worse"},
+            {},
+            "Optimized gains and loses in the pace of tokens: choose by the percentile",
+        ),
+        (
+            {"tpot_p50": "better", "latency_p50": "better", "itl_p99": "worse"},
+            {},
+            "use optimized for those who wait for the whole answer; optimized gains and loses in the pace of",
+        ),
+        (
+            {"tpot_p50": "better", "unfinished": "worse"},
+            {},
+            "stay with baseline for those whose requests must not fail",
+        ),
         ({"ttft_p50": "unstable"}, {}, "repeats agree too little"),
         (
             {"tpot_p50": "better", "ttft_p50": "worse"},
@@ -110,9 +124,24 @@ def test_what_little_is_known_of_is_no_support(plain: Facts) -> None:
     facts = marked(plain, tpot_p50="better", latency_p99="unstable")
     row = facts.metrics["ttft_p99"]
     wide = row.changes[0].model_copy(update={"change": 0.4, "low": -0.5, "high": 4.0})
-    metrics = dict(facts.metrics) | {"ttft_p99": row.model_copy(update={"changes": [wide]})}
-    said = conclusion.conclude(dataclasses.replace(facts, metrics=metrics), "optimized").use
+    apart = [row.readings[0], row.readings[1].model_copy(update={"value": 0.1})]
+    metrics = dict(facts.metrics) | {
+        "ttft_p99": row.model_copy(update={"changes": [wide], "readings": apart}),
+        "goodput_share": alike(facts.metrics["goodput_share"], 0.0),
+    }
+    known = dataclasses.replace(facts, metrics=metrics)
+    said = conclusion.conclude(known, "optimized").use
     assert said.startswith("Use optimized for what got better; little is known of TTFT p99 and latency p99:")
+    runs = [run.model_copy(update={"verdict": "SATURATED"}) for run in known.runs]
+    said = conclusion.conclude(dataclasses.replace(known, runs=runs), "optimized").use
+    assert said.endswith("little is known of TTFT p99 and latency p99."), "more runs of a queue tell no more"
+
+
+def alike(row: Metric, value: float) -> Metric:
+    """The metric where both have this value, so that no relative change may be known."""
+    readings = [each.model_copy(update={"value": value}) for each in row.readings]
+    changes = [each.model_copy(update={"change": None, "low": None, "high": None}) for each in row.changes]
+    return row.model_copy(update={"readings": readings, "changes": changes})
 
 
 def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
@@ -223,6 +252,13 @@ def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
     assert not any("batch-" in (command or "") for command in commands(facts)), "none is larger"
     facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 64")
     assert 'make sweep VARIANTS="baseline batch-16 batch-32"' not in commands(facts)
+    full = served(plain, {}, {"running_max": 8.0, "waiting_mean": 20.0})
+    lines = {"baseline": "vllm", "optimized": "vllm --max-num-seqs 8"}
+    variants = [each.model_copy(update={"command_line": lines[each.name]}) for each in full.variants]
+    facts = dataclasses.replace(full, variants=variants)
+    assert not any("batch-" in (command or "") for command in commands(facts)), (
+        "baseline has no limit, and holds"
+    )
 
 
 def test_a_queue_that_breaks_the_slo_asks_for_a_scenario_with_priorities(plain: Facts) -> None:

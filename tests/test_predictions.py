@@ -1,11 +1,13 @@
 """Predictions follow from the configuration alone, and outcomes from the figures alone."""
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reports import bounds, commandline
+from reports import bounds, commandline, roofline
 from reports.comparison import Operation, Roofline, ServerSide
 from reports.figures import roofline_plot
 from reports.predictions import load_of, predictions
@@ -47,6 +49,42 @@ def test_flags_of_the_command_count() -> None:
     assert commandline.flag(command, "--port") is None
     assert commandline.flag(command, "--enforce-eager") is None
     assert commandline.batch_limit(command[:4]) == 8 and commandline.batch_limit(command[3:4]) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["-tp", "2"], "several GPUs"),
+        (["--pipeline_parallel_size=2"], "several GPUs"),
+        (["--speculative-config", "{}"], "several tokens"),
+    ],
+)
+def test_what_the_formulas_do_not_cover_is_named(runs: list[Run], flags: list[str], why: str) -> None:
+    """A measurement that they would call impossible is none of theirs."""
+    server = dict(runs[0].manifest.server or {})
+    server["command"] = [*server["command"], *flags]
+    with pytest.raises(roofline.UnknownModelError, match=why):
+        bounds.served_model(launched(runs[0], server))
+
+
+def test_weights_are_as_wide_as_vllm_serves_them(runs: list[Run]) -> None:
+    server = dict(runs[0].manifest.server or {})
+    config = {key: value for key, value in server["model_config"].items() if key != "quantization_config"}
+
+    def width(dtype: str, *flags: str) -> float:
+        told = {"model_config": config | {"torch_dtype": dtype}, "command": ["vllm", *flags]}
+        return bounds.served_model(launched(runs[0], server | told)).dtype_bytes
+
+    assert width("float32") == width("float32", "--dtype", "auto") == width("bfloat16") == 2
+    assert width("float32", "--dtype", "float32") == width("bfloat16", "--dtype=float") == 4
+    with pytest.raises(roofline.UnknownModelError, match="how wide --quantization fp8"):
+        width("bfloat16", "-q", "fp8")
+
+
+def launched(run: Run, server: dict[str, Any]) -> Run:
+    """The run as of another server.json."""
+    manifest = run.manifest.model_copy(update={"server": server})
+    return dataclasses.replace(run, manifest=manifest, memo={})
 
 
 def test_the_predicted_batch_is_littles_law(runs: list[Run]) -> None:
@@ -117,7 +155,8 @@ def test_measured_intensity_decides(runs: list[Run]) -> None:
     assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "confirmed"
     found.operations[0].intensity, found.operations[1].intensity = 400.0, 500.0
     outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
-    assert outcomes["baseline", "Decode is memory-bound below its turning batch"] == "refuted"
+    said = outcomes["baseline", "Decode is memory-bound below its turning batch"]
+    assert said == "cannot tell", "most of the run's tokens are prefilled"
     assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "refuted"
 
 

@@ -113,7 +113,7 @@ function scope([start, end]) {
 function showTiles(run, goingOn, judged) {
   const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "send_lag");
   const left = Math.max(0, run.end - run.now);
-  const server = totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
+  const server = !goingOn || totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
   const rates = judged ?? { offered_rate: totals.offered_rate, completed_rate: totals.completed_rate, output_token_throughput: totals.token_rate };
   const tiles = [
     ["Elapsed", clock(goingOn ? run.now : seconds.at(-1)?.t ?? 0), goingOn ? (left > 0 ? `${clock(left)} left` : `drain, at most ${number(run.drain, 0)} s`) : judged ? "rates: of the window" : ""],
