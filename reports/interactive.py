@@ -24,7 +24,7 @@ _SYMBOLS = {
 TOOLBAR, LINE, BELOW = 28, 16, 44  # pixels: above a panel's title, each of its lines, the lower margin
 USUAL_LINES = 2  # of a title: what it is, and its series
 LABEL_SIZE = 11  # pixels
-LEGEND_WIDTH = 52  # characters of the series' names in a line
+LEGEND_WIDTH = 44  # characters of the series' names in a line
 NAME_WIDTH = 30  # characters of a row's name in a line; a phone is some 60 wide
 PIXEL = 4 / 3  # pixels in a point of 1/72 inch
 USUAL_WIDTH = 1000  # pixels of a panel on a wide screen, for which labels are placed
@@ -260,7 +260,8 @@ def _labels(panel: Panel, suffix: str, height: float) -> list[dict[str, Any]]:
         return []
     across, up = (USUAL_WIDTH, panel.x_range, panel.x_log), (height, panel.y_range, panel.y_log)
     at = [(_pixels(x, *across) / PIXEL, _pixels(y, *up) / PIXEL) for x, y, _, _ in points]
-    places = place_labels(at, [CHARACTER * len(text) for _, _, text, _ in points])
+    span = (0.0, USUAL_WIDTH / PIXEL)
+    places = place_labels(at, [CHARACTER * len(text) for _, _, text, _ in points], span=span)
     return [
         {
             "text": _text(text),

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reports import escape, figures, figures_changes, interactive, render, sections, wording
-from reports.chart import Chart, log_ticks, plain
+from reports.chart import Chart, Panel, Series, log_ticks, plain
 from reports.comparison import Comparison
 from reports.runs import Run
 from tests.make_comparison import make_comparison
@@ -362,3 +362,22 @@ def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> N
     cells = [[cell.strip() for cell in line] for line in shown if len(line) == 2]
     for pair in (["−2.51 ms", "1 ms"], ["66.8 s", "65 s"], ["18 %", "1 %"]):
         assert pair in cells
+
+
+def test_a_legend_has_as_many_lines_as_its_names_need() -> None:
+    """plotly cuts a long line off; and the seventh variant has the first one's colour, but not its dashes."""
+    names = ["baseline", *(f"variant-{number}" for number in range(7))]
+    lines = [Series(name, [0.0, 1.0], [0.0, 1.0], variant=place) for place, name in enumerate(names)]
+    chart = Chart("c", "C", "", "", [Panel("p", "x", "y", lines)])
+    (found,) = interactive.figures(chart)
+    legend = re.sub("<[^b][^>]*>", "", found["layout"]["annotations"][0]["text"]).split("<br>")[1:]
+    assert sum(line.count("variant-") for line in legend) == 7
+    assert len(legend) > 1 and max(map(len, legend)) <= interactive.LEGEND_WIDTH + 5
+    looks = {(line.color, line.dash) for line in lines}
+    assert len(looks) == len(lines)
+
+
+def test_the_dots_of_many_variants_stay_in_their_row() -> None:
+    offsets = [figures_changes._offset(place, 8) for place in range(8)]
+    assert max(offsets) == -min(offsets) < 0.4
+    assert figures_changes._offset(0, 1) == 0
