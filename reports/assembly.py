@@ -5,7 +5,7 @@ the schedules are the same.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,20 +78,10 @@ def assemble(
     One variant alone gives a report without changes. Repeats that were disturbed are left out of all figures
     where sound ones stand in (`setaside`).
     """
-    groups: dict[str, list[Run]] = {baseline: []}
-    for run in runs:
-        groups.setdefault(run.manifest.variant, []).append(run)
-    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
-    every = [info for group in repeats for info in group]
-    left_out = [info for group in repeats for info in setaside.left_out(group)]
-    groups = {name: setaside.without(left_out, group) for name, group in groups.items()}
+    groups, infos, left_out = _sound(runs, baseline)
     ordered = [run for group in groups.values() for run in group]
-    kept = {run.name for run in ordered}
-    infos = [info for info in every if info.run in kept]
     verdicts = {info.run: info.verdict for info in infos}
-    pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
-    loads = [load.differences(pair.baseline, pair.other, matters) for pair in pairs]
-    pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
+    pairs, loads = _pairs(groups, verdicts, baseline, matters)
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
@@ -128,7 +118,7 @@ def assemble(
         methods=[pair.method for pair in pairs],
         conditions=[
             *differences({run.name: conditions(run) for run in ordered}),
-            *(each for found in loads for each in found),
+            *loads,
         ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=recommend.under_same_conditions(
@@ -139,9 +129,31 @@ def assemble(
         roofline=roofline,
         careless=[line for group in groups.values() for line in careless(group[0])],
         pareto=points,
-        earlier=_earlier(groups, known_runs, own={info.run for info in every}),
+        earlier=_earlier(groups, known_runs, own={info.run for info in (*infos, *left_out)}),
         files=_files(),
     )
+
+
+def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], list[RunInfo], list[RunInfo]]:
+    """(each variant's runs, what they say, what those say that are left out); the baseline first."""
+    groups: dict[str, list[Run]] = {baseline: []}
+    for run in runs:
+        groups.setdefault(run.manifest.variant, []).append(run)
+    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
+    left_out = [info for group in repeats for info in setaside.left_out(group)]
+    kept = {variant: setaside.without(left_out, group) for variant, group in groups.items()}
+    names = {run.name for group in kept.values() for run in group}
+    return kept, [info for group in repeats for info in group if info.run in names], left_out
+
+
+def _pairs(
+    groups: Mapping[str, list[Run]], verdicts: dict[str, str], baseline: str, matters: float
+) -> tuple[list[Pair], list[Difference]]:
+    """Each other variant against the baseline, and in what their loads differ as they came."""
+    pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
+    loads = [load.differences(pair.baseline, pair.other, matters) for pair in pairs]
+    pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
+    return pairs, [each for found in loads for each in found]
 
 
 def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,15 +78,9 @@ def estimate(
     before = [evidence.figure(run, row) for run in baseline]
     after = [evidence.figure(run, row) for run in other]
     (base, base_bound), (new, new_bound) = value_of(before), value_of(after)
-    if (
-        (base is None and base_bound is None)
-        or (new is None and new_bound is None)
-        or (base is None and new is None)
-    ):
+    start, end = (base_bound if base is None else base), (new_bound if new is None else new)
+    if start is None or end is None or (base is None and new is None):
         return Estimate(None)
-    start = base if base is not None else base_bound
-    end = new if new is not None else new_bound
-    assert start is not None and end is not None
     absolute = row.name in COUNTS or row.name.startswith("goodput") or start <= 0
     if blocks is not None:
         interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, growing)
@@ -96,26 +90,26 @@ def estimate(
     if interval is not None and row.name in COUNTS and due:
         least = statistics.counting_error(_values(before), _values(after), due)
         interval = interval.reaching(end - start, least)
-    relative = statistics.change(start, end) if start > 0 else None
-    apart = interval is not None and interval.excludes(0.0)
-    if relative is None:
-        return Estimate(None, difference=end - start, apart=apart)
-    low, high = (None, None) if interval is None else (interval.low, interval.high)
-    if absolute:
-        low, high = (None if bound is None else max(bound / start, -1.0) for bound in (low, high))
+    found = Estimate(None, difference=end - start, apart=interval is not None and interval.excludes(0.0))
+    if start <= 0:
+        return found
+    relative = statistics.change(start, end)
+    low, high = _relative(interval, start if absolute else None)
     if new is None and low is not None:  # the interval says no more than the bound itself
         low = min(low, relative)
     if base is None and high is not None:
         high = max(high, relative)
-    return Estimate(
-        relative,
-        _finite(low),
-        _finite(high),
-        at_least=new is None,
-        at_most=base is None,
-        difference=end - start,
-        apart=apart,
-    )
+    return replace(found, change=relative, low=low, high=high, at_least=new is None, at_most=base is None)
+
+
+def _relative(interval: Interval | None, start: float | None) -> tuple[float | None, float | None]:
+    """The bounds as shares of the baseline's figure, `start`, where they are differences; None where open."""
+    if interval is None:
+        return None, None
+    bounds = interval.low, interval.high
+    if start is not None:
+        bounds = max(bounds[0] / start, -1.0), max(bounds[1] / start, -1.0)
+    return _finite(bounds[0]), _finite(bounds[1])
 
 
 def _from_blocks(
@@ -253,37 +247,45 @@ def _mark(
         return "not comparable", _unknown(repeats)
     if found.difference == 0 and not (found.at_least or found.at_most):
         return "no difference shown", "the figures are equal"
-    size = f"the {100 * setting.matters:g} % that matters"
-    large = found.change is None or abs(found.change) > setting.matters
-    due = repeats[0][0].count
-    few = min(FEW, setting.matters)
-    if large and row.name in COUNTS and abs(found.difference or 0.0) <= few * due:
-        large, size = False, f"{100 * few:g} % of the arrivals"
+    large, size = _large(row, found, repeats[0][0].count, setting.matters)
     if row.better == "none":
         if large:
             return "not comparable", f"the load itself differs by more than {size}"
         return "no difference shown", f"within {size}"
-    wrong_side = found.change is not None and (
-        (found.at_least and found.change <= setting.matters)
-        or (found.at_most and found.change >= -setting.matters)
-    )
-    if wrong_side:
+    if _on_the_wrong_side(found, setting.matters):
         return "not comparable", "beyond what the data of one side can give"
     if large and found.apart:
         up = (found.difference or 0.0) > 0
         return ("better" if up == (row.better == "higher") else "worse"), f"beyond the interval and {size}"
-    loose = _unstable(row, repeats, setting)
-    if loose:
+    if loose := _unstable(row, repeats, setting):
         return "unstable", loose
     if found.change is not None and found.low is None and found.high is None:
         return "not comparable", "one run of each, and too little data for an interval"
+    return "no difference shown", _why_none(found, size)
+
+
+def _large(row: Row, found: Estimate, due: int, matters: float) -> tuple[bool, str]:
+    """Whether the change exceeds the size that matters, and that size in words; `due`: arrivals."""
+    few = min(FEW, matters)
+    if found.change is not None and abs(found.change) <= matters:
+        return False, f"the {100 * matters:g} % that matters"
+    if row.name in COUNTS and abs(found.difference or 0.0) <= few * due:
+        return False, f"{100 * few:g} % of the arrivals"
+    return True, f"the {100 * matters:g} % that matters"
+
+
+def _on_the_wrong_side(found: Estimate, matters: float) -> bool:
+    """Whether the bound that is known of one side says nothing of the change's direction."""
+    if found.change is None:
+        return False
+    return (found.at_least and found.change <= matters) or (found.at_most and found.change >= -matters)
+
+
+def _why_none(found: Estimate, size: str) -> str:
     if found.apart:
-        return "no difference shown", f"smaller than {size}"
+        return f"smaller than {size}"
     open_ended = found.change is not None and (found.low is None or found.high is None)
-    return (
-        "no difference shown",
-        "too few requests finished for an interval" if open_ended else "the interval holds 0",
-    )
+    return "too few requests finished for an interval" if open_ended else "the interval holds 0"
 
 
 def _unstable(row: Row, repeats: Sequence[Sequence[Figure]], setting: Setting) -> str | None:
