@@ -23,16 +23,17 @@ export OPENAI_API_KEY TOKENSWARM_RESULTS
 
 # Options that are passed on only where they are given.
 given = $(if $($(1)),--$(2) "$($(1))")
+on = $(if $(filter-out 0 no false,$($(1))),--$(2))
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
   $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
   $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port)
-RUN = --target "$(TARGET)" --port $(PORT) --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,HOST,host) \
-  $(LOAD)
-STRICT_FLAG = $(if $(STRICT),--strict)
-SERIES = $(STRICT_FLAG) $(if $(FRESH),--fresh)
+RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
+  $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
+STRICT_FLAG = $(call on,STRICT,strict)
+SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \

@@ -4,4 +4,5 @@ from importlib import import_module
 
 import common.early  # noqa: F401  (before Locust)
 
+import_module("loadgen.user")  # its options, also of a locustfile that is none of ours and is told so
 import_module("locust.main").main()

@@ -117,6 +117,8 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     elif (makes_workers or asked.master) and not _was_free(asked.master_bind_port):
         at = asked.master_bind_port
         raise UsageError(f"port {at}, where workers are to join, is taken: give --master-bind-port")
+    if not asked.web_host:  # whoever reaches the page can start loads
+        parser.set_defaults(web_host="127.0.0.1")
     # A run in a terminal tells its own story; Locust's log of it would bury the one line that matters.
     # A master of other hosts keeps it: who has joined stands there.
     if asked.headless and not (asked.master or asked.worker):

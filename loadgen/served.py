@@ -1,5 +1,6 @@
 """What the server under test says about itself, asked once before a run."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ class Server:
             return self._session.get(f"{self.url}{path}", timeout=PATIENCE)
         except requests.RequestException as error:
             proxy = " (the environment's proxy is not used)" if names_proxy(self.url) else ""
-            said = f"{self.url}: does not answer ({_short(error)}); is the server up?{proxy}"
-            raise UsageError(said) from None
+            up = "" if isinstance(error, requests.exceptions.SSLError) else "; is the server up?"
+            raise UsageError(f"{self.url}: does not answer ({_short(error)}){up}{proxy}") from None
 
 
 def names_proxy(url: str) -> bool:
@@ -124,6 +125,8 @@ def _short(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         if "WRONG_VERSION_NUMBER" in str(error):
             return "it speaks no TLS there; http:// in place of https://?"
+        if found := re.search(r"certificate verify failed: ([^(]*[^( ])", str(error)):
+            return f"its certificate is not trusted: {found[1]}; --ca-file FILE, or --insecure"
         return f"TLS: {error}".split("(Caused by ")[-1].rstrip(")")[:200]
     if isinstance(error, requests.Timeout):
         return f"no answer within {PATIENCE:g} s"

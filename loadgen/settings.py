@@ -2,6 +2,7 @@
 
 import math
 import os
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         host=host,
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
-        verify=False if values["insecure"] else values["ca_file"] or True,
+        verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
     )
@@ -101,6 +102,17 @@ def _check_allowed(text: str) -> None:
         if part.strip() and part.strip().lower() not in ALLOWABLE:
             known = f"{', '.join(ALLOWABLE)} (an invalid run is never allowed)"
             raise UsageError(f"--allow {part.strip()}: unknown; there are: {known}")
+
+
+def _checked(ca_file: str | None) -> str | None:
+    """The file of those who are trusted to vouch for the server."""
+    if ca_file:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # ssl's own are, too
+            why = error.strerror if not isinstance(error, ssl.SSLError) else "holds no certificate"
+            raise UsageError(f"--ca-file {ca_file}: {why}") from None
+    return ca_file
 
 
 def _slo(values: Mapping[str, Any]) -> dict[str, float]:

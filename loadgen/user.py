@@ -96,6 +96,12 @@ def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: Any) -> None:
+    if not any(issubclass(each, OpenLoopUser) for each in environment.user_classes):
+        terminal.say(
+            "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "
+            "(docs/writing-a-client.md)"
+        )
+        sys.exit(USAGE)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
         environment.tokenswarm_worker = Worker(environment)
     if isinstance(environment.runner, MasterRunner | LocalRunner):

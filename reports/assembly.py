@@ -46,7 +46,7 @@ from reports.facts import Facts
 from reports.history import Row as HistoryRow
 from reports.history import earlier_runs
 from reports.instrument import client_error
-from reports.machines import machines
+from reports.machines import machines, one_server
 from reports.pairs import Pair, pair_up
 from reports.pareto import pareto
 from reports.parts import parts
@@ -109,7 +109,7 @@ def assemble(
         matters=matters,
         confidence=statistics.CONFIDENCE,
         baseline=baseline,
-        conclusion=_conclusions(facts),
+        conclusion=_conclusions(facts, one_server(groups)),
         variants=variants,
         runs=infos,
         left_out=left_out,
@@ -290,8 +290,13 @@ def _absent(refused: NotApplied) -> Variant:
     )
 
 
-def _conclusions(facts: Facts) -> list[Conclusion]:
-    return [conclusion.conclude(facts, variant.name) for variant in facts.others]
+def _conclusions(facts: Facts, shared: str | None) -> list[Conclusion]:
+    """`shared`: the one server that answered for all variants, whose names are then mere labels."""
+    found = [conclusion.conclude(facts, variant.name) for variant in facts.others]
+    if shared is None:
+        return found
+    itself = f"; one server, {shared}, answered for every variant, so this compares it with itself."
+    return [each.model_copy(update={"use": each.use.removesuffix(".") + itself}) for each in found]
 
 
 def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:

@@ -24,6 +24,15 @@ class Machines:
     load_from: str | None
 
 
+def one_server(groups: Mapping[str, Sequence[Run]]) -> str | None:
+    """The address of a server that ran already and answered for each of several variants."""
+    runs = [run for group in groups.values() for run in group]
+    found = {None if run.manifest.server else run.manifest.host for run in runs}
+    alone = len(groups) < 2 or len(found) > 1
+    host = next(iter(found))
+    return None if alone or host is None else _SIGN_IN.sub("", host)
+
+
 def machines(groups: Mapping[str, Sequence[Run]]) -> Machines:
     """Of all variants' runs; the hardware is the first variant's."""
     first = next(iter(groups.values()))[0]

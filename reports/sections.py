@@ -18,7 +18,7 @@ from reports.blocks import (
     row,
 )
 from reports.chart import Chart
-from reports.comparison import Change, Comparison, ParetoPoint, RunInfo
+from reports.comparison import Change, Comparison, ParetoPoint, RunInfo, Variant
 from reports.sections_audit import audit_blocks
 from reports.sections_evidence import (
     accounting,
@@ -188,12 +188,18 @@ def _optimizations(comparison: Comparison) -> list[Block]:
             variant.name,
             variant.changes or "not said",
             variant.expected or "not said",
-            Cell("yes") if variant.applied else Cell(f"N/A: {variant.reason}", "doubt"),
+            _applied(variant),
             variant.result,
         )
         for variant in comparison.variants
     ]
     return [Table("", ["variant", "what it changes", "expected", "applied", "result"], rows)]
+
+
+def _applied(variant: Variant) -> Cell:
+    if not variant.applied:
+        return Cell(f"N/A: {variant.reason}", "doubt")
+    return Cell("yes") if variant.command_line else Cell("not known: not launched by us", "doubt")
 
 
 def _results(comparison: Comparison) -> list[Block]:

@@ -552,3 +552,19 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
         "Under the SLO, take baseline, one and two (nothing here tells them apart)."
     )
     assert "take baseline and two (" in choice(same, 0.03, worse=["one"])[0].text
+
+
+def test_labels_of_one_server_are_named_as_such(results: Path) -> None:
+    """With HOST= nothing is launched: 'optimized' was then no other server, and nothing was applied."""
+    found = built(two(results))
+    assert found.conclusion[0].use.endswith(
+        "; one server, http://127.0.0.1:8000, answered for every variant, so this compares it with itself."
+    )
+    table = sections.sections(found, {})[1].blocks[0]
+    assert [cells[3].text for cells in table.rows] == ["not known: not launched by us"] * 2  # type: ignore[union-attr]
+
+
+def test_another_server_for_each_variant_is_a_comparison(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], host="http://gpu:8000")
+    assert "with itself" not in built(folders).conclusion[0].use

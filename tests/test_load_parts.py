@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from array import array
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from locust.env import Environment
 from pydantic import Field
 
 from campaign.load import PASSED_ON
+from common.ports import free_port
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
 from loadgen import child, clock, collect, files, machine, manifest, options, scrape
@@ -210,25 +212,76 @@ def test_what_a_campaign_passes_on_locust_takes() -> None:
     assert all(found[name] == "7" for name in PASSED_ON)
 
 
-def adapted(*words: str) -> tuple[str, int]:
-    """Locust's level of logging and master port for this command line."""
+def adapted(*words: str) -> Namespace:
+    """Locust's options for this command line."""
     parser = get_parser()
     with patch("loadgen.options._was_free", return_value=True):  # by others, too
         options.adapt(parser, words)
-    found = parser.parse_args(list(words))
-    return found.loglevel, found.master_port
+    found: Namespace = parser.parse_args(list(words))
+    return found
+
+
+def test_the_web_ui_is_for_this_machine_alone_unless_asked_for_more() -> None:
+    """Whoever reaches it can start loads and read the results; Locust's own default is every address."""
+    assert adapted().web_host == "127.0.0.1"
+    assert adapted("--web-host", "0.0.0.0").web_host == "0.0.0.0"
+    with patch.dict(os.environ, {"LOCUST_WEB_HOST": "0.0.0.0"}):  # as in our container
+        assert adapted().web_host == "0.0.0.0"
 
 
 def test_locusts_log_is_quiet_where_the_run_speaks_for_itself() -> None:
-    assert adapted("--headless")[0] == adapted("--headless", "--processes=2")[0] == "WARNING"
-    assert adapted("--headless", "--loglevel", "DEBUG")[0] == "DEBUG"
-    assert adapted()[0] == adapted("--headless", "--master")[0] == adapted("--worker")[0] == "INFO"
+    for quiet in (("--headless",), ("--headless", "--processes=2")):
+        assert adapted(*quiet).loglevel == "WARNING"
+    for words in ((), ("--headless", "--master"), ("--worker",)):
+        assert adapted(*words).loglevel == "INFO"
+    assert adapted("--headless", "--loglevel", "DEBUG").loglevel == "DEBUG"
 
 
 def test_master_and_workers_of_one_command_have_a_port_of_their_own() -> None:
-    usual = adapted("--headless")[1]
-    assert adapted("--processes", "2")[1] != usual == adapted("--headless", "--master")[1]
-    assert adapted("--processes", "2", "--master-port", "7000")[1] == 7000
+    usual = adapted("--headless").master_port
+    assert adapted("--processes", "2").master_port != usual == adapted("--headless", "--master").master_port
+    assert adapted("--processes", "2", "--master-port", "7000").master_port == 7000
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("none.pem", "No such file"), ("README.md", "holds no certificate")]
+)
+def test_a_file_that_vouches_for_nobody_is_named(name: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"--ca-file {name}: {why}"):
+        settings_of(EMPTY | {"ca_file": name}, "https://127.0.0.1:1")
+
+
+def test_a_certificate_that_is_not_trusted_comes_with_the_options_for_it() -> None:
+    with FakeServer(tls=True) as fake, pytest.raises(UsageError) as caught:
+        Server(fake.url(), {}, True).describe(None)
+    assert "does not answer (its certificate is not trusted: " in str(caught.value)
+    assert str(caught.value).endswith("; --ca-file FILE, or --insecure)")
+
+
+@pytest.mark.parametrize("asked", [["--headless"], []])
+def test_a_locustfile_of_other_users_is_told_so(tmp_path: Path, asked: list[str]) -> None:
+    plain = tmp_path / "plain.py"
+    plain.write_text(
+        "from locust import HttpUser, task\nclass P(HttpUser):\n    @task\n    def t(self): pass\n"
+    )
+    words = [
+        "-m",
+        "loadgen",
+        "-f",
+        str(plain),
+        *asked,
+        "--host",
+        "http://127.0.0.1:1",
+        "--scenario",
+        "chat-low",
+    ]
+    words += ["--web-port", str(free_port())]
+    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert said.returncode == 2
+    assert said.stderr.splitlines()[-1] == (
+        "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "
+        "(docs/writing-a-client.md)"
+    )
 
 
 def waiting_run(folder: Path) -> Run:
@@ -401,7 +454,8 @@ def test_locusts_own_file_counts_as_the_command_line_does(
 ) -> None:
     (tmp_path / "locust.conf").write_text("processes = 2\nheadless = true\n")
     monkeypatch.chdir(tmp_path)
-    loglevel, port = adapted()
+    found = adapted()
+    loglevel, port = found.loglevel, found.master_port
     assert loglevel == "WARNING" and port != options.MASTER_PORT
 
 
