@@ -58,7 +58,7 @@ def server_restarted(run: Run) -> Rule:
     most = max(falls, key=lambda each: falls[each], default=None)
     figure = falls[most] if most else 0
     text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
-    advice = "see server.log; where several servers answer at one address, load each by its own"
+    advice = "see the server's log; where several servers answer at one address, load each by its own"
     return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
 
 

@@ -26,7 +26,7 @@ WARM_SHOWN = 2  # the blocks that a beginning without anything conspicuous is st
 WARM_SIZE = 0.2  # the p99 is of the slowest hundredth: it moves by as much even where the beginning is short
 WARM_PER_BLOCK = 10  # requests; medians of fewer are noise
 WARM_LEAST = 0.001  # s; a smaller difference is no transient of a server
-_NONE_COMPLETED = "see the errors and server.log for why none completed"
+_NONE_COMPLETED = "see the errors and the server's log for why none completed"
 
 _INVALID = Verdict.INVALID
 
@@ -222,7 +222,7 @@ def failed_share(run: Run) -> Rule:
     worst = worst_share(run, run.records.status_is(FAILED) & ~overloaded(run), FAILED_SHARE)
     common = next(iter(metrics.errors(run)), "")
     text = f"{worst} failed" + (f", most often: {common[:120]}" if worst.count else "")
-    advice = "see the errors and server.log: nothing about speed follows from requests that failed"
+    advice = "see the errors and the server's log: nothing about speed follows from requests that failed"
     passed = worst.share <= FAILED_SHARE
     return Rule("failed_share", _INVALID, passed, worst.share, FAILED_SHARE, "share", text, advice)
 
