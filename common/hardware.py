@@ -1,5 +1,7 @@
-"""Accelerators and their peaks: server/hardware.yaml."""
+"""Accelerators and their peaks (server/hardware.yaml), and the name of this machine's CPU."""
 
+import contextlib
+import platform
 import re
 from pathlib import Path
 
@@ -27,3 +29,13 @@ class Accelerators(RootModel[dict[str, Accelerator]]):
 def accelerators() -> dict[str, Accelerator]:
     """All of them, in the file's order. Raises UsageError naming file, line and key."""
     return read_model(HARDWARE, Accelerators).root
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's model name."""
+    with contextlib.suppress(OSError):
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Hardware", "cpu model"):
+                return " ".join(value.split())
+    return platform.processor() or platform.machine()

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from common.hardware import cpu_name
 from loadgen import clock
 
 _PIDS = Path("/proc/self/ns/pid")
@@ -17,7 +18,7 @@ _PIDS = Path("/proc/self/ns/pid")
 def describe() -> dict[str, Any]:
     """cpu (name), cores, memory_bytes, kernel, hostname_hash (12 hex: tells hosts apart, names none)."""
     return {
-        "cpu": _cpu_name(Path("/proc/cpuinfo")),
+        "cpu": cpu_name(),
         "cores": os.cpu_count() or 1,
         "memory_bytes": psutil.virtual_memory().total,
         "kernel": platform.release(),
@@ -76,12 +77,3 @@ def _pid_space() -> str:
         return f"{clock.boot()}-{_PIDS.stat().st_ino}" if clock.boot() else ""
     except OSError:
         return ""
-
-
-def _cpu_name(cpuinfo: Path) -> str:
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Hardware", "cpu model"):
-                return " ".join(value.split())
-    return platform.processor() or platform.machine()

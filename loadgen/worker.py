@@ -20,7 +20,7 @@ from locust.runners import WorkerRunner
 from common import terminal
 from common.results import MANIFEST, results_folder
 from common.usage import UsageError
-from loadgen import clock, files, machine, messages
+from loadgen import clock, filelimit, machine, messages
 from loadgen.client import Client
 from loadgen.collect import BATCHES
 from loadgen.gauge import Gauge
@@ -212,12 +212,12 @@ class Part:
         """Raises UsageError when this worker cannot make the load."""
         plan = Plan.from_dict(given["plan"])
         self._send, self._folder = send, Path(given["folder"])
-        self._limit = files.raise_limit()
+        self._limit = filelimit.raise_limit()
         host = Host.resolve(plan.host)
         self._beside_server = machine.owns(host.family, host.address)
         client = Client(host, headers=request_headers(), verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
-        files.check(self._limit, self.lane.arrivals)
+        filelimit.check(self._limit, self.lane.arrivals)
         self.outbox = Outbox(self._send_batch)
         self._gauge, self._pulse, self._stats = Gauge(), Pulse(environment), LocustStats(environment)
         self._closed = False

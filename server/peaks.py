@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import re
 import subprocess
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from common.hardware import Accelerator, accelerators
+from common.hardware import Accelerator, accelerators, cpu_name
 from common.results import now, results_folder, write_json
 from common.terminal import say
 from common.usage import UsageError
@@ -50,16 +49,6 @@ def match(gpu: str, known: dict[str, Accelerator]) -> str | None:
     return next(
         (name for name, entry in known.items() if re.search(rf"\b(?:{entry.matches.pattern})\b", gpu)), None
     )
-
-
-def cpu_name() -> str:
-    """The CPU's model name."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Hardware", "cpu model"):
-                return " ".join(value.split())
-    return platform.processor() or platform.machine()
 
 
 def _measured(dtype: str, python: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from campaign.load import PASSED_ON
 from common.ports import free_port
 from common.strictyaml import Strict, read_model
 from common.usage import UsageError
-from loadgen import child, clock, collect, files, machine, manifest, options, scrape
+from loadgen import child, clock, collect, filelimit, machine, manifest, options, scrape
 from loadgen.client import Client
 from loadgen.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.digest import METRICS, Digest
@@ -698,16 +698,16 @@ def test_live_names_what_speaks_against_the_run() -> None:
 def test_the_busiest_span_is_found(due: list[float], span: float) -> None:
     due.sort()
     brute = max((sum(start <= each < start + span for each in due) for start in due), default=0)
-    assert abs(files.busiest(due, span) - brute) <= sum(
+    assert abs(filelimit.busiest(due, span) - brute) <= sum(
         math.isclose(late - early, span) for early in due for late in due
     )
 
 
 def test_too_few_open_files_are_said_before_the_run() -> None:
     arrivals = list(schedule(Scenario.load("chat-high"), 1).arrivals)
-    files.check(10_000, arrivals)
+    filelimit.check(10_000, arrivals)
     with pytest.raises(UsageError, match="open files are limited to 256, this load needs"):
-        files.check(256, arrivals)
+        filelimit.check(256, arrivals)
 
 
 def test_a_scrape_is_parsed_without_what_never_changes() -> None:
