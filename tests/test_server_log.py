@@ -74,6 +74,23 @@ def test_why_a_server_died(tmp_path: Path, lines: list[str], why: str) -> None:
     assert log.reason(log.read_lines(path)) == why
 
 
+@pytest.mark.parametrize(
+    ("lines", "refuses"),
+    [
+        (["api_server.py: error: argument --dtype: invalid choice: 'x'"], True),
+        (
+            ["pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig", "too much"],
+            True,
+        ),
+        ([CAUSE, SECONDHAND], False),
+        (["some error: of its own"], False),
+        ([LOADING], False),
+    ],
+)
+def test_a_server_that_its_arguments_ended_would_end_again(lines: list[str], refuses: bool) -> None:
+    assert log.refuses(lines) is refuses
+
+
 def test_the_newest_line_is_one_that_tells_something() -> None:
     assert log.newest(
         ["Loading", "Traceback (most recent call last):", '  File "x"'.strip(), "|||", "100%"]
