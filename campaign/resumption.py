@@ -2,14 +2,17 @@
 
 from campaign.outcome import outcome_of
 from campaign.state import Campaign, Step
-from common.results import results_folder
+from common.results import REFUSED, START_FAILED, results_folder
 
 
 def take_up(campaign: Campaign) -> None:
-    """Settle or open again what was left in between."""
+    """Settle or open again what was left in between, and try again what may be served by now."""
+    first = campaign.steps[0].variant
     for step in campaign.steps:
         if step.state == "running":
             _conclude(step)
+        elif step.state == START_FAILED or (step.state == REFUSED and step.variant == first):
+            step.wait()  # of the first: nothing goes on without it
     campaign.save()
 
 

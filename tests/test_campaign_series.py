@@ -216,13 +216,27 @@ def test_a_variant_that_never_starts_is_noted_and_the_sweep_goes_on(
     assert len(folders) == 5 and sum(Path(folder, "not_applied.json").exists() for folder in folders) == 1
 
 
-def test_a_refused_first_variant_ends_it() -> None:
-    for runs in (Runs(baseline="refused"), Runs()):
-        with pytest.raises(UsageError, match="baseline, which the others are compared with, was refused"):
-            runs.order("sweep", "baseline", "batch-8")
-        assert not runs.reported and len(runs.made) <= 1
+@pytest.mark.parametrize(("act", "how"), [("refused", "was refused"), ("start_failed", "did not start")])
+def test_a_first_variant_that_is_not_served_ends_it_until_the_same_command_tries_again(
+    act: str, how: str
+) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    for _ in range(2):
+        runs = Runs(baseline=act)
+        with pytest.raises(UsageError, match=f"baseline, which the others are compared with, {how}: "):
+            runs.order(*words)
+        assert not runs.reported and set(runs.made) == {"baseline"}
     runs = Runs()
-    assert runs.order("sweep", "baseline", "batch-8", "--fresh") == 0
+    assert runs.order(*words) == 0 and runs.made == ["baseline", "batch-8"]
+
+
+def test_a_variant_that_did_not_start_is_tried_again_with_what_is_still_to_be_run() -> None:
+    words = ("sweep", "baseline", "batch-8", "batch-16", "batch-32")
+    first = Runs(batch_8="start_failed", batch_16="refused", batch_32="interrupted")
+    assert first.order(*words) == 130
+    second = Runs()
+    assert second.order(*words) == 0
+    assert second.made == ["batch-8", "batch-32"], "what is done stays, and so does what was refused"
 
 
 def test_a_step_that_made_no_run_stops_it_and_leaves_no_empty_folder(
