@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from campaign import child
 from campaign.load import Load
 from common.usage import UsageError
 from server.plan import make_plan
+from server.targets import resolve_name
 
 NAME_LIMIT = 60  # of a campaign's name before its digest; the report's folder has the same name
 
@@ -44,19 +46,43 @@ def request(kind: str, load: Load, variants: Sequence[str], repeats: int) -> dic
         "repeats": repeats,
         "target": load.target,
         "host": load.host,
-        "scenario": load.resolved().to_dict(),
-        "locustfile": load.locustfile,
         "workers": load.workers,
         "options": load.options,
+        "files": _files(load, variants),
+    }
+    if load.host is None:
+        whole["target"] = bare(resolve_name(load.target))
+    return whole
+
+
+def require_unchanged(begun: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise UsageError for a file that is not what it was when the campaign began.
+
+    Its runs would stand under one name with those of the other.
+    """
+    for name, content in wanted["files"].items():
+        if json.dumps(content) != json.dumps(begun["files"][name]):
+            raise UsageError(
+                f"{name} changed since the campaign began; the same command begins another one with it, "
+                "or goes on with this one once it is what it was"
+            )
+
+
+def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
+    """What the files hold, by their names."""
+    script = (child.ROOT / load.locustfile).read_bytes()
+    files: dict[str, Any] = {
+        f"scenario {load.scenario}": load.resolved().to_dict(),
+        f"locustfile {load.locustfile}": hashlib.sha256(script).hexdigest(),
     }
     if load.host is None:
         plans = [make_plan(variant, load.target, load.port) for variant in variants]
-        whole["target"] = plans[0].target_name
-        whole["files"] = [
-            plans[0].target.model_dump(mode="json"),
-            *(plan.variant.model_dump(mode="json") for plan in plans),
-        ]
-    return whole
+        files[f"target {load.target}"] = plans[0].target.model_dump(mode="json")
+        files |= {
+            f"variant {variant}": each.variant.model_dump(mode="json")
+            for variant, each in zip(variants, plans, strict=True)
+        }
+    return files
 
 
 def name_of(wanted: dict[str, Any]) -> str:

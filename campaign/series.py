@@ -46,6 +46,7 @@ def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter |
     _say_what(campaign, load, resumed)
     for number in campaign.open_steps:
         _require_first(campaign)
+        plan.require_unchanged(campaign.request, plan.request(given.command, load, variants, given.repeats))
         code = make_step(campaign, number, load, runner)
         if code is not None:
             return code

@@ -159,6 +159,49 @@ def test_a_variant_file_that_changed_is_another_campaign(tmp_path: Path) -> None
     assert made == [2, 2], "the second began anew"
 
 
+def test_a_locustfile_that_changed_is_another_campaign(tmp_path: Path) -> None:
+    mine, made = tmp_path / "mine.py", []
+    for text in ("one = 1\n", "two = 2\n"):
+        mine.write_text(text)
+        runs = Runs(run2="interrupted")
+        runs.order("sweep", "baseline", "batch-8", "--locustfile", str(mine))
+        made.append(len(runs.made))
+    assert made == [2, 2], "its runs are another client's"
+
+
+@pytest.mark.parametrize("what", ["variant", "target", "scenario", "locustfile"])
+def test_a_file_that_changes_while_the_campaign_runs_ends_it_there(what: str, tmp_path: Path) -> None:
+    """Else the runs before and after would stand under one name."""
+    texts = {
+        "variant": "changes: a\nexpected: b\nadd: [--max-num-seqs 4]\n",
+        "target": (ROOT / "server/targets/cpu-tiny.yaml").read_text(),
+        "scenario": (ROOT / "scenarios/chat-low.yaml").read_text(),
+        "locustfile": "users = 4\n",
+    }
+    edits = {"variant": ("seqs 4", "seqs 5"), "target": ("20480", "4096"), "scenario": ("50", "60")}
+    files = {name: tmp_path / f"{name}.{'py' if name == 'locustfile' else 'yaml'}" for name in texts}
+    for name, text in texts.items():
+        files[name].write_text(text)
+    words = ["sweep", "baseline", str(files["variant"])]
+    words += [
+        word for name in ("target", "scenario", "locustfile") for word in (f"--{name}", str(files[name]))
+    ]
+
+    class Edited(Runs):
+        def run(self, load: Load, variant: str, folder: Path) -> int:
+            files[what].write_text(texts[what].replace(*edits.get(what, ("4", "5"))))
+            return super().run(load, variant, folder)
+
+    first = Edited()
+    with pytest.raises(UsageError, match=f"{what} {files[what]} changed since the campaign began; "):
+        run_series(parse(words), first.run, first.report)
+    assert first.made == ["baseline"] and not first.reported
+    files[what].write_text(texts[what])
+    second = Runs()
+    assert run_series(parse(words), second.run, second.report) == 0
+    assert second.made == [str(files["variant"])], "as it was, the campaign goes on"
+
+
 def test_a_finished_campaign_and_fresh_begin_anew_and_keep_the_old(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
     for _ in range(2):
