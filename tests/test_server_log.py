@@ -32,6 +32,25 @@ def test_a_line_without_what_stands_before_it(line: str, plain: str) -> None:
     ("lines", "why"),
     [
         ([LOADING, CAUSE, LOADING, SECONDHAND], "ValueError: head size 16 is not supported"),
+        (
+            [
+                "(Worker_TP1 pid=9) ERROR 11-24 19:53:40 [executor.py:9] ValueError: no such kernel",
+                "(EngineCore pid=87) ERROR 11-24 19:53:41 [core.py:9] Exception: WorkerProc initialization "
+                "failed due to an exception in a background process. See stack trace for root cause.",
+                SECONDHAND,
+            ],
+            "ValueError: no such kernel",
+        ),
+        (
+            [
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+                SECONDHAND,
+                "RuntimeError: cancelled",
+                "OSError: [Errno 9] Bad file descriptor",
+            ],
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        ),
+        ([CAUSE, "OSError: [Errno 9] Bad file descriptor"], "ValueError: head size 16 is not supported"),
         ([LOADING, SECONDHAND], "RuntimeError: Engine core initialization failed. See root cause above."),
         ([LOADING], "Loading the model"),
         (
