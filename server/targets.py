@@ -17,8 +17,12 @@ RESERVED = {  # flags that no file may set: why
     "--port": "the launcher sets it (PORT= or --port)",
     "--api-key": "keys are kept out of files and records; put it in your environment as VLLM_API_KEY, and "
     "the same in OPENAI_API_KEY for the load",
+    "--hf-token": "tokens are kept out of files and records; put HF_TOKEN in your environment",
 }
-SECRET = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+SECRET = re.compile(  # at the end of a name
+    r"(?:(?:^|_)(?:KEYS?|TOK|PWD)|APIKEYS?|TOKEN|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?)$",
+    re.IGNORECASE,
+)
 CPU_TARGET = "cpu-tiny"
 
 

@@ -106,6 +106,7 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
             "mine.yaml:3: add.0: --port has no place here: the launcher sets it",
         ),
         (VARIANT + "add: [--api_key=hunter2]\n", "add.0: --api-key has no place here: .*VLLM_API_KEY"),
+        (VARIANT + "add: [--hf-token hf_x]\n", "add.0: --hf-token has no place here: .*put HF_TOKEN in your"),
         (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
         ("changes: [\n", "mine.yaml:2: not valid YAML: "),
@@ -166,6 +167,19 @@ def test_a_variant_of_ones_own_is_named_by_its_file(
 def test_a_value_may_look_like_a_flags_beginning_and_tokens_are_no_secret() -> None:
     made = variant(add=["--seed -1", "--x '{\"a\": 1}'"], environment={"TOKENIZERS_PARALLELISM": "false"})
     assert len(made.add) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "secret"),
+    [
+        ("KEY API_KEYS OPENAI_APIKEY openaiapikey DB_PASSWD SSH_PASSPHRASE AWS_CREDENTIALS", True),
+        ("HF_HUB_TOK HF_HUB_TOKEN HFTOKEN AWS_SECRET_ACCESS_KEY CLIENT_SECRETS MY_PASSWORD DB_PWD", True),
+        ("TOKENIZERS_PARALLELISM VLLM_MAX_TOKENS VLLM_CPU_KVCACHE_SPACE MONKEY KEY_FORMAT PWD_LOCK", False),
+    ],
+)
+def test_names_that_look_like_secrets(names: str, secret: bool) -> None:
+    for name in names.split():
+        assert bool(targets.SECRET.search(name)) is secret, name
 
 
 def test_a_variant_may_serve_another_model() -> None:
