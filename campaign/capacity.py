@@ -67,7 +67,7 @@ def _launch(terms: Terms, folder: Path) -> int:
     server = folder / "server"
     server.mkdir()
     url = f"http://127.0.0.1:{terms.load.port}"
-    words = ["capacity", plan.bare(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
+    words = ["capacity", plan.label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
     command = [sys.executable, "-m", "campaign", *words]
     return loads.serve(terms.load, loads.absolute(terms.variant), command, server)
 

@@ -21,6 +21,11 @@ def bare(variant: str) -> str:
     return Path(variant).stem if variant.endswith((".yaml", ".yml")) else variant
 
 
+def label(variant: str) -> str:
+    """The same, of letters, digits and '.-_' alone: fit for --host, for folders and for reports' names."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)).lstrip("._-") or "variant"
+
+
 def check_variants(variants: Sequence[str], repeats: int) -> None:
     """Raise UsageError for what cannot be compared."""
     names = [bare(variant) for variant in variants]
@@ -88,6 +93,5 @@ def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
 def name_of(wanted: dict[str, Any]) -> str:
     """The name of a campaign: what it is, then a digest of the whole request."""
     text = json.dumps(wanted, sort_keys=True)
-    names = [re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)) for variant in wanted["variants"]]
-    told = "-".join([wanted["kind"], *names])[:NAME_LIMIT].rstrip(".-_")
+    told = "-".join([wanted["kind"], *map(label, wanted["variants"])])[:NAME_LIMIT].rstrip(".-_")
     return f"{told}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
