@@ -50,11 +50,12 @@ class Command:
         return self._value("--served-model-name") or self.model
 
     def _value(self, name: str) -> str | None:
-        """The (first) value that a flag has."""
+        """The value that a flag has; of one given twice the server takes the last."""
+        found = None
         for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
             if flag_name(word) == name:
-                return word.partition("=")[2] or following
-        return None
+                found = word.partition("=")[2] or following
+        return found
 
     @property
     def flags(self) -> list[str]:

@@ -209,6 +209,24 @@ def test_a_flag_that_the_target_has_gets_the_new_value_in_place() -> None:
     assert apply(base, variant(remove=["--max-num-seqs"])) == [["--dtype", "half"]]
 
 
+def test_a_flag_that_the_target_has_twice_is_replaced_once() -> None:
+    """The server takes the last, so one that stayed would win over the variant's."""
+    base = ["--max-num-seqs 4", "--dtype half", "--max_num_seqs=16"]
+    assert apply(base, variant(add=["--max-num-seqs 8"])) == [["--max-num-seqs", "8"], ["--dtype", "half"]]
+    twice = build(target(flags=["--served-model-name a", "--served-model-name b"]), variant(), "m")
+    assert twice.served_model == "b"
+
+
+def test_a_flag_that_the_variant_has_twice_is_there_twice() -> None:
+    mine = variant(add=["--middleware a.b", "--middleware c.d"])
+    assert apply(["--middleware x", "--seed 1"], mine) == [
+        ["--middleware", "a.b"],
+        ["--middleware", "c.d"],
+        ["--seed", "1"],
+    ]
+    assert apply([], mine) == [["--middleware", "a.b"], ["--middleware", "c.d"]]
+
+
 @settings(deadline=None)  # the machine may be busy
 @given(commands, commands)
 def test_added_flags_are_there_once_and_the_others_stay_in_order(base: list[str], add: list[str]) -> None:
