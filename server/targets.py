@@ -1,5 +1,6 @@
 """Targets: what a variant runs on. One YAML file each in server/targets/."""
 
+import json
 import re
 import shlex
 from typing import Annotated, Literal
@@ -23,12 +24,13 @@ SECRET = re.compile(  # at the end of a name
     r"(?:(?:^|_)(?:KEYS?|TOK|PWD)|APIKEYS?|TOKEN|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?)$",
     re.IGNORECASE,
 )
+JSON_FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(?:(=)|\s+)([{\[].*)", re.DOTALL)
 CPU_TARGET = "cpu-tiny"
 
 
 def one_flag(text: str) -> str:
     """Check that `text` is one flag, with its value if it takes one: "--max-num-seqs 8"."""
-    words = shlex.split(text)
+    words = split(text)
     if not words or not re.fullmatch(r"--?[A-Za-z][\w.-]*(=.*)?", words[0]):
         raise ValueError("must be one flag with its value, like '--max-num-seqs 8'")
     if any(re.match(r"--[A-Za-z]", word) for word in words[1:]):
@@ -37,6 +39,24 @@ def one_flag(text: str) -> str:
     if name in RESERVED:
         raise ValueError(f"{name} has no place here: {RESERVED[name]}")
     return text
+
+
+def split(flag: str) -> list[str]:
+    """A flag's words, as a shell would split them; but JSON is one word and keeps its quotes.
+
+    Raises ValueError for what cannot be split.
+    """
+    found = JSON_FLAG.fullmatch(flag.strip())
+    if not found:
+        return shlex.split(flag)
+    name, equals, value = found.groups()
+    try:
+        json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f'its value begins like JSON and is none: {error}; names and texts need ""'
+        ) from None
+    return [f"{name}={value}"] if equals else [name, value]
 
 
 def flag_name(word: str) -> str:

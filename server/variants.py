@@ -1,13 +1,12 @@
 """Variants: the server configurations under comparison. One YAML file each in server/variants/."""
 
 import re
-import shlex
 
 from pydantic import Field
 
 from common.strictyaml import Strict, find_file, read_model
 from server.places import ROOT
-from server.targets import Environment, Flag, flag_name
+from server.targets import Environment, Flag, flag_name, split
 
 FOLDER = ROOT / "server" / "variants"
 
@@ -38,7 +37,7 @@ def apply(base: list[str], variant: Variant) -> list[list[str]]:
 
     Raises ValueError when a flag to remove is not there: the variant would change nothing.
     """
-    flags = [shlex.split(flag) for flag in base]
+    flags = [split(flag) for flag in base]
     for name in variant.remove:
         kept = [words for words in flags if flag_name(words[0]) != flag_name(name)]
         if len(kept) == len(flags):
@@ -46,7 +45,7 @@ def apply(base: list[str], variant: Variant) -> list[list[str]]:
         flags = kept
     added: dict[str, list[list[str]]] = {}
     for flag in variant.add:
-        words = shlex.split(flag)
+        words = split(flag)
         added.setdefault(flag_name(words[0]), []).append(words)
     for name, new in added.items():
         flags = _put(flags, name, new)

@@ -107,6 +107,10 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
         ),
         (VARIANT + "add: [--api_key=hunter2]\n", "add.0: --api-key has no place here: .*VLLM_API_KEY"),
         (VARIANT + "add: [--hf-token hf_x]\n", "add.0: --hf-token has no place here: .*put HF_TOKEN in your"),
+        (
+            VARIANT + "add: ['--x {level:3}']\n",
+            "add.0: its value begins like JSON and is none: Expecting prop",
+        ),
         (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
         ("changes: [\n", "mine.yaml:2: not valid YAML: "),
@@ -207,6 +211,20 @@ def test_a_flag_that_the_target_has_gets_the_new_value_in_place() -> None:
     base = ["--max_num_seqs=4", "--dtype half"]
     assert apply(base, variant(add=["--max-num-seqs 8"])) == [["--max-num-seqs", "8"], ["--dtype", "half"]]
     assert apply(base, variant(remove=["--max-num-seqs"])) == [["--dtype", "half"]]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ('--compilation-config {"level":3}', ["--compilation-config", '{"level":3}']),
+        ('--compilation-config={"level": 3, "a": "b c"}', ['--compilation-config={"level": 3, "a": "b c"}']),
+        ('--allowed-origins ["*", "x"]', ["--allowed-origins", '["*", "x"]']),
+        ("--compilation-config '{\"level\": 3}'", ["--compilation-config", '{"level": 3}']),
+    ],
+)
+def test_json_is_one_word_and_keeps_its_quotes(flag: str, words: list[str]) -> None:
+    assert apply([], variant(add=[flag])) == [words]
+    assert build(target(flags=[flag]), variant(), "m").argv[-len(words) - 2 : -2] == words
 
 
 def test_a_flag_that_the_target_has_twice_is_replaced_once() -> None:
