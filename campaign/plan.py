@@ -60,12 +60,12 @@ def request(kind: str, load: Load, variants: Sequence[str], repeats: int) -> dic
     return whole
 
 
-def require_unchanged(begun: dict[str, Any], wanted: dict[str, Any]) -> None:
+def require_unchanged(begun: dict[str, Any], load: Load) -> None:
     """Raise UsageError for a file that is not what it was when the campaign began.
 
     Its runs would stand under one name with those of the other.
     """
-    for name, content in wanted["files"].items():
+    for name, content in _files(load, begun["variants"]).items():
         if json.dumps(content) != json.dumps(begun["files"][name]):
             raise UsageError(
                 f"{name} changed since the campaign began; the same command begins another one with it, "

@@ -40,26 +40,38 @@ def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter |
     plan.check_variants(variants, given.repeats)
     load.check(variants)
     wanted = plan.request(given.command, load, variants, given.repeats)
-    campaign, resumed = state.find(plan.name_of(wanted), lambda name: _begin(name, wanted), given.fresh)
-    if resumed:
-        take_up(campaign)
-    _say_what(campaign, load, resumed)
-    for number in campaign.open_steps:
-        _require_first(campaign)
-        plan.require_unchanged(campaign.request, plan.request(given.command, load, variants, given.repeats))
-        code = make_step(campaign, number, load, runner)
-        if code is not None:
-            return code
-    _require_first(campaign)
-    code = _report(campaign, reporter or report)
-    worst = max((CODES[step.verdict] for step in campaign.steps if step.verdict), default=0)
-    return code or (worst if given.strict else 0)
+    name = plan.name_of(wanted)
+    with state.held(name):
+        campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted), given.fresh)
+        if resumed:
+            take_up(campaign)
+        _say_what(campaign, load, resumed)
+        return _make_steps(campaign, load, runner) or _conclude(campaign, reporter or report, given.strict)
 
 
 def report(runs: list[str], baseline: str, name: str) -> int:
     """Write the report into results/reports/NAME, by `python -m reports compare`."""
     command = [sys.executable, "-m", "reports", "compare", *runs, "--baseline", baseline, "--name", name]
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
+
+
+def _make_steps(campaign: Campaign, load: Load, runner: Runner) -> int:
+    """Make the runs that are still to be made; 0, or the exit code of the step that ended it."""
+    for number in campaign.open_steps:
+        _require_first(campaign)
+        plan.require_unchanged(campaign.request, load)
+        code = make_step(campaign, number, load, runner)
+        if code is not None:
+            return code
+    _require_first(campaign)
+    return 0
+
+
+def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:
+    """Write the report; the exit code."""
+    code = _report(campaign, reporter)
+    worst = max((CODES[step.verdict] for step in campaign.steps if step.verdict), default=0)
+    return code or (worst if strict else 0)
 
 
 def _begin(name: str, wanted: dict[str, Any]) -> Campaign:

@@ -1,7 +1,9 @@
 """How far a campaign has come: campaign.json in its folder, whole or old, never half."""
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from common.results import REFUSED, START_FAILED, results_folder, write_json
 from common.usage import UsageError
 
 FILE = "campaign.json"
+LOCK = "campaign.lock"
 
 
 class Step(BaseModel):
@@ -69,6 +72,23 @@ class Campaign(BaseModel):
 def folder_of(name: str) -> Path:
     """A campaign's folder."""
     return results_folder() / "campaigns" / name
+
+
+@contextlib.contextmanager
+def held(name: str) -> Iterator[None]:
+    """While it is entered, no other process has a campaign of this name. Raises UsageError when one has."""
+    path = folder_of(name) / LOCK
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    with lock:  # closing it, or our end, lets go
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{name} is being run by another process; wait until that has ended") from None
+        yield
 
 
 def find(name: str, begin: Callable[[str], Campaign], fresh: bool) -> tuple[Campaign, bool]:

@@ -349,6 +349,22 @@ def test_an_unknown_target_is_named() -> None:
         run_series(parse(["sweep", "baseline", "batch-8", "--target", "none"]), Runs().run)
 
 
+@pytest.mark.parametrize("more", [(), ("--fresh",)])
+def test_two_equal_campaigns_at_once_are_refused(more: tuple[str, ...], tmp_path: Path) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    second = Runs()
+
+    class First(Runs):
+        def run(self, load: Load, variant: str, folder: Path) -> int:
+            with pytest.raises(UsageError, match="sweep-baseline-batch-8-.* is being run by another process"):
+                second.order(*words, *more)
+            return super().run(load, variant, folder)
+
+    assert First().order(*words) == 0
+    assert second.made == [] and len(campaigns(tmp_path)) == 1
+    assert second.order(*words) == 0, "once it has ended there is nothing in the way"
+
+
 def test_a_broken_campaign_file_is_named(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
     Runs(run2="interrupted").order(*words)
