@@ -11,6 +11,7 @@ from server.variants import Variant
 
 MODULE = "vllm.entrypoints.openai.api_server"
 DEFAULT_PORT = 8000
+EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
 
 class NotApplicableError(UsageError):
@@ -48,6 +49,14 @@ class Command:
     def served_model(self) -> str:
         """The model's name in requests."""
         return self._value("--served-model-name") or self.model
+
+    @property
+    def url(self) -> str:
+        """Where the server answers, as seen from this machine."""
+        host = self._value("--host") or ""
+        if host in EVERYWHERE:
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._value('--port')}"
 
     def _value(self, name: str) -> str | None:
         """The value that a flag has; of one given twice the server takes the last."""

@@ -14,10 +14,17 @@ from server.places import ROOT
 
 FOLDER = ROOT / "server" / "targets"
 AUTO = "auto"
+TLS = (
+    "the launcher and the load ask over plain HTTP; for TLS, start the server yourself and name it by --host"
+)
 RESERVED = {  # flags that no file may set: why
     "--port": "the launcher sets it (PORT= or --port)",
     "--api-key": "keys are kept out of files and records; put it in your environment as VLLM_API_KEY, and "
     "the same in OPENAI_API_KEY for the load",
+    "--uds": "the load needs a port of the network",
+    "--headless": "the load needs the server's API",
+    "--ssl-keyfile": TLS,
+    "--ssl-certfile": TLS,
     "--hf-token": "tokens are kept out of files and records; put HF_TOKEN in your environment",
 }
 SECRET = re.compile(  # at the end of a name

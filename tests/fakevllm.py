@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 VERSION = "0.32.0"
-FLAGS = ("--model", "--port", "--max-num-seqs", "--enforce-eager", "--compilation-config", "--help")
+FLAGS = ("--model", "--host", "--port", "--max-num-seqs", "--enforce-eager", "--compilation-config", "--help")
 CHILD = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
 LAST_WORDS = "ValueError: this CPU has no kernel for that"
 
@@ -65,7 +65,8 @@ def main() -> None:
     if behaviour == "slow":
         time.sleep(300)
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    host = sys.argv[sys.argv.index("--host") + 1] if "--host" in sys.argv else "127.0.0.1"
+    ThreadingHTTPServer((host, port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

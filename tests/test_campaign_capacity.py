@@ -376,6 +376,16 @@ def test_a_variants_file_may_have_any_name(
     assert inner.variant == label and shlex.quote(asked[1]) in inner.command
 
 
+def test_a_launched_server_is_searched_where_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("changes: a\nexpected: b\nadd: [--host 127.0.0.9]\n")
+    served: list[list[str]] = []
+    monkeypatch.setattr(loads, "serve", lambda load, variant, command, folder: served.append(command))
+    run_capacity(parse(["capacity", str(tmp_path / "mine.yaml"), "--target", "cpu-tiny", "--port", "8009"]))
+    assert parse(served[0][3:]).host == "http://127.0.0.9:8009"
+
+
 @pytest.mark.timeout(400)
 def test_the_metronomes_limit_is_found_within_5_percent(tmp_path: Path) -> None:
     """Searched anew, twice at most, where it was not, and the metronome's own log says that it was kept from

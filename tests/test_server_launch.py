@@ -196,6 +196,12 @@ def test_the_command_runs_against_a_healthy_server_and_all_is_described(launch: 
     assert server["model_config"] is None
 
 
+def test_a_server_that_listens_on_another_address_is_asked_there(launch: Launch) -> None:
+    code = TELL + "assert ask('/health') == 200\nprint(os.environ['LOCUST_HOST'])"
+    launch.start(*python(code), variant=VARIANT + "add: [--host 127.0.0.9]\n")
+    assert launch.end()[:2] == (0, f"http://127.0.0.9:{launch.port}\n")
+
+
 @pytest.mark.parametrize(("code", "kept"), [(1, True), (7, True), (2, False), (143, False)])
 def test_the_commands_exit_code_is_passed_on(launch: Launch, code: int, kept: bool) -> None:
     """A mistake, or a signal before anything was measured, leaves no folder; a failure leaves the log."""

@@ -111,6 +111,8 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
             VARIANT + "add: ['--x {level:3}']\n",
             "add.0: its value begins like JSON and is none: Expecting prop",
         ),
+        (VARIANT + "add: [--ssl-certfile x]\n", "add.0: --ssl-certfile has no place here: .* plain HTTP"),
+        (VARIANT + "add: [--uds /tmp/x]\n", "add.0: --uds has no place here: the load needs a port"),
         (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
         ("changes: [\n", "mine.yaml:2: not valid YAML: "),
@@ -190,6 +192,21 @@ def test_a_variant_may_serve_another_model() -> None:
     mine = build(target(flags=["--served-model-name m1 m2"]), variant(add=["--model=org/other"]), "m")
     assert (mine.model, mine.served_model) == ("org/other", "m1")
     assert build(target(), variant(add=["--model org/other"]), "m").served_model == "org/other"
+
+
+@pytest.mark.parametrize(
+    ("flags", "url"),
+    [
+        ([], "http://127.0.0.1:7"),
+        (["--host 0.0.0.0"], "http://127.0.0.1:7"),
+        (["--host=::"], "http://127.0.0.1:7"),
+        (["--host localhost"], "http://127.0.0.1:7"),
+        (["--host 127.0.0.1", "--host 10.1.2.3"], "http://10.1.2.3:7"),
+        (["--host ::1"], "http://[::1]:7"),
+    ],
+)
+def test_where_a_server_answers(flags: list[str], url: str) -> None:
+    assert build(target(flags=flags), variant(), "m", 7).url == url
 
 
 def test_auto_is_the_cpu_without_a_gpu_and_else_the_best_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:
