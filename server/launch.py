@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import common.early  # noqa: F401  (first)
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
@@ -76,6 +76,9 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
         if own:
             runfolder.discard(folder)
         raise
+    except OSError as error:  # a full disk, or a folder that is gone
+        runfolder.discard(folder)
+        raise UsageError(f"{folder}: the run's files cannot be written: {error.strerror}") from None
     if own and (code == USAGE or code > SIGNALLED):
         runfolder.discard(folder)
     return code
@@ -102,9 +105,8 @@ def _serve(
     say(f"  {server.line}")
     say(f"  run folder {folder}")
     with Signals() as signals, (folder / LOG).open("wb") as output:
-        environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
         description["started_at"] = now()
-        group = Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
+        group = _start(vllm, server, output)
         try:
             ready = _wait(plan, group, folder, signals)
             if ready is None:
@@ -122,6 +124,14 @@ def _serve(
         finally:
             before = len(signals.received)
             group.stop(SERVER_GRACE_S, lambda: len(signals.received) > before)
+
+
+def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
+    environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
+    try:
+        return Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
+    except OSError as error:
+        raise UsageError(f"the server cannot be started by {vllm.python}: {error.strerror}") from None
 
 
 def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
@@ -217,7 +227,10 @@ def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> N
         "changes": plan.variant.changes,
         "expected": plan.variant.expected,
     }
-    write_json(folder / NOT_APPLIED, content)
+    try:
+        write_json(folder / NOT_APPLIED, content)
+    except OSError as error:
+        say(f"{folder / NOT_APPLIED}: cannot be written: {error.strerror}")
 
 
 def _list() -> int:

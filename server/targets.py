@@ -37,6 +37,8 @@ CPU_TARGET = "cpu-tiny"
 
 def one_flag(text: str) -> str:
     """Check that `text` is one flag, with its value if it takes one: "--max-num-seqs 8"."""
+    if "\0" in text:
+        raise ValueError("holds a NUL, which no command line can")
     words = split(text)
     if not words or not re.fullmatch(r"--?[A-Za-z][\w.-]*(=.*)?", words[0]):
         raise ValueError("must be one flag with its value, like '--max-num-seqs 8'")
@@ -71,9 +73,11 @@ def flag_name(word: str) -> str:
     return word.partition("=")[0].replace("_", "-")
 
 
-def no_secret(settings: dict[str, str]) -> dict[str, str]:
-    """Check that no name is that of a secret: what a file sets is written into every run's records."""
-    for name in settings:
+def settable(settings: dict[str, str]) -> dict[str, str]:
+    """Check the names and values; no name may be a secret's, since all that a file sets is recorded."""
+    for name, value in settings.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"{name!r} and its value cannot be set: no name, or a '=' or a NUL in it")
         if SECRET.search(name):
             raise ValueError(
                 f"{name} looks like a secret, which would be recorded; set it in your environment"
@@ -82,7 +86,7 @@ def no_secret(settings: dict[str, str]) -> dict[str, str]:
 
 
 Flag = Annotated[str, AfterValidator(one_flag)]
-Environment = Annotated[dict[str, str], AfterValidator(no_secret)]
+Environment = Annotated[dict[str, str], AfterValidator(settable)]
 
 
 class Target(Strict):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -69,6 +70,7 @@ class Launch:
         self.results, self.port, self.mark = folder / "results", port, uuid.uuid4().hex
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
+        self.first = ""  # what it does before all else
         self.python = fakevllm.install(folder / "fake")
 
     def start(
@@ -86,7 +88,7 @@ class Launch:
             "MARK_OF_THIS_TEST": self.mark,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SHORT, *files, "--port", str(self.port), *more],
+            [sys.executable, "-c", self.first + SHORT, *files, "--port", str(self.port), *more],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -214,6 +216,18 @@ def test_a_command_that_cannot_be_run(launch: Launch) -> None:
     assert code == 2
     assert said.endswith(
         "tokenswarm: the command 'no-such-program' cannot be run: No such file or directory\n"
+    )
+    assert not list(launch.results.iterdir())
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_no_folder(launch: Launch) -> None:
+    """As good as full: no file may be longer than 600 bytes, and server.json is."""
+    launch.first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
+    code, _, said = launch.start("true").end()
+    assert code == 2
+    assert re.fullmatch(
+        rf"tokenswarm: {launch.results}/\S+: the run's files cannot be written: File too large",
+        said.splitlines()[-1],
     )
     assert not list(launch.results.iterdir())
 

@@ -113,6 +113,12 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
         ),
         (VARIANT + "add: [--ssl-certfile x]\n", "add.0: --ssl-certfile has no place here: .* plain HTTP"),
         (VARIANT + "add: [--uds /tmp/x]\n", "add.0: --uds has no place here: the load needs a port"),
+        (
+            VARIANT + 'environment: {A: "a\\0b"}\n',
+            "mine.yaml:3: environment: 'A' and its value cannot be set",
+        ),
+        (VARIANT + "environment: {A=B: x}\n", "mine.yaml:3: environment: 'A=B' and its value cannot be set"),
+        (VARIANT + 'add: ["--x a\\0b"]\n', "mine.yaml:3: add.0: holds a NUL"),
         (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
         ("changes: [\n", "mine.yaml:2: not valid YAML: "),
