@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +127,25 @@ def test_a_step_that_was_running_when_all_was_killed(tmp_path: Path) -> None:
         path.write_text(json.dumps(saved))
         runs = Runs()
         assert runs.order(*words) == 0 and runs.made == made
+
+
+def test_a_settled_step_whose_run_is_gone_is_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("sweep", "baseline", "batch-8", "batch-16", "--repeats", "2")
+    first = Runs(batch_8="refused", run5="interrupted")
+    assert first.order(*words) == 130 and first.made[-2:] == ["baseline", "batch-16"]
+    for step in campaigns(tmp_path)[0]["steps"][:2]:
+        shutil.rmtree(tmp_path / step["run"])
+    capsys.readouterr()
+    second = Runs(batch_8="refused")
+    assert second.order(*words) == 0
+    assert second.made == ["baseline", "batch-8", "batch-16"]
+    err = capsys.readouterr().err
+    assert re.search(r"^step 1: its run \S+-baseline is gone, so it is made again$", err, re.MULTILINE)
+    assert re.search(r"^step 2: its run \S+-batch-8 is gone, so it is made again$", err, re.MULTILINE)
+    [(folders, _, _)] = second.reported
+    assert len(folders) == 5 and all(Path(folder).is_dir() for folder in folders)
 
 
 def test_the_name_follows_from_all_that_is_asked() -> None:
