@@ -212,8 +212,9 @@ def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> in
 
 
 def _say_died(server: Group, folder: Path) -> None:
+    how = health.how_it_ended(server.exit_code or 0)
     reason = log.reason(log.read_lines(folder / LOG))
-    say(f"the server ended with code {server.exit_code} during the run: {reason} (its log: {folder / LOG})")
+    say(f"the server {how} during the run: {reason} (its log: {folder / LOG})")
 
 
 def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> None:

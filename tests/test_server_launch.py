@@ -311,6 +311,15 @@ def test_a_server_that_dies_while_starting(launch: Launch) -> None:
     assert not (launch.run_folder() / "server.json").exists()
 
 
+def test_a_server_that_is_killed_while_starting(launch: Launch) -> None:
+    code, _, said = launch.start("true", behaviour="killed").end()
+    killed = (
+        "the server was killed (SIGKILL), often by the kernel's out-of-memory killer, while it was starting"
+    )
+    assert code == 2 and f"tokenswarm: {killed}: loading the model (its log: " in said
+    assert launch.not_applied()["kind"] == "start_failed"
+
+
 def test_a_server_that_never_becomes_healthy(launch: Launch) -> None:
     target = TARGET.replace("start_within_s: 20", "start_within_s: 2")
     code, _, said = launch.start("true", behaviour="sick", target=target).end()
@@ -354,7 +363,7 @@ def test_a_server_that_dies_during_the_run_is_told_and_is_a_failure(launch: Laun
     code = TELL + "import contextlib\nwith contextlib.suppress(OSError): ask('/die')\ntime.sleep(1)"
     ended, _, said = launch.start(*python(code)).end()
     assert ended == 1
-    assert "the server ended with code 9 during the run: RuntimeError: out of memory" in said
+    assert "the server exited with code 9 during the run: RuntimeError: out of memory" in said
     assert (launch.run_folder() / "server.json").exists()
 
 
