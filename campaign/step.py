@@ -32,7 +32,7 @@ def make_step(campaign: Campaign, number: int, load: Load, runner: Runner) -> in
         campaign.save()
         return _stop(code, number, told, found.reason)
     campaign.save()
-    _say_outcome(step, told)
+    _say_outcome(campaign, step, told)
     return _stop(code, number + 1, told) if code in INTERRUPTED else None
 
 
@@ -40,7 +40,7 @@ def _attempt(campaign: Campaign, step: Step, told: str, load: Load, runner: Runn
     """Make the run; once more where the server did not start, since another process may have been why."""
     code, found = _run(campaign, step, load, runner)
     if found.not_applied == START_FAILED and code not in INTERRUPTED:
-        say(f"{told}: did not start, once more: {found.reason}")
+        say(f"{told}: did not start; once more")
         code, found = _run(campaign, step, load, runner)
     if code in INTERRUPTED and found.not_applied:
         return code, Outcome()  # a start that was cut short says nothing
@@ -78,7 +78,9 @@ def _has_served(campaign: Campaign, variant: str) -> bool:
     return any(step.state == "done" for step in campaign.steps if step.variant == variant)
 
 
-def _say_outcome(step: Step, told: str) -> None:
+def _say_outcome(campaign: Campaign, step: Step, told: str) -> None:
+    if step.not_applied and step.variant == campaign.steps[0].variant:
+        return  # nothing goes on without the first, which is said next
     if step.not_applied:
         how = "refused by the server" if step.state == REFUSED else "did not start"
         say(f"{told}: {how}, the others go on: {step.reason}")
