@@ -18,6 +18,7 @@ from reports import capacity as report
 from reports.capacity_chart import chart
 from reports.runs import Run
 from reports.slo import state_of
+from server.plan import make_plan
 
 NOT_FOUND = 1
 
@@ -28,9 +29,9 @@ def run_capacity(given: Namespace, runner: Runner = loads.run_once) -> int:
     Exit code 0: found, as narrow as asked; 1: not; 2: a mistake, or a step made no run; 130: interrupted.
     """
     terms = terms_of(given)
-    folder = given.into or _make_folder(terms)
     if terms.load.host is None:
-        return _launch(terms, folder)
+        return _launch(terms)
+    folder = given.into or _make_folder(terms)
     scenario = terms.scenario
     length = f"{scenario.warmup:g} + {scenario.duration:g} s and drain"
     say(f"capacity of {plan.bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
@@ -62,14 +63,16 @@ def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -
     )
 
 
-def _launch(terms: Terms, folder: Path) -> int:
+def _launch(terms: Terms) -> int:
     """Serve the variant once, and search against it by this same command with --host."""
+    variant = loads.absolute(terms.variant)
+    url = make_plan(variant, terms.load.target, terms.load.port).url
+    folder = _make_folder(terms)
     server = folder / "server"
     server.mkdir()
-    url = f"http://127.0.0.1:{terms.load.port}"
-    words = ["capacity", plan.bare(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
+    words = ["capacity", plan.label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
     command = [sys.executable, "-m", "campaign", *words]
-    return loads.serve(terms.load, loads.absolute(terms.variant), command, server)
+    return loads.serve(terms.load, variant, command, server)
 
 
 def _make_folder(terms: Terms) -> Path:

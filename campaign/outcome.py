@@ -4,23 +4,26 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from common.results import MANIFEST, NOT_APPLIED, SUMMARY
+from common.results import MANIFEST, NOT_APPLIED, REFUSED, START_FAILED, SUMMARY
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run folder: a verdict, or the server's reason to refuse the variant, or neither."""
+    """Of one run folder: a verdict, or why the variant was not served, or neither."""
 
     verdict: str | None = None
-    refused: str | None = None
+    not_applied: Literal["refused", "start_failed"] | None = None
+    reason: str | None = None  # of not_applied
 
 
 def outcome_of(folder: Path) -> Outcome:
     """The outcome of a run that went to its end. Neither: it was interrupted, or never began."""
-    if reason := _read(folder / NOT_APPLIED).get("reason"):
-        return Outcome(refused=str(reason))
+    refusal = _read(folder / NOT_APPLIED)
+    if reason := refusal.get("reason"):
+        again = refusal.get("kind") == START_FAILED
+        return Outcome(not_applied=START_FAILED if again else REFUSED, reason=str(reason))
     if _read(folder / MANIFEST).get("ended") != "complete":
         return Outcome()
     return Outcome(verdict=_read(folder / SUMMARY).get("verdict"))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from campaign import child
 from campaign.load import Load
 from common.usage import UsageError
 from server.plan import make_plan
+from server.targets import resolve_name
 
 NAME_LIMIT = 60  # of a campaign's name before its digest; the report's folder has the same name
 
@@ -17,6 +19,11 @@ NAME_LIMIT = 60  # of a campaign's name before its digest; the report's folder h
 def bare(variant: str) -> str:
     """A variant's name as its runs carry it: of a file, the name without folder and ending."""
     return Path(variant).stem if variant.endswith((".yaml", ".yml")) else variant
+
+
+def label(variant: str) -> str:
+    """The same, of letters, digits and '.-_' alone: fit for --host, for folders and for reports' names."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)).lstrip("._-") or "variant"
 
 
 def check_variants(variants: Sequence[str], repeats: int) -> None:
@@ -44,24 +51,47 @@ def request(kind: str, load: Load, variants: Sequence[str], repeats: int) -> dic
         "repeats": repeats,
         "target": load.target,
         "host": load.host,
-        "scenario": load.resolved().to_dict(),
-        "locustfile": load.locustfile,
         "workers": load.workers,
         "options": load.options,
+        "files": _files(load, variants),
+    }
+    if load.host is None:
+        whole["target"] = bare(resolve_name(load.target))
+    return whole
+
+
+def require_unchanged(begun: dict[str, Any], load: Load) -> None:
+    """Raise UsageError for a file that is not what it was when the campaign began.
+
+    Its runs would stand under one name with those of the other.
+    """
+    for name, content in _files(load, begun["variants"]).items():
+        if json.dumps(content) != json.dumps(begun["files"][name]):
+            raise UsageError(
+                f"{name} changed since the campaign began; the same command begins another one with it, "
+                "or goes on with this one once it is what it was"
+            )
+
+
+def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
+    """What the files hold, by their names."""
+    script = (child.ROOT / load.locustfile).read_bytes()
+    files: dict[str, Any] = {
+        f"scenario {load.scenario}": load.resolved().to_dict(),
+        f"locustfile {load.locustfile}": hashlib.sha256(script).hexdigest(),
     }
     if load.host is None:
         plans = [make_plan(variant, load.target, load.port) for variant in variants]
-        whole["target"] = plans[0].target_name
-        whole["files"] = [
-            plans[0].target.model_dump(mode="json"),
-            *(plan.variant.model_dump(mode="json") for plan in plans),
-        ]
-    return whole
+        files[f"target {load.target}"] = plans[0].target.model_dump(mode="json")
+        files |= {
+            f"variant {variant}": each.variant.model_dump(mode="json")
+            for variant, each in zip(variants, plans, strict=True)
+        }
+    return files
 
 
 def name_of(wanted: dict[str, Any]) -> str:
     """The name of a campaign: what it is, then a digest of the whole request."""
     text = json.dumps(wanted, sort_keys=True)
-    names = [re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)) for variant in wanted["variants"]]
-    told = "-".join([wanted["kind"], *names])[:NAME_LIMIT].rstrip(".-_")
+    told = "-".join([wanted["kind"], *map(label, wanted["variants"])])[:NAME_LIMIT].rstrip(".-_")
     return f"{told}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,16 +1,19 @@
 """How far a campaign has come: campaign.json in its folder, whole or old, never half."""
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.results import results_folder, write_json
+from common.results import REFUSED, START_FAILED, results_folder, write_json
 from common.usage import UsageError
 
 FILE = "campaign.json"
+LOCK = "campaign.lock"
 
 
 class Step(BaseModel):
@@ -19,14 +22,22 @@ class Step(BaseModel):
     model_config = ConfigDict(extra="forbid")
     variant: str  # as it was named
     repeat: int  # from 1
-    state: Literal["waiting", "running", "done", "refused"] = "waiting"
+    state: Literal["waiting", "running", "done", "refused", "start_failed"] = "waiting"
     run: str | None = None  # the run's folder in the results
     verdict: str | None = None  # of a step that is done
-    reason: str | None = None  # why the server refused the variant
+    reason: str | None = None  # why the server refused the variant, or did not start
 
     @property
     def settled(self) -> bool:
-        return self.state in ("done", "refused")
+        return self.state == "done" or self.not_applied
+
+    @property
+    def not_applied(self) -> bool:
+        return self.state in (REFUSED, START_FAILED)
+
+    def wait(self) -> None:
+        """Wait to be run, as in the beginning."""
+        self.state, self.run, self.verdict, self.reason = "waiting", None, None, None
 
 
 class Campaign(BaseModel):
@@ -61,6 +72,23 @@ class Campaign(BaseModel):
 def folder_of(name: str) -> Path:
     """A campaign's folder."""
     return results_folder() / "campaigns" / name
+
+
+@contextlib.contextmanager
+def held(name: str) -> Iterator[None]:
+    """While it is entered, no other process has a campaign of this name. Raises UsageError when one has."""
+    path = folder_of(name) / LOCK
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    with lock:  # closing it, or our end, lets go
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{name} is being run by another process; wait until that has ended") from None
+        yield
 
 
 def find(name: str, begin: Callable[[str], Campaign], fresh: bool) -> tuple[Campaign, bool]:

@@ -6,7 +6,7 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from common.usage import UsageError
 
@@ -16,7 +16,11 @@ METRICS = "server_metrics.parquet"
 SUMMARY = "summary.json"  # what `reports judge` writes
 LOG = "server.log"
 SERVER = "server.json"  # what the launcher says of the server
-NOT_APPLIED = "not_applied.json"  # why a variant cannot be served
+NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:
+REFUSED: Final = "refused"  # another start would end the same way
+START_FAILED: Final = (
+    "start_failed"  # the server died or took too long, which may have had a cause outside it
+)
 MOST_ALIKE = 1000  # folders of one name and second
 
 

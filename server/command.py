@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
+from common.results import REFUSED
 from common.usage import UsageError
 from server import variants
 from server.targets import Target, flag_name
@@ -10,10 +11,15 @@ from server.variants import Variant
 
 MODULE = "vllm.entrypoints.openai.api_server"
 DEFAULT_PORT = 8000
+EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
 
 class NotApplicableError(UsageError):
     """A variant that cannot be served on this target; the text says why. Reports show it as N/A."""
+
+    def __init__(self, reason: str, kind: str = REFUSED) -> None:
+        super().__init__(reason)
+        self.kind = kind  # REFUSED or START_FAILED
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,21 @@ class Command:
         """The model's name in requests."""
         return self._value("--served-model-name") or self.model
 
+    @property
+    def url(self) -> str:
+        """Where the server answers, as seen from this machine."""
+        host = self._value("--host") or ""
+        if host in EVERYWHERE:
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._value('--port')}"
+
     def _value(self, name: str) -> str | None:
-        """The (first) value that a flag has."""
+        """The value that a flag has; of one given twice the server takes the last."""
+        found = None
         for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
             if flag_name(word) == name:
-                return word.partition("=")[2] or following
-        return None
+                found = word.partition("=")[2] or following
+        return found
 
     @property
     def flags(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Waiting for a server: is its port free, is it up, did it die."""
 
 import contextlib
+import signal
 import socket
 import time
 import urllib.error
@@ -14,6 +15,7 @@ from common.usage import UsageError
 from server import log
 
 PROBE_S = 0.5
+KILLED = 128 + signal.SIGKILL
 
 
 class StartFailedError(Exception):
@@ -66,7 +68,7 @@ def wait(
             return None
         code = exit_code()
         if code is not None:
-            raise StartFailedError(f"the server exited with code {code} while it was starting")
+            raise StartFailedError(f"the server {how_it_ended(code)} while it was starting")
         if is_healthy(url):
             return elapsed
         if elapsed > within_s:
@@ -74,6 +76,13 @@ def wait(
         show(elapsed, log.newest(log.read_lines(log_file)))
         time.sleep(PROBE_S)
     raise AssertionError("unreachable")
+
+
+def how_it_ended(code: int) -> str:
+    """In words, from its exit code as a shell gives it."""
+    if code == KILLED:
+        return "was killed (SIGKILL), often by the kernel's out-of-memory killer,"
+    return f"exited with code {code}"
 
 
 def _ticks() -> Iterator[float]:

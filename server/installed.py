@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.results import write_whole
 from common.usage import UsageError, meant
 from server import process
 from server.command import MODULE, Command, NotApplicableError
@@ -76,10 +77,12 @@ def known_flags(vllm: Vllm, environment: dict[str, str]) -> set[str]:
     where = hashlib.sha256(str(vllm.python).encode()).hexdigest()[:8]
     kept = cache() / "flags" / f"{vllm.distribution}-{vllm.version}-{where}.txt"
     if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{os.getpid()}")
-        part.write_text(_help(vllm, environment), encoding="utf-8")
-        part.replace(kept)
+        told = _help(vllm, environment)
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, told)
+        except OSError as error:
+            raise UsageError(f"{kept}: cannot be written: {error.strerror}") from None
     return set(FLAG.findall(kept.read_text(encoding="utf-8")))
 
 

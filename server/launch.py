@@ -10,10 +10,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import common.early  # noqa: F401  (first)
-from common.results import LOG, NOT_APPLIED, SERVER, now, write_json
+from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import say
 from common.usage import Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
@@ -63,19 +63,22 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
         server = plan.command()
         installed.check_flags(vllm, server)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), str(error))
+        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), error)
         raise
     description = plan.describe(server, vllm)
     own, folder = folder is None, folder or runfolder.make(plan.variant_name)
     try:
         code = _serve(plan, server, vllm, folder, description, command)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder, str(error))
+        _write_not_applied(plan, folder, error)
         raise
     except UsageError:
         if own:
             runfolder.discard(folder)
         raise
+    except OSError as error:  # a full disk, or a folder that is gone
+        runfolder.discard(folder)
+        raise UsageError(f"{folder}: the run's files cannot be written: {error.strerror}") from None
     if own and (code == USAGE or code > SIGNALLED):
         runfolder.discard(folder)
     return code
@@ -102,9 +105,8 @@ def _serve(
     say(f"  {server.line}")
     say(f"  run folder {folder}")
     with Signals() as signals, (folder / LOG).open("wb") as output:
-        environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
         description["started_at"] = now()
-        group = Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
+        group = _start(vllm, server, output)
         try:
             ready = _wait(plan, group, folder, signals)
             if ready is None:
@@ -124,6 +126,14 @@ def _serve(
             group.stop(SERVER_GRACE_S, lambda: len(signals.received) > before)
 
 
+def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
+    environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
+    try:
+        return Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
+    except OSError as error:
+        raise UsageError(f"the server cannot be started by {vllm.python}: {error.strerror}") from None
+
+
 def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
     """Seconds until the server was ready, or None when a signal came first."""
     line = Waiting(f"waiting for {plan.variant_name}")
@@ -141,7 +151,8 @@ def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | N
         line.clear()
         for text in lines[-12:]:
             say(f"  | {text}")
-        raise NotApplicableError(f"{error}: {log.reason(lines)} (its log: {folder / LOG})") from None
+        why = f"{error}: {log.reason(lines)} (its log: {folder / LOG})"
+        raise NotApplicableError(why, REFUSED if log.refuses(lines) else START_FAILED) from None
     finally:
         line.clear()
 
@@ -201,21 +212,26 @@ def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> in
 
 
 def _say_died(server: Group, folder: Path) -> None:
+    how = health.how_it_ended(server.exit_code or 0)
     reason = log.reason(log.read_lines(folder / LOG))
-    say(f"the server ended with code {server.exit_code} during the run: {reason} (its log: {folder / LOG})")
+    say(f"the server {how} during the run: {reason} (its log: {folder / LOG})")
 
 
-def _write_not_applied(plan: Plan, folder: Path, reason: str) -> None:
+def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> None:
     content = {
         "variant": plan.variant_name,
         "target": plan.target_name,
-        "reason": reason,
+        "kind": error.kind,
+        "reason": str(error),
         "log_tail": log.read_lines(folder / LOG)[-runfolder.LOG_TAIL_LINES :],
         "when": now(),
         "changes": plan.variant.changes,
         "expected": plan.variant.expected,
     }
-    write_json(folder / NOT_APPLIED, content)
+    try:
+        write_json(folder / NOT_APPLIED, content)
+    except OSError as error:
+        say(f"{folder / NOT_APPLIED}: cannot be written: {error.strerror}")
 
 
 def _list() -> int:

@@ -11,8 +11,14 @@ TRACE = re.compile(r"^(?:Traceback |File \"|\^+$|~*\^+~*$|During handling|The ab
 REASON_WIDTH = 300
 VALIDATION = re.compile(r"ValidationError: \d+ validation errors? for ")
 ERROR = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt)\b: .+|.*\berror: .+)")
+ARGUMENTS = re.compile(r"^\S+: error: ")  # argparse's; the program's name stands first
 # Errors that only report that another process failed; the cause stands above them.
-SECONDHAND = re.compile(r"Engine core initialization failed|See root cause above|EngineDeadError|leaked ")
+SECONDHAND = re.compile(
+    r"(?:Engine core|WorkerProc) initialization failed|Executor failed|See (?:root cause above|stack trace)"
+    r"|EngineDeadError|leaked |Bad file descriptor|Broken pipe|died unexpectedly"
+)
+# Whatever else goes wrong after it: a process without memory ends in many ways.
+OUT_OF_MEMORY = re.compile(r"OutOfMemoryError|out of memory|Free memory on device", re.IGNORECASE)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -41,13 +47,26 @@ def newest(lines: list[str]) -> str:
 
 def reason(lines: list[str]) -> str:
     """The server's own words for why it died: its last error that is not a consequence of another."""
-    errors = [place for place, line in enumerate(lines) if ERROR.match(line)]
-    causes = [place for place in errors if not SECONDHAND.search(lines[place])]
-    found = causes or errors
-    if not found:
+    found = _cause(lines)
+    if found is None:
         return newest(lines)
-    line = lines[found[-1]]
-    return _shorten(_validation(lines[found[-1] + 1 :]) if VALIDATION.search(line) else line)
+    line = lines[found]
+    return _shorten(_validation(lines[found + 1 :]) if VALIDATION.search(line) else line)
+
+
+def refuses(lines: list[str]) -> bool:
+    """Whether the server died of its own arguments, as it would again."""
+    found = _cause(lines)
+    return found is not None and bool(ARGUMENTS.match(lines[found]) or VALIDATION.search(lines[found]))
+
+
+def _cause(lines: list[str]) -> int | None:
+    """The place of the last error that is not a consequence of another."""
+    errors = [place for place, line in enumerate(lines) if ERROR.match(line)]
+    full = [place for place in errors if OUT_OF_MEMORY.search(lines[place])]
+    causes = [place for place in errors if not SECONDHAND.search(lines[place])]
+    found = full or causes or errors
+    return found[-1] if found else None
 
 
 def _validation(lines: list[str]) -> str:

@@ -91,30 +91,39 @@ def ensure() -> Path:
     place = folder()
     if (place / "config.json").is_file():
         return place
+    try:
+        _build_whole(place)
+    except OSError as error:
+        raise UsageError(f"{place}: the CPU model cannot be built there: {error.strerror}") from None
+    return place
+
+
+def _build_whole(place: Path) -> None:
+    """Build it beside `place`, and then rename it: whole or not at all, for two first runs at once."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as work:
-        build(Path(work))
+    work = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
+    try:
+        build(work)
         for name, expected in DIGESTS.items():
-            found = hashlib.sha256((Path(work) / name).read_bytes()).hexdigest()
+            found = hashlib.sha256((work / name).read_bytes()).hexdigest()
             if found != expected:
                 raise UsageError(
                     f"the CPU model's {name} came out with sha256 {found}, not {expected}; "
                     "install the packages at the versions in requirements.txt"
                 )
-        finished = Path(shutil.copytree(work, f"{work}-done"))
-    try:
-        finished.rename(place)  # whole or not at all, for two first runs at once
-    except OSError:
-        shutil.rmtree(finished)
-        if not (place / "config.json").is_file():
-            raise
-    return place
+        try:
+            work.rename(place)
+        except OSError:
+            if not (place / "config.json").is_file():  # else another one was first
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def build(place: Path) -> None:
     """Write the model's files into the folder `place`."""
     tokenizer = train_tokenizer()
-    tokenizer.save(str(place / "tokenizer.json"))
+    (place / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     _write_json(place / "tokenizer_config.json", {**TOKENIZER_CONFIG, "chat_template": CHAT_TEMPLATE})
     weights = save(make_weights(speakable(tokenizer)), metadata={"format": "pt"})
     (place / "model.safetensors").write_bytes(weights)

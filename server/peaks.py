@@ -66,7 +66,7 @@ def _measured(dtype: str, python: Path) -> dict[str, Any]:
         if key not in kept:
             say(f"measuring the peaks of this CPU in {dtype} (once, about 15 s)")
             kept[key] = {**_measure(dtype, python), "measured_at": now()}
-            write_json(path, kept)
+            _write(path, kept)
     found = kept[key]
     source = (
         f"measured on this machine at {found['measured_at']} on {found['threads']} cores "
@@ -103,6 +103,13 @@ def _read(path: Path) -> dict[str, Any]:
     say(f"{path}: cannot be read, so it is now {aside.name}")
     path.replace(aside)
     return {}
+
+
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    try:
+        write_json(path, kept)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _listed(name: str, entry: Accelerator) -> dict[str, Any]:

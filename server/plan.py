@@ -26,8 +26,8 @@ class Plan:
 
     @property
     def url(self) -> str:
-        """Where the server answers."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where the server answers. Raises NotApplicableError as `command` does."""
+        return self.command().url
 
     @property
     def builds_model(self) -> bool:
@@ -57,7 +57,7 @@ class Plan:
             "hardware": peaks.hardware_of(self.target, vllm.python),
             "started_at": None,
             "ready_after_s": None,
-            "host": self.url,
+            "host": command.url,
             "changes": self.variant.changes,
             "expected": self.variant.expected,
         }

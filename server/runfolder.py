@@ -15,5 +15,5 @@ def make(variant: str) -> Path:
 
 def discard(folder: Path) -> None:
     """Remove the folder of a run that never began: one that holds only what the launcher wrote."""
-    if {path.name for path in folder.iterdir()} <= {LOG, SERVER}:
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOG, SERVER}:
         shutil.rmtree(folder)

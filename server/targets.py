@@ -1,5 +1,6 @@
 """Targets: what a variant runs on. One YAML file each in server/targets/."""
 
+import json
 import re
 import shlex
 from typing import Annotated, Literal
@@ -13,18 +14,32 @@ from server.places import ROOT
 
 FOLDER = ROOT / "server" / "targets"
 AUTO = "auto"
+TLS = (
+    "the launcher and the load ask over plain HTTP; for TLS, start the server yourself and name it by --host"
+)
 RESERVED = {  # flags that no file may set: why
     "--port": "the launcher sets it (PORT= or --port)",
     "--api-key": "keys are kept out of files and records; put it in your environment as VLLM_API_KEY, and "
     "the same in OPENAI_API_KEY for the load",
+    "--uds": "the load needs a port of the network",
+    "--headless": "the load needs the server's API",
+    "--ssl-keyfile": TLS,
+    "--ssl-certfile": TLS,
+    "--hf-token": "tokens are kept out of files and records; put HF_TOKEN in your environment",
 }
-SECRET = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)$", re.IGNORECASE)
+SECRET = re.compile(  # at the end of a name
+    r"(?:(?:^|_)(?:KEYS?|TOK|PWD)|APIKEYS?|TOKEN|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?)$",
+    re.IGNORECASE,
+)
+JSON_FLAG = re.compile(r"(--?[A-Za-z][\w.-]*)(?:(=)|\s+)([{\[].*)", re.DOTALL)
 CPU_TARGET = "cpu-tiny"
 
 
 def one_flag(text: str) -> str:
     """Check that `text` is one flag, with its value if it takes one: "--max-num-seqs 8"."""
-    words = shlex.split(text)
+    if "\0" in text:
+        raise ValueError("holds a NUL, which no command line can")
+    words = split(text)
     if not words or not re.fullmatch(r"--?[A-Za-z][\w.-]*(=.*)?", words[0]):
         raise ValueError("must be one flag with its value, like '--max-num-seqs 8'")
     if any(re.match(r"--[A-Za-z]", word) for word in words[1:]):
@@ -35,14 +50,34 @@ def one_flag(text: str) -> str:
     return text
 
 
+def split(flag: str) -> list[str]:
+    """A flag's words, as a shell would split them; but JSON is one word and keeps its quotes.
+
+    Raises ValueError for what cannot be split.
+    """
+    found = JSON_FLAG.fullmatch(flag.strip())
+    if not found:
+        return shlex.split(flag)
+    name, equals, value = found.groups()
+    try:
+        json.loads(value)
+    except ValueError as error:
+        raise ValueError(
+            f'its value begins like JSON and is none: {error}; names and texts need ""'
+        ) from None
+    return [f"{name}={value}"] if equals else [name, value]
+
+
 def flag_name(word: str) -> str:
     """--max_num_seqs=8 and --max-num-seqs are the same flag to vLLM."""
     return word.partition("=")[0].replace("_", "-")
 
 
-def no_secret(settings: dict[str, str]) -> dict[str, str]:
-    """Check that no name is that of a secret: what a file sets is written into every run's records."""
-    for name in settings:
+def settable(settings: dict[str, str]) -> dict[str, str]:
+    """Check the names and values; no name may be a secret's, since all that a file sets is recorded."""
+    for name, value in settings.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"{name!r} and its value cannot be set: no name, or a '=' or a NUL in it")
         if SECRET.search(name):
             raise ValueError(
                 f"{name} looks like a secret, which would be recorded; set it in your environment"
@@ -51,7 +86,7 @@ def no_secret(settings: dict[str, str]) -> dict[str, str]:
 
 
 Flag = Annotated[str, AfterValidator(one_flag)]
-Environment = Annotated[dict[str, str], AfterValidator(no_secret)]
+Environment = Annotated[dict[str, str], AfterValidator(settable)]
 
 
 class Target(Strict):

@@ -1,13 +1,12 @@
 """Variants: the server configurations under comparison. One YAML file each in server/variants/."""
 
 import re
-import shlex
 
 from pydantic import Field
 
 from common.strictyaml import Strict, find_file, read_model
 from server.places import ROOT
-from server.targets import Environment, Flag, flag_name
+from server.targets import Environment, Flag, flag_name, split
 
 FOLDER = ROOT / "server" / "variants"
 
@@ -17,7 +16,7 @@ class Variant(Strict):
 
     changes: str = Field(min_length=1)  # one plain line: what it changes
     expected: str = Field(min_length=1)  # what its author expects of it, written before the run
-    add: list[Flag] = []  # flags added; one that the target has already gets the new value in place
+    add: list[Flag] = []  # flags added, as often as they stand here; those of the target go for them
     remove: list[Flag] = []  # flags taken out, by their name alone
     environment: Environment = {}
     ignored_if_logged: re.Pattern[str] | None = None  # the server's log says that the variant has no effect
@@ -38,20 +37,24 @@ def apply(base: list[str], variant: Variant) -> list[list[str]]:
 
     Raises ValueError when a flag to remove is not there: the variant would change nothing.
     """
-    flags = [shlex.split(flag) for flag in base]
+    flags = [split(flag) for flag in base]
     for name in variant.remove:
         kept = [words for words in flags if flag_name(words[0]) != flag_name(name)]
         if len(kept) == len(flags):
             raise ValueError(f"{name} is not in the target's command, so there is nothing to remove")
         flags = kept
+    added: dict[str, list[list[str]]] = {}
     for flag in variant.add:
-        _put(flags, shlex.split(flag))
+        words = split(flag)
+        added.setdefault(flag_name(words[0]), []).append(words)
+    for name, new in added.items():
+        flags = _put(flags, name, new)
     return flags
 
 
-def _put(flags: list[list[str]], words: list[str]) -> None:
-    for index, old in enumerate(flags):
-        if flag_name(old[0]) == flag_name(words[0]):
-            flags[index] = words
-            return
-    flags.append(words)
+def _put(flags: list[list[str]], name: str, new: list[list[str]]) -> list[list[str]]:
+    """The flags with `new` in the place of the first of this name; the others of it would win over that."""
+    places = [place for place, words in enumerate(flags) if flag_name(words[0]) == name]
+    kept = [words for place, words in enumerate(flags) if place not in places]
+    first = places[0] if places else len(flags)
+    return [*kept[:first], *new, *kept[first:]]

@@ -4,11 +4,12 @@
 
 `python -m vllm.entrypoints.openai.api_server` then runs this file. FAKE_VLLM in its environment says how it
 behaves: "serves" (also when unset), "slow" (never up), "sick" (answers, never healthy), "dies" (while it
-starts), "alone" (serves, starts no children). GET /die ends it. It starts two children as vLLM does, one of
-them in a session of its own; both ignore SIGTERM.
+starts), "killed" (likewise, by SIGKILL), "alone" (serves, starts no children). GET /die ends it. It starts
+two children as vLLM does, one of them in a session of its own; both ignore SIGTERM.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 VERSION = "0.32.0"
-FLAGS = ("--model", "--port", "--max-num-seqs", "--enforce-eager", "--compilation-config", "--help")
+FLAGS = ("--model", "--host", "--port", "--max-num-seqs", "--enforce-eager", "--compilation-config", "--help")
 CHILD = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
 LAST_WORDS = "ValueError: this CPU has no kernel for that"
 
@@ -62,10 +63,13 @@ def main() -> None:
         print(f"\x1b[31m(EngineCore pid=7)\x1b[0m {LAST_WORDS}", flush=True)
         print("RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
         sys.exit(3)
+    if behaviour == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "slow":
         time.sleep(300)
     port = int(sys.argv[sys.argv.index("--port") + 1])
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    host = sys.argv[sys.argv.index("--host") + 1] if "--host" in sys.argv else "127.0.0.1"
+    ThreadingHTTPServer((host, port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

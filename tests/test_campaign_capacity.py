@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -356,6 +357,33 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
     assert len(steps) > 2, "every step's run holds what the launcher says of the server"
     page = (inner.into / "README.md").read_text()
     assert "python -m campaign capacity batch-8 " in page and "--into" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("my variant", "my-variant"), ("größer", "gr--er"), ("_mine", "mine"), ("ü", "variant")],
+)
+def test_a_variants_file_may_have_any_name(
+    name: str, label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search takes place with --host, for which a variant is a label."""
+    (tmp_path / f"{name}.yaml").write_text("changes: a\nexpected: b\n")
+    served: list[list[str]] = []
+    monkeypatch.setattr(loads, "serve", lambda load, variant, command, folder: served.append(command))
+    asked = ["capacity", str(tmp_path / f"{name}.yaml"), "--target", "cpu-tiny"]
+    run_capacity(parse(asked))
+    inner = terms_of(parse(served[0][3:]))
+    assert inner.variant == label and shlex.quote(asked[1]) in inner.command
+
+
+def test_a_launched_server_is_searched_where_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("changes: a\nexpected: b\nadd: [--host 127.0.0.9]\n")
+    served: list[list[str]] = []
+    monkeypatch.setattr(loads, "serve", lambda load, variant, command, folder: served.append(command))
+    run_capacity(parse(["capacity", str(tmp_path / "mine.yaml"), "--target", "cpu-tiny", "--port", "8009"]))
+    assert parse(served[0][3:]).host == "http://127.0.0.9:8009"
 
 
 @pytest.mark.timeout(400)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,13 +30,15 @@ class Runs:
         self.made: list[str] = []
         self.reported: list[tuple[list[str], str, str]] = []
         self.verdicts: dict[str, str] = {}
-        self.acts = acts  # by variant, or step1, step2, ...: "interrupted", "refused", "fails", "late"
+        # By variant, or run1, run2, ...: "interrupted", "refused", "start_failed", "fails", "late".
+        self.acts = acts
 
     def run(self, load: Load, variant: str, folder: Path) -> int:
         self.made.append(variant)
-        act = self.acts.get(f"step{len(self.made)}") or self.acts.get(variant.replace("-", "_"))
-        if act == "refused":
-            (folder / "not_applied.json").write_text('{"reason": "unknown flag --x"}')
+        act = self.acts.get(f"run{len(self.made)}") or self.acts.get(variant.replace("-", "_"))
+        if act in ("refused", "start_failed"):
+            reason = "unknown flag --x" if act == "refused" else "out of memory"
+            (folder / "not_applied.json").write_text(json.dumps({"kind": act, "reason": reason}))
             return 2
         if act == "fails":
             return 2
@@ -90,7 +94,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("sweep", "baseline", "batch-8", "batch-16", "--rps", "5")
-    first = Runs(step2="interrupted")
+    first = Runs(run2="interrupted")
     assert first.order(*words) == 130 and not first.reported
     assert "the same command goes on with step 2" in capsys.readouterr().err
     second = Runs()
@@ -104,7 +108,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
 
 def test_ctrl_c_at_the_very_end_of_a_run_stops_there_too() -> None:
     words = ("sweep", "baseline", "batch-8")
-    first = Runs(step1="late")
+    first = Runs(run1="late")
     assert first.order(*words) == 130 and first.made == ["baseline"]
     second = Runs()
     assert second.order(*words) == 0 and second.made == ["batch-8"], "its run was complete"
@@ -112,7 +116,7 @@ def test_ctrl_c_at_the_very_end_of_a_run_stops_there_too() -> None:
 
 def test_a_step_that_was_running_when_all_was_killed(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
-    Runs(step2="interrupted").order(*words)
+    Runs(run2="interrupted").order(*words)
     [path] = tmp_path.glob("campaigns/*/campaign.json")
     saved = json.loads(path.read_text())
     whole = tmp_path / "whole"
@@ -123,6 +127,25 @@ def test_a_step_that_was_running_when_all_was_killed(tmp_path: Path) -> None:
         path.write_text(json.dumps(saved))
         runs = Runs()
         assert runs.order(*words) == 0 and runs.made == made
+
+
+def test_a_settled_step_whose_run_is_gone_is_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("sweep", "baseline", "batch-8", "batch-16", "--repeats", "2")
+    first = Runs(batch_8="refused", run5="interrupted")
+    assert first.order(*words) == 130 and first.made[-2:] == ["baseline", "batch-16"]
+    for step in campaigns(tmp_path)[0]["steps"][:2]:
+        shutil.rmtree(tmp_path / step["run"])
+    capsys.readouterr()
+    second = Runs(batch_8="refused")
+    assert second.order(*words) == 0
+    assert second.made == ["baseline", "batch-8", "batch-16"]
+    err = capsys.readouterr().err
+    assert re.search(r"^step 1: its run \S+-baseline is gone, so it is made again$", err, re.MULTILINE)
+    assert re.search(r"^step 2: its run \S+-batch-8 is gone, so it is made again$", err, re.MULTILINE)
+    [(folders, _, _)] = second.reported
+    assert len(folders) == 5 and all(Path(folder).is_dir() for folder in folders)
 
 
 def test_the_name_follows_from_all_that_is_asked() -> None:
@@ -138,7 +161,7 @@ def test_the_name_follows_from_all_that_is_asked() -> None:
     names = []
     for words in asked:
         for _ in range(2):
-            runs = Runs(step1="interrupted")
+            runs = Runs(run1="interrupted")
             runs.order(*words)
         runs = Runs()
         runs.order(*words)
@@ -151,17 +174,60 @@ def test_a_variant_file_that_changed_is_another_campaign(tmp_path: Path) -> None
     made = []
     for flag in ("--max-num-seqs 4", "--max-num-seqs 5"):
         mine.write_text(f"changes: a\nexpected: b\nadd: [{flag}]\n")
-        runs = Runs(step2="interrupted")
+        runs = Runs(run2="interrupted")
         runs.order("sweep", "baseline", str(mine))
         made.append(len(runs.made))
     assert made == [2, 2], "the second began anew"
+
+
+def test_a_locustfile_that_changed_is_another_campaign(tmp_path: Path) -> None:
+    mine, made = tmp_path / "mine.py", []
+    for text in ("one = 1\n", "two = 2\n"):
+        mine.write_text(text)
+        runs = Runs(run2="interrupted")
+        runs.order("sweep", "baseline", "batch-8", "--locustfile", str(mine))
+        made.append(len(runs.made))
+    assert made == [2, 2], "its runs are another client's"
+
+
+@pytest.mark.parametrize("what", ["variant", "target", "scenario", "locustfile"])
+def test_a_file_that_changes_while_the_campaign_runs_ends_it_there(what: str, tmp_path: Path) -> None:
+    """Else the runs before and after would stand under one name."""
+    texts = {
+        "variant": "changes: a\nexpected: b\nadd: [--max-num-seqs 4]\n",
+        "target": (ROOT / "server/targets/cpu-tiny.yaml").read_text(),
+        "scenario": (ROOT / "scenarios/chat-low.yaml").read_text(),
+        "locustfile": "users = 4\n",
+    }
+    edits = {"variant": ("seqs 4", "seqs 5"), "target": ("20480", "4096"), "scenario": ("50", "60")}
+    files = {name: tmp_path / f"{name}.{'py' if name == 'locustfile' else 'yaml'}" for name in texts}
+    for name, text in texts.items():
+        files[name].write_text(text)
+    words = ["sweep", "baseline", str(files["variant"])]
+    words += [
+        word for name in ("target", "scenario", "locustfile") for word in (f"--{name}", str(files[name]))
+    ]
+
+    class Edited(Runs):
+        def run(self, load: Load, variant: str, folder: Path) -> int:
+            files[what].write_text(texts[what].replace(*edits.get(what, ("4", "5"))))
+            return super().run(load, variant, folder)
+
+    first = Edited()
+    with pytest.raises(UsageError, match=f"{what} {files[what]} changed since the campaign began; "):
+        run_series(parse(words), first.run, first.report)
+    assert first.made == ["baseline"] and not first.reported
+    files[what].write_text(texts[what])
+    second = Runs()
+    assert run_series(parse(words), second.run, second.report) == 0
+    assert second.made == [str(files["variant"])], "as it was, the campaign goes on"
 
 
 def test_a_finished_campaign_and_fresh_begin_anew_and_keep_the_old(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
     for _ in range(2):
         assert Runs().order(*words) == 0
-    Runs(step2="interrupted").order(*words)
+    Runs(run2="interrupted").order(*words)
     fresh = Runs()
     assert fresh.order(*words, "--fresh") == 0 and fresh.made == ["baseline", "batch-8"]
     names = sorted(campaign["name"] for campaign in campaigns(tmp_path))
@@ -177,20 +243,72 @@ def test_a_refused_variant_is_noted_once_and_the_sweep_goes_on(capsys: pytest.Ca
     assert "refused by the server, the others go on: unknown flag --x" in capsys.readouterr().err
 
 
-def test_a_refused_first_variant_ends_it() -> None:
-    for runs in (Runs(baseline="refused"), Runs()):
-        with pytest.raises(UsageError, match="baseline, which the others are compared with, was refused"):
-            runs.order("sweep", "baseline", "batch-8")
-        assert not runs.reported and len(runs.made) <= 1
+def test_a_start_that_failed_is_tried_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = Runs(run2="start_failed")
+    assert runs.order("compare", "baseline", "batch-8") == 0
+    assert runs.made == ["baseline", "batch-8", "batch-8", "baseline", "batch-8", "baseline", "batch-8"]
+    [(folders, _, _)] = runs.reported
+    assert len(folders) == 6 and all(Path(folder, "manifest.json").is_file() for folder in folders)
+    assert "batch-8, repeat 1: did not start; once more\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("act", ["start_failed", "refused"])
+def test_a_variant_that_has_served_before_is_not_given_up(
+    act: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("compare", "baseline", "batch-8")
+    first = Runs(run4=act, run5=act)
+    assert first.order(*words) == 2 and not first.reported
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("step 4 of 6: batch-8, repeat 2: has served before, but now: ")
+    assert said.endswith("; once that is mended, the same command goes on here")
+    assert [step["state"] for step in campaigns(tmp_path)[0]["steps"]] == ["done"] * 3 + ["waiting"] * 3
+    second = Runs()
+    assert second.order(*words) == 0 and second.made == ["batch-8", "baseline", "batch-8"]
+
+
+def test_a_variant_that_never_starts_is_noted_and_the_sweep_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = Runs(batch_8="start_failed")
+    assert runs.order("sweep", "baseline", "batch-8", "batch-16", "--repeats", "2") == 0
+    assert runs.made == ["baseline", "batch-8", "batch-8", "batch-16", "baseline", "batch-16"]
+    err = capsys.readouterr().err
+    assert "step 2 of 6: batch-8, repeat 1: did not start, the others go on: out of memory\n" in err
+    assert "step 5 of 6: batch-8, repeat 2: not run, out of memory\n" in err
+    [(folders, _, _)] = runs.reported
+    assert len(folders) == 5 and sum(Path(folder, "not_applied.json").exists() for folder in folders) == 1
+
+
+@pytest.mark.parametrize(("act", "how"), [("refused", "was refused"), ("start_failed", "did not start")])
+def test_a_first_variant_that_is_not_served_ends_it_until_the_same_command_tries_again(
+    act: str, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    for _ in range(2):
+        runs = Runs(baseline=act)
+        with pytest.raises(UsageError, match=f"baseline, which the others are compared with, {how}: "):
+            runs.order(*words)
+        assert not runs.reported and set(runs.made) == {"baseline"}
+        assert "the others go on" not in capsys.readouterr().err
     runs = Runs()
-    assert runs.order("sweep", "baseline", "batch-8", "--fresh") == 0
+    assert runs.order(*words) == 0 and runs.made == ["baseline", "batch-8"]
+
+
+def test_a_variant_that_did_not_start_is_tried_again_with_what_is_still_to_be_run() -> None:
+    words = ("sweep", "baseline", "batch-8", "batch-16", "batch-32")
+    first = Runs(batch_8="start_failed", batch_16="refused", batch_32="interrupted")
+    assert first.order(*words) == 130
+    second = Runs()
+    assert second.order(*words) == 0
+    assert second.made == ["batch-8", "batch-32"], "what is done stays, and so does what was refused"
 
 
 def test_a_step_that_made_no_run_stops_it_and_leaves_no_empty_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("sweep", "baseline", "batch-8")
-    assert Runs(step2="fails").order(*words) == 2
+    assert Runs(run2="fails").order(*words) == 2
     assert "made no run (exit code 2)" in capsys.readouterr().err
     assert len(list(tmp_path.glob("*-b*"))) == 1
     again = Runs()
@@ -253,9 +371,25 @@ def test_an_unknown_target_is_named() -> None:
         run_series(parse(["sweep", "baseline", "batch-8", "--target", "none"]), Runs().run)
 
 
+@pytest.mark.parametrize("more", [(), ("--fresh",)])
+def test_two_equal_campaigns_at_once_are_refused(more: tuple[str, ...], tmp_path: Path) -> None:
+    words = ("sweep", "baseline", "batch-8")
+    second = Runs()
+
+    class First(Runs):
+        def run(self, load: Load, variant: str, folder: Path) -> int:
+            with pytest.raises(UsageError, match="sweep-baseline-batch-8-.* is being run by another process"):
+                second.order(*words, *more)
+            return super().run(load, variant, folder)
+
+    assert First().order(*words) == 0
+    assert second.made == [] and len(campaigns(tmp_path)) == 1
+    assert second.order(*words) == 0, "once it has ended there is nothing in the way"
+
+
 def test_a_broken_campaign_file_is_named(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
-    Runs(step2="interrupted").order(*words)
+    Runs(run2="interrupted").order(*words)
     [path] = tmp_path.glob("campaigns/*/campaign.json")
     for text in ("{", '{"format": 2}', '{"format": 1, "nonsense": 3}'):
         path.write_text(text)

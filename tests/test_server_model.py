@@ -1,5 +1,6 @@
 """The CPU model: the same bits every time, and a tokenizer whose speakable tokens are one chunk each."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -107,6 +108,20 @@ def test_other_bits_are_an_error_and_leave_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path))
     monkeypatch.setattr(model, "build", build)
     with pytest.raises(UsageError, match="model.safetensors came out with sha256 .* requirements.txt"):
+        model.ensure()
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(place: Path) -> None:
+        (place / "tokenizer.json").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path))
+    monkeypatch.setattr(model, "build", build)
+    with pytest.raises(UsageError, match="the CPU model cannot be built there: No space left on device"):
         model.ensure()
     assert list((tmp_path / "models").iterdir()) == []
 

@@ -106,6 +106,19 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
             "mine.yaml:3: add.0: --port has no place here: the launcher sets it",
         ),
         (VARIANT + "add: [--api_key=hunter2]\n", "add.0: --api-key has no place here: .*VLLM_API_KEY"),
+        (VARIANT + "add: [--hf-token hf_x]\n", "add.0: --hf-token has no place here: .*put HF_TOKEN in your"),
+        (
+            VARIANT + "add: ['--x {level:3}']\n",
+            "add.0: its value begins like JSON and is none: Expecting prop",
+        ),
+        (VARIANT + "add: [--ssl-certfile x]\n", "add.0: --ssl-certfile has no place here: .* plain HTTP"),
+        (VARIANT + "add: [--uds /tmp/x]\n", "add.0: --uds has no place here: the load needs a port"),
+        (
+            VARIANT + 'environment: {A: "a\\0b"}\n',
+            "mine.yaml:3: environment: 'A' and its value cannot be set",
+        ),
+        (VARIANT + "environment: {A=B: x}\n", "mine.yaml:3: environment: 'A=B' and its value cannot be set"),
+        (VARIANT + 'add: ["--x a\\0b"]\n', "mine.yaml:3: add.0: holds a NUL"),
         (VARIANT + "environment: {HF_TOKEN: x}\n", "environment: HF_TOKEN looks like a secret"),
         (VARIANT + "ignored_if_logged: '('\n", "mine.yaml:3: ignored_if_logged: .*regular expression"),
         ("changes: [\n", "mine.yaml:2: not valid YAML: "),
@@ -168,10 +181,38 @@ def test_a_value_may_look_like_a_flags_beginning_and_tokens_are_no_secret() -> N
     assert len(made.add) == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "secret"),
+    [
+        ("KEY API_KEYS OPENAI_APIKEY openaiapikey DB_PASSWD SSH_PASSPHRASE AWS_CREDENTIALS", True),
+        ("HF_HUB_TOK HF_HUB_TOKEN HFTOKEN AWS_SECRET_ACCESS_KEY CLIENT_SECRETS MY_PASSWORD DB_PWD", True),
+        ("TOKENIZERS_PARALLELISM VLLM_MAX_TOKENS VLLM_CPU_KVCACHE_SPACE MONKEY KEY_FORMAT PWD_LOCK", False),
+    ],
+)
+def test_names_that_look_like_secrets(names: str, secret: bool) -> None:
+    for name in names.split():
+        assert bool(targets.SECRET.search(name)) is secret, name
+
+
 def test_a_variant_may_serve_another_model() -> None:
     mine = build(target(flags=["--served-model-name m1 m2"]), variant(add=["--model=org/other"]), "m")
     assert (mine.model, mine.served_model) == ("org/other", "m1")
     assert build(target(), variant(add=["--model org/other"]), "m").served_model == "org/other"
+
+
+@pytest.mark.parametrize(
+    ("flags", "url"),
+    [
+        ([], "http://127.0.0.1:7"),
+        (["--host 0.0.0.0"], "http://127.0.0.1:7"),
+        (["--host=::"], "http://127.0.0.1:7"),
+        (["--host localhost"], "http://127.0.0.1:7"),
+        (["--host 127.0.0.1", "--host 10.1.2.3"], "http://10.1.2.3:7"),
+        (["--host ::1"], "http://[::1]:7"),
+    ],
+)
+def test_where_a_server_answers(flags: list[str], url: str) -> None:
+    assert build(target(flags=flags), variant(), "m", 7).url == url
 
 
 def test_auto_is_the_cpu_without_a_gpu_and_else_the_best_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +234,38 @@ def test_a_flag_that_the_target_has_gets_the_new_value_in_place() -> None:
     base = ["--max_num_seqs=4", "--dtype half"]
     assert apply(base, variant(add=["--max-num-seqs 8"])) == [["--max-num-seqs", "8"], ["--dtype", "half"]]
     assert apply(base, variant(remove=["--max-num-seqs"])) == [["--dtype", "half"]]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ('--compilation-config {"level":3}', ["--compilation-config", '{"level":3}']),
+        ('--compilation-config={"level": 3, "a": "b c"}', ['--compilation-config={"level": 3, "a": "b c"}']),
+        ('--allowed-origins ["*", "x"]', ["--allowed-origins", '["*", "x"]']),
+        ("--compilation-config '{\"level\": 3}'", ["--compilation-config", '{"level": 3}']),
+    ],
+)
+def test_json_is_one_word_and_keeps_its_quotes(flag: str, words: list[str]) -> None:
+    assert apply([], variant(add=[flag])) == [words]
+    assert build(target(flags=[flag]), variant(), "m").argv[-len(words) - 2 : -2] == words
+
+
+def test_a_flag_that_the_target_has_twice_is_replaced_once() -> None:
+    """The server takes the last, so one that stayed would win over the variant's."""
+    base = ["--max-num-seqs 4", "--dtype half", "--max_num_seqs=16"]
+    assert apply(base, variant(add=["--max-num-seqs 8"])) == [["--max-num-seqs", "8"], ["--dtype", "half"]]
+    twice = build(target(flags=["--served-model-name a", "--served-model-name b"]), variant(), "m")
+    assert twice.served_model == "b"
+
+
+def test_a_flag_that_the_variant_has_twice_is_there_twice() -> None:
+    mine = variant(add=["--middleware a.b", "--middleware c.d"])
+    assert apply(["--middleware x", "--seed 1"], mine) == [
+        ["--middleware", "a.b"],
+        ["--middleware", "c.d"],
+        ["--seed", "1"],
+    ]
+    assert apply([], mine) == [["--middleware", "a.b"], ["--middleware", "c.d"]]
 
 
 @settings(deadline=None)  # the machine may be busy
