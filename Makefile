@@ -29,7 +29,8 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
-  $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port)
+  $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port) \
+  $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
@@ -38,7 +39,7 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
-  FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON \
+  FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -68,7 +69,8 @@ help: ## List the targets
 	@echo '               SEED TIMEOUT LOCUSTFILE WORKERS'
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
-	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL'
+	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
+	@echo '               INSECURE=1'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES'
 	@echo '               JOBS PYTHON'

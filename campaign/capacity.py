@@ -1,5 +1,6 @@
 """The highest rate at which a variant holds the scenario's SLO: short runs against one running server."""
 
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -11,7 +12,7 @@ from campaign.load import INTERRUPTED
 from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
-from common.results import make_new, stamped, write_json
+from common.results import SERVER, make_new, stamped, write_json
 from common.terminal import say
 from common.usage import UsageError
 from reports import capacity as report
@@ -37,12 +38,22 @@ def run_capacity(given: Namespace, runner: Runner = loads.run_once) -> int:
     say(f"capacity of {plan.bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
     made = climb(terms, folder, runner)
     if made.first is None:
+        _discard(folder)
         return made.code
     found = conclude(terms, folder.name, made, _conditions(terms, made.first))
     _write(found, folder)
     say(report.headline(found))
     say(f"{folder}/: README.md, capacity.json, {report.FIGURE}.svg")
     return made.code or (0 if found.found else NOT_FOUND)
+
+
+def _discard(folder: Path) -> None:
+    """Remove the folder of a search that measured nothing, unless the server's log is in it."""
+    for step in folder.glob(f"{folder.name}-step-*"):
+        if {path.name for path in step.iterdir()} <= {SERVER}:
+            shutil.rmtree(step)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -> report.Capacity:

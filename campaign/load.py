@@ -1,5 +1,6 @@
 """The command that makes one run: Locust, with or without a server of our own."""
 
+import contextlib
 import os
 import re
 import sys
@@ -36,7 +37,12 @@ PASSED_ON = (
     "timeout",
     "model",
     "metrics_port",
+    "tokenizer",
+    "ca_file",
 )
+PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
+FLAGS = ("insecure",)  # passed on, too, without a value
+CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Load:
     workers: int
     master_port: int | None  # where workers join; None: any free one, so that runs side by side never mix
     scenario: str
-    options: dict[str, str]  # of PASSED_ON
+    options: dict[str, str]  # of PASSED_ON and FLAGS
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
@@ -71,11 +77,16 @@ class Load:
         return words + self._option_words()
 
     def _option_words(self) -> list[str]:
-        return [word for name, value in self.options.items() for word in (_option(name), value)]
+        return [
+            word
+            for name, value in self.options.items()
+            for word in ([_option(name)] if name in FLAGS else [_option(name), value])
+        ]
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
         self.resolved()
+        _require_no_other_word()
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: must be 1 or more")
         cores = os.cpu_count() or 1
@@ -111,11 +122,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scenario", default="chat-medium")
     for name in PASSED_ON:
         parser.add_argument(_option(name))
+    for name in FLAGS:
+        parser.add_argument(_option(name), action="store_true")
 
 
 def load_of(given: Namespace) -> Load:
     """The load that the arguments add up to."""
     options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
+    options |= {name: str(Path(options[name]).resolve()) for name in PATHS if name in options}
+    options |= {name: "yes" for name in FLAGS if getattr(given, name)}
     return Load(
         target=absolute(given.target),
         host=given.host or None,
@@ -126,6 +141,20 @@ def load_of(given: Namespace) -> Load:
         scenario=absolute(given.scenario),
         options=options,
     )
+
+
+def _require_no_other_word() -> None:
+    """Raise UsageError where a file of Locust's own would change the load behind the command's back."""
+    for name in CONFIGS:
+        path = child.ROOT / Path(name).expanduser()
+        with contextlib.suppress(OSError):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                key = re.split(r"[=:\s]", line.strip().removeprefix("--"), maxsplit=1)[0].replace("-", "_")
+                if key in (*PASSED_ON, *FLAGS, "scenario", "processes"):
+                    raise UsageError(
+                        f"{name} sets {key}: the load of a campaign is what its command says; "
+                        f"give {_option(key)} (on make in capitals) and take it out there"
+                    )
 
 
 def absolute(name: str) -> str:

@@ -282,9 +282,12 @@ def test_what_was_measured_before_a_stop_is_kept(code: int, told: str, tmp_path:
     assert not found["found"] and told in page
 
 
-def test_a_stop_in_the_first_step_leaves_no_report(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        search_for(tmp_path, Queue(7, "constant", step1=130))
+@pytest.mark.parametrize("code", [2, 130])
+def test_a_search_that_measured_nothing_leaves_no_folder(code: int, tmp_path: Path) -> None:
+    """Of a host that is down each try would leave another one."""
+    words = ["capacity", "v", "--host", "http://127.0.0.1:1", "--scenario", "chat-low"]
+    assert run_capacity(parse(words), Queue(1, "constant", step1=code).run) == code
+    assert not list(tmp_path.glob("campaigns/*"))
 
 
 @pytest.mark.parametrize(

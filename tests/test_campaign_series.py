@@ -90,6 +90,40 @@ def test_locust_chooses_its_port_itself_as_it_starts() -> None:
     assert given[given.index("--master-port") + 1] == given[given.index("--master-bind-port") + 1] == "7000"
 
 
+def test_files_and_flags_reach_locust_whatever_folder_it_is_run_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "run",
+        "v",
+        "--host",
+        "https://127.0.0.1:1",
+        "--ca-file",
+        "ca.pem",
+        "--tokenizer",
+        "t",
+        "--insecure",
+    ]
+    command = load_of(parse(words)).command()
+    assert command[command.index("--ca-file") + 1] == str(tmp_path / "ca.pem")
+    assert command[command.index("--tokenizer") + 1] == str(tmp_path / "t")
+    assert command.count("--insecure") == 1
+    assert "--insecure" not in load_of(parse(words[:-1])).command()
+
+
+def test_a_config_of_locusts_does_not_change_a_campaign_behind_its_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaign.child.ROOT", tmp_path)
+    (tmp_path / "locust.conf").write_text("# mine\nloglevel = ERROR\n")
+    load = load_of(parse(["run", "v", "--host", "http://127.0.0.1:1", "--locustfile", __file__]))
+    load.check(["v"])
+    (tmp_path / "locust.conf").write_text("loglevel = ERROR\nslo-ttft: 100\n")
+    with pytest.raises(UsageError, match="locust.conf sets slo_ttft: .*; give --slo-ttft "):
+        load.check(["v"])
+
+
 def test_an_interrupted_sweep_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
