@@ -184,6 +184,7 @@ class Scenario(Strict):
         if self.conversation and self.dataset:
             raise ValueError("conversation and dataset do not go together")
         self._check_lengths()
+        self._check_prefixes()
         return self
 
     def _check_lengths(self) -> None:
@@ -199,6 +200,17 @@ class Scenario(Strict):
             raise ValueError(
                 "a dataset brings its own prompts: prompt_tokens and shared_prefix have no place"
             )
+
+    def _check_prefixes(self) -> None:
+        """A prompt begins alike with others in one way: what it shares is one text."""
+        if self.conversation is None or not self.conversation.system_tokens:
+            return
+        for name, workload in self.mix.items():
+            if workload.shared_prefix:
+                whose = f"workloads.{name}.shared_prefix" if self.workloads else "shared_prefix"
+                raise ValueError(
+                    f"{whose} and conversation.system_tokens do not go together: take one of them"
+                )
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Scenario":
