@@ -81,17 +81,18 @@ def stages(plan: Sequence[Stage], rng: np.random.Generator | None) -> Floats:
     return times[times < sum(stage[2] for stage in plan)]
 
 
-def trace(times: Floats, duration: float, rate: float | None = None) -> Floats:
-    """Recorded times (seconds from the trace's start, sorted), cut at `duration`.
+def trace(times: Floats, rate: float | None = None) -> Floats:
+    """Recorded times (seconds from the trace's start, sorted).
 
-    With a rate they are stretched first, so that this is their mean rate: n times have the mean rate
-    (n − 1) / (last − first). Raises ValueError where there are no two different times to stretch.
+    With a rate they are counted from the first and stretched, so that this is their mean rate: n times have
+    the mean rate (n − 1) / (last − first). Raises ValueError where several times are all the same.
     """
-    if rate is not None:
-        if len(times) < 2 or times[-1] <= times[0]:
-            raise ValueError("holds fewer than two different times, so it cannot be played at another rate")
-        times = times * ((len(times) - 1) / (times[-1] - times[0]) / rate)
-    return times[times < duration]
+    if rate is None:
+        return times
+    span = times[-1] - times[0]
+    if len(times) > 1 and not span:
+        raise ValueError(f"its first {len(times)} times are the same, so they cannot be played at a rate")
+    return (times - times[0]) * ((len(times) - 1) / (span or 1.0) / rate)
 
 
 def _renewal(gaps: Callable[[], Floats], first: float, duration: float) -> Floats:

@@ -6,10 +6,8 @@ the same whatever the length of the warm-up, and a quantity added later reshuffl
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +15,9 @@ from numpy.typing import NDArray
 
 from common.usage import UsageError
 from loadgen import arrivals as processes
-from loadgen.datasets import Row, read_rows
-from loadgen.scenario import ClosedLoop, Constant, Dataset, Gamma, Hawkes, Scenario, Stages, Trace
+from loadgen.datasets import Row
+from loadgen.scenario import ClosedLoop, Constant, Gamma, Hawkes, Scenario, Stages, Trace
+from loadgen.source import Source
 
 Floats = NDArray[np.float64]
 
@@ -278,18 +277,18 @@ def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
 
 def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]:
     """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
-    assert scenario.dataset is not None
-    rows = _numbered(islice(_rows(scenario.dataset), lead + main))
+    source = Source(scenario)
+    rows = source.first(lead + main)
     short = lead + main - len(rows)
     if short > 0:
-        if any(row.dialogue or row.blocks for row in rows) and not scenario.dataset.repeat:
+        if any(row.dialogue or row.blocks for row in rows) and not source.dataset.repeat:
             raise UsageError(
-                f"{scenario.dataset.path}: holds {len(rows)} prompts, the run needs {lead + main} "
+                f"{source.path}: holds {len(rows)} prompts, the run needs {lead + main} "
                 f"(warm-up {lead}); lower rate or duration, or set dataset.repeat: true, "
                 "with which the server's prefix cache will help"
             )
         if not rows:
-            raise UsageError(f"{scenario.dataset.path}: holds no rows")
+            raise UsageError(f"{source.path}: holds no rows")
         rows = [rows[index % len(rows)] for index in range(lead + main)]
     return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
 
@@ -297,57 +296,40 @@ def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]
 def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Request]]:
     """Warm-up times, window times and requests of a trace.
 
-    The window is the trace from its start. The warm-up is Poisson at the trace's mean rate, with made
-    prompts of lengths that the window has too: its prompts are its own.
+    The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
+    its prompts are its own.
     """
-    assert scenario.dataset is not None
-    path, limit = scenario.dataset.path, scenario.duration
-    # Read twice, so that of a long trace that is stretched only the times are held, not the prompts.
-    times = np.fromiter(_recorded_times(scenario.dataset, limit if scenario.rate is None else None), float)
-    try:
-        main = processes.trace(times, limit, scenario.rate)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
-    if not len(main):
-        raise UsageError(f"{path}: holds no arrivals in its first {limit:g} s")
-    if len(main) > MOST_ARRIVALS:
-        raise UsageError(
-            f"{path}: comes to {len(main):,} requests in {limit:g} s, and {MOST_ARRIVALS:,} are the most: "
-            "lower the rate or the duration"
-        )
-    rows = _numbered(islice(_rows(scenario.dataset), len(main)))
-    rest = limit - main[-1]
-    if rest > max(1.0, 10 * main[-1] / len(main)):
-        raise UsageError(f"{path}: ends after {main[-1]:.1f} s, duration is {limit:g} s; set a shorter one")
-    lead = processes.poisson(len(main) / limit, scenario.warmup, _stream(seed, WARMUP, TIMES))
+    rows, main = _recorded(scenario, Source(scenario))
+    lead = processes.poisson(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
     return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
 
 
-def _recorded_times(dataset: Dataset, limit: float | None) -> Iterator[float]:
-    """The times of a trace's rows, seconds from its start; only those below `limit`, where there is one."""
-    for row in _rows(dataset):
-        if row.time is None:
-            raise UsageError(f"{dataset.path}: {dataset.format} data without times cannot be a trace")
-        if limit is not None and row.time >= limit:
-            return  # rows come in the order of their times
-        yield row.time
-
-
-def _numbered(rows: Iterable[Row]) -> list[Row]:
-    """The rows with their blocks numbered in the order in which they appear: a file's own ids may be any."""
-    numbers: dict[int, int] = {}
-    return [
-        row._replace(blocks=tuple(numbers.setdefault(each, len(numbers)) for each in row.blocks))
-        if row.blocks
-        else row
-        for row in rows
-    ]
-
-
-def _rows(dataset: Dataset) -> Iterator[Row]:
-    return read_rows(dataset.format, Path(dataset.path), dataset.sha256)
+def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
+    """The window's rows and times: the trace from its start; with a rate, as many rows as come to it."""
+    limit, rate = scenario.duration, scenario.rate
+    if rate is None:
+        rows, ended = source.timed_below(limit, MOST_ARRIVALS + 1)
+    else:
+        rows, ended = source.first_timed(max(1, min(round(rate * limit), MOST_ARRIVALS + 1)))
+    if not rows:
+        raise UsageError(f"{source.path}: holds no arrivals in its first {limit:g} s")
+    if len(rows) > MOST_ARRIVALS:
+        raise UsageError(
+            f"{source.path}: comes to more than {MOST_ARRIVALS:,} requests in {limit:g} s, and these are the "
+            "most: lower the rate or the duration"
+        )
+    try:
+        times = processes.trace(np.array([row.time for row in rows]), rate)
+    except ValueError as error:
+        raise UsageError(f"{source.path}: {error}") from None
+    if ended and limit - times[-1] > max(1.0, 10 * times[-1] / len(times)):
+        at = f", played at {rate:g}/s" if rate is not None else ""
+        raise UsageError(
+            f"{source.path}: ends after {times[-1]:.1f} s{at}, duration is {limit:g} s; set a shorter one"
+        )
+    return rows, times
 
 
 def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[Request]:

@@ -1,0 +1,58 @@
+"""A scenario's dataset as its schedule reads it: row by row, no further than it has to."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from common.usage import UsageError
+from loadgen.datasets import Row, read_rows
+from loadgen.scenario import Scenario
+
+
+class Source:
+    """The rows of the dataset."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        assert scenario.dataset is not None
+        self.dataset = scenario.dataset
+        self.path = scenario.dataset.path
+
+    def first(self, count: int) -> list[Row]:
+        """The first rows, `count` where there are as many."""
+        return _numbered(list(islice(self._rows(), count)))
+
+    def first_timed(self, count: int) -> tuple[list[Row], bool]:
+        """The first rows, each with its time, and whether the file ends before `count` of them."""
+        rows = _numbered(list(islice(self._timed(), count)))
+        return rows, len(rows) < count
+
+    def timed_below(self, limit: float, most: int) -> tuple[list[Row], bool]:
+        """The rows whose time is below `limit` (s), up to `most` of them, and whether the file ends there."""
+        rows: list[Row] = []
+        for row in self._timed():
+            if row.time is not None and row.time >= limit:  # rows come in the order of their times
+                return _numbered(rows), False
+            rows.append(row)
+            if len(rows) == most:
+                return _numbered(rows), False
+        return _numbered(rows), True
+
+    def _timed(self) -> Iterator[Row]:
+        for row in self._rows():
+            if row.time is None:
+                raise UsageError(f"{self.path}: {self.dataset.format} data without times cannot be a trace")
+            yield row
+
+    def _rows(self) -> Iterator[Row]:
+        yield from read_rows(self.dataset.format, Path(self.path), self.dataset.sha256)
+
+
+def _numbered(rows: list[Row]) -> list[Row]:
+    """The rows with their blocks numbered in the order in which they appear: a file's own ids may be any."""
+    numbers: dict[int, int] = {}
+    return [
+        row._replace(blocks=tuple(numbers.setdefault(each, len(numbers)) for each in row.blocks))
+        if row.blocks
+        else row
+        for row in rows
+    ]
