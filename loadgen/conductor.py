@@ -139,6 +139,8 @@ class Conductor:
         if names_proxy(settings.host):
             self._say("the environment's proxy is not used: the load goes straight to the host")
         subject = manifest.Subject.of_environment()
+        for remark in load.remarks:
+            self._say(remark)
         folder = manifest.make_folder(subject)
         self._say(_summary(load, settings, served, len(workers)))
         plan = Plan(

@@ -67,13 +67,20 @@ class Schedule:
 
     `arrivals`: by number, which is by due time. `window_start`, `window_end`: seconds from the start;
     what is due between them is judged. `end`: nothing is due at it or later. `prompts_unique`: no two
-    prompts are meant to begin alike.
+    prompts are meant to begin alike. `remarks`: what was done with rows of the dataset, a line each.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, arrivals: Sequence[Arrival], lead: int, turns: Sequence[int]
+        self,
+        scenario: Scenario,
+        seed: int,
+        arrivals: Sequence[Arrival],
+        lead: int,
+        turns: Sequence[int] = (),
+        remarks: tuple[str, ...] = (),
     ) -> None:
         """`lead`: how many of the arrivals are warm-up. `turns`: turns of each conversation, if any."""
+        self.remarks = remarks
         self.scenario, self.seed = scenario, seed
         self.arrivals = tuple(arrivals)
         self.window_start = float(scenario.warmup)
@@ -204,14 +211,16 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
         requests = _draw(scenario, seed, WARMUP, clients)
         arrivals = _place(scenario, due, requests, chained=True)
-        return Schedule(scenario, seed, arrivals, clients, ())
+        return Schedule(scenario, seed, arrivals, clients)
+    source = Source(scenario) if scenario.dataset else None
     if isinstance(scenario.arrivals, Trace):
-        lead, main, requests = _replayed(scenario, seed)
+        assert source is not None
+        lead, main, requests = _replayed(scenario, seed, source)
     else:
         lead = _times(scenario, seed, WARMUP)
         main = _times(scenario, seed, WINDOW)
-        if scenario.dataset:
-            requests = _taken(scenario, seed, len(lead), len(main))
+        if source is not None:
+            requests = _taken(scenario, seed, source, len(lead), len(main))
         else:
             requests = _draw(scenario, seed, WARMUP, len(lead)) + _draw(scenario, seed, WINDOW, len(main))
     due = np.concatenate([lead, scenario.warmup + main])
@@ -220,7 +229,7 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         for phase, count in ((WARMUP, len(lead)), (WINDOW, len(main))):
             turns += scenario.conversation.turns.tokens(_stream(seed, phase, TURNS).random(count)).tolist()
     arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
-    return Schedule(scenario, seed, arrivals, len(lead), turns)
+    return Schedule(scenario, seed, arrivals, len(lead), turns, source.remarks if source is not None else ())
 
 
 def _place(
@@ -275,9 +284,8 @@ def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
     return processes.poisson(rate, duration, rng)
 
 
-def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]:
+def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> list[Request]:
     """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
-    source = Source(scenario)
     rows = source.first(lead + main)
     short = lead + main - len(rows)
     if short > 0:
@@ -288,18 +296,18 @@ def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]
                 "with which the server's prefix cache will help"
             )
         if not rows:
-            raise UsageError(f"{source.path}: holds no rows")
+            raise UsageError(f"{source.path}: holds no rows{source.but}")
         rows = [rows[index % len(rows)] for index in range(lead + main)]
     return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
 
 
-def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Request]]:
+def _replayed(scenario: Scenario, seed: int, source: Source) -> tuple[Floats, Floats, list[Request]]:
     """Warm-up times, window times and requests of a trace.
 
     The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
     its prompts are its own.
     """
-    rows, main = _recorded(scenario, Source(scenario))
+    rows, main = _recorded(scenario, source)
     lead = processes.poisson(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
@@ -314,7 +322,7 @@ def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
     else:
         rows, ended = source.first_timed(max(1, min(round(rate * limit), MOST_ARRIVALS + 1)))
     if not rows:
-        raise UsageError(f"{source.path}: holds no arrivals in its first {limit:g} s")
+        raise UsageError(f"{source.path}: holds no arrivals in its first {limit:g} s{source.but}")
     if len(rows) > MOST_ARRIVALS:
         raise UsageError(
             f"{source.path}: comes to more than {MOST_ARRIVALS:,} requests in {limit:g} s, and these are the "

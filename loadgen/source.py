@@ -1,5 +1,6 @@
 """A scenario's dataset as its schedule reads it: row by row, no further than it has to."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,12 +11,29 @@ from loadgen.scenario import Scenario
 
 
 class Source:
-    """The rows of the dataset."""
+    """The rows of the dataset. `notes`: what was done with rows that are not as they should be, and with how
+    many so far."""
 
     def __init__(self, scenario: Scenario) -> None:
         assert scenario.dataset is not None
         self.dataset = scenario.dataset
         self.path = scenario.dataset.path
+        self.notes: Counter[str] = Counter()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes for people, a line each."""
+        return tuple(
+            f"{self.path}: {count:,} row{'s' if count > 1 else ''} {text}"
+            for text, count in self.notes.items()
+        )
+
+    @property
+    def but(self) -> str:
+        """The notes, to follow a sentence that says that there is nothing."""
+        if not self.notes:
+            return ""
+        return f" but {', '.join(f'{count:,} {text}' for text, count in self.notes.items())}"
 
     def first(self, count: int) -> list[Row]:
         """The first rows, `count` where there are as many."""
@@ -44,7 +62,7 @@ class Source:
             yield row
 
     def _rows(self) -> Iterator[Row]:
-        yield from read_rows(self.dataset.format, Path(self.path), self.dataset.sha256)
+        yield from read_rows(self.dataset.format, Path(self.path), self.dataset.sha256, self.notes)
 
 
 def _numbered(rows: list[Row]) -> list[Row]:

@@ -343,6 +343,22 @@ def test_lengths_alone_may_repeat_since_prompts_are_made(tmp_path: Path) -> None
     assert plan.prompts_unique
 
 
+def test_rows_that_are_passed_over_are_said_with_their_number(tmp_path: Path) -> None:
+    data = tmp_path / "zeros.csv"
+    data.write_text("Timestamp,Request tokens,Response tokens\n1,5,0\n2,5,5\n3,0,5\n4,5,5\n9,5,0\n")
+    path = tmp_path / "zeros.yaml"
+    path.write_text(
+        "duration: 3\nwarmup: 0\narrivals: {process: trace}\ndataset: {format: burstgpt, path: zeros.csv}\n"
+    )
+    plan = schedule(Scenario.load(path), 1)
+    assert [arrival.due for arrival in plan.arrivals] == [0, 2]
+    said = f"{data}: 3 rows passed over: 0 tokens in the prompt or the answer"
+    assert plan.remarks == (said,)
+    data.write_text("Timestamp,Request tokens,Response tokens\n1,5,0\n")
+    with pytest.raises(UsageError, match="holds no arrivals in its first 3 s but 1 passed over: 0 tokens"):
+        schedule(Scenario.load(path), 1)
+
+
 def test_a_dataset_that_changed_since_is_noticed(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text('"one"\n')
