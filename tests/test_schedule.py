@@ -232,6 +232,17 @@ def timed_file(folder: Path, times: list[float], rest: str) -> Scenario:
     return Scenario.load(path)
 
 
+def test_a_trace_of_prompts_may_name_its_times_since_1970(tmp_path: Path) -> None:
+    (tmp_path / "said.jsonl").write_text(
+        "".join(f'{{"prompt": "a", "output_tokens": 5, "time": {1763040000 + more}}}\n' for more in (0, 1.5))
+    )
+    path = tmp_path / "said.yaml"
+    path.write_text(
+        "duration: 3\nwarmup: 0\narrivals: {process: trace}\ndataset: {format: jsonl, path: said.jsonl}\n"
+    )
+    assert [arrival.due for arrival in schedule(Scenario.load(path), 1).arrivals] == [0, 1.5]
+
+
 def test_a_trace_that_begins_busily_has_the_asked_rate(tmp_path: Path) -> None:
     times = [0.1 * number for number in range(6000)] + [600.0 + number for number in range(3000)]
     plan = schedule(timed_file(tmp_path, times, "rate: 20\nduration: 60\nwarmup: 5\n"), 1)

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +166,7 @@ def estimated_tokens(messages: Dialogue) -> int:
     return max(1, sum(len(content) for _, content in messages) // CHARACTERS_PER_TOKEN)
 
 
-def since_first(rows: Iterator[Row | Note]) -> Iterator[Row | Note]:
+def since_first(rows: Iterable[Row | Note]) -> Iterator[Row | Note]:
     """The rows with times counted from the first one's."""
     first = None
     for row in rows:
