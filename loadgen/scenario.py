@@ -123,11 +123,13 @@ class Conversation(Strict):
 
 
 class Dataset(Strict):
-    """A file with prompts, lengths or times; `path` is relative to the YAML file."""
+    """A file with prompts, lengths or times; `path` is relative to the YAML file. Rows of more than
+    `max_tokens`, prompt and answer together, are passed over."""
 
     format: str
     path: str
     repeat: bool = False
+    max_tokens: PositiveInt | None = None
     sha256: str | None = None
 
     @field_validator("format")

@@ -19,6 +19,7 @@ class Source:
         self.dataset = scenario.dataset
         self.path = scenario.dataset.path
         self.notes: Counter[str] = Counter()
+        self._answer = scenario.output_tokens  # goes before the rows' own
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -55,6 +56,11 @@ class Source:
                 return _numbered(rows), False
         return _numbered(rows), True
 
+    def row_of(self, prompt_tokens: int, output_tokens: int) -> Row | None:
+        """The first row of these lengths."""
+        own = (row for row in self._rows() if row.prompt_tokens == prompt_tokens)
+        return next((row for row in own if self._answer or row.output_tokens == output_tokens), None)
+
     def _timed(self) -> Iterator[Row]:
         for row in self._rows():
             if row.time is None:
@@ -62,7 +68,17 @@ class Source:
             yield row
 
     def _rows(self) -> Iterator[Row]:
-        yield from read_rows(self.dataset.format, Path(self.path), self.dataset.sha256, self.notes)
+        most = self.dataset.max_tokens
+        for row in read_rows(self.dataset.format, Path(self.path), self.dataset.sha256, self.notes):
+            if most is not None and self._tokens(row) > most:
+                self.notes[f"passed over: longer than dataset.max_tokens, {most:,}"] += 1
+            else:
+                yield row
+
+    def _tokens(self, row: Row) -> float:
+        """Of prompt and answer, at the most."""
+        answer = self._answer.most if self._answer else row.output_tokens or 0
+        return row.prompt_tokens + answer
 
 
 def _numbered(rows: list[Row]) -> list[Row]:
