@@ -1,6 +1,9 @@
 """Whether the model has room for every request of a schedule, prompt and answer together."""
 
+import math
+
 from common.usage import UsageError
+from loadgen.lengths import Lengths
 from loadgen.schedule import Arrival, Schedule
 from loadgen.source import Source
 
@@ -12,6 +15,40 @@ def require_room(load: Schedule, limit: int | None) -> None:
     longest = max(load.arrivals, key=_tokens)
     if _tokens(longest) > limit:
         raise UsageError(_too_long(load, longest, limit))
+    if load.scenario.conversation and _bound(load) > limit:
+        _require_room_for_turns(load, limit)
+
+
+def _require_room_for_turns(load: Schedule, limit: int) -> None:
+    """Each turn sends all that was said before. What the template adds for each is not counted: it is known
+    only when the prompts are made."""
+    tokens, last = max((_last_turn(load, first) for first in load.arrivals), key=lambda turn: turn[0])
+    if tokens > limit:
+        raise UsageError(
+            f"scenario {load.scenario.name}: turn {last.turn + 1} of a conversation comes to {tokens} tokens "
+            f"with all that was said before, the server takes {limit} (--max-model-len); lower "
+            "conversation.turns, or prompt_tokens or output_tokens"
+        )
+
+
+def _last_turn(load: Schedule, arrival: Arrival) -> tuple[int, Arrival]:
+    """The last turn that can come due before the end, however fast the answers are, and its tokens."""
+    tokens, due = _tokens(arrival), arrival.due or 0.0
+    while (following := load.next_in_chain(arrival)) and due + following.think < load.end:
+        tokens, due, arrival = tokens + _tokens(following), due + following.think, following
+    return tokens, arrival
+
+
+def _bound(load: Schedule) -> float:
+    """What no turn of the schedule exceeds, without looking at each."""
+    longest = max(
+        _most(each.prompt_tokens) + _most(each.output_tokens) for each in load.scenario.mix.values()
+    )
+    return max(each.prefix_tokens for each in load.arrivals) + load.most_turns * longest
+
+
+def _most(lengths: Lengths) -> float:
+    return max(1, math.ceil(lengths.most)) if lengths.bounded else math.inf
 
 
 def _tokens(arrival: Arrival) -> int:

@@ -129,6 +129,11 @@ class Schedule:
             **request._asdict(),
         )
 
+    @property
+    def most_turns(self) -> int:
+        """Turns of the longest conversation; 1 where there is none."""
+        return max(self._turns, default=1)
+
     def digest(self) -> str:
         """SHA-256 over all arrivals, and over what chained ones are drawn from: equal digests, equal load."""
         digest = hashlib.sha256()
