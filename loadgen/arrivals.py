@@ -44,10 +44,9 @@ def hawkes(rate: float, branching: float, decay: float, duration: float, rng: np
     Cluster method (Hawkes and Oakes, J. Appl. Prob. 11, 1974): immigrants are Poisson at
     rate · (1 − branching), every arrival has Poisson(branching) children. Over long times counts have
     variance = mean / (1 − branching)². A stretch before 0 is simulated too, so that the process is
-    stationary from the start: a cluster dies out as exp(−decay · (1 − branching) · t), and 12 such times
-    leave 6 in a million.
+    stationary from the start (`settling`).
     """
-    before = 12 / (decay * (1 - branching))
+    before = settling(branching, decay)
     base = rate * (1 - branching)
     count = rng.poisson(base * (before + duration))
     generation = rng.uniform(-before, duration, count)
@@ -59,6 +58,12 @@ def hawkes(rate: float, branching: float, decay: float, duration: float, rng: np
         clusters.append(generation)
     times = np.sort(np.concatenate(clusters))
     return times[times >= 0]
+
+
+def settling(branching: float, decay: float) -> float:
+    """Seconds before 0 that a Hawkes process is simulated for: a cluster dies out as
+    exp(−decay · (1 − branching) · t), and 12 such times leave 6 in a million."""
+    return 12 / (decay * (1 - branching))
 
 
 def stages(plan: Sequence[Stage], rng: np.random.Generator | None) -> Floats:

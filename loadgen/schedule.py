@@ -209,8 +209,28 @@ class Mix:
         return Request(name, prompt, output, priority=workload.priority)
 
 
+def require_possible(scenario: Scenario) -> None:
+    """Raise UsageError for a load that no machine could hold, such as a rate with zeros too many."""
+    rate = scenario.mean_rate or 0
+    count = max(rate * (scenario.warmup + scenario.duration), getattr(scenario.arrivals, "concurrency", 0))
+    if count > MOST_ARRIVALS:
+        raise UsageError(
+            f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
+            "lower the rate, the duration or the concurrency"
+        )
+    if isinstance(scenario.arrivals, Hawkes):
+        before = processes.settling(scenario.arrivals.branching, scenario.arrivals.decay)
+        if rate * before > MOST_ARRIVALS:
+            raise UsageError(
+                f"scenario {scenario.name}: its arrivals take {before:,.0f} s to settle, for which "
+                f"{rate * before:,.0f} requests would be drawn, and {MOST_ARRIVALS:,} are the most: "
+                "raise decay, or lower branching or the rate"
+            )
+
+
 def schedule(scenario: Scenario, seed: int) -> Schedule:
     """The run's schedule. Reads the scenario's dataset, if any; raises UsageError if that does not serve."""
+    require_possible(scenario)
     if isinstance(scenario.arrivals, ClosedLoop):
         clients = scenario.arrivals.concurrency
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up

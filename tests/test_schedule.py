@@ -301,6 +301,19 @@ def test_a_trace_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: py
         schedule(scenario, 1)
 
 
+@pytest.mark.parametrize("parameters", ["decay: 1.0e-6", "decay: 1.0, branching: 0.99999999"])
+def test_arrivals_that_settle_for_too_long_are_refused_at_once(tmp_path: Path, parameters: str) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(
+        f"rate: 20\nduration: 5\narrivals: {{process: hawkes, {parameters}}}\n"
+        "prompt_tokens: 5\noutput_tokens: 5\n"
+    )
+    with pytest.raises(
+        UsageError, match="scenario slow: .* s to settle, for .* and 5,000,000 are the most: raise decay"
+    ):
+        schedule(Scenario.load(path), 1)
+
+
 def test_a_dataset_gives_prompts_to_any_process(tmp_path: Path) -> None:
     rest = "rate: 2\nduration: 1\nwarmup: 0.4\narrivals: {process: constant}\n"
     plan = schedule(from_data(tmp_path, "sharegpt", "sharegpt.json", rest), 1)
