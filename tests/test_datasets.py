@@ -150,6 +150,7 @@ def exchange(*texts: str | None) -> dict[str, Any]:
          '{"timestamp": 1, "input_length": 0, "output_length": 5}\n'
          '{"timestamp": 2, "input_length": 5, "output_length": 5}\n', NO_TOKENS),
         ("sharegpt", json.dumps([exchange("a", None), exchange(None, "b"), exchange("a", "b")]), UNANSWERED),
+        ("sharegpt", json.dumps([{"conversations": None}, exchange(), exchange("a", "b")]), UNANSWERED),
         ("sharegpt", json.dumps([exchange("\ud83d", "b"), exchange("a \ud83d", "b"), exchange("a", "b")]),
          HALF),
     ],

@@ -31,9 +31,10 @@ ROLES = {
 
 def rows(path: Path) -> Iterator[Row | Note]:
     for where, value in elements(path):
-        turns = mapping(where, value).get("conversations")
-        if turns is None:
+        entry = mapping(where, value)
+        if "conversations" not in entry:
             raise UsageError(f"{where}: conversations is missing")
+        turns = entry["conversations"] or []
         if not isinstance(turns, list):
             raise UsageError(f"{where}: conversations must be a list")
         said = _opening(where, turns)
