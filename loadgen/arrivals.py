@@ -44,10 +44,9 @@ def hawkes(rate: float, branching: float, decay: float, duration: float, rng: np
     Cluster method (Hawkes and Oakes, J. Appl. Prob. 11, 1974): immigrants are Poisson at
     rate · (1 − branching), every arrival has Poisson(branching) children. Over long times counts have
     variance = mean / (1 − branching)². A stretch before 0 is simulated too, so that the process is
-    stationary from the start: a cluster dies out as exp(−decay · (1 − branching) · t), and 12 such times
-    leave 6 in a million.
+    stationary from the start (`settling`).
     """
-    before = 12 / (decay * (1 - branching))
+    before = settling(branching, decay)
     base = rate * (1 - branching)
     count = rng.poisson(base * (before + duration))
     generation = rng.uniform(-before, duration, count)
@@ -59,6 +58,12 @@ def hawkes(rate: float, branching: float, decay: float, duration: float, rng: np
         clusters.append(generation)
     times = np.sort(np.concatenate(clusters))
     return times[times >= 0]
+
+
+def settling(branching: float, decay: float) -> float:
+    """Seconds before 0 that a Hawkes process is simulated for: a cluster dies out as
+    exp(−decay · (1 − branching) · t), and 12 such times leave 6 in a million."""
+    return 12 / (decay * (1 - branching))
 
 
 def stages(plan: Sequence[Stage], rng: np.random.Generator | None) -> Floats:
@@ -81,17 +86,18 @@ def stages(plan: Sequence[Stage], rng: np.random.Generator | None) -> Floats:
     return times[times < sum(stage[2] for stage in plan)]
 
 
-def trace(times: Floats, duration: float, rate: float | None = None) -> Floats:
-    """Recorded times (seconds from the trace's start, sorted), cut at `duration`.
+def trace(times: Floats, rate: float | None = None) -> Floats:
+    """Recorded times (seconds from the trace's start, sorted).
 
-    With a rate they are stretched first, so that this is their mean rate: n times have the mean rate
-    (n − 1) / (last − first). Raises ValueError where there are no two different times to stretch.
+    With a rate they are counted from the first and stretched, so that this is their mean rate: n times have
+    the mean rate (n − 1) / (last − first). Raises ValueError where several times are all the same.
     """
-    if rate is not None:
-        if len(times) < 2 or times[-1] <= times[0]:
-            raise ValueError("holds fewer than two different times, so it cannot be played at another rate")
-        times = times * ((len(times) - 1) / (times[-1] - times[0]) / rate)
-    return times[times < duration]
+    if rate is None:
+        return times
+    span = times[-1] - times[0]
+    if len(times) > 1 and not span:
+        raise ValueError(f"its first {len(times)} times are the same, so they cannot be played at a rate")
+    return (times - times[0]) * ((len(times) - 1) / (span or 1.0) / rate)
 
 
 def _renewal(gaps: Callable[[], Floats], first: float, duration: float) -> Floats:

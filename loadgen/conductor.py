@@ -29,6 +29,7 @@ from common.usage import UsageError
 from loadgen import child, events, manifest, messages
 from loadgen.liveline import LiveLine
 from loadgen.plan import Plan
+from loadgen.room import require_room
 from loadgen.run import Lane, Run
 from loadgen.schedule import Schedule, schedule
 from loadgen.scrape import Scraper
@@ -129,7 +130,7 @@ class Conductor:
         settings = settings_of(vars(self._environment.parsed_options), self._environment.host)
         server, served = reach(settings)
         load = schedule(settings.scenario, settings.seed)
-        _check_lengths(load, served)
+        require_room(load, served.max_model_len)
         workers = self._workers()
         vocabulary = server.vocabulary(served.model, settings.tokenizer)
         if vocabulary.how == "estimate":
@@ -139,6 +140,8 @@ class Conductor:
         if names_proxy(settings.host):
             self._say("the environment's proxy is not used: the load goes straight to the host")
         subject = manifest.Subject.of_environment()
+        for remark in load.remarks:
+            self._say(remark)
         folder = manifest.make_folder(subject)
         self._say(_summary(load, settings, served, len(workers)))
         plan = Plan(
@@ -367,21 +370,6 @@ def _verdict(folder: Path) -> str:
         return str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["verdict"])
     except (OSError, ValueError, KeyError):
         return "not judged"
-
-
-def _check_lengths(load: Schedule, served: Served) -> None:
-    """Raise UsageError for requests that the model has no room for."""
-    limit = served.max_model_len
-    if limit is None:
-        return
-    longest = max(
-        (each.prefix_tokens + each.prompt_tokens + each.output_tokens for each in load.arrivals), default=0
-    )
-    if longest > limit:
-        raise UsageError(
-            f"scenario {load.scenario.name} asks for up to {longest} tokens in one request, the server takes "
-            f"{limit} (--max-model-len); choose another scenario, or a lower max in it"
-        )
 
 
 def _summary(load: Schedule, settings: Settings, served: Served, workers: int) -> str:

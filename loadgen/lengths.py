@@ -110,6 +110,11 @@ class Lengths(Strict):
         return f"{self.mean:.9g},{self.sd:.9g}{bounds}"
 
     @property
+    def bounded(self) -> bool:
+        """Whether no value exceeds `most`."""
+        return self.max is not None or self.distribution == "constant"
+
+    @property
     def most(self) -> float:
         """The largest value, or four times the mean where there is no bound."""
         if self.max is not None:

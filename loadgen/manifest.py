@@ -93,6 +93,7 @@ def draft(
             "unique": schedule.prompts_unique,
             "worst_error": vocabulary.worst_error,
         },
+        "dataset_remarks": list(schedule.remarks),
         "server": server,
         "versions": {
             "tokenswarm": commit(),

@@ -1,5 +1,6 @@
 """The load's options on Locust's command line and in its web UI; loadgen.settings checks them."""
 
+import os
 from collections.abc import Sequence
 from functools import cache
 
@@ -7,6 +8,7 @@ from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
+from loadgen import otlp
 from loadgen.scenario import PROCESSES, list_scenarios
 from loadgen.settings import DEFAULT_SCENARIO
 
@@ -104,8 +106,11 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 
 def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     """Change Locust's own defaults for what is asked, here or in locust.conf. Raises UsageError for a port
-    that is taken: of Locust it would get a traceback, after its workers have been made."""
+    that is taken: of Locust it would get a traceback, after its workers have been made; and for a way to a
+    collector that would disturb the run."""
     asked, _ = parser.parse_known_args(list(words))
+    if asked.otel:
+        otlp.choose_protocol(os.environ)
     makes_workers = bool(asked.processes) and not asked.worker
     parser.set_defaults(own_master=makes_workers)
     usual = asked.master_port == asked.master_bind_port == MASTER_PORT

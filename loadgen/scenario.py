@@ -123,11 +123,13 @@ class Conversation(Strict):
 
 
 class Dataset(Strict):
-    """A file with prompts, lengths or times; `path` is relative to the YAML file."""
+    """A file with prompts, lengths or times; `path` is relative to the YAML file. Rows of more than
+    `max_tokens`, prompt and answer together, are passed over."""
 
     format: str
     path: str
     repeat: bool = False
+    max_tokens: PositiveInt | None = None
     sha256: str | None = None
 
     @field_validator("format")
@@ -184,6 +186,7 @@ class Scenario(Strict):
         if self.conversation and self.dataset:
             raise ValueError("conversation and dataset do not go together")
         self._check_lengths()
+        self._check_prefixes()
         return self
 
     def _check_lengths(self) -> None:
@@ -199,6 +202,17 @@ class Scenario(Strict):
             raise ValueError(
                 "a dataset brings its own prompts: prompt_tokens and shared_prefix have no place"
             )
+
+    def _check_prefixes(self) -> None:
+        """A prompt begins alike with others in one way: what it shares is one text."""
+        if self.conversation is None or not self.conversation.system_tokens:
+            return
+        for name, workload in self.mix.items():
+            if workload.shared_prefix:
+                whose = f"workloads.{name}.shared_prefix" if self.workloads else "shared_prefix"
+                raise ValueError(
+                    f"{whose} and conversation.system_tokens do not go together: take one of them"
+                )
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Scenario":

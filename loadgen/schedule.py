@@ -6,10 +6,8 @@ the same whatever the length of the warm-up, and a quantity added later reshuffl
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +15,9 @@ from numpy.typing import NDArray
 
 from common.usage import UsageError
 from loadgen import arrivals as processes
-from loadgen.datasets import Row, read_rows
-from loadgen.scenario import ClosedLoop, Constant, Dataset, Gamma, Hawkes, Scenario, Stages, Trace
+from loadgen.datasets import Row
+from loadgen.scenario import ClosedLoop, Constant, Gamma, Hawkes, Scenario, Stages, Trace
+from loadgen.source import Source
 
 Floats = NDArray[np.float64]
 
@@ -68,13 +67,20 @@ class Schedule:
 
     `arrivals`: by number, which is by due time. `window_start`, `window_end`: seconds from the start;
     what is due between them is judged. `end`: nothing is due at it or later. `prompts_unique`: no two
-    prompts are meant to begin alike.
+    prompts are meant to begin alike. `remarks`: what was done with rows of the dataset, a line each.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, arrivals: Sequence[Arrival], lead: int, turns: Sequence[int]
+        self,
+        scenario: Scenario,
+        seed: int,
+        arrivals: Sequence[Arrival],
+        lead: int,
+        turns: Sequence[int] = (),
+        remarks: tuple[str, ...] = (),
     ) -> None:
         """`lead`: how many of the arrivals are warm-up. `turns`: turns of each conversation, if any."""
+        self.remarks = remarks
         self.scenario, self.seed = scenario, seed
         self.arrivals = tuple(arrivals)
         self.window_start = float(scenario.warmup)
@@ -122,6 +128,11 @@ class Schedule:
             warmup_end=arrival.warmup_end,
             **request._asdict(),
         )
+
+    @property
+    def most_turns(self) -> int:
+        """Turns of the longest conversation; 1 where there is none."""
+        return max(self._turns, default=1)
 
     def digest(self) -> str:
         """SHA-256 over all arrivals, and over what chained ones are drawn from: equal digests, equal load."""
@@ -198,21 +209,43 @@ class Mix:
         return Request(name, prompt, output, priority=workload.priority)
 
 
+def require_possible(scenario: Scenario) -> None:
+    """Raise UsageError for a load that no machine could hold, such as a rate with zeros too many."""
+    rate = scenario.mean_rate or 0
+    count = max(rate * (scenario.warmup + scenario.duration), getattr(scenario.arrivals, "concurrency", 0))
+    if count > MOST_ARRIVALS:
+        raise UsageError(
+            f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
+            "lower the rate, the duration or the concurrency"
+        )
+    if isinstance(scenario.arrivals, Hawkes):
+        before = processes.settling(scenario.arrivals.branching, scenario.arrivals.decay)
+        if rate * before > MOST_ARRIVALS:
+            raise UsageError(
+                f"scenario {scenario.name}: its arrivals take {before:,.0f} s to settle, for which "
+                f"{rate * before:,.0f} requests would be drawn, and {MOST_ARRIVALS:,} are the most: "
+                "raise decay, or lower branching or the rate"
+            )
+
+
 def schedule(scenario: Scenario, seed: int) -> Schedule:
     """The run's schedule. Reads the scenario's dataset, if any; raises UsageError if that does not serve."""
+    require_possible(scenario)
     if isinstance(scenario.arrivals, ClosedLoop):
         clients = scenario.arrivals.concurrency
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
         requests = _draw(scenario, seed, WARMUP, clients)
         arrivals = _place(scenario, due, requests, chained=True)
-        return Schedule(scenario, seed, arrivals, clients, ())
+        return Schedule(scenario, seed, arrivals, clients)
+    source = Source(scenario) if scenario.dataset else None
     if isinstance(scenario.arrivals, Trace):
-        lead, main, requests = _replayed(scenario, seed)
+        assert source is not None
+        lead, main, requests = _replayed(scenario, seed, source)
     else:
         lead = _times(scenario, seed, WARMUP)
         main = _times(scenario, seed, WINDOW)
-        if scenario.dataset:
-            requests = _taken(scenario, seed, len(lead), len(main))
+        if source is not None:
+            requests = _taken(scenario, seed, source, len(lead), len(main))
         else:
             requests = _draw(scenario, seed, WARMUP, len(lead)) + _draw(scenario, seed, WINDOW, len(main))
     due = np.concatenate([lead, scenario.warmup + main])
@@ -221,7 +254,7 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         for phase, count in ((WARMUP, len(lead)), (WINDOW, len(main))):
             turns += scenario.conversation.turns.tokens(_stream(seed, phase, TURNS).random(count)).tolist()
     arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
-    return Schedule(scenario, seed, arrivals, len(lead), turns)
+    return Schedule(scenario, seed, arrivals, len(lead), turns, source.remarks if source is not None else ())
 
 
 def _place(
@@ -276,78 +309,60 @@ def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
     return processes.poisson(rate, duration, rng)
 
 
-def _taken(scenario: Scenario, seed: int, lead: int, main: int) -> list[Request]:
+def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> list[Request]:
     """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
-    assert scenario.dataset is not None
-    rows = _numbered(islice(_rows(scenario.dataset), lead + main))
+    rows = source.first(lead + main)
     short = lead + main - len(rows)
     if short > 0:
-        if any(row.dialogue or row.blocks for row in rows) and not scenario.dataset.repeat:
+        if any(row.dialogue or row.blocks for row in rows) and not source.dataset.repeat:
             raise UsageError(
-                f"{scenario.dataset.path}: holds {len(rows)} prompts, the run needs {lead + main} "
+                f"{source.path}: holds {len(rows)} prompts, the run needs {lead + main} "
                 f"(warm-up {lead}); lower rate or duration, or set dataset.repeat: true, "
                 "with which the server's prefix cache will help"
             )
         if not rows:
-            raise UsageError(f"{scenario.dataset.path}: holds no rows")
+            raise UsageError(f"{source.path}: holds no rows{source.but}")
         rows = [rows[index % len(rows)] for index in range(lead + main)]
     return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
 
 
-def _replayed(scenario: Scenario, seed: int) -> tuple[Floats, Floats, list[Request]]:
+def _replayed(scenario: Scenario, seed: int, source: Source) -> tuple[Floats, Floats, list[Request]]:
     """Warm-up times, window times and requests of a trace.
 
-    The window is the trace from its start. The warm-up is Poisson at the trace's mean rate, with made
-    prompts of lengths that the window has too: its prompts are its own.
+    The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
+    its prompts are its own.
     """
-    assert scenario.dataset is not None
-    path, limit = scenario.dataset.path, scenario.duration
-    # Read twice, so that of a long trace that is stretched only the times are held, not the prompts.
-    times = np.fromiter(_recorded_times(scenario.dataset, limit if scenario.rate is None else None), float)
-    try:
-        main = processes.trace(times, limit, scenario.rate)
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
-    if not len(main):
-        raise UsageError(f"{path}: holds no arrivals in its first {limit:g} s")
-    if len(main) > MOST_ARRIVALS:
-        raise UsageError(
-            f"{path}: comes to {len(main):,} requests in {limit:g} s, and {MOST_ARRIVALS:,} are the most: "
-            "lower the rate or the duration"
-        )
-    rows = _numbered(islice(_rows(scenario.dataset), len(main)))
-    rest = limit - main[-1]
-    if rest > max(1.0, 10 * main[-1] / len(main)):
-        raise UsageError(f"{path}: ends after {main[-1]:.1f} s, duration is {limit:g} s; set a shorter one")
-    lead = processes.poisson(len(main) / limit, scenario.warmup, _stream(seed, WARMUP, TIMES))
+    rows, main = _recorded(scenario, source)
+    lead = processes.poisson(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
     return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
 
 
-def _recorded_times(dataset: Dataset, limit: float | None) -> Iterator[float]:
-    """The times of a trace's rows, seconds from its start; only those below `limit`, where there is one."""
-    for row in _rows(dataset):
-        if row.time is None:
-            raise UsageError(f"{dataset.path}: {dataset.format} data without times cannot be a trace")
-        if limit is not None and row.time >= limit:
-            return  # rows come in the order of their times
-        yield row.time
-
-
-def _numbered(rows: Iterable[Row]) -> list[Row]:
-    """The rows with their blocks numbered in the order in which they appear: a file's own ids may be any."""
-    numbers: dict[int, int] = {}
-    return [
-        row._replace(blocks=tuple(numbers.setdefault(each, len(numbers)) for each in row.blocks))
-        if row.blocks
-        else row
-        for row in rows
-    ]
-
-
-def _rows(dataset: Dataset) -> Iterator[Row]:
-    return read_rows(dataset.format, Path(dataset.path), dataset.sha256)
+def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
+    """The window's rows and times: the trace from its start; with a rate, as many rows as come to it."""
+    limit, rate = scenario.duration, scenario.rate
+    if rate is None:
+        rows, ended = source.timed_below(limit, MOST_ARRIVALS + 1)
+    else:
+        rows, ended = source.first_timed(max(1, min(round(rate * limit), MOST_ARRIVALS + 1)))
+    if not rows:
+        raise UsageError(f"{source.path}: holds no arrivals in its first {limit:g} s{source.but}")
+    if len(rows) > MOST_ARRIVALS:
+        raise UsageError(
+            f"{source.path}: comes to more than {MOST_ARRIVALS:,} requests in {limit:g} s, and these are the "
+            "most: lower the rate or the duration"
+        )
+    try:
+        times = processes.trace(np.array([row.time for row in rows]), rate)
+    except ValueError as error:
+        raise UsageError(f"{source.path}: {error}") from None
+    if ended and limit - times[-1] > max(1.0, 10 * times[-1] / len(times)):
+        at = f", played at {rate:g}/s" if rate is not None else ""
+        raise UsageError(
+            f"{source.path}: ends after {times[-1]:.1f} s{at}, duration is {limit:g} s; set a shorter one"
+        )
+    return rows, times
 
 
 def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[Request]:

@@ -11,7 +11,7 @@ from typing import Any
 from common.usage import UsageError
 from loadgen.lengths import Lengths
 from loadgen.scenario import HIGHEST_SEED, Scenario
-from loadgen.schedule import MOST_ARRIVALS
+from loadgen.schedule import require_possible
 
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -70,19 +70,8 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         output_tokens=_lengths(values, "output_tokens"),
         slo=_slo(values),
     )
-    _require_possible(scenario)
+    require_possible(scenario)
     return scenario
-
-
-def _require_possible(scenario: Scenario) -> None:
-    """Raise UsageError for a load that no machine could hold, such as a rate with zeros too many."""
-    count = (scenario.mean_rate or 0) * (scenario.warmup + scenario.duration)
-    count = max(count, getattr(scenario.arrivals, "concurrency", 0))
-    if count > MOST_ARRIVALS:
-        raise UsageError(
-            f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
-            "lower the rate, the duration or the concurrency"
-        )
 
 
 def request_headers() -> dict[str, str]:

@@ -21,7 +21,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from common import terminal
 from common.usage import UsageError
-from loadgen import options
+from loadgen import options, otlp
 from loadgen.conductor import USAGE, Conductor
 from loadgen.export import Export
 from loadgen.lane import Lane
@@ -102,6 +102,8 @@ def on_init(environment: Environment, **_: Any) -> None:
             "(docs/writing-a-client.md)"
         )
         sys.exit(USAGE)
+    if environment.parsed_options.otel:
+        otlp.attend(environment)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
         environment.tokenswarm_worker = Worker(environment)
     if isinstance(environment.runner, MasterRunner | LocalRunner):

@@ -138,8 +138,10 @@ def test_stages_stay_sorted_and_inside(plan: list[arrivals.Stage], seed: int) ->
 
 def test_trace_as_recorded_and_at_another_rate() -> None:
     recorded = np.array([0.0, 1.0, 1.0, 4.0, 8.0])
-    assert arrivals.trace(recorded, 5).tolist() == [0.0, 1.0, 1.0, 4.0]
-    faster = arrivals.trace(recorded, 100, rate=2.0)  # 4 gaps in 8 s become 4 gaps in 2 s
+    assert arrivals.trace(recorded).tolist() == recorded.tolist()
+    faster = arrivals.trace(recorded, rate=2.0)  # 4 gaps in 8 s become 4 gaps in 2 s
     assert faster.tolist() == [0.0, 0.25, 0.25, 1.0, 2.0]
-    with pytest.raises(ValueError, match="fewer than two"):
-        arrivals.trace(np.array([3.0, 3.0]), 5, rate=1.0)
+    assert arrivals.trace(recorded + 7, rate=2.0).tolist() == faster.tolist(), "whenever it begins"
+    assert arrivals.trace(np.array([3.0]), rate=2.0).tolist() == [0.0]
+    with pytest.raises(ValueError, match="its first 2 times are the same"):
+        arrivals.trace(np.array([3.0, 3.0]), rate=1.0)

@@ -1,6 +1,7 @@
 """Datasets: what each format gives, a clear line for each broken row, and reading in pieces."""
 
 import json
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def test_plain_prompts() -> None:
         "Go on.",
     ]
     assert [row.output_tokens for row in found] == [None, 40, 12]
-    assert [row.time for row in found] == [None, 0.5, 1.5]
+    assert [row.time for row in found] == [None, 0, 1]
     assert [row.workload for row in found] == [None, "question", None]
 
 
@@ -99,10 +100,78 @@ def test_a_run_without_a_manifest_is_replayed_whole(tmp_path: Path) -> None:
     assert len(list(read_rows("run", locate(run_folder(tmp_path, [], start=None))))) == 8
 
 
-def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> None:
-    path = locate(run_folder(tmp_path, [{}] * 5 + [{"prompt_asked": None}]))
-    with pytest.raises(UsageError, match="requests.parquet: arrival 5: has no prompt or output length"):
+def test_an_unfinished_text_has_the_median_length_of_its_workload(tmp_path: Path) -> None:
+    text: dict[str, Any] = {"prompt_asked": None, "workload": "rag"}
+    lengths = [text | {"prompt_tokens": tokens} for tokens in (100, 900, 300)]  # in the warm-up
+    unknown = [text, text | {"status": "failed"}]
+    path = locate(run_folder(tmp_path, [*lengths, {}, {}, {}, *unknown]))
+    notes: Counter[str] = Counter()
+    found = list(read_rows("run", path, notes=notes))
+    assert [(row.workload, row.prompt_tokens) for row in found] == [("chat", 50), ("rag", 300), ("rag", 300)]
+    assert notes == {"without a known prompt length: taken as the median of their workload": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt_asked": None, "workload": "rag"}, "has no prompt length, nor has another of workload rag"),
+        ({"output_asked": None}, "has no output length"),
+    ],
+)
+def test_a_run_whose_lengths_nobody_knows_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = locate(run_folder(tmp_path, [{}] * 5 + [change]))
+    with pytest.raises(UsageError, match=f"requests.parquet: arrival 5: {message}"):
         list(read_rows("run", path))
+
+
+NO_TOKENS = "passed over: 0 tokens in the prompt or the answer"
+UNANSWERED = "passed over: no question with its answer"
+HALF = "passed over: half a character in the question, which no request can hold"
+
+
+def exchange(*texts: str | None) -> dict[str, Any]:
+    """A conversation of ShareGPT: question, answer, question, …"""
+    return {
+        "conversations": [
+            {"from": ("human", "gpt")[number % 2], "value": text} for number, text in enumerate(texts)
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "note"),
+    [
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16,5,0\n2023-11-17,0,5\n2023-11-18,5,5\n",
+         NO_TOKENS),
+        ("burstgpt", "Timestamp,Request tokens,Response tokens\n3,5,0\n4,0,5\n5,5,5\n", NO_TOKENS),
+        ("mooncake", '{"timestamp": 0, "input_length": 5, "output_length": 0}\n'
+         '{"timestamp": 1, "input_length": 0, "output_length": 5}\n'
+         '{"timestamp": 2, "input_length": 5, "output_length": 5}\n', NO_TOKENS),
+        ("sharegpt", json.dumps([exchange("a", None), exchange(None, "b"), exchange("a", "b")]), UNANSWERED),
+        ("sharegpt", json.dumps([{"conversations": None}, exchange(), exchange("a", "b")]), UNANSWERED),
+        ("sharegpt", json.dumps([exchange("\ud83d", "b"), exchange("a \ud83d", "b"), exchange("a", "b")]),
+         HALF),
+    ],
+)  # fmt: skip
+def test_rows_that_cannot_be_sent_are_passed_over_and_counted(
+    tmp_path: Path, kind: str, text: str, note: str
+) -> None:
+    path = tmp_path / "some.data"
+    path.write_text(text)
+    notes: Counter[str] = Counter()
+    found = list(read_rows(kind, path, notes=notes))
+    assert len(found) == 1 and found[0].time in (0, None), "times count from the first that is sent"
+    assert notes == {note: 2}
+
+
+def test_what_comes_after_the_answer_is_not_looked_into(tmp_path: Path) -> None:
+    path = tmp_path / "later.json"
+    path.write_text(json.dumps([exchange("a", "b \ud83d", "\ud83d", None)]))
+    notes: Counter[str] = Counter()
+    assert [row.dialogue for row in read_rows("sharegpt", path, notes=notes)] == [(("user", "a"),)]
+    assert not notes
 
 
 @pytest.mark.parametrize(
@@ -112,7 +181,7 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
         ("sharegpt", '{"a": 1}', "must be a JSON array"),
         ("sharegpt", '[{"conversations": []}, {"id": 1}]', "row 2: conversations is missing"),
         ("sharegpt", '[{"conversations": [{"from": "human"}]}]', "row 1: message 1: needs from and value"),
-        ("sharegpt", '[{"conversations": 5}]', "row 1: messages must be a list"),
+        ("sharegpt", '[{"conversations": 5}]', "row 1: conversations must be a list"),
         ("sharegpt", '[{"conversations": []} {"conversations": []}]', "row 1: no comma after it"),
         ("sharegpt", '[{"conversations": []}, {"conver', "row 2: the file ends within it"),
         ("sharegpt", '[{"conversations": []}', "row 1: the file ends after it"),
@@ -144,7 +213,7 @@ def test_a_run_with_a_request_of_unknown_length_is_refused(tmp_path: Path) -> No
         ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5.5,5\n",
          "row 2: ContextTokens is not a whole number: '5.5'"),
         ("burstgpt", "Timestamp,Request tokens,Response tokens\n-4,5,5\n", "row 2: Timestamp is -4"),
-        ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,0,5\n", "row 2: Request tokens is 0"),
+        ("burstgpt", "Timestamp,Request tokens,Response tokens\n4,-1,5\n", "row 2: Request tokens is -1"),
         ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16,5,5\nx," + "5" * 200_000 + ",5\n",
          "row 3: not valid CSV: field larger"),
         ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,5," + "x" * 999 + "\n",

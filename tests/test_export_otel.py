@@ -1,6 +1,7 @@
 """The live metrics through Locust's own `--otel`: what a receiver of OTLP gets is the run's records."""
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from bench.process import metronome
 from common.ports import free_port
-from loadgen import instruments
+from common.usage import UsageError
+from loadgen import instruments, otlp
 from loadgen.export_otel import OtelExport
 from loadgen.histogram import Histogram
 from loadgen.observation import Observation
-from tests.loadrun import LoadRun
+from tests.loadrun import LoadRun, load
 from tests.otlp import receiver
 
 
@@ -61,7 +63,6 @@ def test_a_run_arrives_whole_at_a_receiver(tmp_path: Path) -> None:
     options = ["--otel", "--master-port", bus, "--master-bind-port", bus]
     with receiver() as found, metronome("--ttft", "0.05", "--tpot", "0.01", "--as-vllm") as server:
         environment = {
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_EXPORTER_OTLP_ENDPOINT": found.url,
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
@@ -85,6 +86,7 @@ def test_a_run_arrives_whole_at_a_receiver(tmp_path: Path) -> None:
     (verdict,) = found.points("tokenswarm.verdict", verdict=outcome.summary["verdict"])
     assert verdict.as_double == 1
     assert found.points("locust.users.count"), "Locust's own metrics go there, too"
+    assert not found.points("locust.client.duration"), "which a worker would export beside the master"
 
 
 def test_a_receiver_that_never_answers_does_not_hold_up_the_run(tmp_path: Path) -> None:
@@ -94,14 +96,49 @@ def test_a_receiver_that_never_answers_does_not_hold_up_the_run(tmp_path: Path) 
         mute.bind(("127.0.0.1", 0))
         mute.listen(64)
         environment = {
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{mute.getsockname()[1]}",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "2",
-            "OTEL_TRACES_EXPORTER": "none",
-            "OTEL_LOGS_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
         }
         with LoadRun(tmp_path, server.url, *options, workers=1, environment=environment) as running:
             outcome = running.end(within=45)
+            took = time.time() - (outcome.folder / "summary.json").stat().st_mtime
     assert outcome.manifest["ended"] == "complete" and outcome.summary["verdict"] in outcome.out
     assert (outcome.records["status"] == "completed").all() and len(outcome.records) > 30
+    assert "--otel: the last metrics" in outcome.err and "Traceback" not in outcome.err
+    assert took < otlp.END_WITHIN + 7, f"{took:.1f} s to end"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        {"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": " gRPC "},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"},
+    ],
+)
+def test_grpc_is_refused_by_the_variable_that_asks_for_it(named: dict[str, str]) -> None:
+    name = next(key for key, value in named.items() if "grpc" in value.lower())
+    with pytest.raises(UsageError, match=f"^--otel: {name}=grpc: over gRPC a slow collector"):
+        otlp.choose_protocol(dict(named))
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"),
+    [
+        ({}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": ""}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http"}, "http"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc", "OTEL_LOGS_EXPORTER": "none"}, "http/protobuf"),
+    ],
+)
+def test_http_is_taken_where_nothing_is_named(named: dict[str, str], taken: str) -> None:
+    otlp.choose_protocol(named)
+    assert named["OTEL_EXPORTER_OTLP_PROTOCOL"] == taken
+
+
+def test_grpc_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    outcome = load(tmp_path, "http://127.0.0.1:9", "--otel", workers=1, environment=environment)
+    assert outcome.code == 2
+    assert outcome.err.startswith("tokenswarm: --otel: OTEL_EXPORTER_OTLP_PROTOCOL=grpc: ")
+    assert outcome.err.count("\n") == 1

@@ -152,6 +152,24 @@ def test_a_proxy_of_the_environment_is_not_used_and_that_is_said(tmp_path: Path)
     assert "is the server up? (the environment's proxy is not used)" in refused.err and refused.code == 2
 
 
+def test_rows_that_are_passed_over_are_said_and_kept_in_the_manifest(tmp_path: Path) -> None:
+    lengths = [(16, 5), (16, 0), (900, 5), (0, 5)] * 10
+    rows = (f"{number / 20},{prompt},{output}\n" for number, (prompt, output) in enumerate(lengths))
+    path = tmp_path / "rows.csv"
+    path.write_text("Timestamp,Request tokens,Response tokens\n" + "".join(rows))
+    scenario = "duration: 2\nwarmup: 0\ndrain: 5\narrivals: {process: trace}\n"
+    scenario += f"dataset: {{format: burstgpt, path: {path}, max_tokens: 100}}\n"
+    with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
+        found = load(tmp_path, server.url, scenario=scenario)
+    said = [
+        f"{path}: 20 rows passed over: 0 tokens in the prompt or the answer",
+        f"{path}: 10 rows passed over: longer than dataset.max_tokens, 100",
+    ]
+    assert found.counts() == {"completed": 10}
+    assert sorted(found.manifest["dataset_remarks"]) == sorted(said)
+    assert all(found.err.count(f"{line}\n") == 1 for line in said)
+
+
 def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.02", "--tpot", "0.005") as server,

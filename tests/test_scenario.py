@@ -110,6 +110,15 @@ def test_the_others_are_as_stated() -> None:
             "rate: 2\nduration: 10\nworkloads:\n  a: {share: 0.5, prompt_tokens: 5, output_tokens: 5}\n",
             "mine.yaml: .*shares add up to 0.5",
         ),
+        (
+            PLAIN + "conversation: {turns: 3, think: 1, system_tokens: 64}\nshared_prefix: {tokens: 1024}\n",
+            "mine.yaml: .*: shared_prefix and conversation.system_tokens do not go together",
+        ),
+        (
+            "rate: 2\nduration: 10\nconversation: {turns: 3, think: 1, system_tokens: 64}\nworkloads:\n"
+            "  a: {prompt_tokens: 5, output_tokens: 5, shared_prefix: {tokens: 9}}\n",
+            "mine.yaml: .*: workloads.a.shared_prefix and conversation.system_tokens do not go together",
+        ),
         ("- 1\n", "must hold keys and values"),
         ("rate: [\n", "not valid YAML"),
     ],

@@ -215,9 +215,63 @@ def test_a_trace_comes_as_recorded(tmp_path: Path) -> None:
 def test_a_trace_at_another_rate(tmp_path: Path) -> None:
     rest = "arrivals: {process: trace}\nduration: 3\nwarmup: 0\nrate: 1\n"
     plan = schedule(from_data(tmp_path, "mooncake", "mooncake.jsonl", rest), 1)
-    assert [arrival.due for arrival in plan.arrivals] == pytest.approx([0, 0, 1.5])
+    assert [arrival.due for arrival in plan.arrivals] == pytest.approx([0, 0, 2])
     assert [arrival.blocks for arrival in plan.arrivals] == [(0, 1, 2), (0, 1, 3), (4,)], "numbered anew"
     assert not plan.prompts_unique
+
+
+def timed_file(folder: Path, times: list[float], rest: str) -> Scenario:
+    """A trace of these times (s)."""
+    lines = (
+        f'{{"timestamp": {1000 * time}, "input_length": 100, "output_length": {number + 1}}}\n'
+        for number, time in enumerate(times)
+    )
+    (folder / "timed.jsonl").write_text("".join(lines))
+    path = folder / "timed.yaml"
+    path.write_text(f"arrivals: {{process: trace}}\ndataset: {{format: mooncake, path: timed.jsonl}}\n{rest}")
+    return Scenario.load(path)
+
+
+def test_a_trace_of_prompts_may_name_its_times_since_1970(tmp_path: Path) -> None:
+    (tmp_path / "said.jsonl").write_text(
+        "".join(f'{{"prompt": "a", "output_tokens": 5, "time": {1763040000 + more}}}\n' for more in (0, 1.5))
+    )
+    path = tmp_path / "said.yaml"
+    path.write_text(
+        "duration: 3\nwarmup: 0\narrivals: {process: trace}\ndataset: {format: jsonl, path: said.jsonl}\n"
+    )
+    assert [arrival.due for arrival in schedule(Scenario.load(path), 1).arrivals] == [0, 1.5]
+
+
+def test_a_trace_that_begins_busily_has_the_asked_rate(tmp_path: Path) -> None:
+    times = [0.1 * number for number in range(6000)] + [600.0 + number for number in range(3000)]
+    plan = schedule(timed_file(tmp_path, times, "rate: 20\nduration: 60\nwarmup: 5\n"), 1)
+    due = [moment(arrival) - 5 for arrival in plan.arrivals if moment(arrival) >= 5]
+    assert len(due) == 1200 and due[0] == 0 and due[-1] == pytest.approx(1199 / 20)
+    assert 60 < len(plan.arrivals) - len(due) < 140
+
+
+def test_a_pause_of_a_trace_is_not_its_end(tmp_path: Path) -> None:
+    times = [0.0, 0.3, 0.7, 40.0, 41.0]
+    plan = schedule(timed_file(tmp_path, times, "duration: 20\nwarmup: 0\n"), 1)
+    assert [moment(arrival) for arrival in plan.arrivals] == pytest.approx([0.0, 0.3, 0.7])
+    with pytest.raises(UsageError, match="timed.jsonl: ends after 41.0 s, duration is 160 s; set a "):
+        schedule(timed_file(tmp_path, times, "duration: 160\nwarmup: 0\n"), 1)
+
+
+def test_a_trace_that_is_too_short_for_the_rate_is_refused(tmp_path: Path) -> None:
+    times = [float(number) for number in range(101)]
+    scenario = timed_file(tmp_path, times, "rate: 10\nduration: 60\nwarmup: 0\n")
+    with pytest.raises(UsageError, match="ends after 10.0 s, played at 10/s, duration is 60 s"):
+        schedule(scenario, 1)
+
+
+def test_of_a_trace_that_is_played_at_a_rate_only_what_is_sent_is_read(tmp_path: Path) -> None:
+    scenario = timed_file(tmp_path, [1.0, 2.0, 4.0, 3.0], "rate: 1\nduration: 3\nwarmup: 0\n")
+    due = [arrival.due for arrival in schedule(scenario, 1).arrivals]
+    assert due == pytest.approx([0, 2 / 3, 2]), "the fourth time, before the third, is not read"
+    with pytest.raises(UsageError, match="row 4: its time is before"):
+        schedule(scenario.with_overrides(duration=4), 1)
 
 
 def test_of_a_stretched_trace_only_what_is_sent_is_held(tmp_path: Path) -> None:
@@ -241,8 +295,23 @@ def test_of_a_stretched_trace_only_what_is_sent_is_held(tmp_path: Path) -> None:
 def test_a_trace_of_too_many_requests_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadgen.schedule.MOST_ARRIVALS", 3)
     scenario = from_data(tmp_path, "azure", "azure.csv", "arrivals: {process: trace}\nduration: 7.4\n")
-    with pytest.raises(UsageError, match="azure.csv: comes to 4 requests in 7.4 s, and 3 are the most"):
+    with pytest.raises(
+        UsageError, match="azure.csv: comes to more than 3 requests in 7.4 s, and these are the most"
+    ):
         schedule(scenario, 1)
+
+
+@pytest.mark.parametrize("parameters", ["decay: 1.0e-6", "decay: 1.0, branching: 0.99999999"])
+def test_arrivals_that_settle_for_too_long_are_refused_at_once(tmp_path: Path, parameters: str) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(
+        f"rate: 20\nduration: 5\narrivals: {{process: hawkes, {parameters}}}\n"
+        "prompt_tokens: 5\noutput_tokens: 5\n"
+    )
+    with pytest.raises(
+        UsageError, match="scenario slow: .* s to settle, for .* and 5,000,000 are the most: raise decay"
+    ):
+        schedule(Scenario.load(path), 1)
 
 
 def test_a_dataset_gives_prompts_to_any_process(tmp_path: Path) -> None:
@@ -296,6 +365,22 @@ def test_lengths_alone_may_repeat_since_prompts_are_made(tmp_path: Path) -> None
     plan = schedule(from_data(tmp_path, "azure", "azure.csv", "rate: 5\nduration: 10\n"), 1)
     assert {arrival.prompt_tokens for arrival in plan.arrivals} == {374, 396, 879, 91}
     assert plan.prompts_unique
+
+
+def test_rows_that_are_passed_over_are_said_with_their_number(tmp_path: Path) -> None:
+    data = tmp_path / "zeros.csv"
+    data.write_text("Timestamp,Request tokens,Response tokens\n1,5,0\n2,5,5\n3,0,5\n4,5,5\n9,5,0\n")
+    path = tmp_path / "zeros.yaml"
+    path.write_text(
+        "duration: 3\nwarmup: 0\narrivals: {process: trace}\ndataset: {format: burstgpt, path: zeros.csv}\n"
+    )
+    plan = schedule(Scenario.load(path), 1)
+    assert [arrival.due for arrival in plan.arrivals] == [0, 2]
+    said = f"{data}: 3 rows passed over: 0 tokens in the prompt or the answer"
+    assert plan.remarks == (said,)
+    data.write_text("Timestamp,Request tokens,Response tokens\n1,5,0\n")
+    with pytest.raises(UsageError, match="holds no arrivals in its first 3 s but 1 passed over: 0 tokens"):
+        schedule(Scenario.load(path), 1)
 
 
 def test_a_dataset_that_changed_since_is_noticed(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """Prompts, lengths and times from files of several formats, read row by row. See docs/scenarios.md."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common.results import RECORDS
 from common.usage import UsageError
 from loadgen.datasets import azure, burstgpt, mooncake, openai_batch, plain, run, sharegpt
-from loadgen.datasets.row import Row
+from loadgen.datasets.row import Note, Row
 
 __all__ = ["FORMATS", "Row", "digest", "locate", "read_rows"]
 
-FORMATS: dict[str, Callable[[Path], Iterator[Row]]] = {
+FORMATS: dict[str, Callable[[Path], Iterator[Row | Note]]] = {
     "sharegpt": sharegpt.rows,
     "openai-batch": openai_batch.rows,
     "mooncake": mooncake.rows,
@@ -22,8 +23,12 @@ FORMATS: dict[str, Callable[[Path], Iterator[Row]]] = {
 }
 
 
-def read_rows(kind: str, path: Path, sha256: str | None = None) -> Iterator[Row]:
+def read_rows(
+    kind: str, path: Path, sha256: str | None = None, notes: Counter[str] | None = None
+) -> Iterator[Row]:
     """The rows of a file in its order, their times never falling.
+
+    `notes` counts, by what was done with them, the rows that were passed over or filled in.
 
     Raises UsageError with file, row and reason at the first broken row, and when the file is missing or
     is not the one whose digest is given.
@@ -33,6 +38,10 @@ def read_rows(kind: str, path: Path, sha256: str | None = None) -> Iterator[Row]
     last, where = None, f"{path}: row 1"
     try:
         for row in FORMATS[kind](path):
+            if isinstance(row, Note):
+                if notes is not None:
+                    notes[row.text] += 1
+                continue
             if row.time is not None and last is not None and row.time < last:
                 raise UsageError(
                     f"{row.where}: its time is before that of the row above; sort the file by time"

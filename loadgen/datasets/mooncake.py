@@ -9,23 +9,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
-from loadgen.datasets.row import Row, count, json_lines, mapping, seconds, since_first
+from loadgen.datasets.row import NO_TOKENS, Note, Row, count, json_lines, mapping, seconds, since_first
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row | Note]:
     return since_first(_rows(path))
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[Row | Note]:
     for where, value in json_lines(path):
         values = mapping(where, value)
         ids = values.get("hash_ids", [])
         if not isinstance(ids, list) or not all(type(each) is int for each in ids):
             raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
+        prompt = count(where, values, "input_length", least=0)
+        output = count(where, values, "output_length", least=0)
+        if not (prompt and output):
+            yield Note(NO_TOKENS)
+            continue
         yield Row(
             where,
-            prompt_tokens=count(where, values, "input_length"),
-            output_tokens=count(where, values, "output_length"),
+            prompt_tokens=prompt,
+            output_tokens=output,
             time=seconds(where, values, "timestamp", 0.001),
             blocks=tuple(ids),
         )

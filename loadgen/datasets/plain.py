@@ -1,5 +1,5 @@
 """Plain JSONL: on each line a text, or {"prompt": …} or {"messages": […]}, with what else is known:
-"output_tokens", "time" (s from the start), "workload".
+"output_tokens", "time" (s, counted from the first row's), "workload".
 """
 
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.usage import UsageError
 from loadgen.datasets.row import (
+    Note,
     Row,
     count,
     dialogue,
@@ -15,10 +16,15 @@ from loadgen.datasets.row import (
     mapping,
     seconds,
     sendable,
+    since_first,
 )
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row | Note]:
+    return since_first(_rows(path))
+
+
+def _rows(path: Path) -> Iterator[Row]:
     for where, value in json_lines(path):
         values = {"prompt": value} if isinstance(value, str) else mapping(where, value)
         if "messages" in values:

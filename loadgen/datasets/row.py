@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ MOST_TOKENS = 10_000_000  # of one prompt or answer; more is taken for a broken 
 SHOWN = 40  # characters of a broken value that a message shows
 TOO_DEEP = "lists or objects within each other, too many"
 JSON_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+
+NO_TOKENS = "passed over: 0 tokens in the prompt or the answer"
 
 Dialogue = tuple[tuple[str, str], ...]  # (role, content)
 
@@ -27,6 +29,12 @@ class Row(NamedTuple):
     dialogue: Dialogue = ()
     blocks: tuple[int, ...] = ()  # the file's ids of the prompt's blocks, for shared prefixes
     workload: str | None = None
+
+
+class Note(NamedTuple):
+    """What a reader did with a row that is not as it should be, in the words of a remark."""
+
+    text: str
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -139,12 +147,18 @@ def dialogue(where: str, messages: Any, role: str = "role", content: str = "cont
 
 def sendable(where: str, text: str) -> str:
     r"""The text, if a request can hold it: JSON may name half of a pair ("\ud83d"), which has no UTF-8."""
+    if broken := half_character(text):
+        raise UsageError(f"{where}: {broken} is half a character, which no request can hold")
+    return text
+
+
+def half_character(text: str) -> str:
+    """The first half of a pair that the text holds, as JSON writes it; empty where it holds none."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        broken = ascii(error.object[error.start])
-        raise UsageError(f"{where}: {broken} is half a character, which no request can hold") from None
-    return text
+        return ascii(error.object[error.start])
+    return ""
 
 
 def estimated_tokens(messages: Dialogue) -> int:
@@ -152,10 +166,12 @@ def estimated_tokens(messages: Dialogue) -> int:
     return max(1, sum(len(content) for _, content in messages) // CHARACTERS_PER_TOKEN)
 
 
-def since_first(rows: Iterator[Row]) -> Iterator[Row]:
+def since_first(rows: Iterable[Row | Note]) -> Iterator[Row | Note]:
     """The rows with times counted from the first one's."""
     first = None
     for row in rows:
-        assert row.time is not None
+        if isinstance(row, Note) or row.time is None:
+            yield row
+            continue
         first = row.time if first is None else first
         yield row._replace(time=row.time - first)

@@ -2,15 +2,20 @@
 
 A row's request is its first question; the answer that follows gives the output length (estimated). A
 system message before the question is kept. A row without a question and its answer says nothing about
-a request and is passed over: the published files hold many such rows.
+a request and is passed over, and so is one whose question no request can hold: the published files hold
+many such rows. The turns that come later are not looked into.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from common.usage import UsageError
 from loadgen.datasets.jsonarray import elements
-from loadgen.datasets.row import Row, dialogue, estimated_tokens, mapping
+from loadgen.datasets.row import Note, Row, estimated_tokens, half_character, mapping
+
+UNANSWERED = "passed over: no question with its answer"
+HALF = "passed over: half a character in the question, which no request can hold"
 
 ROLES = {
     "human": "user",
@@ -24,23 +29,45 @@ ROLES = {
 }
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row | Note]:
     for where, value in elements(path):
-        turns = mapping(where, value).get("conversations")
-        if turns is None:
+        entry = mapping(where, value)
+        if "conversations" not in entry:
             raise UsageError(f"{where}: conversations is missing")
-        said = dialogue(where, turns, "from", "value") if turns else ()
-        roles = [ROLES.get(who, who) for who, _ in said]
-        if "user" not in roles:
+        turns = entry["conversations"] or []
+        if not isinstance(turns, list):
+            raise UsageError(f"{where}: conversations must be a list")
+        said = _opening(where, turns)
+        if [role for role, text in said[-2:] if text] != ["user", "assistant"]:
+            yield Note(UNANSWERED)
             continue
-        asked = roles.index("user")
-        if roles[asked + 1 : asked + 2] != ["assistant"] or not said[asked][1] or not said[asked + 1][1]:
+        *before, question, answer = said
+        prompt = (*[each for each in before[:1] if each[0] == "system"], question)
+        if any(half_character(text) for _, text in prompt):
+            yield Note(HALF)
             continue
-        before = ("system", said[0][1]) if roles[0] == "system" else None
-        prompt = (*([before] if before else []), ("user", said[asked][1]))
         yield Row(
             where,
             prompt_tokens=estimated_tokens(prompt),
-            output_tokens=estimated_tokens((said[asked + 1],)),
+            output_tokens=estimated_tokens((answer,)),
             dialogue=prompt,
         )
+
+
+def _opening(where: str, turns: list[Any]) -> list[tuple[str, str]]:
+    """(role, text) up to what follows the first question."""
+    said: list[tuple[str, str]] = []
+    for number, turn in enumerate(turns, 1):
+        said.append(_said(f"{where}: message {number}", turn))
+        if "user" in [role for role, _ in said[:-1]]:
+            break
+    return said
+
+
+def _said(where: str, turn: Any) -> tuple[str, str]:
+    """Who says what, in a request's words; nothing where the value is no text."""
+    entry = mapping(where, turn)
+    if not isinstance(entry.get("from"), str) or "value" not in entry:
+        raise UsageError(f"{where}: needs from and value as text")
+    text = entry["value"]
+    return ROLES.get(entry["from"], entry["from"]), text if isinstance(text, str) else ""
