@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.synthetic import Shape, make_run
 from common.usage import Parser, UsageError, exit_code
-from tests.make_runs import Shape, make_run
 
 SIZES = (1_200, 1_000_000)
 SECONDS = {1_200: 5.0, 1_000_000: 30.0}

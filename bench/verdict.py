@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import Parser, UsageError, exit_code
 from reports import evidence, metrics
 from reports.claims import Setting, claim, estimate
@@ -26,7 +27,6 @@ from reports.evidence import HEADLINE, ROWS
 from reports.pairs import by_time
 from reports.runs import Manifest, Records, Run, load_run
 from reports.server_metrics import ServerMetrics
-from tests.make_runs import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 
 SLOWER = 1.05
 LEAST_QUIET, LEAST_FOUND = 0.95, 0.90

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.synthetic import Shape, make_run
 from reports.runs import Run, load_run
-from tests.make_runs import Shape, make_run
 from tests.test_roofline import AWQ
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from bench.process import metronome
+from bench.synthetic import make_run
 from campaign import load as loads
 from campaign.__main__ import parse
 from campaign.capacity import run_capacity
@@ -29,7 +30,6 @@ from reports.metrics import Figure
 from reports.runs import load_run
 from reports.slo import Standing, standing, state_of, wilson
 from reports.validity import check
-from tests.make_runs import make_run
 
 ROOT = Path(__file__).parents[1]
 SCENARIO = """

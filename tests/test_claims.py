@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import Shape, make_run, simulate
 from bench.verdict import CHAT_MEDIUM, compare_pairs, recorded, run_of, shape_of
 from reports import evidence, statistics, validity, wording
 from reports.claims import Estimate, Setting, _queue_drift, claim, estimate
@@ -18,7 +19,6 @@ from reports.metrics import Figure
 from reports.pairs import by_time, pair_up
 from reports.runs import Run, load_run
 from reports.statistics import Blocks
-from tests.make_runs import Shape, make_run, simulate
 
 ROW = {row.name: row for row in ROWS}
 BOUNDED = ("ttft_p99", "tpot_p99", "latency_p99")  # where more than 1 % are unfinished

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from bench.synthetic import Shape, edit_manifest, make_run
 from common.usage import UsageError
 from reports import comparison, sections
 from reports.__main__ import main
@@ -20,7 +21,6 @@ from reports.comparison import Comparison, ParetoPoint
 from reports.recommend import choice
 from reports.runs import load_run, read_manifest
 from reports.selection import named_runs, newest_runs
-from tests.make_runs import Shape, edit_manifest, make_run
 
 SHAPE = Shape(
     rate=30, duration=20, warmup=2, drain=10, output=20, ttft=0.04, tpot=0.01, jitter=0.03, slots=30

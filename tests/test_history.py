@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.synthetic import Shape, edit_manifest, make_run
 from common.usage import UsageError
 from reports.__main__ import main
 from reports.history import INDEX, history
-from tests.make_runs import Shape, edit_manifest, make_run
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from bench.synthetic import Shape, make_run
 from reports import conclusion, insights, recommend
 from reports.assembly import assemble
 from reports.comparison import Change, Metric, Recommendation, ServerSide, Stall
 from reports.facts import Facts
 from reports.runs import load_run
-from tests.make_runs import Shape, make_run
 
 SHAPE = Shape(rate=30, duration=20, warmup=2, drain=10, output=10, ttft=0.04, tpot=0.01)
 

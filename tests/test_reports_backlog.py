@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.synthetic import Floats, Shape, Truth
 from bench.verdict import CHAT_MEDIUM, recorded, run_of
 from reports.rules_server import backlog, backlog_at_end, growing, saturated
 from reports.runs import Run
-from tests.make_runs import Floats, Shape, Truth
 
 WINDOW = (5.0, 65.0)
 CHAT = Shape(rate=20, output=150, output_sd=80, ttft=0.05, tpot=0.02)

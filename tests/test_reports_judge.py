@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from bench.synthetic import edit_manifest, make_run
 from reports.instrument import client_error
 from reports.judge import milliseconds, reconciliation
 from reports.metrics import Figure
-from tests.make_runs import edit_manifest, make_run
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import Shape, edit_manifest, make_run
 from reports import load
 from reports.assembly import assemble
 from reports.comparison import Comparison
 from reports.runs import Run, load_run, read_manifest
 from reports.validity import check, verdict
-from tests.make_runs import Shape, edit_manifest, make_run
 
 SHAPE = Shape(rate=20, duration=30, warmup=2, output=40, output_sd=20, ttft=0.04, jitter=0.03)
 

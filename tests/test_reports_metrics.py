@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.synthetic import Truth, edit_manifest, make_run
 from reports import metrics
 from reports.runs import Run, load_run
 from reports.validity import check
-from tests.make_runs import Truth, edit_manifest, make_run
 
 DOCS = Path(__file__).parent.parent / "docs" / "metrics.md"
 

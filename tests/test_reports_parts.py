@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import make_run
 from reports.assembly import assemble
 from reports.comparison import Comparison
 from reports.runs import load_run
 from reports.sections_parts import parts
-from tests.make_runs import make_run
 
 
 def compared(*folders: Path) -> Comparison:

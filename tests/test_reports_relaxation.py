@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from bench.synthetic import Shape
 from bench.verdict import CHAT_MEDIUM, run_of
 from reports import excess, metrics, relaxation
 from reports.runs import Run
-from tests.make_runs import Shape
 
 STEADY = dataclasses.replace(CHAT_MEDIUM, output=20, output_sd=10, wobble=0.0, jitter=0.0)
 

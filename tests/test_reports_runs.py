@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import edit_manifest, make_run
 from common.usage import UsageError
 from loadgen.record import SCHEMA
 from reports.runs import Records, load_run
-from tests.make_runs import edit_manifest, make_run
 
 
 def test_a_run_loads(tmp_path: Path) -> None:

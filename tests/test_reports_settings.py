@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen import scenario
 from reports import settings as module
 from reports.runs import load_run
 from reports.settings import settings
-from tests.make_runs import Shape, edit_manifest, make_run
 
 
 def settings_of(folder: Path, name: str, scenario: dict[str, Any], **manifest: Any) -> list[str]:

@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import Shape, make_run
 from reports.runs import load_run
 from reports.stalls import stalls
-from tests.make_runs import Shape, make_run
 
 BUSY = Shape(rate=10, duration=20, warmup=2, ttft=0.05, tpot=0.05, output=40, arrivals="constant")
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from bench.synthetic import Shape, edit_manifest, make_run
 from reports.backlog import measure
 from reports.rules_server import backlog
 from reports.runs import load_run
 from reports.stages import stages
 from reports.trend import first_are_extreme, mann_kendall, stands_apart, theil_sen
-from tests.make_runs import Shape, edit_manifest, make_run
 
 
 @settings(deadline=None)

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import edit_manifest, make_run
 from reports.rule import Rule, Verdict
 from reports.runs import load_run
 from reports.validity import check, verdict
-from tests.make_runs import edit_manifest, make_run
 
 
 def rules(folder: Path) -> dict[str, Rule]:

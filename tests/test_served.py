@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.synthetic import Shape, make_run
 from reports.assembly import assemble
 from reports.runs import Run, load_run
 from reports.served import served_tpot
-from tests.make_runs import Shape, make_run
 
 SHAPE = Shape(rate=20, duration=30, warmup=2, drain=4, output=40, ttft=0.02, tpot=0.02, scenario_name="s")
 

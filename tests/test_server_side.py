@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.synthetic import Shape, make_run
 from loadgen.record import METRICS_SCHEMA
 from reports.runs import load_run
 from reports.server_side import mean_over, server_side
-from tests.make_runs import Shape, make_run
 
 SHAPE = Shape(rate=30, duration=20, warmup=2, drain=10, output=10, ttft=0.04, tpot=0.01, network=0.002)
 

@@ -5,7 +5,7 @@ queue with `slots` servers (M/D/c when the lengths are constant and arrivals are
 `Shape.capacity` saturates. Everything follows from `seed` (arrivals, lengths) and `noise_seed` (the
 server's wobble and jitter, which requests fail): two runs with one seed have the same arrivals.
 
-    python -m tests.make_runs FOLDER --records 1000000 --output 20
+    python -m bench.synthetic FOLDER --records 1000000 --output 20
 """
 
 import argparse
