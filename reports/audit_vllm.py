@@ -102,9 +102,7 @@ def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     """The lists of the file, all of one length."""
     missing = [name for name in LISTS if not isinstance(found.get(name), list)]
     if missing:
-        raise UsageError(
-            f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
-        )
+        raise UsageError(f"{path}: {_incomplete(missing, found)}")
     lists = {name: found[name] for name in (*LISTS, *EXTRA) if isinstance(found.get(name), list)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
@@ -113,6 +111,18 @@ def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     if not lists["start_times"]:
         raise UsageError(f"{path}: its lists are empty; there is nothing to audit")
     return lists
+
+
+def _incomplete(missing: list[str], found: dict[str, Any]) -> str:
+    """What the file is, then, and what can be done."""
+    if missing == ["start_times"]:
+        return (
+            "has no list start_times, so not when requests were sent (an older vLLM, or SGLang); measure it "
+            "again with a newer vllm bench serve"
+        )
+    if "output_throughput" not in found and "latencies" in found:
+        return "of a pooling model, which streams no tokens: it has no TTFT and no TPOT to audit"
+    return f"has no list {missing[0]}, so no single requests; save it again with --save-detailed"
 
 
 def _gaps(path: Path, index: int, found: object) -> Floats:

@@ -18,6 +18,7 @@ from reports.server_metrics import ServerMetrics
 
 MOST_TOKENS = 1e8  # of one request; no model's context comes near it
 LONGEST_ERROR = 200  # characters of an error that are kept
+LOCUST = ("Type,Name,Request Count", "Timestamp,User Count", "Method,Name,Error")  # heads of its tables
 BURST = 0.1  # of the watched time: requests that were all due earlier came as one burst, at no rate
 
 
@@ -81,20 +82,32 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            raise UsageError(
-                f"{path}: holds more than one JSON object (written with --append-result?); "
-                "put each result into a file of its own"
-            ) from None
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(
-            f"{path}: cut off, or no JSON: {error.msg} at {where}; take the whole file"
-        ) from None
+        raise UsageError(f"{path}: {_no_json(error)}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: no JSON text: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: holds a {type(found).__name__}, not the JSON object that a tool writes")
     return found
+
+
+def _no_json(error: json.JSONDecodeError) -> str:
+    """What the file is instead, and what can be done."""
+    if error.doc.startswith(LOCUST):
+        return (
+            "a table of Locust (--csv), which holds sums over requests and no single ones; record each "
+            "request in the harness's format (docs/audit.md) and audit that"
+        )
+    begin = error.doc.strip()[:200]
+    if begin and begin[0] not in "{[":
+        shown = escape.clean(begin.splitlines()[0])[:40]
+        return f"no JSON, it begins with {shown!r}; give a result of vllm bench serve or of the harness"
+    if error.msg == "Extra data":
+        return (
+            "holds more than one JSON object (written with --append-result?); put each result into a file of "
+            "its own"
+        )
+    where = f"line {error.lineno}, column {error.colno}"
+    return f"cut off, or no JSON: {error.msg} at {where}; take the whole file"
 
 
 def number(value: object, where: str) -> float:

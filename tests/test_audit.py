@@ -305,6 +305,8 @@ def test_nonsense_in_a_vllm_file_is_one_clear_line(
         ("[1, 2]", "holds a list"),
         ("[" * 100_000, "no JSON|cut off"),
         ('{"a": 1}', "neither"),
+        ("Type,Name,Request Count,Failure Count\nPOST,/v1/chat,10,0\n", "table of Locust .*audit.md"),
+        ("12:00,5\n", "no JSON, it begins with '12:00,5'; give a result of"),
         ('{"records": [{"timestamp_sent": NaN}], "metrics": {}}', "record 0 .*nan"),
     ],
 )
