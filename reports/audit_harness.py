@@ -103,7 +103,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
         open_loop=True,
         claims=claim_list(metrics, CLAIMS, f"{path}: metrics."),
         model=_text(config.get("model")),
-        rate=_rate(config),
+        asked={"rate": _rate(config)},
         started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
         limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), _RULES),
         notes=_notes(streaming),

@@ -91,7 +91,7 @@ def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
         open_loop=open_loop,
         claims=claim_list(found, CLAIMS, f"{path}: "),
         model=str(found["model_id"]) if found.get("model_id") else None,
-        rate=number(rate, f"{path}: request_rate") if open_loop else None,
+        asked={"rate": number(rate, f"{path}: request_rate") if open_loop else None},
         started_at=_date(found.get("date")),
         limits=_limits(open_loop, "queue_times" in lists),
         notes=_notes(found, open_loop, failed, held),

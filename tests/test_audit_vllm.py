@@ -8,10 +8,83 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
-from reports.audit import read_file
+from reports.audit import audit, read_file, read_files
+from reports.comparison import Audit, Comparison, Metric
+from reports.conditions import conditions
+from reports.runs import Run
+from tests.make_foreign import make_vllm
 
 DATA = Path(__file__).parent / "data"
 HELD, OPEN = DATA / "vllm-bench-held.json", DATA / "vllm-bench-open.json"  # by vllm bench serve 0.32.0
+
+
+def audited(*paths: Path) -> tuple[Comparison, Audit, list[Run]]:
+    comparison, runs = audit(read_files(paths), 0.03, "test", "command")
+    assert comparison.audit is not None
+    return comparison, comparison.audit, runs
+
+
+def changed(source: Path, path: Path, **values: Any) -> Path:
+    """A copy of a file with other values; None leaves the key out."""
+    found = json.loads(source.read_text()) | values
+    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
+    return path
+
+
+def row(comparison: Comparison, name: str) -> Metric:
+    return next(each for each in comparison.metrics if each.name == name)
+
+
+def outcome(found: Audit, metric: str) -> str:
+    changes = [each for each in found.checks if each.field.startswith("change of ")]
+    return next(each.outcome for each in changes if each.metric == metric)
+
+
+@pytest.mark.parametrize("faster", [0.96, 0.85])
+def test_without_a_rate_the_time_that_the_requests_took_is_each_file_s_own(
+    tmp_path: Path, faster: float
+) -> None:
+    """Within 5 % of one another both had one window, and the change was 0; beyond, no change was given."""
+    one, two = make_vllm(tmp_path / "1.json"), make_vllm(tmp_path / "2.json", tpot=faster * 0.02)
+    comparison, found, runs = audited(one, two)
+    said = [json.loads(path.read_text())["output_throughput"] for path in (one, two)]
+    throughput = row(comparison, "output_token_throughput")
+    assert [each.value for each in throughput.readings] == pytest.approx(said)
+    assert throughput.changes[0].change == pytest.approx(said[1] / said[0] - 1)
+    assert "not of the same load" not in found.paragraph
+    assert [conditions(run)["duration (s)"] for run in runs] == [None, None]
+    assert outcome(found, "latency_p50") == "supported"
+
+
+def test_the_end_of_such_a_load_is_in_its_interval_once(tmp_path: Path) -> None:
+    one, two = make_vllm(tmp_path / "1.json"), make_vllm(tmp_path / "2.json", tpot=0.017)
+    comparison, found, _ = audited(one, two)
+    change = row(comparison, "output_token_throughput").changes[0]
+    assert change.mark == "better" and change.low and change.high and change.high - change.low < 0.2
+    assert outcome(found, "output_token_throughput") == "supported"
+    assert "in each resample once" in comparison.methods[0].text
+
+
+@pytest.mark.parametrize("limit", [20, 100])
+def test_two_files_of_one_server_do_not_differ(tmp_path: Path, limit: int) -> None:
+    """The tokens before the last send come so evenly that chance is in the end alone."""
+    one, two = (make_vllm(tmp_path / f"{seed}.json", 600, limit, seed=seed) for seed in (2, 3))
+    change = row(audited(one, two)[0], "output_token_throughput").changes[0]
+    assert change.change and change.low is not None and change.high is not None
+    assert change.low < 0 < change.high and change.low < change.change < change.high
+
+
+def test_of_requests_that_were_sent_at_once_there_is_no_interval(tmp_path: Path) -> None:
+    one = make_vllm(tmp_path / "1.json", count=500, limit=None, slots=500)
+    two = make_vllm(tmp_path / "2.json", count=500, limit=None, slots=500, tpot=0.016)
+    comparison, found, _ = audited(one, two)
+    assert comparison.methods[0].kind == "none"
+    assert "in 1.json and 2.json all requests were sent at once" in comparison.methods[0].text
+    change = row(comparison, "output_token_throughput").changes[0]
+    assert change.change and change.change > 0.15 and change.low is None
+    assert change.mark == "not comparable" and "only repeats" in change.reason
+    assert outcome(found, "output_token_throughput") == "supported"
+    assert found.limits == [], "all at work together are no limit's doing"
 
 
 def _without(*names: str) -> Callable[[Any], object]:
