@@ -1,6 +1,7 @@
 """Audits of vllm bench serve: what its load was, how long it took, and which two loads are the same."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
+from reports import metrics
 from reports.audit import audit, read_file, read_files
 from reports.comparison import Audit, Comparison, Metric
 from reports.conditions import conditions
@@ -85,6 +87,83 @@ def test_of_requests_that_were_sent_at_once_there_is_no_interval(tmp_path: Path)
     assert change.mark == "not comparable" and "only repeats" in change.reason
     assert outcome(found, "output_token_throughput") == "supported"
     assert found.limits == [], "all at work together are no limit's doing"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"max_concurrency": 64}, r"poisson \(max_concurrency 64\) instead of poisson"),
+        ({"burstiness": 0.5}, r"gamma \(burstiness 0.5\) instead of poisson"),
+        ({"burstiness": float("inf")}, "arrivals constant instead of poisson"),
+        (
+            {
+                "request_rate": "inf",
+                "ramp_up_strategy": "linear",
+                "ramp_up_start_rps": 1,
+                "ramp_up_end_rps": 9,
+            },
+            r"linear ramp \(start 1, end 9\) instead of poisson",
+        ),
+    ],
+)
+def test_another_way_of_arriving_is_another_load(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    comparison, found, _ = audited(OPEN, changed(OPEN, tmp_path / "2.json", **values))
+    assert "not of the same load" in found.paragraph
+    change = row(comparison, "ttft_p50").changes[0]
+    assert change.mark == "not comparable" and re.search(said, change.reason)
+
+
+def test_another_number_of_clients_is_another_load(tmp_path: Path) -> None:
+    """A server of 32 slots: 64 clients wait for it twice as long as 32, and it is no slower for that."""
+    one = make_vllm(tmp_path / "1.json", limit=32, slots=32)
+    comparison, found, _ = audited(one, make_vllm(tmp_path / "2.json", limit=64, slots=32))
+    assert "closed-loop (concurrency 64) instead of closed-loop (concurrency 32)" in found.paragraph
+    assert outcome(found, "ttft_p50") == "not supported"
+    assert row(comparison, "ttft_p50").changes[0].mark == "not comparable"
+
+
+def test_another_number_of_requests_is_another_load(tmp_path: Path) -> None:
+    _, found, _ = audited(make_vllm(tmp_path / "1.json"), make_vllm(tmp_path / "2.json", count=600))
+    assert "requests 600 instead of 1200" in found.paragraph
+
+
+def test_without_queue_times_how_long_the_limit_held_is_not_said(tmp_path: Path) -> None:
+    path = make_vllm(tmp_path / "1.json", limit=32, rate=40.0)
+    comparison, found, _ = audited(changed(path, path, queue_times=None, latencies=None))
+    (note,) = found.notes
+    assert "for how long is not in the file" in note and "up to 0 s" not in note
+    assert "It sent 32.48 requests/s, asked were 40" in note
+    rules = {rule.rule: rule for rule in comparison.runs[0].rules}
+    assert not rules["backlog"].checked and not rules["offered_rate"].checked
+    assert any("Offered rate" in each.what for each in found.untold)
+
+
+def test_a_limit_that_was_never_reached_held_nothing_back(tmp_path: Path) -> None:
+    path = make_vllm(tmp_path / "1.json", limit=60, rate=20.0)
+    comparison, found, (run,) = audited(changed(path, path, queue_times=None, latencies=None))
+    assert any("held back hardly any: 0 of 1,200" in note for note in found.notes)
+    assert metrics.offered_rate(run).value == pytest.approx(20.0, rel=0.1)
+    assert {rule.rule: rule for rule in comparison.runs[0].rules}["backlog"].checked
+
+
+def test_a_trace_that_times_itself_is_an_open_loop(tmp_path: Path) -> None:
+    path = make_vllm(tmp_path / "1.json", limit=None, slots=1200, rate=20.0)
+    comparison, found, (run,) = audited(changed(path, path, request_rate="inf"))
+    assert any("those of a trace" in note for note in found.notes)
+    assert conditions(run)["arrivals"] == "trace" and conditions(run)["duration (s)"]
+    assert row(comparison, "offered_rate").readings[0].value == pytest.approx(20.0, rel=0.1)
+    assert {rule.rule: rule for rule in comparison.runs[0].rules}["backlog"].checked
+
+
+def test_fewer_requests_than_num_prompts_are_a_note(tmp_path: Path) -> None:
+    comparison, found, _ = audited(changed(OPEN, tmp_path / "1.json", num_prompts=1000))
+    assert any("40 requests were sent, and num_prompts asked for 1,000" in note for note in found.notes)
+    assert {rule.rule: rule for rule in comparison.runs[0].rules}["accounting"].passed
+
+
+def test_a_count_that_the_lists_contradict_does_not_reconcile(tmp_path: Path) -> None:
+    comparison, _, _ = audited(changed(OPEN, tmp_path / "1.json", completed=41))
+    assert not {rule.rule: rule for rule in comparison.runs[0].rules}["accounting"].passed
 
 
 def _without(*names: str) -> Callable[[Any], object]:
