@@ -118,7 +118,7 @@ def audit(
         tool=found[0].tool,
         files=[str(each.path) for each in found],
         paragraph=paragraph(found, runs, comparison, checks, apart),
-        limits=limit_lines(runs),
+        limits=limit_lines(found, runs),
         checks=checks,
         notes=_notes(found, runs),
         untold=_untold(runs),

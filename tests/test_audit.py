@@ -361,7 +361,8 @@ def test_files_of_one_name_stay_apart(story: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_without_a_plateau_no_limit_is_suspected() -> None:
-    assert limit_lines(as_runs(read_files([OPEN]))) == []
+    found = read_files([OPEN])
+    assert limit_lines(found, as_runs(found)) == []
 
 
 def test_a_command_without_its_files_is_one_line() -> None:

@@ -89,6 +89,13 @@ def test_of_requests_that_were_sent_at_once_there_is_no_interval(tmp_path: Path)
     assert found.limits == [], "all at work together are no limit's doing"
 
 
+def test_a_change_that_is_no_more_than_chance_says_so(tmp_path: Path) -> None:
+    one, two = make_vllm(tmp_path / "1.json", 600), make_vllm(tmp_path / "2.json", 600, tpot=0.0192)
+    _, found, _ = audited(one, two)
+    assert outcome(found, "completed_rate") == "not supported"
+    assert "(chance gives as much: the interval holds 0)" in found.paragraph
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -125,6 +132,28 @@ def test_another_number_of_clients_is_another_load(tmp_path: Path) -> None:
 def test_another_number_of_requests_is_another_load(tmp_path: Path) -> None:
     _, found, _ = audited(make_vllm(tmp_path / "1.json"), make_vllm(tmp_path / "2.json", count=600))
     assert "requests 600 instead of 1200" in found.paragraph
+
+
+@pytest.mark.parametrize(
+    ("limit", "slots", "said"),
+    [
+        (32, 64, "32 from 0.0 s on: the client's own limit (max_concurrency) set the pace"),
+        (20, 64, "20 from 0.0 s on: the client's own limit (max_concurrency) set the pace"),
+        (
+            64,
+            30,
+            "a limit of 30 of the server's batch (--max-num-seqs) set the pace; the client let up to 64",
+        ),
+        (None, 30, "so round a number points at a pool of 30 clients"),
+    ],
+)
+def test_the_limit_that_a_file_names_is_known(
+    tmp_path: Path, limit: int | None, slots: int, said: str
+) -> None:
+    _, found, _ = audited(make_vllm(tmp_path / "1.json", limit=limit, slots=slots))
+    (line,) = found.limits
+    assert said in line
+    assert ("pool" in line) is (limit is None)
 
 
 def test_without_queue_times_how_long_the_limit_held_is_not_said(tmp_path: Path) -> None:
@@ -164,6 +193,19 @@ def test_fewer_requests_than_num_prompts_are_a_note(tmp_path: Path) -> None:
 def test_a_count_that_the_lists_contradict_does_not_reconcile(tmp_path: Path) -> None:
     comparison, _, _ = audited(changed(OPEN, tmp_path / "1.json", completed=41))
     assert not {rule.rule: rule for rule in comparison.runs[0].rules}["accounting"].passed
+
+
+def test_failed_requests_are_not_said_to_have_waited_longest(tmp_path: Path) -> None:
+    def fail(found: Any) -> None:
+        found["errors"][3], found["ttfts"][3], found["itls"][3] = "refused", 0.0, []
+        found["output_lens"][3] = found["latencies"][3] = 0
+
+    found = json.loads(OPEN.read_text())
+    fail(found)
+    path = tmp_path / "1.json"
+    path.write_text(json.dumps(found))
+    paragraph = audited(path)[1].paragraph
+    assert "leave out the 1 that failed" in paragraph and "waited longest" not in paragraph
 
 
 def _without(*names: str) -> Callable[[Any], object]:
