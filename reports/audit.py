@@ -118,7 +118,7 @@ def audit(
         tool=found[0].tool,
         files=[str(each.path) for each in found],
         paragraph=paragraph(found, runs, comparison, checks, apart),
-        limits=limit_lines(runs),
+        limits=limit_lines(found, runs),
         checks=checks,
         notes=_notes(found, runs),
         untold=_untold(runs),
@@ -128,11 +128,11 @@ def audit(
 
 
 def as_runs(found: Sequence[Foreign]) -> list[Run]:
-    """The files as runs. Two with loads of nearly the same length share one window."""
+    """The files as runs. Two whose arrivals took nearly the same time share one window."""
     spans = [each.span for each in found]
     if len(found) == 1:
         return [found[0].run(found[0].path.stem, found[0].path.name, spans[0])]
-    if max(spans) <= (1 + TOGETHER) * min(spans):
+    if all(each.timed for each in found) and max(spans) <= (1 + TOGETHER) * min(spans):
         spans = [max(spans)] * len(spans)
     names = [each.path.name for each in found]
     if len(set(names)) < len(names):

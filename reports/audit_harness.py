@@ -1,8 +1,8 @@
 """The harness JSON (`config`, `metrics`, `records`) as a run.
 
 A record has `timestamp_sent`, `timestamp_first_token`, `timestamp_last_token` (epoch seconds or null),
-`input_tokens`, `output_tokens`, `error`. Whoever has no error and no last token is unfinished, whatever
-`successful_requests` says.
+`input_tokens`, `output_tokens`, `error` (null, false or "" where there was none). Whoever has no error and no
+last token is unfinished, whatever `successful_requests` says.
 """
 
 import datetime
@@ -24,7 +24,7 @@ from reports.foreign import (
     optional,
     spread,
 )
-from reports.runs import Floats, Limits
+from reports.runs import Floats, Limits, Mask
 
 TOOL = "the harness"
 EPOCH = (1e9, 1e10)  # s: the years 2001 to 2286; milliseconds and monotonic clocks lie outside
@@ -78,7 +78,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
     status = [_status(record, done) for record, done in zip(records, ~np.isnan(last), strict=True)]
     watched = float(np.nanmax(stamps - origin))
     streaming = np.isnan(last) & ~np.isnan(first)
-    tokens[streaming & (tokens == 0)] = np.nan  # one at least has come: the file did not count
+    tokens[~np.isnan(first) & (tokens == 0)] = np.nan  # one at least has come: the file did not count
     seen_until = np.where(np.isnan(last), watched, last)
     end = np.where(np.array(status) == UNFINISHED, np.nan, np.fmax(np.fmax(last, first), sent))
     columns = {
@@ -88,7 +88,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
         "last_token": np.where(np.isnan(last) & ~np.isnan(first), first, last),
         "end": end,
         "status": status,
-        "error": [None if record.get("error") is None else error_line(record["error"]) for record in records],
+        "error": [error_line(record["error"]) if record.get("error") else None for record in records],
         "prompt_tokens": prompts,
         "output_tokens": tokens,
     }
@@ -103,9 +103,9 @@ def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
         open_loop=True,
         claims=claim_list(metrics, CLAIMS, f"{path}: metrics."),
         model=_text(config.get("model")),
-        rate=_rate(config),
+        asked={"rate": _rate(config)},
         started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
-        limits=Limits(_untold(streaming & np.isnan(tokens)), _RULES),
+        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), _RULES),
         notes=_notes(streaming),
     )
 
@@ -150,7 +150,7 @@ def _count(path: Path, index: int, record: dict[str, Any], name: str) -> float:
 
 
 def _status(record: dict[str, Any], done: bool) -> str:
-    if record.get("error") is not None:
+    if record.get("error"):
         return FAILED
     return COMPLETED if done else UNFINISHED
 
@@ -162,7 +162,8 @@ def _chunks(first: float, until: float, tokens: float) -> Floats:
     return spread(first, until, 1 if math.isnan(tokens) else min(max(int(tokens), 1), CHUNKS))
 
 
-def _untold(uncounted: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, str]:
+def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
+    """`uncounted`: records that got a first token, of which the file does not say how many they got."""
     untold = {
         "scheduled_ttft": _NO_DUE,
         "scheduled_latency": _NO_DUE,
@@ -171,7 +172,12 @@ def _untold(uncounted: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, str]:
         "goodput_rate": "the file names no SLO",
         "lost": "the file says nothing of its workers",
     }
-    if uncounted.any():
+    if (ended := int((uncounted & ~cut_off).sum())) > 0:
+        untold |= dict.fromkeys(
+            ("output_token_throughput", "tpot"),
+            f"{ended:,} requests got all their tokens, and the file does not say how many (output_tokens)",
+        )
+    elif uncounted.any():
         untold["output_token_throughput"] = (
             f"{int(uncounted.sum())} requests were streaming when the file ends, and it does not say how "
             "many tokens they had got"
@@ -179,7 +185,7 @@ def _untold(uncounted: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, str]:
     return untold
 
 
-def _notes(streaming: np.ndarray[Any, np.dtype[np.bool_]]) -> list[str]:
+def _notes(streaming: Mask) -> list[str]:
     notes = [
         "A request's tokens are taken to have come evenly between its first and its last one.",
         "The file does not say when the tool stopped; its last time stamp is taken for the end. What was "

@@ -15,8 +15,9 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.record import COMPLETED, FAILED
+from reports.audit_vllm_load import load_limits, load_notes, read_load
 from reports.foreign import MOST_TOKENS, Foreign, claim_list, error_line, make_table, number
-from reports.runs import Floats, Limits
+from reports.runs import Floats
 
 TOOL = "vllm bench serve"
 LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "errors")
@@ -37,7 +38,6 @@ CLAIMS = {
     for how, share in (("median", "p50"), ("p50", "p50"), ("p99", "p99"))
     if (row, share) != ("itl", "p50")
 }
-_NO_LANES = "the tool is one process"
 
 
 def is_vllm(found: dict[str, Any]) -> bool:
@@ -48,7 +48,6 @@ def is_vllm(found: dict[str, Any]) -> bool:
 def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
     """The file as records. Raises UsageError for nonsense, with the request's number (from 0)."""
     lists = _lists(path, found)
-    count = len(lists["start_times"])
     numbers = {
         name: np.array([number(value, f"{path}: {name}[{i}]") for i, value in enumerate(lists[name])])
         for name in ("start_times", "ttfts", "input_lens", "output_lens", *EXTRA)
@@ -56,20 +55,16 @@ def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
     }
     gaps = [_gaps(path, index, each) for index, each in enumerate(lists["itls"])]
     _sensible(path, numbers, gaps)
-    rate = found.get("request_rate")
-    open_loop = rate not in ("inf", None) and "ramp_up_strategy" not in found
-    start = numbers["start_times"]
-    held = numbers.get("queue_times", np.zeros(count))
-    due = start - held if open_loop else start
-    origin = float(due.min())
     failed = _failed(lists, numbers)
+    start, streamed = numbers["start_times"], np.array([each.sum() for each in gaps])
+    load = read_load(path, found, start, start + numbers["ttfts"] + streamed, numbers.get("queue_times"))
+    origin = float(load.due.min())
     first = np.where(numbers["ttfts"] > 0, start - origin + numbers["ttfts"], np.nan)
-    streamed = np.array([each.sum() for each in gaps])
     last = np.where(np.isnan(first), np.nan, first + streamed)
     chunks = [_chunk_times(*each) for each in zip(first, gaps, strict=True)]
     end = np.fmax(last, start - origin)
     columns: dict[str, Any] = {
-        "due": due - origin,
+        "due": load.due - origin,
         "sent": start - origin,
         "first_token": first,
         "last_token": last,
@@ -81,20 +76,20 @@ def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
         "prompt_tokens": numbers["input_lens"],
         "output_tokens": np.where(failed, np.nan, numbers["output_lens"]),
     }
-    asked = found.get("num_prompts")
     return Foreign(
         path=path,
         tool=TOOL,
         table=make_table(columns, chunks),
         watched=max(float(end.max()), BACK),
-        due=count if asked is None else int(number(asked, f"{path}: num_prompts")),
-        open_loop=open_loop,
+        due=_counted(path, found, len(start)),
+        open_loop=load.open_loop,
         claims=claim_list(found, CLAIMS, f"{path}: "),
         model=str(found["model_id"]) if found.get("model_id") else None,
-        rate=number(rate, f"{path}: request_rate") if open_loop else None,
+        asked=load.asked,
+        concurrency=load.limit,
         started_at=_date(found.get("date")),
-        limits=_limits(open_loop, "queue_times" in lists),
-        notes=_notes(found, open_loop, failed, held),
+        limits=load_limits(load),
+        notes=[*load_notes(load), *_notes(path, found, failed)],
     )
 
 
@@ -102,9 +97,7 @@ def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     """The lists of the file, all of one length."""
     missing = [name for name in LISTS if not isinstance(found.get(name), list)]
     if missing:
-        raise UsageError(
-            f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
-        )
+        raise UsageError(f"{path}: {_incomplete(missing, found)}")
     lists = {name: found[name] for name in (*LISTS, *EXTRA) if isinstance(found.get(name), list)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
@@ -113,6 +106,18 @@ def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     if not lists["start_times"]:
         raise UsageError(f"{path}: its lists are empty; there is nothing to audit")
     return lists
+
+
+def _incomplete(missing: list[str], found: dict[str, Any]) -> str:
+    """What the file is, then, and what can be done."""
+    if missing == ["start_times"]:
+        return (
+            "has no list start_times, so not when requests were sent (an older vLLM, or SGLang); measure it "
+            "again with a newer vllm bench serve"
+        )
+    if "output_throughput" not in found and "latencies" in found:
+        return "of a pooling model, which streams no tokens: it has no TTFT and no TPOT to audit"
+    return f"has no list {missing[0]}, so no single requests; save it again with --save-detailed"
 
 
 def _gaps(path: Path, index: int, found: object) -> Floats:
@@ -167,42 +172,20 @@ def _chunk_times(first: float, gaps: Floats) -> Floats:
     return np.zeros(0) if math.isnan(first) else first + np.concatenate([[0.0], np.cumsum(gaps)])
 
 
-def _limits(open_loop: bool, queued: bool) -> Limits:
-    figures = {
-        "goodput_share": "the file does not hold the SLO of --goodput",
-        "goodput_rate": "the file does not hold the SLO of --goodput",
-        "lost": _NO_LANES,
-    }
-    rules = {"lanes_lost": _NO_LANES}
-    no_due = None
-    if not open_loop:
-        no_due = "requests were sent as fast as the client's limit let them, or at a ramp: none was due"
-        figures["offered_rate"] = no_due
-    elif not queued:
-        no_due = "the file has no queue_times (an older vLLM), so not when requests were due"
-    if no_due:
-        figures |= dict.fromkeys(("scheduled_ttft", "scheduled_latency"), no_due)
-        rules |= dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), no_due)
-    if not open_loop:
-        rules |= dict.fromkeys(("backlog", "backlog_at_end"), "without an offered rate there is no backlog")
-    return Limits(figures, rules)
+def _counted(path: Path, found: dict[str, Any], listed: int) -> int:
+    """Requests that the tool says there were; older versions do not count those that failed."""
+    if found.get("completed") is None or found.get("failed") is None:
+        return listed
+    return sum(int(number(found[name], f"{path}: {name}")) for name in ("completed", "failed"))
 
 
-def _notes(found: dict[str, Any], open_loop: bool, failed: list[bool], held: Floats) -> list[str]:
+def _notes(path: Path, found: dict[str, Any], failed: list[bool]) -> list[str]:
     notes = []
-    limit = found.get("max_concurrency")
-    if limit is not None:
-        text = f"The client held requests back at {limit} in flight (max_concurrency)"
-        if open_loop:
-            text += (
-                f", up to {held.max():.3g} s each: the tool's TTFT and latency leave that wait out, "
-                "the figures from due hold it"
-            )
-        notes.append(text + ".")
-    if not open_loop:
+    asked = found.get("num_prompts")
+    if asked is not None and number(asked, f"{path}: num_prompts") > len(failed):
         notes.append(
-            "There was no offered rate (request_rate inf, or a ramp): the window is all the time from the "
-            "first send to the last token, and nothing follows for a load that comes by itself."
+            f"{len(failed):,} requests were sent, and num_prompts asked for {int(asked):,}: as a rule, the "
+            "data set held no more."
         )
     if "chat" in str(found.get("backend") or found.get("endpoint_type") or ""):
         notes.append(

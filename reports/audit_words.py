@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadgen.record import COMPLETED, UNFINISHED
+from loadgen.record import COMPLETED, FAILED, UNFINISHED
 from reports import metrics, plateau, wording
 from reports.audit_claims import HEADLINE, reading_of
 from reports.comparison import ClaimCheck, Comparison
@@ -36,34 +36,39 @@ def paragraph(
     return " ".join(part for part in parts if part)
 
 
-def limit_lines(runs: Sequence[Run]) -> list[str]:
+def limit_lines(found: Sequence[Foreign], runs: Sequence[Run]) -> list[str]:
     """What a plateau of the requests at work says, for each run that has one."""
     lines = []
-    for run in runs:
-        answered, flight = plateau.answered(run), plateau.in_flight(run)
+    for each, run in zip(found, runs, strict=True):
+        answered = plateau.answered(run)
+        flight = None if answered else plateau.in_flight(run)
         who = f"With {run.manifest.variant} " if len(runs) > 1 else ""
-        if answered:
-            text = (
-                f"{who}the number being answered stood at {answered.level} from {answered.start:.1f} s on, "
-            )
-            text += f"while up to {answered.waiting} others waited: "
-            lines.append(_upper(text + _limit(answered)))
-        elif flight:
-            text = f"{who}the number in flight stood at {flight.level} from {flight.start:.1f} s on: "
-            lines.append(_upper(text + _limit(flight)))
+        if seen := answered or flight:
+            what = "being answered" if answered else "in flight"
+            text = f"{who}the number {what} stood at {seen.level} from {seen.start:.1f} s on"
+            lines.append(_upper(text + _limit(seen, each.concurrency)))
     return lines
 
 
-def _limit(found: plateau.Plateau) -> str:
+def _limit(found: plateau.Plateau, concurrency: int | None) -> str:
+    """Whose limit that is. `concurrency`: the client's own, where the file names one."""
+    if found.level == concurrency:
+        return ": the client's own limit (max_concurrency) set the pace, not the arrivals."
+    waited = f", while up to {found.waiting} others waited" if found.waiting else ""
+    if concurrency is not None:
+        return (
+            f"{waited}: a limit of {found.level} of the server's batch (--max-num-seqs) set the pace; the "
+            f"client let up to {concurrency} through (max_concurrency)."
+        )
     if found.tens:
         return (
-            f"so round a number points at a pool of {found.level} clients or connections in the tool (else "
-            f"at a batch limit of {found.level} in the server); with a pool, a request did not leave "
-            "when the file says that it was sent."
+            f"{waited}: so round a number points at a pool of {found.level} clients or connections in the "
+            f"tool (else at a batch limit of {found.level} in the server); with a pool, a request did not "
+            "leave when the file says that it was sent."
         )
     return (
-        f"a limit of {found.level}, of the server's batch (--max-num-seqs) or of the client, set the pace, "
-        "not the arrivals."
+        f"{waited}: a limit of {found.level}, of the server's batch (--max-num-seqs) or of the client, set "
+        "the pace, not the arrivals."
     )
 
 
@@ -108,9 +113,15 @@ def _support(shown: Sequence[ClaimCheck], comparison: Comparison, runs: Sequence
         return f"Its records support that: over all requests, {given}."
     head = "Its records do not support that: " if not good else "Its records support only a part of that: "
     parts = [f"{_given(each, comparison, runs)} (supported)" for each in good]
-    parts += [_given(each, comparison, runs) for each in bad]
+    parts += [_given(each, comparison, runs) + _by_chance(each, comparison) for each in bad]
     parts += [f"{_label(each.label)} cannot be told ({each.reason})" for each in open_]
     return f"{head}over all requests, {'; '.join(parts)}."
+
+
+def _by_chance(check: ClaimCheck, comparison: Comparison) -> str:
+    """Why a change that the records give as it was claimed is not supported all the same."""
+    same = check.supported is not None and abs(check.supported - check.claimed) <= comparison.matters
+    return " (chance gives as much: the interval holds 0)" if same and "holds 0" in check.reason else ""
 
 
 def _given(check: ClaimCheck, comparison: Comparison, runs: Sequence[Run]) -> str:
@@ -167,12 +178,15 @@ def causes(each: Foreign, run: Run) -> list[str]:
     """How the tool came to its figures, where that can be checked."""
     claims = {claim.row: claim.value for claim in each.claims}
     done = run.records.status_is(COMPLETED)
-    unfinished = int(run.records.status_is(UNFINISHED).sum())
+    unfinished, failed = (int(run.records.status_is(status).sum()) for status in (UNFINISHED, FAILED))
     found = []
     if claims.get("completed", 0.0) > done.sum() and unfinished:
         found.append("the tool counts whoever got no error as successful, finished or not")
-    if (unfinished or not done.all()) and any(row.startswith(("latency", "ttft", "tpot")) for row in claims):
-        found.append("its latencies leave out those that did not finish, which waited longest")
+    if any(row.startswith(("latency", "ttft", "tpot")) for row in claims):
+        if unfinished:
+            found.append("its latencies leave out those that did not finish, which waited longest")
+        if failed:
+            found.append(f"its latencies leave out the {failed:,} that failed")
     if held := _held_back(run):
         found.append(held)
     tokens = float(np.nansum(run.records.numbers("output_tokens")[done]))

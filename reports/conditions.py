@@ -18,6 +18,7 @@ DECISIVE = (
     "scenario hash",
     "rate",
     "arrivals",
+    "requests",
     "input tokens",
     "output tokens",
     "SLO",
@@ -43,10 +44,11 @@ def conditions(run: Run) -> dict[str, Json]:
         "scenario hash": manifest.scenario_hash,
         "rate": _plain(scenario.get("rate")),
         "arrivals": _process(scenario.get("arrivals")),
+        "requests": _plain(scenario.get("requests")),
         "input tokens": lengths(scenario.get("prompt_tokens")),
         "output tokens": lengths(scenario.get("output_tokens")),
         "SLO": slo(scenario["slo"]) if scenario.get("slo") else None,
-        "duration (s)": round(run.window_length, 3),
+        "duration (s)": None if by_number(run) else round(run.window_length, 3),
         "drain (s)": manifest.drain_limit,
         "seed": manifest.seed,
         "warm-up (s)": round(manifest.window.start, 3),
@@ -63,6 +65,14 @@ def conditions(run: Run) -> dict[str, Json]:
         "python": _plain(manifest.versions.get("python")),
         "locust": _plain(manifest.versions.get("locust")),
     }
+
+
+def by_number(run: Run) -> bool:
+    """Whether the load ended with its last request and not with its time, which then is a result.
+
+    So it is in another tool's file where requests came at no rate.
+    """
+    return "offered_rate" in run.limits.figures
 
 
 def same_requests(one: Run, other: Run) -> bool:

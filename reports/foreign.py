@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from reports.server_metrics import ServerMetrics
 
 MOST_TOKENS = 1e8  # of one request; no model's context comes near it
 LONGEST_ERROR = 200  # characters of an error that are kept
+LOCUST = ("Type,Name,Request Count", "Timestamp,User Count", "Method,Name,Error")  # heads of its tables
 BURST = 0.1  # of the watched time: requests that were all due earlier came as one burst, at no rate
+_NO_RATE = "the requests came as one burst, at no rate"
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,28 @@ class Foreign:
     open_loop: bool  # requests came due at a rate of their own
     claims: list[Claim]
     model: str | None = None
-    rate: float | None = None  # as asked, 1/s
+    asked: dict[str, Any] = field(default_factory=dict)  # of the load: rate (1/s), arrivals, requests
+    concurrency: int | None = None  # requests in flight at which the client held others back
     started_at: str | None = None
     limits: Limits = field(default_factory=Limits)
     notes: list[str] = field(default_factory=list)
 
     @property
+    def timed(self) -> bool:
+        """Whether arrivals made the load as long as it was; else that is a result, like the throughput."""
+        return self.open_loop and not one_burst(self._due, self.watched)
+
+    @property
     def span(self) -> float:
-        """Seconds in which requests came due, the gap after the last one included."""
-        due = np.asarray(self.table["due"].to_numpy())
-        last = float(due.max())
-        if not self.open_loop or len(due) < 2 or last < BURST * self.watched:
+        """Seconds in which requests came due, the gap after the last one included; else up to the end."""
+        count = len(self._due)
+        if not self.timed:
             return float(np.nextafter(self.watched, np.inf))  # the last token is inside
-        return last * len(due) / (len(due) - 1)
+        return float(self._due.max()) * count / (count - 1)
+
+    @property
+    def _due(self) -> Floats:
+        return np.asarray(self.table["due"].to_numpy())
 
     def run(self, variant: str, name: str, window_end: float) -> Run:
         """The file as a run of that variant; arrivals due before `window_end` are judged: all of them."""
@@ -63,7 +74,7 @@ class Foreign:
             run=name,
             variant=variant,
             model=self.model,
-            scenario={"rate": self.rate},
+            scenario=self.asked,
             scenario_name=f"as {self.tool} ran it",
             window=Window(start=0.0, end=window_end),
             schedule_end=window_end,
@@ -71,7 +82,16 @@ class Foreign:
             started_at=self.started_at,
             due=self.due,
         )
-        return Run(manifest, Records(self.table, str(self.path)), ServerMetrics(), None, self.limits)
+        records = Records(self.table, str(self.path))
+        return Run(manifest, records, ServerMetrics(), None, self.limits if self.timed else self._untimed())
+
+    def _untimed(self) -> Limits:
+        return replace(self.limits, figures={"offered_rate": _NO_RATE, **self.limits.figures})
+
+
+def one_burst(due: Floats, watched: float) -> bool:
+    """Whether requests due at these seconds came all at once, seen against the time that was watched."""
+    return len(due) < 2 or float(due.max() - due.min()) < BURST * watched
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -81,20 +101,32 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            raise UsageError(
-                f"{path}: holds more than one JSON object (written with --append-result?); "
-                "put each result into a file of its own"
-            ) from None
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(
-            f"{path}: cut off, or no JSON: {error.msg} at {where}; take the whole file"
-        ) from None
+        raise UsageError(f"{path}: {_no_json(error)}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: no JSON text: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: holds a {type(found).__name__}, not the JSON object that a tool writes")
     return found
+
+
+def _no_json(error: json.JSONDecodeError) -> str:
+    """What the file is instead, and what can be done."""
+    if error.doc.startswith(LOCUST):
+        return (
+            "a table of Locust (--csv), which holds sums over requests and no single ones; record each "
+            "request in the harness's format (docs/audit.md) and audit that"
+        )
+    begin = error.doc.strip()[:200]
+    if begin and begin[0] not in "{[":
+        shown = escape.clean(begin.splitlines()[0])[:40]
+        return f"no JSON, it begins with {shown!r}; give a result of vllm bench serve or of the harness"
+    if error.msg == "Extra data":
+        return (
+            "holds more than one JSON object (written with --append-result?); put each result into a file of "
+            "its own"
+        )
+    where = f"line {error.lineno}, column {error.colno}"
+    return f"cut off, or no JSON: {error.msg} at {where}; take the whole file"
 
 
 def number(value: object, where: str) -> float:

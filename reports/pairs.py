@@ -1,16 +1,21 @@
 """One variant against the baseline: which of their runs pair, and how the intervals are made."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports import evidence, relaxation, rules_server, statistics
+import numpy as np
+
+from reports import evidence, relaxation, rules_server, statistics, wording
 from reports.claims import Setting
 from reports.comparison import Method
-from reports.conditions import incomparable, same_schedule
+from reports.conditions import by_number, incomparable, same_schedule
+from reports.foreign import one_burst
 from reports.runs import Run
 from reports.statistics import Blocks
 
+AT_ONCE = "all requests were sent at once, so only repeats can show what chance does"
 UNUSABLE = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
 
 
@@ -38,18 +43,22 @@ def pair_up(
         name for name in (baseline, other) if any(verdicts[run.name] == "SATURATED" for run in groups[name])
     ]
     growing = [name for name in saturated if any(rules_server.growing(run) for run in groups[name])]
+    at_once = [run.name for run in (*before, *after) if by_number(run) and not _last_send(run)]
     setting = Setting(
         baseline,
         other,
         matters,
-        incomparable(before, after) or "; ".join(unusable) or None,
+        incomparable(before, after) or "; ".join(unusable) or (AT_ONCE if at_once else None),
         tuple(saturated),
         tuple(growing),
     )
-    if len(before) == len(after) == 1:
-        method, blocks = by_time(before[0], after[0], growing=bool(growing))
+    blocks: tuple[Blocks, Blocks] | None = None
+    if len(before) != 1 or len(after) != 1:
+        method = by_runs(before, after)
+    elif at_once:
+        method = no_interval(at_once, other)
     else:
-        method, blocks = by_runs(before, after), None
+        method, blocks = by_time(before[0], after[0], growing=bool(growing))
     return Pair(other, before, after, method, blocks, setting)
 
 
@@ -73,6 +82,11 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
             "The runs had different arrivals and are not paired; blocks of time were drawn for each by itself"
         )
     text += f": {statistics.RESAMPLES} resamples, {one.count} blocks of {one.length:.1f} s."
+    if by_number(baseline) or by_number(other):
+        text += (
+            " The end, when all was sent and fewer and fewer requests were at work, is in each resample once,"
+            " earlier or later by as much as latencies differ."
+        )
     if growing:
         text += (
             " A queue grew, so each block was drawn from near its place, and the intervals of TTFT,"
@@ -105,8 +119,45 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
 
 def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:
     """Blocks of about `length` seconds; `queue`: seconds of one stretch of a queue that came and went."""
-    drawn = statistics.draw_blocks(run.window_length, length, seed, local=local)
+    if by_number(run):
+        length, until = _whole_seconds(length, _last_send(run))
+        drawn = _with_end(statistics.draw_blocks(until, length, seed), run, seed)
+    else:
+        drawn = statistics.draw_blocks(run.window_length, length, seed, local=local)
     return replace(drawn, together=max(queue / drawn.length, 1.0))
+
+
+def _with_end(drawn: Blocks, run: Run, seed: int) -> Blocks:
+    """The blocks, and the rest of the window, which every resample has about once.
+
+    The last answer may come earlier or later by as much as latencies differ (their standard deviation). The
+    rest's weight differs by twice that against its length, since in it half as many are at work as before.
+    """
+    numbers, cells, rest = run.records.numbers, drawn.weights.shape[1], run.window_length - drawn.window
+    more = math.ceil(rest / drawn.window * cells)
+    differ = min(2 * float(np.nanstd(numbers("last_token") - numbers("sent"))) / rest, 1.0)
+    chance = np.random.default_rng([seed, 1]).standard_normal((len(drawn.weights), 1))
+    end = np.maximum(1 + differ * chance, 0.0).repeat(more, axis=1)
+    return replace(drawn, window=drawn.window * (1 + more / cells), weights=np.hstack([drawn.weights, end]))
+
+
+def _last_send(run: Run) -> float:
+    """Seconds into the window; from there on fewer and fewer are at work. 0 where all were sent at once.
+
+    Until then any time may stand for another. So may the beginning: who came first waited together, and is
+    often the whole p99, of which an interval without that would know nothing.
+    """
+    sent = run.records.numbers("sent") - run.window[0]
+    return 0.0 if one_burst(sent, run.window_length) else float(sent.max())
+
+
+def _whole_seconds(length: float, until: float) -> tuple[float, float]:
+    """(length of a block, seconds from which blocks are drawn), both whole where there are seconds enough.
+
+    Tokens are summed by the second: of the rate that is to be told, a block holds as many sums anywhere.
+    """
+    whole = min(math.ceil(length), int(until / statistics.FEWEST_BLOCKS))
+    return (float(whole), float(whole * int(until / whole))) if whole else (length, until)
 
 
 def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
@@ -132,6 +183,19 @@ def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
         blocks=None,
         confidence=statistics.CONFIDENCE,
         repeats=[len(before), len(after)],
+    )
+
+
+def no_interval(at_once: Sequence[str], variant: str) -> Method:
+    """Of runs whose requests were sent at once, which have no blocks of time to draw from."""
+    return Method(
+        variant=variant,
+        kind="none",
+        text=f"No interval: in {wording.listed(list(at_once))} {AT_ONCE}.",
+        block_s=None,
+        blocks=None,
+        confidence=statistics.CONFIDENCE,
+        repeats=[1, 1],
     )
 
 

@@ -62,8 +62,8 @@ def _plateau(begin: Floats, end: Floats, until: float, queue: tuple[Floats, Floa
     first = float(times[int(counts.argmax())])
     spans = np.diff(np.append(times, max(until, times[-1])).clip(first, until))
     length = float(spans.sum())
-    if level < LEAST or length <= 0.1 * until:
-        return None
+    if level < LEAST or level == len(begin) or length <= 0.1 * until:
+        return None  # of all requests at work together, none was held back
     share = float(spans[counts >= NEAR * level].sum()) / length
     if share < SHARE:
         return None

@@ -25,6 +25,59 @@ def make_story(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
+def make_vllm(
+    path: Path,
+    count: int = 1200,
+    limit: int | None = 32,
+    slots: int = 64,
+    rate: float | None = None,
+    tpot: float = 0.02,
+    seed: int = 1,
+) -> Path:
+    """A result of vllm bench serve whose server answers `slots` at a time, of requests at a rate or at none.
+
+    Answers have 40 to 60 tokens, so that those which were sent together soon part.
+    """
+    rng = np.random.default_rng(seed)
+    due = np.zeros(count) if rate is None else np.cumsum(rng.exponential(1 / rate, count))
+    tokens = rng.integers(40, 61, count)
+    clients, server = np.zeros(limit or count), np.zeros(slots)
+    sent, first = np.empty(count), np.empty(count)
+    gaps = [tpot * rng.uniform(0.8, 1.2, each - 1) for each in tokens]
+    for k in range(count):
+        client, slot = int(clients.argmin()), int(server.argmin())
+        sent[k] = max(due[k], clients[client])
+        first[k] = max(sent[k], server[slot]) + 0.01
+        clients[client] = server[slot] = first[k] + gaps[k].sum()
+    last = first + [each.sum() for each in gaps]
+    took = float(last.max())
+    found = {
+        "backend": "openai",
+        "model_id": "m",
+        "num_prompts": count,
+        "request_rate": rate or "inf",
+        "burstiness": 1.0,
+        "max_concurrency": limit,
+        "duration": took,
+        "completed": count,
+        "failed": 0,
+        "request_throughput": count / took,
+        "output_throughput": float(tokens.sum()) / took,
+        "median_ttft_ms": 1000 * float(np.median(first - sent)),
+        "median_e2el_ms": 1000 * float(np.median(last - sent)),
+        "input_lens": [100] * count,
+        "output_lens": tokens.tolist(),
+        "start_times": (5000 + sent).tolist(),
+        "ttfts": (first - sent).tolist(),
+        "itls": [each.tolist() for each in gaps],
+        "latencies": (last - sent).tolist(),
+        "queue_times": (sent - due).tolist(),
+        "errors": [""] * count,
+    }
+    path.write_text(json.dumps(found), encoding="utf-8")
+    return path
+
+
 def _harness(
     slots: int, finished: int, prefill: float, tpot: float, spread: float, seed: int
 ) -> dict[str, Any]:

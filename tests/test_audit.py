@@ -148,6 +148,30 @@ def test_a_file_without_partial_counts_cannot_tell_the_throughput(
     assert any("100 requests were streaming" in each.why for each in found.untold)
 
 
+def test_a_harness_file_without_counts_has_no_tokens_to_tell(
+    story: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def forget(found: Any) -> None:
+        for record in found["records"]:
+            record["output_tokens"] = None
+
+    comparison, found, _ = audited(changed(tmp_path, story[0], forget))
+    rows = {each.name: each.readings[0].display for each in comparison.metrics}
+    assert rows["output_token_throughput"] == rows["tpot_p50"] == "not in the file"
+    assert rows["latency_p50"] != "not in the file"
+    assert any("66 requests got all their tokens" in each.why for each in found.untold)
+
+
+@pytest.mark.parametrize("error", ["", False, None])
+def test_no_error_is_written_in_several_ways(story: tuple[Path, Path], tmp_path: Path, error: object) -> None:
+    def write(found: Any) -> None:
+        for record in found["records"]:
+            record["error"] = error
+
+    _, _, (run,) = audited(changed(tmp_path, story[0], write))
+    assert metrics.accounting(run)["failed"] == 0 and metrics.errors(run) == {}
+
+
 def test_an_honest_harness_file_is_supported(story: tuple[Path, Path], tmp_path: Path) -> None:
     def honest(found: Any) -> None:
         found["records"] = [each for each in found["records"] if each["timestamp_last_token"]]
@@ -305,6 +329,8 @@ def test_nonsense_in_a_vllm_file_is_one_clear_line(
         ("[1, 2]", "holds a list"),
         ("[" * 100_000, "no JSON|cut off"),
         ('{"a": 1}', "neither"),
+        ("Type,Name,Request Count,Failure Count\nPOST,/v1/chat,10,0\n", "table of Locust .*audit.md"),
+        ("12:00,5\n", "no JSON, it begins with '12:00,5'; give a result of"),
         ('{"records": [{"timestamp_sent": NaN}], "metrics": {}}', "record 0 .*nan"),
     ],
 )
@@ -335,7 +361,8 @@ def test_files_of_one_name_stay_apart(story: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_without_a_plateau_no_limit_is_suspected() -> None:
-    assert limit_lines(as_runs(read_files([OPEN]))) == []
+    found = read_files([OPEN])
+    assert limit_lines(found, as_runs(found)) == []
 
 
 def test_a_command_without_its_files_is_one_line() -> None:
