@@ -19,6 +19,7 @@ STEPS = (240, 4000)  # least and most of the series from which the block length 
 LENGTHENED = (
     2.0  # Politis and White's length has the least error; a longer one has less bias, as intervals need
 )
+PARTS_OF_SECOND = 10  # tokens are counted by the second; blocks may begin at any moment of it
 GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
 WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
 HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
@@ -190,8 +191,8 @@ def _durations(run: Run, metric: str) -> Sample:
 def _amounts(run: Run, row: Row) -> tuple[Floats, Floats]:
     """(when, how much) of an additive metric; seconds into the window."""
     if row.name == "output_token_throughput":
-        each = metrics.token_flow(run).per_second
-        at = np.arange(len(each), dtype=np.float64) + 0.5 - run.window[0]
+        each = np.repeat(metrics.token_flow(run).per_second / PARTS_OF_SECOND, PARTS_OF_SECOND)
+        at = (np.arange(len(each), dtype=np.float64) + 0.5) / PARTS_OF_SECOND - run.window[0]
         inside = (at >= 0) & (at < run.window_length)
         return at[inside], each[inside]
     if row.name == "completed_rate":

@@ -208,6 +208,18 @@ def test_a_pair_with_one_schedule_is_paired_and_another_is_not() -> None:
     assert "not paired" in method.text
 
 
+def test_blocks_that_are_no_whole_seconds_leave_a_steady_flow_steady(tmp_path: Path) -> None:
+    """Tokens are counted by the second: of a block of 3.3 s 3 or 4 would be taken for a fifth of chance."""
+    steady = Shape(rate=20, duration=20, warmup=2, arrivals="constant")
+    for name, seed in (("one", 1), ("two", 2)):
+        make_run(tmp_path / name, dataclasses.replace(steady, seed=seed))
+    one, two = (load_run(tmp_path / name) for name in ("one", "two"))
+    method, blocks = by_time(one, two)
+    found = estimate(ROW["output_token_throughput"], [one], [two], blocks)
+    assert method.block_s is not None and method.block_s % 1 > 0.1
+    assert found.low is not None and found.high is not None and found.high - found.low < 0.08
+
+
 def test_blocks_are_longer_where_the_server_drifts_longer() -> None:
     def length(wobble: float, wobble_time: float) -> float:
         quick = dataclasses.replace(
