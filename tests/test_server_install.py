@@ -108,7 +108,7 @@ def test_a_help_text_that_fails_is_not_kept(vllm: installed.Vllm, root: Path) ->
     vllm.python.write_text("#!/bin/sh\necho 'ImportError: no torch' >&2\nexit 1\n")
     with pytest.raises(UsageError, match="cannot print its flags .*: ImportError: no torch"):
         installed.known_flags(vllm, {})
-    assert list((root / "cache" / "flags").iterdir()) == []
+    assert not list((root / "cache").glob("flags/*"))
 
 
 @pytest.mark.parametrize(
