@@ -75,7 +75,10 @@ def require_unchanged(begun: dict[str, Any], load: Load) -> None:
 
 def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
     """What the files hold, by their names."""
-    script = (child.ROOT / load.locustfile).read_bytes()
+    try:
+        script = (child.ROOT / load.locustfile).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--locustfile {load.locustfile}: cannot be read: {error.strerror}") from None
     files: dict[str, Any] = {
         f"scenario {load.scenario}": load.resolved().to_dict(),
         f"locustfile {load.locustfile}": hashlib.sha256(script).hexdigest(),

@@ -18,9 +18,7 @@ LOG = "server.log"
 SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:
 REFUSED: Final = "refused"  # another start would end the same way
-START_FAILED: Final = (
-    "start_failed"  # the server died or took too long, which may have had a cause outside it
-)
+START_FAILED: Final = "start_failed"  # the server died or took too long; the cause may be outside it
 MOST_ALIKE = 1000  # folders of one name and second
 
 

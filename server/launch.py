@@ -230,8 +230,8 @@ def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> N
     }
     try:
         write_json(folder / NOT_APPLIED, content)
-    except OSError as error:
-        say(f"{folder / NOT_APPLIED}: cannot be written: {error.strerror}")
+    except OSError as amiss:
+        say(f"{folder / NOT_APPLIED}: cannot be written: {amiss.strerror}")
 
 
 def _list() -> int:

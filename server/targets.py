@@ -61,10 +61,8 @@ def split(flag: str) -> list[str]:
     name, equals, value = found.groups()
     try:
         json.loads(value)
-    except ValueError as error:
-        raise ValueError(
-            f'its value begins like JSON and is none: {error}; names and texts need ""'
-        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its value begins like JSON and is none: {error.msg}") from None
     return [f"{name}={value}"] if equals else [name, value]
 
 

@@ -257,6 +257,19 @@ def test_a_file_that_changes_while_the_campaign_runs_ends_it_there(what: str, tm
     assert second.made == [str(files["variant"])], "as it was, the campaign goes on"
 
 
+def test_a_locustfile_that_is_deleted_while_the_campaign_runs_is_named(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("one = 1\n")
+
+    class Deleted(Runs):
+        def run(self, load: Load, variant: str, folder: Path) -> int:
+            mine.unlink()
+            return super().run(load, variant, folder)
+
+    with pytest.raises(UsageError, match=f"--locustfile {mine}: cannot be read: No such file"):
+        Deleted().order("sweep", "baseline", "batch-8", "--locustfile", str(mine))
+
+
 def test_a_finished_campaign_and_fresh_begin_anew_and_keep_the_old(tmp_path: Path) -> None:
     words = ("sweep", "baseline", "batch-8")
     for _ in range(2):

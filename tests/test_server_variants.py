@@ -109,7 +109,7 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
         (VARIANT + "add: [--hf-token hf_x]\n", "add.0: --hf-token has no place here: .*put HF_TOKEN in your"),
         (
             VARIANT + "add: ['--x {level:3}']\n",
-            "add.0: its value begins like JSON and is none: Expecting prop",
+            "add.0: its value begins like JSON and is none: Expecting [a-z ]+ \\(given",
         ),
         (VARIANT + "add: [--ssl-certfile x]\n", "add.0: --ssl-certfile has no place here: .* plain HTTP"),
         (VARIANT + "add: [--uds /tmp/x]\n", "add.0: --uds has no place here: the load needs a port"),
