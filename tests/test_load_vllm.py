@@ -103,7 +103,7 @@ def test_an_engine_that_dies_leaves_a_whole_record(tmp_path: Path) -> None:
     assert manifest["due"] == len(records) and set(records["status"]) == {"completed", "failed"}
     assert records.loc[records["status"] == "failed", "error"].notna().all()
     assert json.loads((folder / "summary.json").read_text())["verdict"] == "INVALID"
-    assert "server ended" in said, said
+    assert "the server exited with code" in said and "during the run: " in said, said
     assert not [each for each in psutil.process_iter() if str(folder) in " ".join(_words(each))]
 
 

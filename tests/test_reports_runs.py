@@ -28,7 +28,7 @@ def test_unknown_manifest_keys_are_kept(tmp_path: Path) -> None:
     make_run(tmp_path, duration=2)
     edit_manifest(tmp_path, later_key={"a": 1}, lanes={"later": 2})
     manifest = load_run(tmp_path).manifest
-    assert manifest.model_extra == {"later_key": {"a": 1}}
+    assert manifest.model_extra is not None and manifest.model_extra["later_key"] == {"a": 1}
 
 
 def _cut(path: Path) -> None:
