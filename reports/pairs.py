@@ -120,8 +120,7 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
 def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:
     """Blocks of about `length` seconds; `queue`: seconds of one stretch of a queue that came and went."""
     if by_number(run):
-        length, until = _whole_seconds(length, _last_send(run))
-        drawn = _with_end(statistics.draw_blocks(until, length, seed), run, seed)
+        drawn = _with_end(statistics.draw_blocks(_last_send(run), length, seed), run, seed)
     else:
         drawn = statistics.draw_blocks(run.window_length, length, seed, local=local)
     return replace(drawn, together=max(queue / drawn.length, 1.0))
@@ -149,15 +148,6 @@ def _last_send(run: Run) -> float:
     """
     sent = run.records.numbers("sent") - run.window[0]
     return 0.0 if one_burst(sent, run.window_length) else float(sent.max())
-
-
-def _whole_seconds(length: float, until: float) -> tuple[float, float]:
-    """(length of a block, seconds from which blocks are drawn), both whole where there are seconds enough.
-
-    Tokens are summed by the second: of the rate that is to be told, a block holds as many sums anywhere.
-    """
-    whole = min(math.ceil(length), int(until / statistics.FEWEST_BLOCKS))
-    return (float(whole), float(whole * int(until / whole))) if whole else (length, until)
 
 
 def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
