@@ -15,6 +15,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ReservedError(ValueError):
+    """Of a check: the text names what is wrong, and the value, which may hold a secret, is not shown."""
+
+
 Model = TypeVar("Model", bound=BaseModel)
 _WORDS = {  # where pydantic's own are a programmer's
     "dict_type": "must hold keys and values",
@@ -123,7 +127,9 @@ def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
         return f"{key}: unknown {context['tag']!r}; there are: {context['expected_tags']}"
     message = _WORDS.get(kind) or problem["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be").replace("must be a valid", "must be a")
-    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) else ""
+    plain = isinstance(given, str | int | float | bool)
+    hidden = isinstance(problem.get("ctx", {}).get("error"), ReservedError)
+    shown = f" (given {given!r})" if plain and not hidden else ""
     return f"{key}: {message}{shown}"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from common.strictyaml import Strict, find_file, read_model
+from common.strictyaml import ReservedError, Strict, find_file, read_model
 from common.usage import UsageError
 from server.gpu import gpu_name
 from server.places import ROOT
@@ -46,7 +46,7 @@ def one_flag(text: str) -> str:
         raise ValueError("holds more than one flag; give each a line of its own")
     name = flag_name(words[0])
     if name in RESERVED:
-        raise ValueError(f"{name} has no place here: {RESERVED[name]}")
+        raise ReservedError(f"{name} has no place here: {RESERVED[name]}")
     return text
 
 

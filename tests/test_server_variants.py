@@ -106,7 +106,10 @@ def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> 
             "mine.yaml:3: add.0: --port has no place here: the launcher sets it",
         ),
         (VARIANT + "add: [--api_key=hunter2]\n", "add.0: --api-key has no place here: .*VLLM_API_KEY"),
-        (VARIANT + "add: [--hf-token hf_x]\n", "add.0: --hf-token has no place here: .*put HF_TOKEN in your"),
+        (
+            VARIANT + "add: [--hf-token hf_x]\n",
+            "add.0: --hf-token has no place here: .*put HF_TOKEN in your environment$",  # and not the token
+        ),
         (
             VARIANT + "add: ['--x {level:3}']\n",
             "add.0: its value begins like JSON and is none: Expecting [a-z ]+ \\(given",
