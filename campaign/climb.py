@@ -18,6 +18,7 @@ from reports.judge import judge
 from reports.runs import Run, load_run
 from reports.slo import standing, state_of
 
+MISTAKE = 2  # exit code
 Runner = Callable[[Load, str, Path], int]  # makes a run in a folder; as load.run_once
 
 
@@ -48,7 +49,12 @@ def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
             break
         number, seed = len(made.steps) + 1, terms.seed + len(made.steps)
         say(f"step {number} of at most {terms.max_steps}: {rate:g} requests/s, seed {seed}")
-        where = _step_folder(folder, number)
+        try:
+            where = _step_folder(folder, number)
+        except OSError as error:  # a full disk, say; what was measured before is still told
+            say(f"{folder}: the folder of step {number} cannot be made: {error.strerror}")
+            made.code = MISTAKE
+            break
         made.code = runner(terms.load.with_options(rps=rate, seed=seed), plan.bare(terms.variant), where)
         if made.code not in loads.VERDICTS:
             break

@@ -282,6 +282,22 @@ def test_what_was_measured_before_a_stop_is_kept(code: int, told: str, tmp_path:
     assert not found["found"] and told in page
 
 
+def test_a_step_whose_folder_cannot_be_made_ends_the_search_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make = Path.mkdir
+
+    def full(path: Path, *words: Any, **more: Any) -> None:
+        if path.name.endswith("-step-03"):
+            raise OSError(28, "No space left on device")
+        make(path, *words, **more)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    ended, found, page = search_for(tmp_path, Queue(7, "constant"))
+    assert ended == 2 and len(found["steps"]) == 2 and "step 3 made no run" in page
+    assert "the folder of step 3 cannot be made: No space left on device" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("code", [2, 130])
 def test_a_search_that_measured_nothing_leaves_no_folder(code: int, tmp_path: Path) -> None:
     """Of a host that is down each try would leave another one."""
