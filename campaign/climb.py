@@ -13,12 +13,12 @@ from campaign.search import Rung
 from campaign.terms import Terms
 from common.results import SERVER
 from common.terminal import say
+from common.usage import USAGE
 from reports.capacity import COLUMNS, Step
 from reports.judge import judge
 from reports.runs import Run, load_run
 from reports.slo import standing, state_of
 
-MISTAKE = 2  # exit code
 Runner = Callable[[Load, str, Path], int]  # makes a run in a folder; as load.run_once
 
 
@@ -53,7 +53,7 @@ def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
             where = _step_folder(folder, number)
         except OSError as error:  # a full disk, say; what was measured before is still told
             say(f"{folder}: the folder of step {number} cannot be made: {error.strerror}")
-            made.code = MISTAKE
+            made.code = USAGE
             break
         made.code = runner(terms.load.with_options(rps=rate, seed=seed), plan.bare(terms.variant), where)
         if made.code not in loads.VERDICTS:

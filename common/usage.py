@@ -8,6 +8,8 @@ from typing import NoReturn
 
 from common import terminal
 
+USAGE = 2  # exit code for a user's mistake
+
 
 class UsageError(Exception):
     """A user's mistake: its text is one line that says what is wrong, where, and what to do."""
@@ -52,7 +54,7 @@ def exit_code(command: Callable[[], int]) -> int:
         return command()
     except UsageError as error:
         terminal.say(f"tokenswarm: {error}")
-        return 2
+        return USAGE
     except BrokenPipeError:  # as in `make history | head`
         terminal.write_nowhere(1)
         return 141

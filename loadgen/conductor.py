@@ -25,7 +25,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 
 from common import terminal
 from common.results import SERVER, SUMMARY
-from common.usage import UsageError
+from common.usage import USAGE, UsageError
 from loadgen import child, events, manifest, messages
 from loadgen.liveline import LiveLine
 from loadgen.plan import Plan
@@ -37,7 +37,6 @@ from loadgen.served import Served, Server, names_proxy
 from loadgen.settings import Settings, request_headers, settings_of
 from loadgen.transport import Host
 
-USAGE = 2  # exit code for a user's mistake
 INTERRUPTED = 130
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost

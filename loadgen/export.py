@@ -21,9 +21,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, make_wsgi_app
 
-from common.usage import UsageError
+from common.usage import USAGE, UsageError
 from loadgen import events
-from loadgen.conductor import USAGE, Conductor
+from loadgen.conductor import Conductor
 from loadgen.histogram import Histogram
 from loadgen.instruments import INSTRUMENTS
 from loadgen.manifest import Subject

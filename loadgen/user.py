@@ -20,9 +20,9 @@ from locust.exception import StopUser
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from common import terminal
-from common.usage import UsageError
+from common.usage import USAGE, UsageError
 from loadgen import options, otlp
-from loadgen.conductor import USAGE, Conductor
+from loadgen.conductor import Conductor
 from loadgen.export import Export
 from loadgen.lane import Lane
 from loadgen.prompts import PromptMaker

@@ -432,9 +432,8 @@ def open_gaps(run: Run, last_chunk: Floats) -> tuple[Mask, Mask]:
     """Whose gap was running when the drain ended, and whose a failure broke off; shape (records,) each."""
     streaming = run.judged & ~np.isnan(last_chunk)
     short = ~(run.records.numbers("output_tokens") >= run.records.numbers("output_asked"))
-    return (streaming & short & run.records.status_is(UNFINISHED)), (
-        streaming & short & run.records.status_is(FAILED)
-    )
+    cut = streaming & short
+    return cut & run.records.status_is(UNFINISHED), cut & run.records.status_is(FAILED)
 
 
 def _gaps_per_token(run: Run) -> Survival:

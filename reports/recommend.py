@@ -216,12 +216,9 @@ def _full_batch(facts: Facts) -> list[Recommendation]:
 
 def _larger_keeps_up(facts: Facts, limit: int) -> bool:
     """Whether a variant of the report has a larger limit, or none, and keeps up: then it is known."""
-    for name in _ran(facts):
-        command = next(each.command_line for each in facts.variants if each.name == name)
-        other = batch_limit(shlex.split(command or ""))
-        if (other is None or other > limit) and "SATURATED" not in facts.verdicts(name):
-            return True
-    return False
+    steady = [each for each in facts.variants if each.runs and "SATURATED" not in facts.verdicts(each.name)]
+    limits = [batch_limit(shlex.split(each.command_line or "")) for each in steady]
+    return any(each is None or each > limit for each in limits)
 
 
 def _spikes(facts: Facts) -> list[Recommendation]:

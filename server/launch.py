@@ -15,7 +15,7 @@ from typing import IO, Any
 import common.early  # noqa: F401  (first)
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import say
-from common.usage import Parser, UsageError, exit_code, whole
+from common.usage import USAGE, Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.gpu import require_gpu
@@ -33,7 +33,6 @@ DRAIN_BOUND_S = 600.0  # after the first Ctrl-C: the command ends its drain by i
 SECOND_BOUND_S = 10.0  # after the second
 POLL_S = 0.1
 DIED_WHILE_RUNNING = 1
-USAGE = 2  # the exit code of a command that was given a mistake
 SIGNALLED = 128  # that of one ended by a signal is more
 
 

@@ -11,25 +11,11 @@ import pytest
 from common.usage import UsageError
 from reports import metrics
 from reports.__main__ import main
-from reports.audit import as_runs, audit, read_file, read_files
+from reports.audit import as_runs, read_file, read_files
 from reports.audit_words import limit_lines
-from reports.comparison import Audit, Comparison
-from reports.runs import Run
+from reports.comparison import Comparison
+from tests.auditing import HELD, OPEN, audited, outcome
 from tests.make_foreign import make_story
-
-DATA = Path(__file__).parent / "data"
-HELD, OPEN = DATA / "vllm-bench-held.json", DATA / "vllm-bench-open.json"  # by vllm bench serve 0.32.0
-
-
-def audited(*paths: Path) -> tuple[Comparison, Audit, list[Run]]:
-    comparison, runs = audit(read_files(paths), 0.03, "test", "command")
-    assert comparison.audit is not None
-    return comparison, comparison.audit, runs
-
-
-def outcome(found: Audit, metric: str, change: bool = False) -> str:
-    checks = [each for each in found.checks if each.field.startswith("change of ") == change]
-    return next(each.outcome for each in checks if each.metric == metric)
 
 
 def changed(tmp_path: Path, source: Path, change: Callable[[Any], object]) -> Path:

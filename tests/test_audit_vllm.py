@@ -10,20 +10,11 @@ import pytest
 
 from common.usage import UsageError
 from reports import metrics
-from reports.audit import audit, read_file, read_files
-from reports.comparison import Audit, Comparison, Metric
+from reports.audit import read_file
+from reports.comparison import Comparison, Metric
 from reports.conditions import conditions
-from reports.runs import Run
+from tests.auditing import OPEN, audited, outcome
 from tests.make_foreign import make_vllm
-
-DATA = Path(__file__).parent / "data"
-HELD, OPEN = DATA / "vllm-bench-held.json", DATA / "vllm-bench-open.json"  # by vllm bench serve 0.32.0
-
-
-def audited(*paths: Path) -> tuple[Comparison, Audit, list[Run]]:
-    comparison, runs = audit(read_files(paths), 0.03, "test", "command")
-    assert comparison.audit is not None
-    return comparison, comparison.audit, runs
 
 
 def changed(source: Path, path: Path, **values: Any) -> Path:
@@ -35,11 +26,6 @@ def changed(source: Path, path: Path, **values: Any) -> Path:
 
 def row(comparison: Comparison, name: str) -> Metric:
     return next(each for each in comparison.metrics if each.name == name)
-
-
-def outcome(found: Audit, metric: str) -> str:
-    changes = [each for each in found.checks if each.field.startswith("change of ")]
-    return next(each.outcome for each in changes if each.metric == metric)
 
 
 @pytest.mark.parametrize("faster", [0.96, 0.85])
@@ -55,7 +41,7 @@ def test_without_a_rate_the_time_that_the_requests_took_is_each_file_s_own(
     assert throughput.changes[0].change == pytest.approx(said[1] / said[0] - 1)
     assert "not of the same load" not in found.paragraph
     assert [conditions(run)["duration (s)"] for run in runs] == [None, None]
-    assert outcome(found, "latency_p50") == "supported"
+    assert outcome(found, "latency_p50", change=True) == "supported"
 
 
 def test_the_end_of_such_a_load_is_in_its_interval_once(tmp_path: Path) -> None:
@@ -63,7 +49,7 @@ def test_the_end_of_such_a_load_is_in_its_interval_once(tmp_path: Path) -> None:
     comparison, found, _ = audited(one, two)
     change = row(comparison, "output_token_throughput").changes[0]
     assert change.mark == "better" and change.low and change.high and change.high - change.low < 0.2
-    assert outcome(found, "output_token_throughput") == "supported"
+    assert outcome(found, "output_token_throughput", change=True) == "supported"
     assert "in each resample once" in comparison.methods[0].text
 
 
@@ -85,14 +71,14 @@ def test_of_requests_that_were_sent_at_once_there_is_no_interval(tmp_path: Path)
     change = row(comparison, "output_token_throughput").changes[0]
     assert change.change and change.change > 0.15 and change.low is None
     assert change.mark == "not comparable" and "only repeats" in change.reason
-    assert outcome(found, "output_token_throughput") == "supported"
+    assert outcome(found, "output_token_throughput", change=True) == "supported"
     assert found.limits == [], "all at work together are no limit's doing"
 
 
 def test_a_change_that_is_no_more_than_chance_says_so(tmp_path: Path) -> None:
     one, two = make_vllm(tmp_path / "1.json", 600), make_vllm(tmp_path / "2.json", 600, tpot=0.0192)
     _, found, _ = audited(one, two)
-    assert outcome(found, "completed_rate") == "not supported"
+    assert outcome(found, "completed_rate", change=True) == "not supported"
     assert "(chance gives as much: the interval holds 0)" in found.paragraph
 
 
@@ -125,7 +111,7 @@ def test_another_number_of_clients_is_another_load(tmp_path: Path) -> None:
     one = make_vllm(tmp_path / "1.json", limit=32, slots=32)
     comparison, found, _ = audited(one, make_vllm(tmp_path / "2.json", limit=64, slots=32))
     assert "closed-loop (concurrency 64) instead of closed-loop (concurrency 32)" in found.paragraph
-    assert outcome(found, "ttft_p50") == "not supported"
+    assert outcome(found, "ttft_p50", change=True) == "not supported"
     assert row(comparison, "ttft_p50").changes[0].mark == "not comparable"
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.usage import UsageError
-from loadgen.datasets.row import NO_TOKENS, Note, Row, brief, count, csv_lines, since_first
+from loadgen.datasets.row import NO_TOKENS, Note, Row, brief, csv_lines, lengths, since_first
 
 
 def rows(path: Path) -> Iterator[Row | Note]:
@@ -22,14 +22,12 @@ def _rows(path: Path) -> Iterator[Row | Note]:
         except ValueError:
             shown = brief(repr(values["TIMESTAMP"]))
             raise UsageError(f"{where}: TIMESTAMP is not a date and time: {shown}") from None
-        prompt = count(where, values, "ContextTokens", least=0)
-        output = count(where, values, "GeneratedTokens", least=0)
-        if not (prompt and output):
+        asked = lengths(where, values, "ContextTokens", "GeneratedTokens")
+        if asked is None:
             yield Note(NO_TOKENS)
             continue
         yield Row(
             where,
-            prompt_tokens=prompt,
-            output_tokens=output,
+            *asked,
             time=(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),
         )

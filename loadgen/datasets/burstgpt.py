@@ -7,7 +7,7 @@ Source: https://github.com/HPMLL/BurstGPT.
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadgen.datasets.row import NO_TOKENS, Note, Row, count, csv_lines, seconds, since_first
+from loadgen.datasets.row import NO_TOKENS, Note, Row, csv_lines, lengths, seconds, since_first
 
 
 def rows(path: Path) -> Iterator[Row | Note]:
@@ -16,14 +16,12 @@ def rows(path: Path) -> Iterator[Row | Note]:
 
 def _rows(path: Path) -> Iterator[Row | Note]:
     for where, values in csv_lines(path, ("Timestamp", "Request tokens", "Response tokens")):
-        prompt = count(where, values, "Request tokens", least=0)
-        output = count(where, values, "Response tokens", least=0)
-        if not (prompt and output):
+        asked = lengths(where, values, "Request tokens", "Response tokens")
+        if asked is None:
             yield Note(NO_TOKENS)
             continue
         yield Row(
             where,
-            prompt_tokens=prompt,
-            output_tokens=output,
+            *asked,
             time=seconds(where, values, "Timestamp"),
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
-from loadgen.datasets.row import NO_TOKENS, Note, Row, count, json_lines, mapping, seconds, since_first
+from loadgen.datasets.row import NO_TOKENS, Note, Row, json_lines, lengths, mapping, seconds, since_first
 
 
 def rows(path: Path) -> Iterator[Row | Note]:
@@ -22,15 +22,13 @@ def _rows(path: Path) -> Iterator[Row | Note]:
         ids = values.get("hash_ids", [])
         if not isinstance(ids, list) or not all(type(each) is int for each in ids):
             raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
-        prompt = count(where, values, "input_length", least=0)
-        output = count(where, values, "output_length", least=0)
-        if not (prompt and output):
+        asked = lengths(where, values, "input_length", "output_length")
+        if asked is None:
             yield Note(NO_TOKENS)
             continue
         yield Row(
             where,
-            prompt_tokens=prompt,
-            output_tokens=output,
+            *asked,
             time=seconds(where, values, "timestamp", 0.001),
             blocks=tuple(ids),
         )

@@ -111,6 +111,12 @@ def count(where: str, values: dict[str, Any], key: str, least: int = 1) -> int:
     return value
 
 
+def lengths(where: str, values: dict[str, Any], prompt: str, output: str) -> tuple[int, int] | None:
+    """The tokens in these two columns of a trace; None where one is 0, so that nothing can be asked."""
+    found = count(where, values, prompt, least=0), count(where, values, output, least=0)
+    return found if all(found) else None
+
+
 def seconds(where: str, values: dict[str, Any], key: str, unit: float = 1.0) -> float:
     """A finite time of `unit` seconds, 0 or more."""
     try:
