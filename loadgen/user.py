@@ -11,7 +11,7 @@ next arrival is due. So the load is open loop: no answer is waited for.
 """
 
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
@@ -90,18 +90,15 @@ def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
     try:
         options.adapt(parser, sys.argv[1:])
     except UsageError as error:
-        terminal.say(f"tokenswarm: {error}")
-        sys.exit(USAGE)
+        _refuse(error)
 
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: Any) -> None:
     if not any(issubclass(each, OpenLoopUser) for each in environment.user_classes):
-        terminal.say(
-            "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "
-            "(docs/writing-a-client.md)"
+        _refuse(
+            "no user class of the locustfile comes from loadgen.user.OpenLoopUser (docs/writing-a-client.md)"
         )
-        sys.exit(USAGE)
     if environment.parsed_options.otel:
         otlp.attend(environment)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
@@ -111,3 +108,9 @@ def on_init(environment: Environment, **_: Any) -> None:
         Export(environment, environment.tokenswarm_conductor)
         if environment.web_ui:
             WebUi(environment, environment.tokenswarm_conductor)
+
+
+def _refuse(why: object) -> NoReturn:
+    """Before Locust's runners, which would print a traceback of it."""
+    terminal.say(f"tokenswarm: {why}")
+    sys.exit(USAGE)
