@@ -1,0 +1,1 @@
+"""What load is sent: scenarios, arrivals, lengths, prompts and the schedule they give; nothing here talks to a server."""
