@@ -1,1 +1,1 @@
-"""Bytes on the wire: connections, framing, stamps, and what became of one request; no schedule and no figures."""
+"""Bytes on the wire: connections, framing, stamps, what became of one request; no schedule, no figures."""

@@ -1,1 +1,1 @@
-"""What is seen while a run goes on: digests and counts that are sent, kept and shown; records stay the truth."""
+"""What is seen while a run goes on: counts and digests, sent, kept and shown; records stay the truth."""

@@ -1,1 +1,1 @@
-"""The worker's side of a run: launches arrivals on time and hands records on; it decides nothing about the run."""
+"""The worker's side of a run: launches arrivals on time, hands records on; it decides nothing of the run."""

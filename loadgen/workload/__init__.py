@@ -1,1 +1,1 @@
-"""What load is sent: scenarios, arrivals, lengths, prompts and the schedule they give; nothing here talks to a server."""
+"""What is sent: scenarios, arrivals, lengths, prompts and their schedule; nothing here meets a server."""

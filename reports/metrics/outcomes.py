@@ -69,7 +69,8 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         f"{found.count:,} arrivals{first} got a first token with both variants. For them TPOT p50 was "
         f"{formatting.number(found.before, 'ms')} ms with {baseline} and "
         f"{formatting.number(found.after, 'ms')} ms with {other} ({change}). "
-        f"This holds on the condition of having been served: of {found.due:,} arrivals, {left_out} never got a token, and in a queue those who did are the early ones. It says "
+        f"This holds on the condition of having been served: of {found.due:,} arrivals, {left_out} never got "
+        "a token, and in a queue those who did are the early ones. It says "
         "how fast tokens come to whoever is in; it is no claim about all arrivals."
     )
     figures = {
