@@ -11,7 +11,7 @@ from typing import Any
 
 from common.usage import UsageError
 from forecast.scheduler import FCFS, PRIORITY, Engine
-from reports.commandline import flag
+from reports.runs.commandline import flag
 
 GIB = 2**30
 CHUNK_LOG = re.compile(r"max_num_batched_tokens=(\d+)")  # "Chunked prefill is enabled with ..."

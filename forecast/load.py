@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from forecast.scheduler import Load
-from loadgen.schedule import Arrival, Schedule
+from loadgen.workload.schedule import Arrival, Schedule
 
 TRACE_BLOCK = 512  # tokens that one hash id of a trace stands for (loadgen's prompts spell them so)
 UNKNOWN_PROMPT = 100  # tokens, of a dataset's text whose length nobody said
@@ -14,7 +14,7 @@ UNKNOWN_PROMPT = 100  # tokens, of a dataset's text whose length nobody said
 class Traffic:
     """The arrivals in the order in which they reach the engine, and what an engine's Load says of them.
 
-    `delay`: seconds from due to the engine. `longer`: measured tokens of an answer / those asked.
+    `lag`: seconds from due to sent, `delay` from there to the engine. `longer`: measured tokens of an answer / those asked.
     """
 
     schedule: Schedule
@@ -22,6 +22,7 @@ class Traffic:
     longer: float = 1.0
     caching: bool = True
     block_size: int = 16
+    lag: float = 0.0
     arrivals: list[Arrival] = field(default_factory=list)
     due: list[float] = field(default_factory=list)
     load: Load = field(default_factory=lambda: Load([], [], [], [], []))
@@ -54,7 +55,7 @@ class Traffic:
         self.due.append(due)
         self._history.append(prompt + output)
         load = self.load
-        load.ready.append(due + self.delay)
+        load.ready.append(due + self.lag + self.delay)
         load.prompt.append(prompt)
         load.output.append(output)
         load.priority.append(arrival.priority or 0)

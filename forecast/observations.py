@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from common.usage import UsageError
 from forecast.step_times import Observations, Work
-from reports.runs import Run
+from reports.runs.runs import Run
 
 Floats = NDArray[np.float64]
 

@@ -113,6 +113,14 @@ def _doublings(large: float, small: float) -> float:
     return max(np.log2(large / small), 0.0) if small > 0 and large > 0 else 0.0
 
 
+def mean_fit(seen: Observations) -> tuple[Floats, float]:
+    """Plain non-negative least squares: the coefficients, and what is left (comparable between equal gaps)."""
+    columns, root = seen.work.columns(), np.sqrt(seen.weight)
+    scale = _scales(columns, seen.weight)
+    found, left = nnls(columns * scale * root[:, None], seen.seconds * root)
+    return found * scale, float(left)
+
+
 def fit(seen: Observations) -> StepTimes:
     """Fit the coefficients: soft-L1 (a stall pulls little), non-negative, total time kept.
 
@@ -127,7 +135,7 @@ def fit(seen: Observations) -> StepTimes:
     def residuals(at: Floats) -> Floats:
         return np.sqrt(weight) * (scaled @ at - seconds) / unit
 
-    start = nnls(scaled * np.sqrt(weight)[:, None], seconds * np.sqrt(weight))[0] + 1e-6
+    start = nnls(scaled * np.sqrt(weight)[:, None], seconds * np.sqrt(weight))[0] + 1e-6  # inside of the bounds
     found = least_squares(residuals, start, bounds=(0, np.inf), loss="soft_l1").x * scale
     expected = columns @ found
     found = found * float(weight @ seconds) / float(weight @ expected)

@@ -104,6 +104,10 @@ class ServerMetrics:
         values = np.bincount(where, np.concatenate([value for _, _, value in found]))
         return times, np.asarray(values, dtype=np.float64)
 
+    def labels(self, name: str) -> dict[str, str]:
+        """The labels of what the server exported once, such as vllm:cache_config_info; {} if absent."""
+        return next((labels for labels, _, _ in self._series(name, {})), {})
+
     def histogram(self, name: str, start: float, end: float, **labels: str) -> Histogram | None:
         """What the histogram `name` (without _bucket) gained in the span; see `increase`."""
         total = self.increase(f"{name}_sum", start, end, **labels)
