@@ -59,6 +59,7 @@ class Calibration:
     chunk: int
     cached: float | None
     command: tuple[str, ...]
+    log: str
     hardware: dict[str, Any]
     model_config: dict[str, Any] | None
     gaps: int
@@ -87,6 +88,7 @@ def calibrate(run: Run) -> Calibration:
         _chunk(run),
         _share(run, "vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total"),
         tuple(command),
+        _log(run),
         dict(hardware),
         server.get("model_config"),
         len(seen.seconds),

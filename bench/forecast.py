@@ -1,0 +1,219 @@
+"""How true forecasts are, on the CPU target: `python -m bench.forecast` (make bench-forecast).
+
+One baseline run, then the forecast of every setting, written down; only then the settings are measured, each
+in a run of its own (about 3 minutes, the machine alone). What is there already is kept, so it can be stopped
+and taken up: `--only NAME` measures one, `--table` none.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.ports import free_port
+from common.results import SUMMARY, now, results_folder, write_json
+from common.terminal import say
+from common.usage import Parser, UsageError, exit_code
+from forecast.calibration import Calibration, calibrate
+from forecast.forecast import COVERED, Forecast, figures_of, forecast
+from forecast.settings import with_flags
+from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import schedule
+from reports.runs.runs import load_run
+from common.places import ROOT
+
+BASELINE = "baseline"
+FORECASTS = "forecasts.json"
+RATE = 20.0
+SEED = 1
+# figure: (name, unit, factor, median absolute error that must hold)
+MUST = {
+    "output_token_throughput": ("tok/s", 1, 0.05),
+    "completed_rate": ("req/s", 1, 0.05),
+    "tpot_p50": ("TPOT p50, ms", 1000, 0.08),
+    "ttft_p50": ("TTFT p50, ms", 1000, 0.15),
+    "latency_mean": ("latency mean, ms", 1000, 0.15),
+}
+COVERAGE = (0.70, 0.95)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A setting that is forecast and measured: flags of the server, and the load."""
+
+    name: str
+    flags: str = ""
+    scenario: str = "chat-medium"
+    rate: float = RATE
+
+
+CASES = (
+    *(Case(f"batch-{size}", f"--max-num-seqs {size}") for size in (4, 8, 16, 32)),
+    Case("chunk-512", "--max-num-batched-tokens 512"),
+    *(Case(f"rate-{rate}", rate=rate) for rate in (5, 10, 15, 25)),
+    Case("rag-small", scenario="rag-small", rate=10),
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """0 where every figure holds, else 1."""
+    parser = Parser(prog="python -m bench.forecast", description=__doc__)
+    parser.add_argument("--only", metavar="NAME", choices=[BASELINE, *(case.name for case in CASES)])
+    parser.add_argument("--table", action="store_true", help="measure nothing; print what is there")
+    parser.add_argument("--duration", type=float, default=60, help="seconds of each load (default: 60)")
+    given = parser.parse_args(words)
+    place = results_folder() / "bench-forecast"
+    if not given.table:
+        _measure(place, given.only, given.duration)
+    if given.only:
+        return 0
+    found = _read(place / FORECASTS)
+    measured = {case.name: _measured(place, case.name) for case in CASES}
+    return _print(found, {name: each for name, each in measured.items() if each})
+
+
+def _measure(place: Path, only: str | None, duration: float) -> None:
+    if not _folder(place, BASELINE) and only in (None, BASELINE):
+        _run(place, Case(BASELINE), duration)
+    baseline = _folder(place, BASELINE)
+    if baseline is None:
+        raise UsageError(f"{place}: no baseline run there yet: python -m bench.forecast --only {BASELINE}")
+    if not (place / FORECASTS).is_file():
+        found = calibrate(load_run(baseline))
+        made = {case.name: _plain(forecast_of(found, case, duration)) for case in CASES}
+        write_json(place / FORECASTS, {"made_at": now(), "from": baseline.name, "cases": made})
+    for case in CASES:
+        if only in (None, case.name) and not _folder(place, case.name):
+            _run(place, case, duration)
+
+
+def forecast_of(calibration: Calibration, case: Case, duration: float) -> Forecast:
+    """The forecast of one case."""
+    scenario = Scenario.load(case.scenario).with_overrides(rate=case.rate, duration=duration)
+    return forecast(calibration, with_flags(calibration, case.flags or "--port 8000", schedule(scenario, SEED)))
+
+
+def _plain(found: Forecast) -> dict[str, Any]:
+    return {
+        "saturated": found.saturated,
+        "maybe": found.maybe,
+        "step": dict(found.step),
+        "sd": found.sd,
+        "figures": {name: [each.low, each.value, each.high] for name, each in found.figures.items()},
+    }
+
+
+def _run(place: Path, case: Case, duration: float) -> None:
+    """One run, by the command that a user has."""
+    folder = place / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    variant = folder / f"{case.name}.yaml"
+    add = f"add:\n  - {case.flags}\n" if case.flags else ""
+    variant.write_text(f"changes: {case.flags or 'nothing'}\nexpected: its forecast\n{add}")
+    words = [sys.executable, "-m", "campaign", "run", str(variant.resolve()), "--target", "cpu-tiny"]
+    words += ["--scenario", case.scenario, "--rps", f"{case.rate:g}", "--duration", f"{duration:g}"]
+    words += ["--seed", str(SEED), "--port", str(free_port())]
+    say(f"measuring {case.name}")
+    environment = os.environ | {"TOKENSWARM_RESULTS": str(folder.resolve())}
+    code = subprocess.run(words, env=environment, cwd=ROOT).returncode
+    if code or _folder(place, case.name) is None:
+        raise UsageError(f"{case.name} made no run (exit code {code}); the same command tries it again")
+
+
+def _folder(place: Path, name: str) -> Path | None:
+    """The run of a case, if it was made to the end."""
+    done = sorted((place / name).glob(f"*/{SUMMARY}"))
+    return done[-1].parent if done else None
+
+
+def _measured(place: Path, name: str) -> dict[str, Any] | None:
+    folder = _folder(place, name)
+    if folder is None:
+        return None
+    run = load_run(folder)
+    rules = json.loads((folder / SUMMARY).read_text())["rules"]
+    saturated = any(rule["verdict"] == "SATURATED" and not rule["passed"] for rule in rules)
+    verdict = json.loads((folder / SUMMARY).read_text())["verdict"]
+    return {"figures": figures_of(run), "saturated": saturated, "verdict": verdict}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UsageError(f"{path}: no forecasts there yet: make bench-forecast")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> int:
+    errors: dict[str, list[float]] = {name: [] for name in MUST}
+    inside: list[bool] = []
+    right = 0
+    print(f"Forecast at {found['made_at']} from {found['from']}; measured after it: {len(measured)} settings.\n")
+    print("| setting | figure | forecast | 80 % band | measured | error | inside |")
+    print("|---|---|--:|--:|--:|--:|---|")
+    for case, real in measured.items():
+        said = found["cases"][case]
+        for name, (unit, factor, _) in MUST.items():
+            low, middle, high = said["figures"][name]
+            value = real["figures"].get(name)
+            queued = said["saturated"] or real["saturated"]
+            if name == "ttft_p50" and queued:
+                value_error = None
+            elif middle is None or value is None:
+                value_error = None
+            else:
+                value_error = middle / value - 1
+                errors[name].append(abs(value_error))
+            held = None if None in (low, high, value) else low <= value <= high
+            if held is not None:
+                inside.append(held)
+            print(
+                f"| {case} | {unit} | {_number(middle, factor)} | {_number(low, factor)} to {_number(high, factor)} "
+                f"| {_number(value, factor)} | {'n/a' if value_error is None else f'{100 * value_error:+.1f} %'} "
+                f"| {'n/a' if held is None else 'yes' if held else 'no'} |"
+            )
+        right += said["saturated"] == real["saturated"]
+        called = "SATURATED" if said["saturated"] else "not saturated"
+        print(f"| {case} | verdict | {called}{', may turn' if said['maybe'] else ''} | | {real['verdict']} | | |")
+    return _verdicts(errors, inside, right, len(measured))
+
+
+def _verdicts(errors: Mapping[str, Sequence[float]], inside: Sequence[bool], right: int, count: int) -> int:
+    """Whether each claim holds; the exit code."""
+    good = True
+    print()
+    for name, (unit, _, bound) in MUST.items():
+        if errors[name]:
+            median = float(np.median(errors[name]))
+            good &= median <= bound
+            print(f"{_mark(median <= bound)} {unit.split(',')[0]}: median error {100 * median:.1f} %, "
+                  f"at most {100 * bound:g} % wanted ({len(errors[name])} settings)")  # fmt: skip
+    if inside:
+        share = sum(inside) / len(inside)
+        holds = COVERAGE[0] <= share <= COVERAGE[1]
+        good &= holds
+        print(f"{_mark(holds)} {100 * COVERED:.0f} % bands hold {100 * share:.0f} % of {len(inside)} figures "
+              f"({100 * COVERAGE[0]:.0f} to {100 * COVERAGE[1]:.0f} % wanted)")  # fmt: skip
+    holds = right >= math.floor(0.95 * count)
+    good &= holds
+    print(f"{_mark(holds)} SATURATED or not called right in {right} of {count}")
+    return 0 if good and count == len(CASES) else 1
+
+
+def _mark(holds: bool) -> str:
+    return "holds:" if holds else "FAILS:"
+
+
+def _number(value: float | None, factor: float) -> str:
+    return "n/a" if value is None else f"{value * factor:,.4g}" if value * factor < 1000 else f"{value * factor:,.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1:])))
