@@ -23,7 +23,7 @@ from common.terminal import say
 from common.usage import Parser, UsageError, exit_code
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import COVERED, Forecast, figures_of, forecast
-from forecast.settings import with_flags
+from forecast.settings import unchanged, with_flags
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from reports.runs.runs import load_run
@@ -97,7 +97,9 @@ def _measure(place: Path, only: str | None, duration: float) -> None:
 def forecast_of(calibration: Calibration, case: Case, duration: float) -> Forecast:
     """The forecast of one case."""
     scenario = Scenario.load(case.scenario).with_overrides(rate=case.rate, duration=duration)
-    return forecast(calibration, with_flags(calibration, case.flags or "--port 8000", schedule(scenario, SEED)))
+    load = schedule(scenario, SEED)
+    setting = with_flags(calibration, case.flags, load) if case.flags else unchanged(calibration, load)
+    return forecast(calibration, setting)
 
 
 def _plain(found: Forecast) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.hardware import accelerators
+from common.strictyaml import check_model
 from common.usage import UsageError
 from forecast.calibration import Calibration
 from forecast.engine_settings import EAGER, Settings, changed, refuse_unknowable, settings_of
@@ -39,6 +40,11 @@ def with_variant(calibration: Calibration, name: str, schedule: Schedule) -> Set
     return _setting(calibration, label, own_command(calibration), variant, schedule)
 
 
+def unchanged(calibration: Calibration, schedule: Schedule) -> Setting:
+    """The run's own server under another load."""
+    return Setting(calibration.variant, calibration.settings, schedule)
+
+
 def with_flags(calibration: Calibration, flags: str, schedule: Schedule) -> Setting:
     """The run's own command with some flags set, as `--max-num-seqs 16`."""
     try:
@@ -47,7 +53,8 @@ def with_flags(calibration: Calibration, flags: str, schedule: Schedule) -> Sett
         raise UsageError(f"--set {flags!r}: {error}") from None
     if not parts or any(not part.startswith("--") for part in parts):
         raise UsageError(f'--set {flags!r}: must be flags of the server, as in --set "--max-num-seqs 16"')
-    variant = Variant(changes="flags of the command line", expected="see the forecast", add=parts)
+    content = {"changes": "flags of the command line", "expected": "see the forecast", "add": parts}
+    variant = check_model(content, Variant, "--set")
     return _setting(calibration, flags, list(calibration.command), variant, schedule)
 
 
