@@ -68,8 +68,10 @@ def on_hardware(calibration: Calibration, setting: Setting, name: str) -> Settin
     other = Hardware(name, there.peak_flops, there.peak_bytes_per_s, there.memory_bytes, there.source)
     times = setting.step_times or calibration.step_times
     own, new = _bound(calibration, here), _bound(calibration, other)
-    moved = np.maximum(times.coefficients - own, 0.0) + np.minimum(new, new / own * times.coefficients)
-    factors = np.where(times.coefficients > 0, moved / np.maximum(times.coefficients, 1e-15), 1.0)
+    fitted = times.coefficients
+    host = np.maximum(fitted - own, 0.0)  # what the bound does not explain is taken to be the host's
+    moved = host + np.where(own > 0, np.minimum(fitted, own) * new / np.maximum(own, 1e-30), 0.0)
+    factors = np.where(fitted > 0, moved / np.maximum(fitted, 1e-30), 1.0)
     ratio = max(here.peak_bytes_per_s / other.peak_bytes_per_s, here.peak_flops / other.peak_flops)
     slowest, fastest = max(ratio, 1.0, *factors), min(ratio, 1.0, *factors)
     middle = float(np.exp(np.log(factors).mean()))
