@@ -23,7 +23,7 @@ from common.terminal import say
 from common.usage import Parser, UsageError, exit_code
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import COVERED, Forecast, figures_of, forecast
-from forecast.settings import unchanged, with_flags
+from forecast.alternatives import unchanged, with_flags
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from reports.runs.runs import load_run

@@ -67,7 +67,8 @@ class Figure:
 class Forecast:
     """What is to be expected. `saturated`: by the rules that judge a run; `maybe`: the band holds both.
 
-    `attained`: share of arrivals that meet the SLO, None without one. `step`: mean work and seconds of a step.
+    `attained`: share of arrivals that meet the SLO, None without one. `step`: means of a step
+    (sequences, tokens, context, seconds), and of a request's wait for a place (queue) and its prefill, seconds.
     """
 
     setting: Setting
@@ -90,6 +91,7 @@ class _Pass:
     saturated: bool
     attained: float | None
     outcome: Outcome
+    ready: Floats
     simulated: SimulatedRun
 
 
@@ -120,10 +122,19 @@ def forecast(calibration: Calibration, setting: Setting, chunks: bool = False) -
             "tokens": float(work.tokens),
             "context": float(work.context),
             "seconds": float(times.seconds(work)),
+            **_parts(middle.outcome, middle.ready),
         },
         middle.outcome.preemptions,
         middle.simulated,
     )
+
+
+def meets(calibration: Calibration, setting: Setting, pace: float = 1.0) -> bool:
+    """Whether the load meets the scenario's SLO and nothing falls behind, with steps `pace` times as long."""
+    times = setting.step_times or calibration.step_times
+    found = _simulate(calibration, setting, times.times(pace), 1.0)
+    share = setting.schedule.scenario.slo.share if setting.schedule.scenario.slo else 0.0
+    return not found.saturated and (found.attained is None or found.attained >= share)
 
 
 def description(calibration: Calibration, setting: Setting) -> Description:
@@ -156,7 +167,7 @@ def _simulate(
     saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in rules)
     figures = figures_of(run) | {"output_token_throughput": tokens_per_second(traffic, outcome, end)}
     attained = request_metrics.goodput_share(run).value
-    return _Pass(figures, saturated, attained, outcome, made)
+    return _Pass(figures, saturated, attained, outcome, np.array(traffic.load.ready), made)
 
 
 def figures_of(run: Run) -> dict[str, float | None]:
@@ -193,6 +204,18 @@ def _banded(name: str, values: list[float | None]) -> Figure:
 
 def _least(values: list[float | None]) -> float | None:
     return min((value for value in values if value is not None), default=None)
+
+
+def _parts(outcome: Outcome, ready: Floats) -> dict[str, float]:
+    """Means over the requests that got a token, as the server's histograms of queue and prefill have them."""
+    got = outcome.first >= 0
+    if not got.any():
+        return {}
+    admitted = outcome.admitted[got]
+    return {
+        "queue": float(np.maximum(admitted - ready[got], 0.0).mean()),
+        "prefill": float((outcome.step_end[outcome.first[got]] - admitted).mean()),
+    }
 
 
 def _mean_step(outcome: Outcome) -> Work:
