@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from common.places import ROOT
 from common.ports import free_port
 from common.results import SUMMARY, now, results_folder, write_json
 from common.terminal import say
 from common.usage import Parser, UsageError, exit_code
+from forecast.alternatives import unchanged, with_flags
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import COVERED, Forecast, figures_of, forecast
-from forecast.alternatives import unchanged, with_flags
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from reports.runs.runs import load_run
-from common.places import ROOT
 
 BASELINE = "baseline"
 FORECASTS = "forecasts.json"
@@ -157,7 +157,9 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
     errors: dict[str, list[float]] = {name: [] for name in MUST}
     inside: list[bool] = []
     right = 0
-    print(f"Forecast at {found['made_at']} from {found['from']}; measured after it: {len(measured)} settings.\n")
+    print(
+        f"Forecast at {found['made_at']} from {found['from']}; measured after it: {len(measured)} settings.\n"
+    )
     print("| setting | figure | forecast | 80 % band | measured | error | inside |")
     print("|---|---|--:|--:|--:|--:|---|")
     for case, real in measured.items():
@@ -166,9 +168,7 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
             low, middle, high = said["figures"][name]
             value = real["figures"].get(name)
             queued = said["saturated"] or real["saturated"]
-            if name == "ttft_p50" and queued:
-                value_error = None
-            elif middle is None or value is None:
+            if name == "ttft_p50" and queued or middle is None or value is None:
                 value_error = None
             else:
                 value_error = middle / value - 1
@@ -183,7 +183,9 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
             )
         right += said["saturated"] == real["saturated"]
         called = "SATURATED" if said["saturated"] else "not saturated"
-        print(f"| {case} | verdict | {called}{', may turn' if said['maybe'] else ''} | | {real['verdict']} | | |")
+        print(
+            f"| {case} | verdict | {called}{', may turn' if said['maybe'] else ''} | | {real['verdict']} | | |"
+        )
     return _verdicts(errors, inside, right, len(measured))
 
 
@@ -214,7 +216,13 @@ def _mark(holds: bool) -> str:
 
 
 def _number(value: float | None, factor: float) -> str:
-    return "n/a" if value is None else f"{value * factor:,.4g}" if value * factor < 1000 else f"{value * factor:,.0f}"
+    return (
+        "n/a"
+        if value is None
+        else f"{value * factor:,.4g}"
+        if value * factor < 1000
+        else f"{value * factor:,.0f}"
+    )
 
 
 if __name__ == "__main__":

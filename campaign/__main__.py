@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import common.early  # noqa: F401  (first)
-from campaign import load
+from campaign import forecasts, load
 from campaign.capacity import run_capacity
 from campaign.series import add_series_arguments, run_series
 from campaign.terms import add_capacity_arguments
@@ -47,7 +47,9 @@ def main(words: Sequence[str]) -> int:
 def _run(given: argparse.Namespace) -> int:
     wanted = load.load_of(given)
     wanted.check([given.variant])
+    forecasts.foretell(wanted, given.variant, forecasts.waiting_folder())
     code = load.run_once(wanted, given.variant)
+    forecasts.settle(given.variant)
     return 0 if code in load.VERDICTS and not given.strict else code
 
 

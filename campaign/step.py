@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from campaign import plan
+from campaign import forecasts, plan
 from campaign.load import INTERRUPTED, Load
 from campaign.outcome import Outcome, outcome_of
 from campaign.state import Campaign, Step
-from common.results import REFUSED, START_FAILED
+from common.results import FORECAST, REFUSED, START_FAILED
 from common.terminal import say
 from server import runfolder
 
@@ -52,9 +52,12 @@ def _run(campaign: Campaign, step: Step, load: Load, runner: Runner) -> tuple[in
     folder = runfolder.make(plan.bare(step.variant))
     step.state, step.run = "running", folder.name
     campaign.save()
+    forecasts.foretell(load, step.variant, folder, campaign.steps[0].variant)
     code = runner(load, step.variant, folder)
     found = outcome_of(folder)
     with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [FORECAST]:
+            (folder / FORECAST).unlink()
         folder.rmdir()  # goes only when nothing came into it
     return code, found
 

@@ -26,7 +26,9 @@ MOST_LIMITS = 12  # settings whose SLO rate is looked for: about a second each
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run folder (default: the newest baseline)")
-    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="names or files (default: all that it can tell)")
+    parser.add_argument(
+        "variants", nargs="*", metavar="VARIANT", help="names or files (default: all that it can tell)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="FLAGS", help='as "--max-num-seqs 16"')
     parser.add_argument("--rates", metavar="5,10,...", help="requests/s (default: the run's)")
     parser.add_argument("--scenario", help="another load than the run's")
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpu", "--hardware", metavar="NAME", help="another GPU of server/hardware.yaml")
     parser.add_argument("--score", action="store_true", help="how true all kept forecasts were")
     parser.add_argument("--write", action="store_true", help="write each forecast as a run folder")
-    parser.add_argument("--keep", metavar="FOLDER", help="keep the forecast of the one VARIANT for a run there")
+    parser.add_argument(
+        "--keep", metavar="FOLDER", help="keep the forecast of the one VARIANT for a run there"
+    )
 
 
 def main(words: Sequence[str]) -> int:
@@ -66,7 +70,9 @@ def run_forecast(given: argparse.Namespace) -> int:
 def _score() -> int:
     found = kept.scores(results_folder())
     if not found:
-        raise UsageError(f"{results_folder()}: no judged run with a forecast; `make baseline optimized` makes one")
+        raise UsageError(
+            f"{results_folder()}: no judged run with a forecast; `make baseline optimized` makes one"
+        )
     for line in table.score_lines(found):
         print(line)
     return 0
@@ -149,7 +155,9 @@ def _print(found: Calibration, made: Sequence[Forecast]) -> None:
             if each.setting.settings == own and each.setting.step_times is None]  # fmt: skip
     if best := table.worth(limits, same):
         console.print(f"\nMost worth measuring: {', '.join(best)} (they may raise the SLO's rate most).")
-    for remark in dict.fromkeys(f"{each.setting.name}: {text}" for each in made for text in each.setting.remarks):
+    for remark in dict.fromkeys(
+        f"{each.setting.name}: {text}" for each in made for text in each.setting.remarks
+    ):
         console.print(remark)
 
 

@@ -21,7 +21,9 @@ from reports.roofline.roofline import Hardware, UnknownModelError
 from server import variants
 from server.variants import Variant
 
-GRAPHS = "CUDA graphs: no step of the run shows them; between the hardware's bound and the run's own step times"
+GRAPHS = (
+    "CUDA graphs: no step of the run shows them; between the hardware's bound and the run's own step times"
+)
 
 
 def own_command(calibration: Calibration) -> list[str]:
@@ -100,7 +102,9 @@ def _setting(
     if EAGER in differs and not settings.eager:
         return _graphs(calibration, setting)
     if EAGER in differs:
-        raise UsageError(f"{calibration.run} ran with CUDA graphs and cannot say what a step takes without them")
+        raise UsageError(
+            f"{calibration.run} ran with CUDA graphs and cannot say what a step takes without them"
+        )
     return setting
 
 
@@ -114,7 +118,8 @@ def _settings(calibration: Calibration, command: Sequence[str]) -> Settings:
     memory = calibration.hardware.get("memory_bytes")
     found = settings_of(command, cpu, memory, calibration.log, cache)
     return dataclasses.replace(
-        found, engine=dataclasses.replace(found.engine, lookahead=min(found.engine.lookahead, own.engine.lookahead))
+        found,
+        engine=dataclasses.replace(found.engine, lookahead=min(found.engine.lookahead, own.engine.lookahead)),
     )
 
 
@@ -123,7 +128,9 @@ def _graphs(calibration: Calibration, setting: Setting) -> Setting:
     try:
         bound = _bound(calibration, _here(calibration))
     except UsageError:
-        return dataclasses.replace(setting, remarks=(*setting.remarks, f"{GRAPHS}; no bound is known"), extra=(0.2, 1.0))
+        return dataclasses.replace(
+            setting, remarks=(*setting.remarks, f"{GRAPHS}; no bound is known"), extra=(0.2, 1.0)
+        )
     own = calibration.step_times
     context = own.seen.context_high
     batch = max(own.seen.sequences_high / 2, 1.0)
@@ -141,7 +148,9 @@ def _graphs(calibration: Calibration, setting: Setting) -> Setting:
 def _here(calibration: Calibration) -> Hardware:
     found = calibration.hardware
     if not found.get("peak_flops") or not found.get("peak_bytes_per_s"):
-        raise UsageError(f"{calibration.run} does not say the peaks of its hardware, so nothing can be scaled from it")
+        raise UsageError(
+            f"{calibration.run} does not say the peaks of its hardware, so nothing can be scaled from it"
+        )
     return Hardware(
         str(found.get("name")), found["peak_flops"], found["peak_bytes_per_s"], found.get("memory_bytes")
     )
@@ -150,7 +159,9 @@ def _here(calibration: Calibration) -> Hardware:
 def _bound(calibration: Calibration, hardware: Hardware) -> NDArray[np.float64]:
     """Least seconds that each term of step_times.TERMS takes on the hardware; shape (5,)."""
     if not calibration.model_config:
-        raise UsageError(f"{calibration.run} does not hold the model's config, so nothing can be scaled from it")
+        raise UsageError(
+            f"{calibration.run} does not hold the model's config, so nothing can be scaled from it"
+        )
     try:
         model = roofline.model_of(calibration.model_config)
     except UnknownModelError as error:

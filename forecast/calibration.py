@@ -135,7 +135,9 @@ def _front_end(run: Run, engine: Engine, times: StepTimes) -> FrontEnd:
     """What of TTFT the simulated engine does not explain, over the sequences that ran when the request came."""
     sent, due = run.records.numbers("sent"), run.records.numbers("due")
     first = run.records.numbers("first_token")
-    rows = np.flatnonzero(~np.isnan(sent) & ~np.isnan(first) & ~np.isnan(run.records.numbers("output_tokens")))
+    rows = np.flatnonzero(
+        ~np.isnan(sent) & ~np.isnan(first) & ~np.isnan(run.records.numbers("output_tokens"))
+    )
     rows = rows[np.argsort(sent[rows], kind="stable")]
     lag = float(np.median((sent - due)[rows]))
     found = FrontEnd(0.0, 0.0, lag)

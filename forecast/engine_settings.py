@@ -42,7 +42,9 @@ class Settings:
     eager: bool
 
 
-def settings_of(command: Sequence[str], cpu: bool, memory: float | None, log: str, cache: Mapping[str, Any]) -> Settings:
+def settings_of(
+    command: Sequence[str], cpu: bool, memory: float | None, log: str, cache: Mapping[str, Any]
+) -> Settings:
     """`cpu`: the CPU backend. `memory`: of the accelerator, bytes. `log`: the server's, its beginning.
     `cache`: labels of vllm:cache_config_info. Raises UsageError for a value that is no number."""
     sequences, tokens = _defaults(cpu, memory)

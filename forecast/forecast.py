@@ -161,7 +161,9 @@ def _simulate(
     )
     limit = setting.schedule.end + setting.schedule.scenario.drain
     outcome = simulate(traffic.load, engine, times.coefficients, limit, traffic.follow)
-    made = run_of(traffic, outcome, end, description(calibration, setting), calibration.chunk if chunks else None)
+    made = run_of(
+        traffic, outcome, end, description(calibration, setting), calibration.chunk if chunks else None
+    )
     run = made.run
     rules = validity.check(run)
     saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in rules)

@@ -61,7 +61,9 @@ def scores(results: Path) -> list[Score]:
         try:
             said: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
             real = figures_of(load_run(path.parent))
-            found += [_score(path.parent.name, name, said[name], real.get(name)) for name in NAMES if name in said]
+            found += [
+                _score(path.parent.name, name, said[name], real.get(name)) for name in NAMES if name in said
+            ]
         except (ValueError, KeyError, TypeError, UsageError):
             continue
     return found

@@ -82,7 +82,9 @@ def _number(events: Floats, at: Floats) -> Floats:
     return np.searchsorted(events, at).astype(np.float64)
 
 
-def _context(run: Run, began: NDArray[np.bool_], first: Floats, last: Floats, prompt: Floats, at: Floats) -> Floats:
+def _context(
+    run: Run, began: NDArray[np.bool_], first: Floats, last: Floats, prompt: Floats, at: Floats
+) -> Floats:
     """Tokens of context that the decoding sequences hold at these moments: prompt, and answer so far."""
     output = np.nan_to_num(run.records.numbers("output_tokens")[began], nan=1.0)
     pace = output / np.maximum(last - first, 1e-6)

@@ -225,7 +225,9 @@ class _Simulation:
     def _idle(self) -> bool:
         """Nothing runs: go on to what comes next. False when nothing does."""
         if self.frees:
-            self.frees = [(self.step, index) for _, index in self.frees]  # nothing runs: the pipeline is empty
+            self.frees = [
+                (self.step, index) for _, index in self.frees
+            ]  # nothing runs: the pipeline is empty
             return True
         if self.waiting or self.urgent:
             return False  # a prompt that not even an empty engine can hold

@@ -132,7 +132,9 @@ def _received(traffic: Traffic, outcome: Outcome, front: FrontEnd, limit: float)
     return _Received(rows, begin, length, owner, late, sent, outcome.step_end)
 
 
-def _columns(traffic: Traffic, tokens: _Received, front: FrontEnd, limit: float) -> tuple[dict[str, pa.Array], float]:
+def _columns(
+    traffic: Traffic, tokens: _Received, front: FrontEnd, limit: float
+) -> tuple[dict[str, pa.Array], float]:
     """The columns but for the chunks, and when the last record was closed."""
     rows, count = tokens.rows, tokens.count
     first, last = tokens.edges()
@@ -175,7 +177,9 @@ def _chunks(tokens: _Received, chunk: int) -> dict[str, pa.Array]:
     shown = (number % chunk == 0) | (number == count[which] - 1)
     carried = np.diff(number[shown], prepend=0)
     carried[number[shown] == 0] = 1
-    lists = pa.array(np.concatenate([[0], np.cumsum(np.bincount(which[shown], minlength=len(count)))]), pa.int32())
+    lists = pa.array(
+        np.concatenate([[0], np.cumsum(np.bincount(which[shown], minlength=len(count)))]), pa.int32()
+    )
     return {
         "chunk_times": pa.ListArray.from_arrays(lists, pa.array(times[shown])),
         "chunk_tokens": pa.ListArray.from_arrays(lists, pa.array(carried.astype(np.int32))),

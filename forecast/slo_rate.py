@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from common.usage import UsageError
 from forecast.calibration import Calibration
-from forecast.forecast import Z, Setting, forecast, meets
+from forecast.forecast import Setting, Z, forecast, meets
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 
@@ -31,7 +31,9 @@ def slo_rate(calibration: Calibration, setting: Setting) -> Limit:
     scenario = setting.schedule.scenario
     if scenario.slo is None or scenario.rate is None:
         raise UsageError(f"scenario {scenario.name} has no SLO, or no rate to be changed")
-    short = scenario.with_overrides(duration=min(scenario.duration, LOAD_S), drain=min(scenario.drain, LOAD_S))
+    short = scenario.with_overrides(
+        duration=min(scenario.duration, LOAD_S), drain=min(scenario.drain, LOAD_S)
+    )
     middle = _search(_at(calibration, setting, short, 1.0), scenario.rate)
     if middle is None:
         return Limit(None, None, None)
@@ -41,7 +43,9 @@ def slo_rate(calibration: Calibration, setting: Setting) -> Limit:
     return Limit(middle, low or 0.0, _search(_at(calibration, setting, short, fast), middle / fast))
 
 
-def _at(calibration: Calibration, setting: Setting, scenario: Scenario, pace: float) -> Callable[[float], bool]:
+def _at(
+    calibration: Calibration, setting: Setting, scenario: Scenario, pace: float
+) -> Callable[[float], bool]:
     return lambda rate: meets(calibration, _with_rate(setting, scenario, rate), pace)
 
 

@@ -135,7 +135,9 @@ def fit(seen: Observations) -> StepTimes:
     def residuals(at: Floats) -> Floats:
         return np.sqrt(weight) * (scaled @ at - seconds) / unit
 
-    start = nnls(scaled * np.sqrt(weight)[:, None], seconds * np.sqrt(weight))[0] + 1e-6  # inside of the bounds
+    start = (
+        nnls(scaled * np.sqrt(weight)[:, None], seconds * np.sqrt(weight))[0] + 1e-6
+    )  # inside of the bounds
     found = least_squares(residuals, start, bounds=(0, np.inf), loss="soft_l1").x * scale
     expected = columns @ found
     found = found * float(weight @ seconds) / float(weight @ expected)
@@ -165,7 +167,8 @@ def _draws(at: Floats, scaled: Floats, seconds: Floats, weight: Floats, found: F
     rows = scaled[order] * weight[order, None]
     terms = scaled.shape[1]
     squares = np.stack(
-        [np.add.reduceat(rows[:, i] * scaled[order, j], starts) for i in range(terms) for j in range(terms)], 1
+        [np.add.reduceat(rows[:, i] * scaled[order, j], starts) for i in range(terms) for j in range(terms)],
+        1,
     ).reshape(-1, terms, terms)
     products = np.add.reduceat(rows * seconds[order, None], starts)
     random = np.random.default_rng(len(seconds))
@@ -181,7 +184,9 @@ def _draws(at: Floats, scaled: Floats, seconds: Floats, weight: Floats, found: F
 
 def _pace(at: Floats, seconds: Floats, expected: Floats, weight: Floats) -> float:
     """Standard deviation of log (seen / expected) between sixths of the run."""
-    sixth = np.minimum((at - at.min()) / max(np.ptp(at), 1e-9) * SLOW_BLOCKS, SLOW_BLOCKS - 1).astype(np.int64)
+    sixth = np.minimum((at - at.min()) / max(np.ptp(at), 1e-9) * SLOW_BLOCKS, SLOW_BLOCKS - 1).astype(
+        np.int64
+    )
     took = np.bincount(sixth, weight * seconds, SLOW_BLOCKS)
     should = np.bincount(sixth, weight * expected, SLOW_BLOCKS)
     both = (took > 0) & (should > 0)

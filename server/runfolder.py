@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from common.results import LOG, SERVER, make_new, results_folder, stamped
+from common.results import FORECAST, LOG, SERVER, make_new, results_folder, stamped
 
 LOG_TAIL_LINES = 30
 
@@ -15,5 +15,5 @@ def make(variant: str) -> Path:
 
 def discard(folder: Path) -> None:
     """Remove the folder of a run that never began: one that holds only what the launcher wrote."""
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {LOG, SERVER}:
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {FORECAST, LOG, SERVER}:
         shutil.rmtree(folder)

@@ -40,7 +40,7 @@ from reports.metrics.instrument import client_error
 from reports.metrics.server_side import server_side
 from reports.metrics.stalls import stalls
 from reports.roofline import bounds
-from reports.roofline.predictions import predictions
+from reports.roofline.forecasts import forecasts
 from reports.runs.conditions import conditions, differences
 from reports.runs.machines import machines, one_server
 from reports.runs.runs import Run
@@ -83,8 +83,9 @@ def assemble(
     for variant in variants:
         if variant.runs:
             variant.result = conclusion.result_line(facts, variant.name)
-    roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
-    roofline.predictions = predictions(ordered, rows, roofline)
+    server = {info.run: info.server for info in infos}
+    roofline = bounds.describe(ordered, server)
+    roofline.forecasts = forecasts(ordered, server)
     points = pareto(facts)
     found = machines(groups)
     return Comparison(

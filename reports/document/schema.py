@@ -317,15 +317,21 @@ class WhatIf(Part):
     source: str
 
 
-class Prediction(Part):
-    """Stated from the configuration, the schedule and the peaks alone; then held against the result."""
+class ForecastCheck(Part):
+    """A figure that was forecast before the run, its 80 % band, and what was measured then."""
 
+    run: str
     variant: str
-    statement: str
-    predicted: str
-    measured: str
-    outcome: Literal["confirmed", "refuted", "cannot tell"]
-    reason: str
+    basis: str = Field(description="the run that it was forecast from")
+    made_at: str
+    label: str
+    unit: str
+    forecast: float | None = Field(description="null: a percentile that would not be reached")
+    low: float | None
+    high: float | None
+    measured: float | None
+    inside: bool | None = Field(description="the band holds the measured figure; null: cannot be said")
+    broke: str = Field(description="outside: the assumption that broke (step time, prefill, queue)")
 
 
 class Roofline(Part):
@@ -344,7 +350,7 @@ class Roofline(Part):
     by_batch: list[Bounds] = []
     operations: list[Operation] = []
     what_if: list[WhatIf] = []
-    predictions: list[Prediction] = []
+    forecasts: list[ForecastCheck] = []
 
 
 Outcome = Literal["supported", "not supported", "cannot tell"]

@@ -1,13 +1,13 @@
-"""Section 7 of a report: the roofline, its predictions, the what-if table."""
+"""Section 7 of a report: the roofline, what was forecast, the what-if table."""
 
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
 from reports.pages.blocks import Block, Cell, Drawing, Table, Text, milliseconds, quantity, row
 
-OUTCOMES = {
-    "confirmed": Cell("▲ confirmed", "good"),
-    "refuted": Cell("▼ refuted", "bad"),
-    "cannot tell": Cell("? cannot tell", "doubt"),
+INSIDE = {
+    True: Cell("▲ inside", "good"),
+    False: Cell("▼ outside", "bad"),
+    None: Cell("? cannot tell", "doubt"),
 }
 
 
@@ -15,11 +15,11 @@ def roofline_blocks(comparison: Comparison, chart: Chart | None) -> list[Block]:
     """The section's blocks; one line where there is no roofline."""
     found = comparison.roofline
     if found.missing or not found.by_batch:
-        return [Text(f"No roofline: {found.missing or 'it was not computed'}.")]
+        return [Text(f"No roofline: {found.missing or 'it was not computed'}."), *_forecasts(found)]
     blocks: list[Block] = [_basis(found)]
     if chart is not None:
         blocks.append(Drawing(chart))
-    return [*blocks, _operations(found), _predictions(found), _by_batch(found), *_what_if(found)]
+    return [*blocks, _operations(found), *_forecasts(found), _by_batch(found), *_what_if(found)]
 
 
 def _basis(found: Roofline) -> Text:
@@ -78,16 +78,33 @@ def _operation(place: Operation) -> list[Cell]:
     )
 
 
-def _predictions(found: Roofline) -> Table:
+def _forecasts(found: Roofline) -> list[Block]:
+    """What was to be expected before the runs, beside what came; nothing where no forecast was kept."""
+    if not found.forecasts:
+        return []
     rows = [
-        row(each.variant, each.statement, each.predicted, each.measured, OUTCOMES[each.outcome], each.reason)
-        for each in found.predictions
+        row(
+            each.variant,
+            f"{each.label}, {each.unit}",
+            "never" if each.forecast is None else quantity(each.forecast),
+            f"{quantity(each.low)} to {quantity(each.high)}",
+            quantity(each.measured),
+            INSIDE[each.inside],
+            each.broke,
+        )
+        for each in found.forecasts
     ]
-    return Table(
-        "Predictions from the configuration, the schedule and the peaks alone, held against the result",
-        ["variant", "prediction", "predicted", "measured", "outcome", "basis"],
-        rows,
-    )
+    bases = ", ".join(dict.fromkeys(each.basis for each in found.forecasts))
+    inside = [each.inside for each in found.forecasts if each.inside is not None]
+    return [
+        Table(
+            f"Forecast from {bases} before the run, with 80 % bands, held against the result: {sum(inside)} of "
+            f"{len(inside)} figures inside (docs/forecast.md)",
+            ["variant", "figure", "forecast", "80 % band", "measured", "outcome", "what broke"],
+            rows,
+            frozenset({2, 3, 4}),
+        )
+    ]
 
 
 def _by_batch(found: Roofline) -> Table:

@@ -25,7 +25,7 @@ from reports.document.schema import (
 from reports.metrics import request_metrics
 from reports.metrics.server_side import server_side
 from reports.roofline.bounds import describe
-from reports.roofline.predictions import predictions
+from reports.roofline.forecasts import forecasts
 from reports.runs.runs import Run
 from reports.text import formatting
 
@@ -53,7 +53,7 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
     found = [_metric(row, runs, baseline, others) for row in ROWS]
     server = {run.name: server_side(run) for run in runs}
     roofline = describe(runs, server)
-    roofline = roofline.model_copy(update={"predictions": predictions(runs, found, roofline)})
+    roofline = roofline.model_copy(update={"forecasts": forecasts(runs, server)})
     return Comparison(
         name="test",
         written_at=written_at,

@@ -169,7 +169,7 @@ def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(
     assert sections.title(found) == "baseline: chat-medium on synthetic"
     assert shown["Server"] == "http://gpu:8000 (not launched by us; its hardware is not known)"
     assert shown["Load from"] == "synthetic, 2 cores" and "Hardware" not in shown
-    assert found.roofline.missing and not found.roofline.predictions
+    assert found.roofline.missing and not found.roofline.forecasts
     edit_manifest(folder, model=None)
     assert sections.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
 

@@ -1,7 +1,6 @@
-"""Predictions follow from the configuration alone, and outcomes from the figures alone."""
+"""The roofline's bounds: model and hardware from the launcher, measured work beside them."""
 
 import dataclasses
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,8 @@ from reports.charts.figures import roofline_plot
 from reports.document.schema import Operation, Roofline, ServerSide
 from reports.metrics.server_side import server_side
 from reports.roofline import bounds, roofline
-from reports.roofline.predictions import load_of, predictions
 from reports.runs import commandline
 from reports.runs.runs import Run
-from tests.support.make_comparison import make_comparison
 from tests.support.make_report import make_pair
 
 
@@ -88,79 +85,6 @@ def launched(run: Run, server: dict[str, Any]) -> Run:
     return dataclasses.replace(run, manifest=manifest, memo={})
 
 
-def test_the_predicted_batch_is_littles_law(runs: list[Run]) -> None:
-    baseline, optimized = load_of(runs[0]), load_of(runs[1])
-    # about 20/s x 40 tokens x at least 12 ms: nearly ten at once, so 8 are not enough
-    assert 8 < baseline.needs < 12
-    assert (optimized.limit, optimized.most, baseline.limit) == (8, 8, None)
-
-
-def test_predictions_do_not_look_at_results(runs: list[Run]) -> None:
-    comparison = make_comparison(runs)
-    found = described(runs)
-    blind = [metric.model_copy(update={"changes": [], "readings": []}) for metric in comparison.metrics]
-    seen = predictions(runs, comparison.metrics, found)
-    unseen = predictions(runs, blind, found)
-    assert [each.predicted for each in seen] == [each.predicted for each in unseen]
-    # those on the engine's counters have nothing here to be held against either
-    assert {each.outcome for each in unseen} == {"cannot tell"}
-
-
-def test_outcomes(runs: list[Run]) -> None:
-    comparison = make_comparison(runs)
-    found = described(runs)
-    by_statement = {
-        (each.variant, each.statement): each for each in predictions(runs, comparison.metrics, found)
-    }
-    tpot = by_statement["baseline", "TPOT p50 is no shorter than one decode step"]
-    assert tpot.outcome == "confirmed" and tpot.predicted.startswith("at least 11")
-    unknown = by_statement["baseline", "Decode is memory-bound below its turning batch"]
-    assert unknown.outcome == "cannot tell" and "--enable-mfu-metrics" in unknown.reason
-
-
-def test_tokens_of_the_warm_up_excuse_no_more_than_the_hardware_allows(
-    runs: list[Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metrics, found = make_comparison(runs).metrics, described(runs)
-    statement = "Output tokens/s stay below the bound"
-    asked = load_of(runs[0]).asked
-
-    def outcome(measured: float, peaks: float) -> tuple[str, str]:
-        """Of the baseline, with `peaks` times the hardware's peaks."""
-        rows = [row.model_copy(deep=True) for row in metrics]
-        for reading in next(row for row in rows if row.name == "output_token_throughput").readings:
-            reading.value = measured
-        here = bounds.served_hardware(runs[0])
-        other = replace(
-            here, peak_flops=peaks * here.peak_flops, peak_bytes_per_s=peaks * here.peak_bytes_per_s
-        )
-        monkeypatch.setattr("reports.roofline.predictions.served_hardware", lambda run: other)
-        made = predictions(runs, rows, found)
-        each = next(one for one in made if (one.variant, one.statement) == ("baseline", statement))
-        return each.outcome, each.predicted
-
-    assert outcome(1.04 * asked, 100.0)[0] == "confirmed"
-    assert "up to 5 % for answers that began in the warm-up" in outcome(1.04 * asked, 100.0)[1]
-    assert outcome(1.06 * asked, 100.0)[0] == "refuted"
-    assert outcome(1.04 * asked, 1e-6)[0] == "refuted", "no warm-up gives more than the hardware does"
-    assert "warm-up" not in outcome(1.04 * asked, 1e-6)[1]
-
-
-def test_measured_intensity_decides(runs: list[Run]) -> None:
-    found = described(runs)
-    for place, intensity in zip(found.operations, (17.6, 6.8), strict=True):
-        place.intensity = intensity
-    metrics = make_comparison(runs).metrics
-    outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
-    assert outcomes["baseline", "Decode is memory-bound below its turning batch"] == "confirmed"
-    assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "confirmed"
-    found.operations[0].intensity, found.operations[1].intensity = 400.0, 500.0
-    outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
-    said = outcomes["baseline", "Decode is memory-bound below its turning batch"]
-    assert said == "cannot tell", "most of the run's tokens are prefilled"
-    assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "refuted"
-
-
 def test_measured_work_is_put_beside_the_bound(runs: list[Run]) -> None:
     run = runs[0]
     seconds = run.manifest.drained_at - run.window[0]
@@ -204,7 +128,6 @@ def test_a_missing_roofline_says_why(tmp_path: Path, server: dict[str, object] |
     object.__setattr__(run.manifest, "server", given)
     found = bounds.describe([run], {run.name: server_side(run)})
     assert found.missing is not None and word in found.missing
-    assert predictions([run], [], found) == []
 
 
 def test_a_run_on_what_is_not_known_is_not_placed_under_another_s_roof(tmp_path: Path) -> None:
