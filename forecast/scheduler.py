@@ -317,7 +317,7 @@ class _Simulation:
         while self.ends and self.ticket.get(self.ends[0][1]) != self.ends[0][2]:
             heapq.heappop(self.ends)
         count = self.ends[0][0] - self.step
-        if (self.waiting or self.urgent) and self.frees:
+        if self.frees:
             count = min(count, self.frees[0][0] - self.step)
         if self.slots < self.engine.max_num_seqs:
             coming = self._next_arrival()
@@ -325,6 +325,8 @@ class _Simulation:
                 count = min(count, self._steps_until(coming) + self.engine.lookahead)
         if self.pace is not None:
             count = min(count, self._steps_until(self.now + PACE_S))
+        if count * self._seconds(0, 0)[0] > self.horizon - self.now:
+            count = min(count, self._steps_until(self.horizon))
         count = self._room(max(count, 1))
         if count:
             self._advance(count, 0, 0)
