@@ -137,10 +137,13 @@ worker: .venv/.made ## Make load for the master on MASTER
 
 # Look back ----------------------------------------------------------------------------------------
 
-.PHONY: history audit
+.PHONY: history audit forecast
 history: .venv/.made ## List all runs, and what waits to be recovered
 	@$(PY) -m reports history
 	@$(PY) -m loadgen.records.collect list
+
+forecast: .venv/.made ## What each variant, RATES or FLAGS would do, from the newest baseline (or RUN)
+	@$(PY) -m forecast $(RUN_FOLDER) $(call given,FLAGS,set) $(call given,RATES,rates) $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
 
 audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 	@$(PY) -m reports audit $(FILES)

@@ -8,14 +8,17 @@ and taken up: `--only NAME` measures one, `--table` none.
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from common.places import ROOT
 from common.ports import free_port
@@ -31,6 +34,8 @@ from reports.runs.runs import load_run
 
 BASELINE = "baseline"
 FORECASTS = "forecasts.json"
+OTHERS = "others.json"
+DISTURBED = 0.05  # share of the machine that others took: such a run is made again, whatever it showed
 RATE = 20.0
 SEED = 1
 # figure: (name, unit, factor, median absolute error that must hold)
@@ -90,7 +95,8 @@ def _measure(place: Path, only: str | None, duration: float) -> None:
         made = {case.name: _plain(forecast_of(found, case, duration)) for case in CASES}
         write_json(place / FORECASTS, {"made_at": now(), "from": baseline.name, "cases": made})
     for case in CASES:
-        if only in (None, case.name) and not _folder(place, case.name):
+        taken = _others(_folder(place, case.name))
+        if only in (None, case.name) and (taken is None or taken > DISTURBED):
             _run(place, case, duration)
 
 
@@ -124,15 +130,43 @@ def _run(place: Path, case: Case, duration: float) -> None:
     words += ["--seed", str(SEED), "--port", str(free_port())]
     say(f"measuring {case.name}")
     environment = os.environ | {"TOKENSWARM_RESULTS": str(folder.resolve())}
+    others = _Others()
     code = subprocess.run(words, env=environment, cwd=ROOT).returncode
-    if code or _folder(place, case.name) is None:
+    made = _folder(place, case.name)
+    if code or made is None:
         raise UsageError(f"{case.name} made no run (exit code {code}); the same command tries it again")
+    write_json(made / OTHERS, {"share": others.share()})
+
+
+class _Others:
+    """How much of the machine's CPU time others than our own children took since this was made."""
+
+    def __init__(self) -> None:
+        self._began, self._start = time.monotonic(), self._taken()
+
+    def share(self) -> float:
+        """Of all that the machine's cores had, 0 to 1."""
+        had = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        return max(self._taken() - self._start, 0.0) / had
+
+    @staticmethod
+    def _taken() -> float:
+        all_of_it = psutil.cpu_times()
+        own = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return float(all_of_it.user + all_of_it.nice + all_of_it.system - own.ru_utime - own.ru_stime)
 
 
 def _folder(place: Path, name: str) -> Path | None:
-    """The run of a case, if it was made to the end."""
+    """The newest run of a case that was made to the end."""
     done = sorted((place / name).glob(f"*/{SUMMARY}"))
     return done[-1].parent if done else None
+
+
+def _others(folder: Path | None) -> float | None:
+    """What others took of the machine during the run; None where nobody knows."""
+    if folder is None or not (folder / OTHERS).is_file():
+        return None
+    return float(json.loads((folder / OTHERS).read_text())["share"])
 
 
 def _measured(place: Path, name: str) -> dict[str, Any] | None:
@@ -143,7 +177,9 @@ def _measured(place: Path, name: str) -> dict[str, Any] | None:
     rules = json.loads((folder / SUMMARY).read_text())["rules"]
     saturated = any(rule["verdict"] == "SATURATED" and not rule["passed"] for rule in rules)
     verdict = json.loads((folder / SUMMARY).read_text())["verdict"]
-    return {"figures": figures_of(run), "saturated": saturated, "verdict": verdict}
+    others = _others(folder)
+    told = "" if others is None else f", others took {100 * others:.0f} % of the machine"
+    return {"figures": figures_of(run), "saturated": saturated, "verdict": verdict + told}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -177,15 +213,16 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
             if held is not None:
                 inside.append(held)
             print(
-                f"| {case} | {unit} | {_number(middle, factor)} | {_number(low, factor)} to {_number(high, factor)} "
-                f"| {_number(value, factor)} | {'n/a' if value_error is None else f'{100 * value_error:+.1f} %'} "
+                f"| {case} | {unit} | {_number(middle, factor)} "
+                f"| {_number(low, factor)} to {_number(high, factor)} "
+                f"| {_number(value, factor)} "
+                f"| {'n/a' if value_error is None else f'{100 * value_error:+.1f} %'} "
                 f"| {'n/a' if held is None else 'yes' if held else 'no'} |"
             )
         right += said["saturated"] == real["saturated"]
         called = "SATURATED" if said["saturated"] else "not saturated"
-        print(
-            f"| {case} | verdict | {called}{', may turn' if said['maybe'] else ''} | | {real['verdict']} | | |"
-        )
+        turn = ", may turn" if said["maybe"] else ""
+        print(f"| {case} | verdict | {called}{turn} | | {real['verdict']} | | |")
     return _verdicts(errors, inside, right, len(measured))
 
 

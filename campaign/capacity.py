@@ -3,10 +3,11 @@
 import shutil
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
+from campaign import forecasts, plan, search
 from campaign import load as loads
-from campaign import plan, search
 from campaign.climb import Climb, Runner, climb
 from campaign.load import INTERRUPTED
 from campaign.search import Rung
@@ -31,7 +32,7 @@ def run_capacity(given: Namespace, runner: Runner = loads.run_once) -> int:
     """
     terms = terms_of(given)
     if terms.load.host is None:
-        return _launch(terms)
+        return _launch(replace(terms, load=forecasts.begin_at(terms.load, terms.variant)))
     folder = given.into or _make_folder(terms)
     scenario = terms.scenario
     length = f"{scenario.warmup:g} + {scenario.duration:g} s and drain"

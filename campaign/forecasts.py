@@ -41,6 +41,32 @@ def foretell(load: Load, variant: str, folder: Path, basis: str = "baseline") ->
         say(f"no forecast for {plan.bare(variant)}: {error}")
 
 
+def begin_at(load: Load, variant: str, basis: str = "baseline") -> Load:
+    """The load at the rate at which the variant is forecast to leave the SLO; unchanged where a rate is asked
+    for, or nothing can be forecast."""
+    if "rps" in load.options:
+        return load
+    from forecast import alternatives, slo_rate, table
+    from forecast.calibration import calibrate
+    from reports.runs.runs import load_run
+
+    try:
+        found = newest(plan.bare(basis), plan.bare(resolve_name(load.target)))
+        if found is None:
+            return load
+        scenario = load.resolved()
+        calibration = calibrate(load_run(found))
+        arrivals = schedule(scenario, scenario.seed)
+        limit = slo_rate.slo_rate(calibration, alternatives.with_variant(calibration, variant, arrivals))
+    except UsageError as error:
+        say(f"no forecast for {plan.bare(variant)}: {error}")
+        return load
+    if limit.rate is None:
+        return load
+    say(f"begins at the rate where {calibration.run} lets expect the limit: {table.bounded(limit, ' ')}/s")
+    return load.with_options(rps=f"{limit.rate:.3g}")
+
+
 def newest(variant: str, target: str) -> Path | None:
     """The newest run of the variant on the target that was made to its end and is VALID."""
     for folder in sorted(results_folder().glob(f"*-{variant}*"), reverse=True):

@@ -15,7 +15,7 @@ from forecast import alternatives, kept, slo_rate, table
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import Forecast, Setting, forecast
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import schedule
+from loadgen.workload.schedule import Schedule, schedule
 from reports.runs.runs import Run, load_run
 from server import variants
 
@@ -92,9 +92,9 @@ def _settings(given: argparse.Namespace, run: Run, found: Calibration) -> list[S
     scenario = _scenario(given, run)
     seed = run.manifest.seed or scenario.seed
     made: list[Setting] = []
-    for rate in _rates(given.rates) or [None]:
-        changed = scenario if rate is None else scenario.with_overrides(rate=rate)
-        load = schedule(changed, seed)
+    rates = _rates(given.rates)
+    loads = [scenario.with_overrides(rate=rate) for rate in rates] if rates else [scenario]
+    for load in (schedule(each, seed) for each in loads):
         if given.variants or given.set:
             made += [alternatives.with_variant(found, name, load) for name in given.variants]
             made += [alternatives.with_flags(found, flags, load) for flags in given.set]
@@ -107,7 +107,7 @@ def _settings(given: argparse.Namespace, run: Run, found: Calibration) -> list[S
     return made
 
 
-def _all_variants(found: Calibration, load: "schedule") -> list[Setting]:  # type: ignore[valid-type]
+def _all_variants(found: Calibration, load: Schedule) -> list[Setting]:
     made = [alternatives.unchanged(found, load)]
     for name in variants.names():
         if name == found.variant:
@@ -141,19 +141,10 @@ def _rates(text: str | None) -> list[float]:
 
 def _print(found: Calibration, made: Sequence[Forecast]) -> None:
     limits = _limits(found, made)
-    terms = found.step_times.coefficients * 1e3
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    console.print(f"From {found.run}: a step takes {terms[0]:.3g} ms + {terms[1]:.3g} ms for each sequence that decodes"
-                  f" + {1e3 * terms[2]:.3g} ms for 1,000 tokens of context + {1e3 * terms[3]:.3g} ms for 1,000 prompt"
-                  f" tokens + {terms[4]:.3g} ms for each prompt ({found.gaps:,} gaps).")  # fmt: skip
-    seen = found.step_times.seen
-    console.print(f"Seen: {seen.sequences_low:.0f} to {seen.sequences_high:.0f} sequences a step, prompts of up to "
-                  f"{seen.tokens_high:,.0f} tokens; beyond that bands widen. 80 % bands in brackets.\n")  # fmt: skip
+    console.print(table.basis(found))
     console.print(table.table(made, limits))
-    own = found.settings
-    same = [each.setting.name for each in made
-            if each.setting.settings == own and each.setting.step_times is None]  # fmt: skip
-    if best := table.worth(limits, same):
+    if best := table.worth(limits, found.variant):
         console.print(f"\nMost worth measuring: {', '.join(best)} (they may raise the SLO's rate most).")
     for remark in dict.fromkeys(
         f"{each.setting.name}: {text}" for each in made for text in each.setting.remarks

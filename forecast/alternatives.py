@@ -61,8 +61,8 @@ def with_flags(calibration: Calibration, flags: str, schedule: Schedule) -> Sett
 
 
 def on_hardware(calibration: Calibration, setting: Setting, name: str) -> Setting:
-    """The setting on another GPU: step times moved by the roofline's bounds, with a band between "nothing of a
-    step depends on the GPU" and "everything does". Raises UsageError where peaks or model are not known."""
+    """The setting on another GPU: step times moved by the roofline's bounds, with a band between "nothing of
+    a step depends on the GPU" and "everything does". Raises UsageError for peaks or models not known."""
     known = accelerators()
     if name not in known:
         raise UsageError(f"--gpu {name!r} is not in hardware.yaml; it has {', '.join(known)}")
@@ -124,7 +124,7 @@ def _settings(calibration: Calibration, command: Sequence[str]) -> Settings:
 
 
 def _graphs(calibration: Calibration, setting: Setting) -> Setting:
-    """Without --enforce-eager: the host's part of a step, which the run cannot tell from the GPU's, mostly goes."""
+    """Without --enforce-eager most of the host's part of a step goes, which the run cannot tell apart."""
     try:
         bound = _bound(calibration, _here(calibration))
     except UsageError:

@@ -1,4 +1,4 @@
-"""All that one run teaches: step times, the scheduler's settings, and what front end and client add to TTFT."""
+"""What one run teaches: step times, the scheduler's settings, what front end and client add to TTFT."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class FrontEnd:
 class Calibration:
     """What a run says of its server. `longer`: tokens of an answer / those asked. `chunk`: tokens a chunk.
 
-    `cached`: share of prompt tokens from the prefix cache, None if not exported. `command`: the server's words.
+    `cached`: share of prompt tokens from the prefix cache, None if not exported. `command`: its words.
     """
 
     run: str
@@ -117,8 +117,9 @@ def _require_variety(run: Run, times: StepTimes) -> None:
         return
     rate = float(run.judged.sum()) / run.window_length
     raise UsageError(
-        f"{run.name}: saturated from the start: nearly all of its steps held {high:.0f} sequences, which cannot tell "
-        f"what a step takes at other batches; a run below its capacity would serve: make {run.manifest.variant} "
+        f"{run.name}: saturated from the start: nearly all of its steps held {high:.0f} sequences, which "
+        "cannot tell what a step takes at other batches; a run below its capacity would serve: "
+        f"make {run.manifest.variant} "
         f"RPS={max(rate / 4, 0.1):.3g}, or SCENARIO=probe"
     )
 
@@ -132,7 +133,7 @@ def _log(run: Run) -> str:
 
 
 def _front_end(run: Run, engine: Engine, times: StepTimes) -> FrontEnd:
-    """What of TTFT the simulated engine does not explain, over the sequences that ran when the request came."""
+    """What of TTFT the simulated engine does not explain, over the sequences that ran meanwhile."""
     sent, due = run.records.numbers("sent"), run.records.numbers("due")
     first = run.records.numbers("first_token")
     rows = np.flatnonzero(

@@ -18,8 +18,8 @@ CHUNK_LOG = re.compile(r"max_num_batched_tokens=(\d+)")  # "Chunked prefill is e
 SEQUENCES, TOKENS = "--max-num-seqs", "--max-num-batched-tokens"
 # What changes a step's time in a way that a run without it cannot show.
 UNKNOWABLE = (
-    "--model", "--dtype", "--quantization", "--kv-cache-dtype", "--tensor-parallel-size", "--attention-backend",
-    "--pipeline-parallel-size", "--data-parallel-size", "--speculative-config", "--compilation-config",
+    "--model", "--dtype", "--quantization", "--kv-cache-dtype", "--attention-backend", "--compilation-config",
+    "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--speculative-config",
 )  # fmt: skip
 EAGER = "--enforce-eager"
 MODELLED = (
@@ -74,12 +74,12 @@ def changed(before: Sequence[str], after: Sequence[str]) -> dict[str, str]:
 
 
 def refuse_unknowable(flags: Mapping[str, str], run: str) -> list[str]:
-    """Remarks on flags that the model does not know; UsageError for those that make the run worthless."""
+    """Remarks on flags that the model does not know. Raises UsageError for those of which no run can tell."""
     hopeless = [name for name in flags if name in UNKNOWABLE]
     if hopeless:
         raise UsageError(
-            f"{run} cannot say what {hopeless[0]} does: it changes the time of a step, and the run was made without; "
-            "a run with it would serve"
+            f"{run} cannot say what {hopeless[0]} does: it changes the time of a step, and the run was made "
+            "without; a run with it would serve"
         )
     unknown = [name for name in flags if name not in (*MODELLED, *HARMLESS, EAGER)]
     return [f"not modelled, taken to change nothing: {', '.join(unknown)}"] if unknown else []

@@ -41,7 +41,7 @@ NAMES = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "t
 
 @dataclass(frozen=True)
 class Setting:
-    """What is asked: a name, the scheduler's settings, the load. `step_times`: where they are not the run's own.
+    """What is asked: a name, the scheduler's settings, the load. `step_times`: where not the run's own.
 
     `extra`: (low, high) factors of step times that are possible besides, as for other hardware.
     """
@@ -68,7 +68,7 @@ class Forecast:
     """What is to be expected. `saturated`: by the rules that judge a run; `maybe`: the band holds both.
 
     `attained`: share of arrivals that meet the SLO, None without one. `step`: means of a step
-    (sequences, tokens, context, seconds), and of a request's wait for a place (queue) and its prefill, seconds.
+    (sequences, tokens, context, seconds), and of a request's wait for a place (queue) and prefill, seconds.
     """
 
     setting: Setting

@@ -1,4 +1,4 @@
-"""forecast.json: a forecast kept in the folder of the run that it is held to, and the error over all of them."""
+"""forecast.json: a forecast kept in the folder of the run that it is held to; the error over all of them."""
 
 import json
 from collections.abc import Mapping

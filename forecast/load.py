@@ -14,7 +14,8 @@ UNKNOWN_PROMPT = 100  # tokens, of a dataset's text whose length nobody said
 class Traffic:
     """The arrivals in the order in which they reach the engine, and what an engine's Load says of them.
 
-    `lag`: seconds from due to sent, `delay` from there to the engine. `longer`: measured tokens of an answer / those asked.
+    `lag`: seconds from due to sent, `delay` from there to the engine. `longer`: tokens of an answer / those
+    asked.
     """
 
     schedule: Schedule
@@ -43,8 +44,8 @@ class Traffic:
             return None
         self._add(arrival, due, self._history[index] if arrival.history else 0)
         load = self.load
-        found = load.ready.pop(), load.prompt.pop(), load.output.pop(), load.priority.pop(), load.cached.pop()
-        return found  # the scheduler puts it there itself
+        # the scheduler puts it there itself
+        return load.ready.pop(), load.prompt.pop(), load.output.pop(), load.priority.pop(), load.cached.pop()
 
     def _add(self, arrival: Arrival, due: float, history: int) -> None:
         prompt = history + arrival.prefix_tokens * (not history) + arrival.prompt_tokens

@@ -25,8 +25,8 @@ def observe(run: Run, shift: float) -> Observations:
     rows, begin, end, steps = _gaps(run)
     if len(rows) < LEAST_GAPS:
         raise UsageError(
-            f"{run.name}: no step times in it: {len(rows):,} gaps between chunks, and {LEAST_GAPS:,} are needed; "
-            "a run made here with `make baseline` (streamed, 60 s) has them"
+            f"{run.name}: no step times in it: {len(rows):,} gaps between chunks, and {LEAST_GAPS:,} are "
+            "needed; a run made here with `make baseline` (streamed, 60 s) has them"
         )
     first, last = run.records.numbers("first_token"), _closed(run)
     began = ~np.isnan(first)

@@ -56,9 +56,9 @@ Follow = Callable[[int, float], tuple[float, int, int, int, int] | None]
 class Outcome:
     """What became of each request. A request emits one token at the end of each step first..last.
 
-    `first`: -1 where it never got a token. `tokens`: how many came before the horizon. `pieces`: of those that
-    were preempted, the (first, last) of each stretch. `step_end`: seconds, shape (steps,). `admitted`: seconds
-    at which it was first scheduled, nan if never. The rest are means per step over time, and counts.
+    `first`: -1 where it never got a token. `tokens`: how many came before the horizon. `pieces`: of those
+    that were preempted, the (first, last) of each stretch. `step_end`: seconds, shape (steps,). `admitted`:
+    seconds at which it was first scheduled, nan if never. `busy`: seconds in which a step ran.
     """
 
     first: Ints
@@ -104,7 +104,7 @@ def simulate(
 ) -> Outcome:
     """Run the load through the engine until `horizon` seconds. `coefficients`: of step_times.TERMS, seconds.
 
-    `load` grows by what `follow` gives (a conversation's next turn). `pace`: factor of a step's time at a time.
+    `load` grows by what `follow` gives (a conversation's next turn). `pace`: factor of step times over time.
     """
     return _Simulation(load, engine, coefficients, horizon, follow, pace).run()
 

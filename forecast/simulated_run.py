@@ -52,8 +52,8 @@ class SimulatedRun:
 def run_of(
     traffic: Traffic, outcome: Outcome, front: FrontEnd, said: Description, chunk: int | None = None
 ) -> SimulatedRun:
-    """The forecast as a run. `chunk`: tokens that a chunk after the first carries; None: without chunks, which
-    are most of the work and of the memory, and which only ITL and a timeline need."""
+    """The forecast as a run. `chunk`: tokens that a chunk after the first carries; None: without chunks,
+    which are most of the work and the memory, and which only ITL and a timeline need."""
     schedule = traffic.schedule
     limit = schedule.end + schedule.scenario.drain
     tokens = _received(traffic, outcome, front, limit)
@@ -76,7 +76,7 @@ def run_of(
 @dataclass(frozen=True)
 class _Received:
     """Which tokens reached the client in time. `rows`: requests that came due, and of each the stretches of
-    tokens `begin`, `length` (engine steps), `owner` (place in `rows`), delayed by `late` seconds (by owner)."""
+    tokens `begin`, `length` (engine steps), `owner` (place in `rows`), `late` seconds later (by owner)."""
 
     rows: Ints
     begin: Ints
@@ -166,7 +166,7 @@ def _columns(
 
 
 def _chunks(tokens: _Received, chunk: int) -> dict[str, pa.Array]:
-    """chunk_times and chunk_tokens: the first token alone, then `chunk` at a time, what is left at the end."""
+    """chunk_times and chunk_tokens: the first token alone, then `chunk` at a time, the rest at the end."""
     length = tokens.length
     step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - tokens.begin, length)
     which = np.repeat(tokens.owner, length)

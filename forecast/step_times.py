@@ -65,8 +65,8 @@ class Seen:
 class StepTimes:
     """The fitted coefficients (seconds), how sure they are, and how the pace moved.
 
-    `draws`: shape (RESAMPLES, 5), coefficients from resampled blocks of time. `pace_sd`: standard deviation of
-    log pace between sixths of the run, or RUN_TO_RUN if that is more. `residual_sd`: of one stretch, seconds.
+    `draws`: shape (RESAMPLES, 5), coefficients from resampled blocks of time. `pace_sd`: standard deviation
+    of log pace between sixths of the run, or RUN_TO_RUN if that is more. `residual_sd`: seconds, of a gap.
     """
 
     coefficients: Floats
@@ -114,7 +114,7 @@ def _doublings(large: float, small: float) -> float:
 
 
 def mean_fit(seen: Observations) -> tuple[Floats, float]:
-    """Plain non-negative least squares: the coefficients, and what is left (comparable between equal gaps)."""
+    """Plain non-negative least squares: the coefficients, and what is left (comparable for equal gaps)."""
     columns, root = seen.work.columns(), np.sqrt(seen.weight)
     scale = _scales(columns, seen.weight)
     found, left = nnls(columns * scale * root[:, None], seen.seconds * root)

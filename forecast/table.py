@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from forecast.calibration import Calibration
 from forecast.forecast import Figure, Forecast
 from forecast.kept import Score, medians
 from forecast.slo_rate import Limit
@@ -18,10 +19,24 @@ COLUMNS = {  # figure: (heading, factor)
 }
 
 
+def basis(found: Calibration) -> str:
+    """What the run taught, in words."""
+    base, sequence, context, token, request = 1e3 * found.step_times.coefficients
+    seen = found.step_times.seen
+    return (
+        f"From {found.run} ({found.gaps:,} gaps): a step takes {base:.3g} ms + {sequence:.3g} ms for each "
+        f"sequence that decodes + {1e3 * context:.3g} ms for 1,000 tokens of context + {1e3 * token:.3g} ms for "
+        f"1,000 prompt tokens + {request:.3g} ms for each prompt; front end and client add "
+        f"{1e3 * found.front_end.base:.3g} ms to TTFT.\n"
+        f"Seen: {seen.sequences_low:.0f} to {seen.sequences_high:.0f} sequences a step, prompts of up to "
+        f"{seen.tokens_high:,.0f} tokens; beyond that bands widen. 80 % bands in brackets.\n"
+    )
+
+
 def table(found: Sequence[Forecast], limits: Mapping[str, Limit]) -> Table:
     """One row for each setting and rate; bands in brackets under the figures."""
     result = Table(box=None, pad_edge=False)
-    result.add_column("setting", overflow="fold")
+    result.add_column("setting", no_wrap=True)
     for heading in ("rate", *(heading for heading, _ in COLUMNS.values()), "verdict", "SLO up to /s"):
         result.add_column(heading, justify="right")
     for each in found:
@@ -59,19 +74,20 @@ def banded(figure: Figure, factor: float, between: str = "\n") -> str:
     return f"{number(figure.value * factor)}{between}({low} {high})"
 
 
-def bounded(limit: Limit | None) -> str:
-    if limit is None:
-        return ""
-    return banded(Figure(limit.rate, limit.low, limit.high), 1.0)
+def bounded(limit: Limit | None, between: str = "\n") -> str:
+    """The SLO's rate and its band; empty where none was looked for."""
+    return "" if limit is None else banded(Figure(limit.rate, limit.low, limit.high), 1.0, between)
 
 
-def worth(limits: Mapping[str, Limit], same: Sequence[str]) -> list[str]:
+def worth(limits: Mapping[str, Limit], own: str) -> list[str]:
     """The two settings most worth measuring: those that may raise the SLO's rate most (the band's upper end).
 
-    `same`: settings that are forecast to differ in nothing from the run's own.
+    Not `own`, the run's setting, and none that is forecast to have the same limit as it.
     """
     known = {
-        name: limit.high for name, limit in limits.items() if name not in same and limit.high is not None
+        name: limit.high
+        for name, limit in limits.items()
+        if name != own and limit != limits.get(own) and limit.high is not None
     }
     return sorted(known, key=lambda name: -known[name])[:2]
 

@@ -98,8 +98,8 @@ def _forecasts(found: Roofline) -> list[Block]:
     inside = [each.inside for each in found.forecasts if each.inside is not None]
     return [
         Table(
-            f"Forecast from {bases} before the run, with 80 % bands, held against the result: {sum(inside)} of "
-            f"{len(inside)} figures inside (docs/forecast.md)",
+            f"Forecast from {bases} before the run, with 80 % bands, held against the result: {sum(inside)} "
+            f"of {len(inside)} figures inside (docs/forecast.md)",
             ["variant", "figure", "forecast", "80 % band", "measured", "outcome", "what broke"],
             rows,
             frozenset({2, 3, 4}),

@@ -52,8 +52,8 @@ def test_a_forecast_is_what_the_engine_then_does(
     truth = request_metrics.percentile(real, "tpot", 0.5).value
     assert truth is None or told.figures["tpot_p50"].value == pytest.approx(truth, rel=0.03)
     for name in NAMES:
-        figure = told.figures[name]
-        assert figure.value is None or figure.low is None or figure.low <= figure.value
+        band = told.figures[name]
+        assert band.value is None or band.low is None or band.low <= band.value
 
 
 def test_saturation_is_foreseen(found: Calibration) -> None:

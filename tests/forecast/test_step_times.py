@@ -13,8 +13,8 @@ def observations(times: np.ndarray, noise: float, stalls: float = 0.0, most: int
     count = 4000
     sequences = random.integers(5, most, count).astype(float)
     requests = random.poisson(0.2, count).astype(float)
-    tokens = requests * random.integers(10, 200, count)
-    work = Work(np.ones(count), sequences, sequences * random.integers(50, 400, count), tokens, requests)
+    tokens = requests * random.uniform(10, 200, count)
+    work = Work(np.ones(count), sequences, sequences * random.uniform(50, 400, count), tokens, requests)
     seconds = work.columns() @ times * random.lognormal(0, noise, count)
     seconds += 0.05 * (random.random(count) < stalls)
     return Observations(np.linspace(0, 60, count), seconds, work, 1 / sequences)
