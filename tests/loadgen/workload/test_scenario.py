@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
-from loadgen.workload.scenario import FOLDER, PROCESSES, Scenario, list_scenarios
+from loadgen.workload.arrivals import PROCESSES
+from loadgen.workload.scenario import FOLDER, Scenario, list_scenarios
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 CHAT = "prompt_tokens: {distribution: lognormal, mean: 50, sd: 30, min: 10, max: 300}\noutput_tokens: 9\n"
@@ -177,7 +178,7 @@ def test_to_and_from_a_closed_loop() -> None:
         ({"drain": -5}, "drain: "),
         ({"warmup": -1}, "warmup: "),
         ({"timeout": 0}, "timeout: "),
-        ({"arrivals": "lumpy"}, f"unknown process 'lumpy'; there are: {', '.join(PROCESSES)}"),
+        ({"arrivals": "lumpy"}, f"unknown arrival process 'lumpy'; there are: {', '.join(PROCESSES)}"),
         ({"arrivals": "trace"}, "need a dataset"),
         ({"arrivals": "stages"}, "stages"),
         ({"concurrency": 4}, "no concurrency"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from common.places import ROOT
 from common.usage import UsageError
-from loadgen.workload.scenario import FOLDER, Scenario, Stages
+from loadgen.workload.arrivals.stages import Stages
+from loadgen.workload.scenario import FOLDER, Scenario
 from loadgen.workload.schedule import Arrival, Schedule, schedule
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -57,5 +57,5 @@ def test_what_a_scenario_takes_by_itself() -> None:
     fields = scenario.Scenario.model_fields
     assert {name: fields[name].default for name in module.USUAL} == module.USUAL
     assert fields["arrivals"].default.model_dump() == module.USUAL_ARRIVALS
-    assert scenario.ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
+    assert ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
     assert scenario.Slo().model_dump(exclude_none=True) == module.USUAL_SLO
