@@ -17,7 +17,7 @@ def test_names_are_those_that_modules_registered(tmp_path: Path, monkeypatch: py
         "SHAPES.discover(__name__, __path__)\n"
     )
     for name in ("square", "circle"):
-        text = f"from shapes_of_a_test import SHAPES\n\n@SHAPES.register('{name}')\ndef draw(): return '{name}'\n"
+        text = f"from shapes_of_a_test import SHAPES\n@SHAPES.register('{name}')\ndef draw(): return '{name}'"
         (package / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     from shapes_of_a_test import SHAPES  # type: ignore[import-not-found]

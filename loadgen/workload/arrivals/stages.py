@@ -66,9 +66,8 @@ def follow(plan: Sequence[Leg], rng: np.random.Generator | None) -> Floats:
     """
     expected = np.array([(first + last) / 2 * length for first, last, length in plan])
     ends = np.cumsum(expected)
-    unit = (
-        Constant().times(1.0, float(ends[-1])) if rng is None else Poisson().times(1.0, float(ends[-1]), rng)
-    )
+    whole = float(ends[-1])
+    unit = Constant().times(1.0, whole) if rng is None else Poisson().times(1.0, whole, rng)
     which = np.minimum(np.searchsorted(ends, unit, side="right"), len(plan) - 1)
     inside = unit - (ends - expected)[which]
     first, last, length = np.array(plan, dtype=float).T[:, which]

@@ -72,7 +72,7 @@ def test_the_others_are_as_stated() -> None:
     assert {name: part.share for name, part in mix.items()} == {"chat": 0.6, "rag": 0.3, "code": 0.1}
     burst = Scenario.load("burst")
     assert burst.rate is not None
-    assert burst.rate * (1 - burst.arrivals.branching) == pytest.approx(5)  # type: ignore[union-attr]
+    assert burst.rate * (1 - burst.arrivals.branching) == pytest.approx(5)  # type: ignore[attr-defined]
     assert Scenario.load("steps").mean_rate == pytest.approx((5 + 10 + 20 + 40) / 4)
     assert Scenario.load("shared-prefix").shared_prefix.tokens == 1024  # type: ignore[union-attr]
 
@@ -160,7 +160,7 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
 def test_to_and_from_a_closed_loop() -> None:
     closed = Scenario.load("chat-medium").with_overrides(arrivals="closed-loop", concurrency=3)
     assert closed.rate is None
-    assert closed.arrivals.concurrency == 3  # type: ignore[union-attr]
+    assert closed.arrivals.concurrency == 3  # type: ignore[attr-defined]
     assert closed.with_overrides(arrivals="poisson", rate=4).rate == 4
     with pytest.raises(UsageError, match="need a rate"):
         closed.with_overrides(arrivals="poisson")

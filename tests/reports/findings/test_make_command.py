@@ -7,6 +7,7 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
+from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
 from reports.runs.runs import load_run
