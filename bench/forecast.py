@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.load import drive
+from bench.process import metronome
 from common.places import ROOT
 from common.ports import free_port
 from common.results import SUMMARY, now, results_folder, write_json
@@ -47,6 +49,10 @@ MUST = {
     "latency_mean": ("latency mean, ms", 1000, 0.15),
 }
 COVERAGE = (0.70, 0.95)
+METRONOME = "metronome"
+SLOTS = 8  # answers at a time, of some 60 that the load would keep
+TTFT, TPOT = 0.04, 0.02  # s, of the metronome
+TRUE_TO = 0.02  # share: against the metronome, whose times are known
 
 
 @dataclass(frozen=True)
@@ -70,18 +76,23 @@ CASES = (
 def main(words: Sequence[str]) -> int:
     """0 where every figure holds, else 1."""
     parser = Parser(prog="python -m bench.forecast", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", choices=[BASELINE, *(case.name for case in CASES)])
+    parser.add_argument(
+        "--only", metavar="NAME", choices=[BASELINE, METRONOME, *(case.name for case in CASES)]
+    )
     parser.add_argument("--table", action="store_true", help="measure nothing; print what is there")
     parser.add_argument("--duration", type=float, default=60, help="seconds of each load (default: 60)")
     given = parser.parse_args(words)
     place = results_folder() / "bench-forecast"
+    if given.only == METRONOME:
+        return _metronome(place / METRONOME, given.duration)
     if not given.table:
         _measure(place, given.only, given.duration)
     if given.only:
         return 0
     found = _read(place / FORECASTS)
     measured = {case.name: _measured(place, case.name) for case in CASES}
-    return _print(found, {name: each for name, each in measured.items() if each})
+    code = _print(found, {name: each for name, each in measured.items() if each})
+    return code if given.table else code or _metronome(place / METRONOME, given.duration)
 
 
 def _measure(place: Path, only: str | None, duration: float) -> None:
@@ -154,6 +165,30 @@ class _Others:
         all_of_it = psutil.cpu_times()
         own = resource.getrusage(resource.RUSAGE_CHILDREN)
         return float(all_of_it.user + all_of_it.nice + all_of_it.system - own.ru_utime - own.ru_stime)
+
+
+def _metronome(place: Path, seconds: float) -> int:
+    """A server whose times are known, with a limit that the run never saw; 0 if all is within TRUE_TO."""
+    timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT))
+    for name, limit in (("free", ()), ("limited", ("--slots", str(SLOTS)))):
+        if not (place / name / SUMMARY).is_file():
+            with metronome(*timetable, *limit) as server:
+                drive(server.url, RATE, seconds, place / name)
+    free, limited = load_run(place / "free"), load_run(place / "limited")
+    found = calibrate(free)
+    load = schedule(Scenario.from_dict(limited.manifest.scenario), limited.manifest.seed or SEED)
+    said = forecast(found, with_flags(found, f"--max-num-seqs {SLOTS}", load)).figures
+    real = figures_of(limited)
+    print(f"\nMetronome, {TTFT:g} s + {TPOT:g} s a token, forecast for {SLOTS} at a time from a free run:")
+    good = True
+    for name in ("output_token_throughput", "completed_rate", "latency_mean"):
+        value, truth = said[name].value, real.get(name)
+        error = value / truth - 1 if value is not None and truth else float("nan")
+        good &= abs(error) <= TRUE_TO
+        print(
+            f"{_mark(abs(error) <= TRUE_TO)} {name}: {value:.4g}, measured {truth:.4g}, {100 * error:+.2f} %"
+        )
+    return 0 if good else 1
 
 
 def _folder(place: Path, name: str) -> Path | None:

@@ -43,7 +43,7 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
     client_cpu, server_cpu = cpus or (None, None)
     timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT))
     with metronome(*timetable, cpu=server_cpu) as server:
-        looks = _run_locust(server.url, rate, seconds, folder, client_cpu)
+        looks = drive(server.url, rate, seconds, folder, client_cpu)
         truth = server.stop()
     file = folder / RECORDS
     if not file.exists():
@@ -54,9 +54,10 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
     return Run(pd.read_parquet(file), truth, worker, folder)
 
 
-def _run_locust(
-    url: str, rate: float, seconds: float, folder: Path, cpu: int | None
+def drive(
+    url: str, rate: float, seconds: float, folder: Path, cpu: int | None = None
 ) -> list[tuple[float, float, int]]:
+    """Load the server as `run` does; looks at the worker. Raises UsageError when Locust ends badly."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
     options |= {"arrivals": "poisson", "model": "metronome", "processes": 1}

@@ -25,7 +25,7 @@ def basis(found: Calibration) -> str:
     seen = found.step_times.seen
     return (
         f"From {found.run} ({found.gaps:,} gaps): a step takes {base:.3g} ms + {sequence:.3g} ms for each "
-        f"sequence that decodes + {1e3 * context:.3g} ms for 1,000 tokens of context + {1e3 * token:.3g} ms for "
+        f"sequence that decodes + {1e3 * context:.3g} ms for 1,000 of context + {1e3 * token:.3g} ms for "
         f"1,000 prompt tokens + {request:.3g} ms for each prompt; front end and client add "
         f"{1e3 * found.front_end.base:.3g} ms to TTFT.\n"
         f"Seen: {seen.sequences_low:.0f} to {seen.sequences_high:.0f} sequences a step, prompts of up to "

@@ -30,7 +30,7 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "statistics": "runs",
     "verdict": "metrics runs statistics text",
     "comparison": "metrics runs document statistics text verdict",
-    "roofline": "runs document",
+    "roofline": "metrics runs document",
     "findings": "comparison metrics runs document text",
     "charts": "metrics runs document",
     "pages": "charts document runs text",
@@ -42,10 +42,10 @@ FOLDERS = {  # folder: the folders that it may use, or their rooms
     "server": "common",
     "loadgen": "common",
     "reports": "common loadgen.records",
-    "campaign": "common loadgen.protocol loadgen.workload reports server",
-    "bench": "common loadgen reports server",
+    "campaign": "common forecast loadgen.protocol loadgen.workload reports server",
+    "bench": "common forecast loadgen reports server",
     "locustfiles": "loadgen",
-    "forecast": "common loadgen.protocol loadgen.records loadgen.workload reports server bench",
+    "forecast": "common loadgen.records loadgen.workload reports server",
     "tokenswarm": "bench campaign common forecast loadgen reports server",
 }
 TO_MEND = {  # arrows that still run the wrong way; it only ever gets shorter
