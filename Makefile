@@ -40,6 +40,7 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
+  FROM FLAGS RATES GPU SCORE \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -55,7 +56,12 @@ GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES,$(if \
+GOALS_FROM = forecast
+GOALS_FLAGS = forecast
+GOALS_RATES = forecast
+GOALS_GPU = forecast
+GOALS_SCORE = forecast
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES FROM FLAGS RATES GPU SCORE,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -72,6 +78,7 @@ help: ## List the targets
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
+	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES'
 	@echo '               JOBS PYTHON'
 
@@ -142,15 +149,17 @@ history: .venv/.made ## List all runs, and what waits to be recovered
 	@$(PY) -m reports history
 	@$(PY) -m loadgen.records.collect list
 
-forecast: .venv/.made ## What each variant, RATES or FLAGS would do, from the newest baseline (or RUN)
-	@$(PY) -m forecast $(RUN_FOLDER) $(call given,FLAGS,set) $(call given,RATES,rates) $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
+forecast: .venv/.made ## What variants or FLAGS would do, said from one run (FROM)
+	@$(PY) -m forecast $(FROM) $(if $(FLAGS),--set="$(FLAGS)") $(call given,RATES,rates) \
+	  $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") \
+	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
 
 audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 	@$(PY) -m reports audit $(FILES)
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-report bench-memory
+.PHONY: bench bench-vllm calibrate bench-verdict bench-forecast bench-report bench-memory
 bench: .venv/.made ## How exact and how cheap the load generator is on this machine
 	@$(PY) -m bench.accuracy
 
@@ -163,6 +172,9 @@ calibrate: .venv/.made ## As bench, kept: reports then state the client's error
 
 bench-verdict: .venv/.made ## How often a comparison claims what, in simulation
 	@$(PY) -m bench.verdict
+
+bench-forecast: server-setup ## How true forecasts are: one run each of ten settings (35 min); resumes
+	@$(PY) -m bench.forecast
 
 bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 records
 	@$(PY) -m bench.report

@@ -5,12 +5,13 @@ in a run of its own (about 3 minutes, the machine alone). What is there already 
 and taken up: `--only NAME` measures one, `--table` none.
 """
 
+import contextlib
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -150,21 +151,33 @@ def _run(place: Path, case: Case, duration: float) -> None:
 
 
 class _Others:
-    """How much of the machine's CPU time others than our own children took since this was made."""
+    """How much of the machine's CPU time others than our own processes took, looked at twice a second."""
 
     def __init__(self) -> None:
-        self._began, self._start = time.monotonic(), self._taken()
+        self._began, self._start = time.monotonic(), self._busy()
+        self._own: dict[tuple[int, float], float] = {}  # CPU seconds of each descendant, by (pid, birth)
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
 
     def share(self) -> float:
-        """Of all that the machine's cores had, 0 to 1."""
+        """Of all that the machine's cores had, 0 to 1. Ends the watch."""
+        self._over.set()
+        self._watch.join()
         had = (time.monotonic() - self._began) * (os.cpu_count() or 1)
-        return max(self._taken() - self._start, 0.0) / had
+        return max(self._busy() - self._start - sum(self._own.values()), 0.0) / had
+
+    def _look(self) -> None:
+        while not self._over.wait(0.5):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    taken = process.cpu_times()
+                    self._own[process.pid, process.create_time()] = taken.user + taken.system
 
     @staticmethod
-    def _taken() -> float:
-        all_of_it = psutil.cpu_times()
-        own = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return float(all_of_it.user + all_of_it.nice + all_of_it.system - own.ru_utime - own.ru_stime)
+    def _busy() -> float:
+        taken = psutil.cpu_times()
+        return float(taken.user + taken.nice + taken.system)
 
 
 def _metronome(place: Path, seconds: float) -> int:
