@@ -173,7 +173,7 @@ calibrate: .venv/.made ## As bench, kept: reports then state the client's error
 bench-verdict: .venv/.made ## How often a comparison claims what, in simulation
 	@$(PY) -m bench.verdict
 
-bench-forecast: server-setup ## How true forecasts are: one run each of ten settings (35 min); resumes
+bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)
 	@$(PY) -m bench.forecast
 
 bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 records
