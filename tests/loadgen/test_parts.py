@@ -138,7 +138,7 @@ def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
         ({"duration": "inf"}, "--duration: must be a finite number"),
         ({"drain": "-1"}, "--drain: must be 0 or more"),
         ({"seed": "1.5"}, "--seed: must be a whole number"),
-        ({"arrivals": "poison"}, "unknown process 'poison'"),
+        ({"arrivals": "poison"}, "unknown arrival process 'poison'"),
         ({"concurrency": "4"}, "has no concurrency"),
         ({"slo_ttft": "0.8"}, "--slo-ttft: is in ms, must be 1 or more, is 0.8"),
         ({"slo_tpot": "fast"}, "--slo-tpot: must be a number, is 'fast'"),
