@@ -13,8 +13,7 @@ import numpy as np
 from locust.env import Environment
 from locust.event import EventHook
 
-from loadgen.live.digest import Digest, empty_digests
-from loadgen.live.histogram import Histogram
+from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.protocol import events
 from loadgen.records.record import COMPLETED, FAILED, OVERLOADED, Record, timed_out, tpot

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from locust.env import Environment
 
-from loadgen.live.digest import empty_digests
+from loadgen.live.histogram import empty_digests
 from loadgen.live.live import Live
 from loadgen.live.pulse import Pulse
 from loadgen.master.status_line import line

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from common.usage import UsageError
-from loadgen.live.digest import METRICS, Digest
+from loadgen.live.histogram import METRICS, Digest
 from loadgen.live.live import Live
 from loadgen.options import _Suggested
 from loadgen.web.webpage import figures
