@@ -31,7 +31,8 @@ from loadgen.host.machine import describe
 TTFT, TPOT, TOKENS = 0.08, 0.02, 150  # s, s, of each answer
 HEAD = (
     "| workers | servers | asked /s | requests | chunks/s | verdict | TTFT error p50 / p99 ms "
-    "| TPOT error p99 ms | dispatch delay p99 ms | busiest worker, cores | CPU s per 1,000 chunks | server late p50 / p99 ms |\n"
+    "| TPOT error p99 ms | dispatch delay p99 ms | busiest worker, cores | CPU s per 1,000 chunks "
+    "| server late p50 / p99 ms |\n"
     "|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|"
 )
 _SLACK = 240.0  # s for Locust to start, make its prompts, drain and write
