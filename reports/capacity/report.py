@@ -130,7 +130,8 @@ def readme(found: Capacity) -> str:
     parts.append(
         "Steps so short differ by chance: arrivals share a queue, and a step may have fewer bursts than is "
         "usual at its rate. The highest rate that met the SLO is rather one that was lucky, so the limit "
-        "may lie some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by how much."
+        "may lie some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by "
+        "how much."
     )
     parts.append(f"![Latency and share of arrivals within the SLO against the rate](./{FIGURE}.svg)")
     parts += ["## Steps", _table(found), "## What counts", _rules(found.slo["share"])]

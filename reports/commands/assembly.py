@@ -65,7 +65,7 @@ def assemble(
     known_runs: Sequence[HistoryRow] = (),
     written_at: str | None = None,
 ) -> Comparison:
-    """Everything of the report. `minimum_effect`: a fraction; `known_runs`: rows of the history.
+    """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history.
 
     One variant alone gives a report without changes. Repeats that were disturbed are excluded from all figures
     where sound ones stand in (`setaside`).

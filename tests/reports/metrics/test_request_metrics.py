@@ -68,11 +68,11 @@ def test_the_unfinished_are_censored_not_dropped(tmp_path: Path, drain: float) -
     for share in request_metrics.SHARES.values():
         found = request_metrics.percentile(run, "latency", share)
         assert found.count == truth.judged.sum() and found.observed == len(survivors)
-        honest, careless = percentile(true_latency, share), percentile(survivors, share)
+        of_all, of_completed = percentile(true_latency, share), percentile(survivors, share)
         if found.value is None:
-            assert found.lower_bound is not None and careless * 0.9 < found.lower_bound <= honest
+            assert found.lower_bound is not None and of_completed * 0.9 < found.lower_bound <= of_all
         else:
-            assert careless <= found.value <= honest + 1e-9
+            assert of_completed <= found.value <= of_all + 1e-9
             assert found.observed >= share * found.count
     assert (request_metrics.percentile(run, "latency", 0.99).value is None) == (drain < 60)
 
