@@ -67,8 +67,8 @@ def assemble(
 ) -> Comparison:
     """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history.
 
-    One variant alone gives a report without changes. Repeats that were disturbed are excluded from all figures
-    where sound ones stand in (`setaside`).
+    One variant alone gives a report without changes. Disturbed repeats are excluded from all figures
+    where sound ones stand in (`exclusions`).
     """
     groups, infos, excluded = _sound(runs, baseline)
     ordered = [run for group in groups.values() for run in group]
