@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 Sparse = tuple[list[int], list[int], list[float]]  # numbers of buckets, and their counts and sums
-METRICS = ("ttft", "scheduled_ttft", "tpot", "itl", "latency", "scheduled_latency", "send_lag")
+METRICS = ("ttft", "scheduled_ttft", "tpot", "itl", "latency", "scheduled_latency", "dispatch_delay")
 LEAST = 1e-5  # s; everything smaller counts as this
 WIDTH = math.log(1.01)
 BUCKETS = 2200  # up to LEAST * 1.01 ** BUCKETS: nine hours

@@ -211,9 +211,9 @@ class Live:
         """The verdict so far and why, of what can be seen while the run goes; "" while there is none."""
         if self.lost:
             return "INVALID", f"lane {', '.join(map(str, sorted(self.lost)))} was lost"
-        lag = self.percentiles()["send_lag"]["p99"]
+        lag = self.percentiles()["dispatch_delay"]["p99"]
         if lag is not None and lag > LAG_BOUND:
-            return "CLIENT-LIMITED", f"send lag p99 {lag * 1e3:.1f} ms"
+            return "CLIENT-LIMITED", f"dispatch delay p99 {lag * 1e3:.1f} ms"
         counts = self.counts()
         failed, refused, most = counts[FAILED], counts["refused"], FAILED_SHARE * self.due
         if failed - refused > most:

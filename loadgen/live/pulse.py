@@ -90,7 +90,7 @@ class Pulse:
         if not judged:
             self._warming.add(arrival.number)
         figures.counts["sent"] += 1
-        figures.add("send_lag", now - due, judged)
+        figures.add("dispatch_delay", now - due, judged)
 
     def _on_first_token(self, arrival: Arrival, ttft: float, scheduled_ttft: float, **_: Any) -> None:
         figures, judged = self._of(arrival.workload), arrival.number not in self._warming

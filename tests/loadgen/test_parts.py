@@ -666,7 +666,7 @@ def pulse(
         "chunks": 0,
         "idle": False,
         "counts": {"chat": {"sent": due, "completed": completed, "tokens": completed * 10}},
-        "digests": {"chat": {"send_lag": digest.take()}},
+        "digests": {"chat": {"dispatch_delay": digest.take()}},
     }
 
 
@@ -680,7 +680,9 @@ def test_live_adds_up_the_lanes() -> None:
     assert (point.offered_rate, point.completed_rate, point.token_rate) == (10.0, 8.0, 80.0)
     assert point.in_flight == 22 and point.running == 3.0 and point.waiting is None
     assert live.counts()["completed"] == 88 and live.workloads() == ["chat"]
-    assert live.percentiles(ALL).keys() == set(METRICS) and live.percentiles()["send_lag"]["count"] == 24
+    assert (
+        live.percentiles(ALL).keys() == set(METRICS) and live.percentiles()["dispatch_delay"]["count"] == 24
+    )
 
 
 def test_live_names_what_speaks_against_the_run() -> None:

@@ -176,7 +176,12 @@ def test_a_session_tells_its_runs(results: Path) -> None:
             {
                 "verdict": "SATURATED",
                 "rules": [
-                    {"rule": "send_lag_p99", "passed": False, "verdict": "CLIENT-LIMITED", "text": "late"},
+                    {
+                        "rule": "dispatch_delay_p99",
+                        "passed": False,
+                        "verdict": "CLIENT-LIMITED",
+                        "text": "late",
+                    },
                     {"rule": "enough_requests", "passed": False, "verdict": "SATURATED", "text": "few"},
                     {
                         "rule": "backlog",
