@@ -168,7 +168,7 @@ def _simulate(
     rules = validity.check(run)
     saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in rules)
     figures = figures_of(run) | {"output_token_throughput": tokens_per_second(traffic, outcome, end)}
-    attained = request_metrics.goodput_share(run).value
+    attained = request_metrics.slo_attainment(run).value
     return _Pass(figures, saturated, attained, outcome, np.array(traffic.load.ready), made)
 
 

@@ -20,7 +20,7 @@ _DTYPES = {"half": "float16", "float": "float32"}  # vLLM's other names
 
 
 def describe(runs: Sequence[Run], server: Mapping[str, ServerSide]) -> Roofline:
-    """The roofline of a report's runs, without its predictions; `server` is by run name.
+    """The roofline of a report's runs; `server` is by run name.
 
     Of each variant the first run is placed on it, unless its server ran on something else, or on what is not
     known. `missing` says why where it cannot be made.

@@ -1,4 +1,4 @@
-"""The scheduler once more, one step after the other and as plainly as can be: what event skipping must equal."""
+"""The scheduler once more, step after step and as plainly as can be: what event skipping must equal."""
 
 from dataclasses import dataclass, field
 
