@@ -1,4 +1,4 @@
-"""`python -m reports audit FILE…`: another tool's result files, and what it claimed of them."""
+"""`tokenswarm audit FILE…`: another tool's result files, and what it claimed of them."""
 
 import argparse
 import datetime
@@ -55,9 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     matters, results = checked_matters(arguments.matters), results_folder()
     found = read_files(arguments.files)
     name = _name(arguments.name, arguments.files)
-    command = (
-        f"python -m reports audit {shlex.join(map(str, arguments.files))} --matters {matters:g} --name {name}"
-    )
+    command = f"tokenswarm audit {shlex.join(map(str, arguments.files))} --matters {matters:g} --name {name}"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     comparison, runs = audit(found, matters / 100, name, command, now)
     folder = results / "reports" / name

@@ -43,7 +43,6 @@ from loadgen.master.run import Run
 from loadgen.master.server_info import Server
 from loadgen.protocol.plan import Plan
 from loadgen.protocol.settings import request_headers, scenario_of, settings_of
-from loadgen.records import collect
 from loadgen.records.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.records.outbox import Outbox
 from loadgen.records.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, Record, to_table
@@ -54,6 +53,7 @@ from loadgen.workload.vocabulary import Messages, estimate_vocabulary
 from reports.runs.server_metrics import ServerMetrics
 from server import variants
 from tests.support.fakeserver import FakeServer
+from tokenswarm.__main__ import run
 
 EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
     "tokenizer": None,
@@ -386,7 +386,6 @@ def test_what_dead_masters_left_is_listed_with_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["collect", "list"])
     here = machine.this_process()
     dead = here | {"began": "1"}  # its number is another process's now
     for name, master in (("dead", dead), ("lives", here), ("unanswered", dead)):
@@ -396,10 +395,11 @@ def test_what_dead_masters_left_is_listed_with_the_command(
         (tmp_path / name / BATCHES / "lane-0-1.arrow").touch()
     (tmp_path / "prepares").mkdir()
     (tmp_path / "prepares" / DRAFT).touch()
-    assert collect.main() == 0
+    assert run(["history"]) == 0
     where = tmp_path / "dead"
-    command = f"python -m loadgen.records.collect recover {where}"
-    assert capsys.readouterr().out == f"{where}: no run yet; if its master died, `{command}` makes one\n"
+    command = f"tokenswarm recover {where}"
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == [f"{where}: no run yet; if its master died, `{command}` makes one"]
 
 
 def test_a_process_is_looked_for_only_where_its_number_counts() -> None:
