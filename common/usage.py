@@ -19,6 +19,9 @@ class UsageError(Exception):
 class Compact(HelpFormatter):
     """Help that fits a screen: options without words of their own run on in lines."""
 
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(None if heading in ("positional arguments", "options") else heading)
+
     def add_arguments(self, actions: Iterable[Action]) -> None:
         told = list(actions)
         super().add_arguments([each for each in told if each.help is not None])

@@ -113,7 +113,7 @@ def _overview(path: Sequence[str], group: Group) -> str:
             "",
             *(f"  {name:{width}}{each.line}" for name, each in group.verbs.items()),
             "",
-            f"{prog} VERB --help says more of each, with an example. `tokenswarm --version` names it.",
+            f"{prog} VERB --help says more of each, with an example.",
         ]
     )
 

@@ -42,7 +42,11 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     "metronome": Verb(
         "bench.metronome", "serve on a known timetable, to be measured against", "--ttft 0.02 --tpot 0.005"
     ),
-    "floor": Verb("bench.floor", "send, receive and stamp, nothing else: the kernel's share", "--rate 20"),
+    "floor": Verb(
+        "bench.floor",
+        "send, receive and stamp, nothing else: the kernel's share",
+        "--port 8000 --rate 20 --seconds 25",
+    ),
     "synthetic": Verb("bench.synthetic", "write a run folder that was never run", "runs/one --records 1200"),
 }
 

@@ -403,7 +403,7 @@ def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told:
     [
         (("--workers", "x"), "--workers: must be a whole number, is 'x' (tokenswarm sweep --help"),
         (("--repeats", "1.5"), "--repeats: must be a whole number, is '1.5' (tokenswarm sweep"),
-        (("--foo",), "unrecognized arguments: --foo (tokenswarm --help lists the options)"),
+        (("--foo",), "unrecognized arguments: --foo (tokenswarm sweep --help lists the options)"),
     ],
 )
 def test_a_mistyped_option_is_one_line(words: tuple[str, ...], told: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 from argparse import ArgumentParser, Namespace
+from collections.abc import Collection
 
 import shtab
 
@@ -44,7 +45,7 @@ def _add(parser: ArgumentParser, group: Group, names: dict[str, object]) -> None
                 action.complete = meant or shtab.FILE  # type: ignore[attr-defined]  # as shtab reads it
 
 
-def _words(name: str, words: list[str]) -> dict[str, object]:
+def _words(name: str, words: Collection[str]) -> dict[str, object]:
     """What shtab asks for where a shell is to offer these words."""
     function = f"_tokenswarm_{name.lower()}"
     offered = " ".join(words)
