@@ -106,7 +106,7 @@ def _tell(asked: Asked, group: Group) -> int:
 def _overview(path: Sequence[str], group: Group) -> str:
     prog = " ".join(path)
     width = max(map(len, group.verbs)) + 2
-    usual = f" (without a verb: {group.usual})" if group.usual else ""
+    usual = f" (without a verb: {group.usual})" if group.usual else " | --version"
     return "\n".join(
         [
             f"usage: {prog} VERB …{usual}",
