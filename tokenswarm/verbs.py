@@ -47,6 +47,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
         "send, receive and stamp, nothing else: the kernel's share",
         "--port 8000 --rate 20 --seconds 25",
     ),
+    "cores": Verb("bench.cores", "measure rates that take many cores", "--rates 2000 4000 --workers 8"),
     "synthetic": Verb("bench.synthetic", "write a run folder that was never run", "runs/one --records 1200"),
 }
 
