@@ -1,6 +1,5 @@
 """All runs of a results folder, by their manifests; summaries are read only of those that are shown."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from common.former_names import renamed
+from common import former_names
 from common.results import MANIFEST, SUMMARY
 from common.usage import UsageError
 from reports.document.schema import Json
@@ -35,7 +34,7 @@ class Entry:
         if not path.is_file():
             return {}
         try:
-            found = renamed(json.loads(path.read_text(encoding="utf-8")))
+            found = former_names.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(found, dict):
