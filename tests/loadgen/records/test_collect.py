@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import sys
 from array import array
 from pathlib import Path
 
@@ -16,12 +15,12 @@ from hypothesis import strategies as st
 
 from common.usage import UsageError
 from loadgen.host import machine
-from loadgen.records import collect
 from loadgen.records.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.records.outbox import Outbox
 from loadgen.records.record import COMPLETED, FAILED, LOST, SCHEMA, Record, to_table
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
+from tokenswarm.__main__ import run
 
 
 def record(arrival: int, lane: int = 0, chunks: int = 2) -> Record:
@@ -42,7 +41,6 @@ def test_what_dead_masters_left_is_listed_with_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["collect", "list"])
     here = machine.this_process()
     dead = here | {"began": "1"}  # its number is another process's now
     for name, master in (("dead", dead), ("lives", here), ("unanswered", dead)):
@@ -52,10 +50,11 @@ def test_what_dead_masters_left_is_listed_with_the_command(
         (tmp_path / name / BATCHES / "lane-0-1.arrow").touch()
     (tmp_path / "prepares").mkdir()
     (tmp_path / "prepares" / DRAFT).touch()
-    assert collect.main() == 0
+    assert run(["history"]) == 0
     where = tmp_path / "dead"
-    command = f"python -m loadgen.records.collect recover {where}"
-    assert capsys.readouterr().out == f"{where}: no run yet; if its master died, `{command}` makes one\n"
+    command = f"tokenswarm recover {where}"
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == [f"{where}: no run yet; if its master died, `{command}` makes one"]
 
 
 def test_records_become_a_table_with_their_lists() -> None:
