@@ -35,7 +35,7 @@ from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.master.status_line import LiveLine
 from loadgen.protocol import events, messages
 from loadgen.protocol.plan import Plan
-from loadgen.protocol.settings import Settings, request_headers, settings_of
+from loadgen.protocol.settings import Settings, request_headers, same_server, settings_of
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, schedule
 
@@ -44,6 +44,7 @@ WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 WORKERS_END_WITHIN = 10.0  # s to wait for those of --processes when all is over
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
+KEY_WITHHELD = "without OPENAI_API_KEY, which goes only to the host of the command line, not to this one"
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Conductor:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._runner = environment.runner
+        self._own_host = environment.host  # of the command line; the web UI's form may name another
         self._line = LiveLine()
         self._stepping = RLock()
         self._interrupted = False
@@ -107,6 +109,20 @@ class Conductor:
             self._fail(f"the run failed: {type(error).__name__}: {error}")
         return None
 
+    def reach(self, settings: Settings) -> tuple[Server, Served]:
+        """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
+        Host.resolve(settings.host)
+        headers = request_headers(self._gets_key(settings.host))
+        server = Server(settings.host, headers, settings.verify)
+        return server, server.describe(settings.model)
+
+    def key_withheld(self, host: str) -> bool:
+        """Whether there is a key that this host does not get: the command line named another, or none."""
+        return bool(request_headers()) and not self._gets_key(host)
+
+    def _gets_key(self, host: str) -> bool:
+        return same_server(host, self._own_host)
+
     def _step(self) -> tuple[int, float] | None:
         if self.run is None:
             self._interrupted, self.failure = False, None
@@ -129,7 +145,7 @@ class Conductor:
 
     def _begin(self) -> Run:
         settings = settings_of(vars(self._environment.parsed_options), self._environment.host)
-        server, served = reach(settings)
+        server, served = self.reach(settings)
         load = schedule(settings.scenario, settings.seed)
         require_room(load, served.max_model_len)
         workers = self._workers()
@@ -143,6 +159,8 @@ class Conductor:
         subject = manifest.Subject.of_environment()
         for remark in load.remarks:
             self._say(remark)
+        if self.key_withheld(settings.host):
+            self._say(f"{KEY_WITHHELD}: {settings.host}")
         folder = manifest.make_folder(subject)
         self._say(_summary(load, settings, served, len(workers)))
         plan = Plan(
@@ -157,6 +175,7 @@ class Conductor:
             vocabulary=vocabulary.to_dict(),
             verify=settings.verify,
             keep_text=settings.keep_text,
+            with_key=self._gets_key(settings.host),
         )
         draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
         return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), self._send)
@@ -315,7 +334,7 @@ class Conductor:
     def _check_early(self, options: Any) -> None:
         """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""
         try:
-            reach(settings_of(vars(options), self._environment.host))
+            self.reach(settings_of(vars(options), self._environment.host))
         except UsageError as error:
             terminal.say(f"tokenswarm: {error}")
             _kill_workers()
@@ -327,13 +346,6 @@ class Conductor:
 
     def _say(self, text: str) -> None:
         self._line.say(text)
-
-
-def reach(settings: Settings) -> tuple[Server, Served]:
-    """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
-    Host.resolve(settings.host)
-    server = Server(settings.host, request_headers(), settings.verify)
-    return server, server.describe(settings.model)
 
 
 def _kill_workers() -> None:

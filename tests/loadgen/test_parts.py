@@ -290,7 +290,7 @@ def test_a_locustfile_of_other_users_is_told_so(tmp_path: Path, asked: list[str]
 def waiting_run(folder: Path) -> Run:
     """A run whose one worker never gets ready."""
     scenario = Scenario.load("chat-low")
-    plan = Plan("run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, {}, True, False)
+    plan = Plan("run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, {}, True, False, True)
     folder.mkdir()
     server = Server("http://127.0.0.1:1", {}, True)
     run = Run(
@@ -552,6 +552,7 @@ def lane_of(url: str, maker: RequestMaker, found: list[Record]) -> Lane:
     plan = Plan(
         run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
         model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(), verify=True, keep_text=False,
+        with_key=True,
     )  # fmt: skip
     lane = Lane(Environment(), plan, 0, Client(Host.resolve(url)))
     lane.prepare(maker, found.append)
