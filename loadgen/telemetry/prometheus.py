@@ -26,8 +26,8 @@ from common.web_guard import WebGuard
 from loadgen.live.histogram import Histogram
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.master.conductor import Conductor
-from loadgen.master.manifest import Subject
 from loadgen.protocol import events
+from loadgen.protocol.settings import Subject
 from loadgen.telemetry.series import Observation, Observed
 
 PATH = "/metrics"
