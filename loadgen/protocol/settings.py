@@ -16,6 +16,7 @@ from loadgen.workload.schedule import require_possible
 
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
+KEY_WITHHELD = f"without {KEY_VARIABLE}, which goes only to the host of the command line, not to this one"
 PORTS = {"http": 80, "https": 443}
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
@@ -32,6 +33,7 @@ class Settings:
     verify: bool | str  # TLS: whether to check, or the file of an authority
     keep_text: bool
     allow: str  # verdicts that exit with 0
+    with_key: bool = True  # whether requests carry the key
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ def request_headers(with_key: bool = True) -> dict[str, str]:
     if not (key.isascii() and key.isprintable()):
         raise UsageError(f"{KEY_VARIABLE}: holds a character that no HTTP header can carry")
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def key_withheld(with_key: bool) -> bool:
+    """Whether there is a key that is not sent."""
+    return not with_key and bool(request_headers())
 
 
 def same_server(one: str, other: str | None) -> bool:

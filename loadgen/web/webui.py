@@ -19,8 +19,9 @@ from locust.runners import STATE_INIT
 
 from common.usage import UsageError
 from common.web_guard import WebGuard
-from loadgen.master.conductor import KEY_WITHHELD, Conductor
-from loadgen.protocol.settings import settings_of
+from loadgen.master.beginning import reach
+from loadgen.master.conductor import Conductor
+from loadgen.protocol.settings import KEY_WITHHELD, key_withheld
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import file_response, folder_response, inside
 from loadgen.web.webpage.session import Session
@@ -113,7 +114,7 @@ class WebUi:
                 "name": run.folder.name,
                 "scenario": run.schedule.scenario.name,
                 "host": run.plan.host,
-                "key": KEY_WITHHELD if self._conductor.key_withheld(run.plan.host) else "",
+                "key": KEY_WITHHELD if key_withheld(run.plan.with_key) else "",
                 "model": run.plan.model,
                 "workers": len(run.lanes),
                 "now": run.now,
@@ -166,7 +167,7 @@ class WebUi:
 
     def _checked_start(self) -> Response:
         """Locust's /swarm, once what was asked for is known to be possible."""
-        options, host, state = vars(self._environment.parsed_options), self._environment.host, self._state()
+        host, state = self._environment.host, self._state()
         if state != "idle":  # Locust would say yes, and start nothing
             why = NOT_NOW.get(state, "a run is going on; stop it first")
             # Told to this tab alone: it passes by itself.
@@ -174,7 +175,7 @@ class WebUi:
         try:
             form = request.form.to_dict()
             self._check_fields(form)
-            self._conductor.reach(settings_of(options | form, form.get("host") or host))
+            reach(self._conductor.settings(form, form.get("host") or host))
         except UsageError as error:
             self._conductor.failure = str(error)
             return jsonify({"success": False, "message": str(error), "host": host})
