@@ -105,7 +105,7 @@ function showRun(run, goingOn, judged) {
 
 // What the percentiles are of.
 function scope([start, end]) {
-  const from = start > 0 ? `from ${plain(start, true)} to ${plain(end, true)} s; the warm-up before is left out` : `up to ${plain(end, true)} s`;
+  const from = start > 0 ? `from ${plain(start, true)} to ${plain(end, true)} s; the warm-up before is excluded` : `up to ${plain(end, true)} s`;
   return `In ms, to 1 %, of requests due ${from}. Each counts as soon as it has got so far; the report, from the records, is exact and counts those that never get there, too.`;
 }
 
