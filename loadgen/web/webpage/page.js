@@ -89,7 +89,7 @@ function showRun(run, goingOn, judged) {
   }
   byId("title").textContent = run.scenario;
   document.title = `${run.scenario}: LLM load`;
-  byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}`;
+  byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}${run.key && ` · ${run.key}`}`;
   byId("verdict").hidden = false;
   byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}${run.verdict ? ": " : ""}${run.why}`;
   byId("verdict").className = `pill ${VERDICTS[run.verdict] ?? ""}`;
