@@ -1,4 +1,4 @@
-"""How true forecasts are, on the CPU target: `python -m bench.forecast` (make bench-forecast).
+"""How true forecasts are, on the CPU target: `tokenswarm bench forecast` (make bench-forecast).
 
 One baseline run, then the forecast of every setting, written down; only then the settings are measured, each
 in a run of its own (about 3 minutes, the machine alone). What is there already is kept, so it can be stopped
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from common.places import ROOT
 from common.ports import free_port
 from common.results import SUMMARY, now, results_folder, write_json
 from common.terminal import say
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError, number
 from forecast.alternatives import unchanged, with_flags
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import COVERED, Forecast, figures_of, forecast
@@ -74,15 +75,16 @@ CASES = (
 )
 
 
-def main(words: Sequence[str]) -> int:
-    """0 where every figure holds, else 1."""
-    parser = Parser(prog="python -m bench.forecast", description=__doc__)
-    parser.add_argument(
-        "--only", metavar="NAME", choices=[BASELINE, METRONOME, *(case.name for case in CASES)]
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
+    names = [BASELINE, METRONOME, *(case.name for case in CASES)]
+    parser.add_argument("--only", metavar="NAME", choices=names, help="measure this one alone")
     parser.add_argument("--table", action="store_true", help="measure nothing; print what is there")
-    parser.add_argument("--duration", type=float, default=60, help="seconds of each load (default: 60)")
-    given = parser.parse_args(words)
+    parser.add_argument("--duration", type=number, default=60, help="seconds of each load (default: 60)")
+
+
+def run(given: Namespace) -> int:
+    """0 where every figure holds, else 1."""
     place = results_folder() / "bench-forecast"
     if given.only == METRONOME:
         return _metronome(place / METRONOME, given.duration)
@@ -101,7 +103,7 @@ def _measure(place: Path, only: str | None, duration: float) -> None:
         _run(place, Case(BASELINE), duration)
     baseline = _folder(place, BASELINE)
     if baseline is None:
-        raise UsageError(f"{place}: no baseline run there yet: python -m bench.forecast --only {BASELINE}")
+        raise UsageError(f"{place}: no baseline run there yet: tokenswarm bench forecast --only {BASELINE}")
     if not (place / FORECASTS).is_file():
         found = calibrate(load_run(baseline))
         made = {case.name: _plain(forecast_of(found, case, duration)) for case in CASES}
@@ -137,7 +139,7 @@ def _run(place: Path, case: Case, duration: float) -> None:
     variant = folder / f"{case.name}.yaml"
     add = f"add:\n  - {case.flags}\n" if case.flags else ""
     variant.write_text(f"changes: {case.flags or 'nothing'}\nexpected: its forecast\n{add}")
-    words = [sys.executable, "-m", "campaign", "run", str(variant.resolve()), "--target", "cpu-tiny"]
+    words = [sys.executable, "-m", "tokenswarm", "run", str(variant.resolve()), "--target", "cpu-tiny"]
     words += ["--scenario", case.scenario, "--rps", f"{case.rate:g}", "--duration", f"{duration:g}"]
     words += ["--seed", str(SEED), "--port", str(free_port())]
     say(f"measuring {case.name}")
@@ -308,7 +310,3 @@ def _number(value: float | None, factor: float) -> str:
         if value * factor < 1000
         else f"{value * factor:,.0f}"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(lambda: main(sys.argv[1:])))

@@ -10,23 +10,27 @@ from common.usage import UsageError, whole
 WEB_PORT = 8089
 
 
-def add_ui_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of ui."""
-    parser.add_argument("variant")
-    parser.add_argument("--web-port", type=whole, default=WEB_PORT, help=f"of the page (default: {WEB_PORT})")
+    parser.add_argument("variant", metavar="VARIANT", help="what is served")
     parser.add_argument(
-        "--web-host", default="127.0.0.1", help="address the page is served on (default: this machine only)"
+        "--web-port", type=whole, default=WEB_PORT, metavar="PORT", help=f"of the page (default: {WEB_PORT})"
     )
+    parser.add_argument(
+        "--web-host", default="127.0.0.1", metavar="HOST", help="its address (default: this machine only)"
+    )
+    parser.add_argument("--web-allowed-host", metavar="NAME,…", help="more names of the page, as a proxy's")
     load.add_arguments(parser)
 
 
-def run_ui(given: Namespace) -> int:
+def run(given: Namespace) -> int:
     """Serve the page until Ctrl-C; the first drains and keeps a run that is under way. Exit code 0 then."""
     wanted = load.load_of(given)
     wanted.check([given.variant])
     _require_free(given.web_host, given.web_port)
     command = wanted.command(headless=False)
     command += ["--web-host", given.web_host, "--web-port", str(given.web_port)]
+    command += ["--web-allowed-host", given.web_allowed_host] if given.web_allowed_host else []
     say(f"the page will be at http://{given.web_host}:{given.web_port}; Ctrl-C ends the run, then the page")
     code = load.serve(wanted, given.variant, command)
     return 0 if code in load.INTERRUPTED or code in load.VERDICTS else code
