@@ -19,7 +19,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="one variant: serve it, load it, judge the run")
     run.add_argument("variant")
-    run.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the run's verdict, not 0")
+    run.add_argument("--strict", action="store_true", help="exit 3 to 6 for the run's verdict, not 0")
     load.add_arguments(run)
     run.set_defaults(action=_run)
     for name, repeats, text in (

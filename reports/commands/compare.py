@@ -18,6 +18,7 @@ from common.results import results_folder, write_whole
 from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.commands.history import history
+from reports.comparison import claims
 from reports.comparison.exclusions import without
 from reports.document.schema import Comparison, File
 from reports.pages.sections import because
@@ -34,6 +35,7 @@ from reports.runs.selection import (
 
 DEFAULT_OTHERS = ("optimized",)
 MATTERS = 3.0  # per cent
+FLOORS = {"ttft": "TTFT and latency", "tpot": "TPOT and ITL"}
 INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
 WIDTH = 150  # of plain text, where no terminal says how wide it is
 _COLOURS = {"better": "green", "worse": "red", "unstable": "yellow", "not comparable": "magenta"}
@@ -51,6 +53,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PCT",
         help="smaller changes are not claimed (default: 3 %%)",
     )
+    for metric, what in FLOORS.items():
+        parser.add_argument(
+            f"--floor-{metric}",
+            type=float,
+            default=1000 * claims.FLOORS[metric],
+            metavar="MS",
+            help=f"nor are smaller changes of {what} (default: {1000 * claims.FLOORS[metric]:g} ms)",
+        )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="shown in the report; may be repeated",
+    )
+    parser.add_argument("--note", metavar="TEXT", help="shown in the report, as it is")
     parser.add_argument("--name", help="folder of the report under results/reports/")
     parser.add_argument(
         "--each", action="store_true", help="each named run for itself, though several are of one variant"
@@ -84,8 +102,11 @@ def run(arguments: argparse.Namespace) -> int:
         runs,
         baseline=chosen.baseline,
         matters=matters / 100,
+        floors=_floors(arguments),
+        labels=labels_of(arguments.label),
+        note=arguments.note,
         name=name,
-        command=_command(chosen, matters, name, arguments.each, results),
+        command=_command(chosen, matters, name, arguments, results),
         not_applied=chosen.not_applied,
         known_runs=history(results),
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -162,8 +183,9 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"(!) {warning}", style="yellow"))
     for text in dict.fromkeys(method.text for method in comparison.methods):
         console.print(Text(text, style="dim"))
-    for each in comparison.conclusion:
-        console.print(Text(f"\n{each.better} {each.worse} {each.use}"))
+    for each in comparison.decisions:
+        console.print(Text(f"\n{each.title}.", style="bold"))
+        console.print(Text(f"{each.reason} {each.confidence}"))
 
 
 def results_table(comparison: Comparison, other: str, intervals: bool = True) -> Table:
@@ -247,12 +269,38 @@ def _for_itself(run: Run) -> Run:
     return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
 
 
-def _command(chosen: Selection, matters: float, name: str, each: bool, results: Path) -> str:
+def _floors(arguments: argparse.Namespace) -> dict[str, float]:
+    """Seconds, by metric. Raises UsageError."""
+    given = {metric: getattr(arguments, f"floor_{metric}") for metric in FLOORS}
+    for metric, value in given.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"--floor-{metric} {value}: must be milliseconds from 0 on")
+    ttft, tpot = given["ttft"] / 1000, given["tpot"] / 1000
+    return {"ttft": ttft, "latency": ttft, "tpot": tpot, "itl": tpot}
+
+
+def labels_of(given: list[str]) -> dict[str, str]:
+    """--label KEY=VALUE, as often as given. Raises UsageError."""
+    for text in given:
+        if not re.fullmatch(r"[^=]{1,60}=.{1,200}", text):
+            raise UsageError(f"--label {text}: write KEY=VALUE, the key of at most 60 characters")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _command(
+    chosen: Selection, matters: float, name: str, arguments: argparse.Namespace, results: Path
+) -> str:
     here = results.resolve()
     folders = [
         folder.name if folder.resolve().parent == here else str(folder.resolve()) for folder in chosen.folders
     ]
     folders += [one.folder for one in chosen.not_applied]
-    first = ["--each"] if each else ["--baseline", chosen.baseline]
-    parts = [*folders, *first, "--matters", f"{matters:g}", "--name", name]
+    first = ["--each"] if arguments.each else ["--baseline", chosen.baseline]
+    parts = [*folders, *first, "--matters", f"{matters:g}"]
+    for metric in FLOORS:
+        if (floor := getattr(arguments, f"floor_{metric}")) != 1000 * claims.FLOORS[metric]:
+            parts += [f"--floor-{metric}", f"{floor:g}"]
+    parts += [word for text in arguments.label for word in ("--label", text)]
+    parts += ["--note", arguments.note] if arguments.note else []
+    parts += ["--name", name]
     return f"python -m reports compare {shlex.join(parts)}"

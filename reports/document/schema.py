@@ -228,12 +228,39 @@ class Recommendation(Part):
     command: str | None
 
 
-class Conclusion(Part):
-    """Three sentences: what got better, what got worse, whether to use it and for whom."""
+DecisionKind = Literal[
+    "cannot tell",
+    "serves less",
+    "serves more",
+    "unclear",
+    "better",
+    "worse",
+    "trade-off",
+    "no difference",
+]
 
-    better: str
-    worse: str
-    use: str
+
+class ServedRate(Part):
+    """What one variant was offered and what it completed, requests per second."""
+
+    variant: str
+    offered: float | None
+    completed: float | None
+
+
+class Decision(Part):
+    """Whether to use a variant in the baseline's place, decided by what its users feel."""
+
+    variant: str
+    kind: DecisionKind
+    preferred: str | None = Field(description="null: neither of the two is preferred")
+    title: str = Field(description="the decision in one line")
+    reason: str = Field(description="the figures behind it, in one or two sentences")
+    served: list[ServedRate] = Field(description="the baseline first")
+    confidence: str = Field(description="runs, interval, what the data cannot say; one line")
+    disturbed: str | None = Field(None, description="what disturbed the measurement, in one sentence")
+    compare_at: float | None = Field(None, description="requests per second that both should serve")
+    next: Recommendation
 
 
 class ParetoPoint(Part):
@@ -406,7 +433,12 @@ class Comparison(Part):
     matters: float = Field(description="the size that matters, a fraction: smaller changes are not claimed")
     confidence: float
     baseline: str
-    conclusion: list[Conclusion] = Field(description="one per variant after the baseline that ran")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="s, by metric: a smaller change of a time is not claimed either"
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="of the report, as given by its user")
+    note: str | None = Field(None, description="of the report, as given by its user")
+    decisions: list[Decision] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
     left_out: list[RunInfo] = Field(

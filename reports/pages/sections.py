@@ -9,7 +9,6 @@ from reports.charts.chart import Chart
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
 from reports.pages.blocks import (
     Block,
-    Bullets,
     Cell,
     Drawing,
     Folded,
@@ -94,11 +93,10 @@ def _summary(comparison: Comparison) -> list[Block]:
         Table("", ["run", "variant", "verdict", "because"], verdicts),
         Text("", "Conclusion"),
     ]
-    for each, variant in zip(comparison.conclusion, compared(comparison), strict=False):
-        if len(comparison.conclusion) > 1:
-            blocks.append(Text("", variant))
-        blocks.append(Bullets([Text(each.better), Text(each.worse), Text(each.use)]))
-    if not comparison.conclusion:
+    for each in comparison.decisions:
+        blocks.append(Text(each.reason, f"{each.title}. "))
+        blocks.append(Text(each.confidence))
+    if not comparison.decisions:
         blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
     return blocks
 

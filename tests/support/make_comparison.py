@@ -6,8 +6,8 @@ from reports.document.schema import (
     Careless,
     Change,
     Comparison,
-    Conclusion,
     Counts,
+    Decision,
     Difference,
     Earlier,
     File,
@@ -20,6 +20,7 @@ from reports.document.schema import (
     Recommendation,
     Rule,
     RunInfo,
+    ServedRate,
     Variant,
 )
 from reports.metrics import request_metrics
@@ -66,9 +67,21 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
         matters=0.03,
         confidence=0.95,
         baseline=baseline,
-        conclusion=[
-            Conclusion(better=f"Better: {text}.", worse=f"Worse: {text}.", use=f"Use it: {text}.")
-            for _ in others
+        note=text,
+        decisions=[
+            Decision(
+                variant=other,
+                kind="serves less",
+                preferred=baseline,
+                title=f"Do not use {text}",
+                reason=f"Worse: {text}.",
+                served=[ServedRate(variant=name, offered=20.0, completed=9.0) for name in (baseline, other)],
+                confidence=f"One run of each: {text}.",
+                disturbed=None,
+                compare_at=7.0,
+                next=Recommendation(text=text, reason=text, command="make baseline optimized RPS=7"),
+            )
+            for other in others
         ],
         variants=[
             Variant(
