@@ -353,6 +353,6 @@ def _files() -> list[File]:
     """Of the report itself; who writes it knows where the runs lie."""
     return [
         File(path="README.md", what="this report"),
-        File(path="report.html", what="this report with interactive figures, one file, works offline"),
+        File(path="report.html", what="this report in one file, figures inside, works offline"),
         File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
     ]

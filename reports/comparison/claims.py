@@ -244,6 +244,8 @@ def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], settin
         change=None if bounded else found.change,
         low=found.low,
         high=found.high,
+        above=found.change if found.at_least else None,
+        below=found.change if found.at_most else None,
         display=sign + formatting.percent(found.change)
         if found.change is not None
         else _from_zero(row, found),

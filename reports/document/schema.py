@@ -52,6 +52,10 @@ class Change(Part):
     change: float | None = Field(description="other / baseline - 1")
     low: float | None = Field(description="95 % interval of the change; null: none could be computed")
     high: float | None
+    above: float | None = Field(None, description="the variant's figure is only bounded: the change is above")
+    below: float | None = Field(
+        None, description="the baseline's figure is only bounded: the change is below"
+    )
     display: str = Field(description="'+20.0 %', or 'n/a'")
     display_interval: str = Field(description="'+18.1 to +22.0 %', or 'n/a'")
     reason: str = Field(description="why this mark, one clause")

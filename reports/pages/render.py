@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.results import write_whole
-from reports.charts import figures, interactive, svg
+from reports.charts import figures, svg
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison
 from reports.pages import sections, sections_evidence
@@ -81,7 +81,6 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
     """The report as one HTML file with its script, styles and data inside."""
     environment = _environment(autoescape=True)
     environment.filters |= {"clean": escape.clean, "link": escape.link}
-    data = {name: interactive.figures(chart) for name, chart in charts.items()}
     return environment.get_template("report.html.j2").render(
         title=heading,
         sections=found,
@@ -89,10 +88,8 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
             (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, ""))
             for run in [*comparison.runs, *comparison.left_out]
         ],
-        panels={name: len(drawn) for name, drawn in data.items()},
-        data=Markup(interactive.as_json(data)),
-        plotly=Markup(interactive.library()),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
 
