@@ -78,10 +78,11 @@ def draw(chart: Chart) -> bytes:
         body.append(f'<g transform="translate({_n(x)} {_n(y)})">{part.body}</g>')
         x, y = (x, y + part.height) if column else (x + part.width, y)
     style = f"svg{{{_variables(LIGHT)}}}{RULES}@media(prefers-color-scheme:dark){{svg{{{_variables(DARK)}}}}}"
+    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" width="{_n(width)}" height="{_n(height)}" '
-        f'viewBox="0 0 {_n(width)} {_n(height)}" role="img"><style>{style}</style>'
-        f'<title>{escape(chart.alt)}</title><rect class="paper" width="100%" height="100%"/>{"".join(body)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" {size} role="img"><style>{style}</style>'
+        f'<title>{escape(chart.alt)}</title><rect class="paper" width="100%" height="100%"/>'
+        f"{''.join(body)}</svg>\n"
     ).encode()
 
 
@@ -214,10 +215,10 @@ def _grid(panel: Panel, x: _Axis, y: _Axis, last: bool) -> list[str]:
     for at, text in panel.x_ticks or _ticks(x):
         if not x.low <= at <= x.high:
             continue
-        place = _n(x.at(at))
-        out.append(f'<path class="grid" d="M{place} {_n(y.end)}V{_n(baseline)}"/>')
+        across = _n(x.at(at))
+        out.append(f'<path class="grid" d="M{across} {_n(y.end)}V{_n(baseline)}"/>')
         if last:
-            out.append(_soft(text, place, baseline + 15, "middle"))
+            out.append(_soft(text, across, baseline + 15, "middle"))
     if panel.y_names:
         out += [
             f'<text x="{_n(x.start - 8)}" y="{_n(y.at(row) + 4)}" text-anchor="end">{_text(name)}</text>'
@@ -235,7 +236,8 @@ def _grid(panel: Panel, x: _Axis, y: _Axis, last: bool) -> list[str]:
         middle = (y.start + y.end) / 2
         turned = f'transform="rotate(-90 12 {_n(middle)})"'
         out.append(
-            f'<text class="soft" x="12" y="{_n(middle)}" text-anchor="middle" {turned}>{_text(panel.y_label)}</text>'
+            f'<text class="soft" x="12" y="{_n(middle)}" text-anchor="middle" {turned}>'
+            f"{_text(panel.y_label)}</text>"
         )
     return out
 
@@ -313,13 +315,15 @@ def _symbol(kind: str, x: float, y: float, size: float, color: str, told: str = 
     title = f"<title>{_text(told)}</title>" if told else ""
     if kind in ("above", "below"):  # beyond what is drawn: to the right, to the left
         way = 1 if kind == "above" else -1
-        path = f"M{_n(x - way * size)} {_n(y - size)}L{_n(x + way * 1.4 * size)} {_n(y)}L{_n(x - way * size)} {_n(y + size)}Z"
+        back, tip = x - way * size, x + way * 1.4 * size
+        path = f"M{_n(back)} {_n(y - size)}L{_n(tip)} {_n(y)}L{_n(back)} {_n(y + size)}Z"
         return f'<path class="{kind}" d="{path}" fill="{color}">{title}</path>'
     if kind == "cross":
         path = f"M{_n(x - size)} {_n(y - size)}l{2 * size} {2 * size}m0 {-2 * size}l{-2 * size} {2 * size}"
         return f'<path d="{path}" stroke="{color}" stroke-width="1.6" fill="none">{title}</path>'
     fill = 'class="paper"' if kind == "ring" else f'fill="{color}"'
-    return f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{size}" {fill} stroke="{color}" stroke-width="1.6">{title}</circle>'
+    pen = f'{fill} stroke="{color}" stroke-width="1.6"'
+    return f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{size}" {pen}>{title}</circle>'
 
 
 def _segments(series: Series, x: _Axis, y: _Axis) -> list[str]:

@@ -87,6 +87,8 @@ def title(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
     """The decision in one line."""
     at, baseline = _at(given), facts.baseline
     served, other = _of(given.variant), _plain(given.baseline)
+    if given.baseline.keeps_up and found.kind == "serves less":
+        other = "all of it"
     neither = given.baseline.drowns and given.variant.drowns
     match found.kind:
         case "cannot tell":
@@ -234,7 +236,7 @@ def _side(facts: Facts, name: str) -> Side:
 def _at(given: Evidence) -> str:
     """' at 20 req/s'; nothing where the rate is not known."""
     offered = given.variant.offered or given.baseline.offered
-    return "" if offered is None else f" at {formatting.number(offered, 'req/s').removesuffix('.00')} req/s"
+    return "" if offered is None else f" at {offered:.3g} req/s"
 
 
 def _of(side: Side) -> str:

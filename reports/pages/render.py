@@ -62,7 +62,7 @@ def cleaned(chart: Chart) -> Chart:
         )
         for panel in chart.panels
     ]
-    return replace(chart, panels=panels)
+    return replace(chart, alt=clean(chart.alt), panels=panels)
 
 
 def readme(heading: str, found: Sequence[Section]) -> str:
