@@ -1,4 +1,4 @@
-"""The eleven sections of a report, in their order, from a comparison and its charts.
+"""The sections of a report, in their order: the body, then the appendices.
 
 Of another tool's result files, the audit stands before them.
 """
@@ -44,129 +44,24 @@ MARKS = {
 WARNING = "⚠"
 
 
-def title(comparison: Comparison) -> str:
-    """The report's heading."""
-    others = [variant.name for variant in comparison.variants if variant.name != comparison.baseline]
-    against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
-    if comparison.audit:
-        return f"Audit of {against}: results of {comparison.audit.tool}"
-    return f"{against}: {comparison.scenario_name} on {_where(comparison)}"
-
-
 def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
-    """All sections; every one is there, with a line that says why where it has nothing to show."""
+    """Result, Why, What next; then the appendices. Each says why where it has nothing to show."""
     audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
+    others = [name for name in charts if name not in ("comparison", "roofline")]
+    timelines = [Drawing(charts[name]) for name in others if name.startswith("timeline")]
+    figures = [Drawing(charts[name]) for name in others if not name.startswith("timeline")]
+    first = Drawing(charts["comparison"]) if "comparison" in charts else None
     return [
         *audit,
-        Section("Summary", _summary(comparison)),
-        Section("Optimizations applied", _optimizations(comparison)),
-        Section("Results", _results(comparison)),
-        Section("Key insights", insights(comparison)),
-        Section("Figures", [Drawing(chart) for name, chart in charts.items() if name != "roofline"]),
-        Section("Configuration", configuration(comparison)),
-        Section("Roofline", roofline_blocks(comparison, charts.get("roofline"))),
-        Section("Recommendations", recommendations(comparison)),
-        Section("Against earlier runs", earlier(comparison)),
-        Section("Accounting", accounting(comparison)),
-        Section("Files", files(comparison)),
+        Section("Result", result(comparison, first)),
+        Section("Why", why(comparison)),
+        Section("What next", recommendations(comparison)),
+        Section("Appendix A: all figures", [*_results(comparison), *figures]),
+        Section("Appendix B: rules of the verdicts", rules(comparison)),
+        Section("Appendix C: configuration", [*_optimizations(comparison), *configuration(comparison)]),
+        Section("Appendix D: roofline", roofline_blocks(comparison, charts.get("roofline"))),
+        Section("Appendix E: accounting", [*accounting(comparison), *timelines, *files(comparison)]),
     ]
-
-
-def _summary(comparison: Comparison) -> list[Block]:
-    first = comparison.runs[0] if comparison.runs else None
-    facts = [
-        ("Written", comparison.written_at or "not said"),
-        ("Model", comparison.model),
-        *_machines(comparison),
-        ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
-        ("Tokens that came", _tokens(comparison.runs)),
-        ("Duration", _duration(comparison.runs)),
-        ("Versions", _versions(first)),
-    ]
-    verdicts = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
-    verdicts += [
-        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: left out, other repeats stand in")
-        for run in comparison.left_out
-    ]
-    blocks: list[Block] = [
-        Table("", ["", ""], [row(name, text) for name, text in facts]),
-        Table("", ["run", "variant", "verdict", "because"], verdicts),
-        Text("", "Conclusion"),
-    ]
-    for each in comparison.decisions:
-        blocks.append(Text(each.reason, f"{each.title}. "))
-        blocks.append(Text(each.confidence))
-    if not comparison.decisions:
-        blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
-    return blocks
-
-
-def _where(comparison: Comparison) -> str:
-    """What the load met: the target; without a name for it the model, else the server's address."""
-    named = (comparison.target, comparison.model, comparison.server)
-    return next((name for name in named if name and name != "unknown"), "unknown")
-
-
-def _machines(comparison: Comparison) -> list[tuple[str, str]]:
-    """The server, its hardware, and the load's machine where that is another or may be."""
-    target = "" if comparison.target == "unknown" else f"target {comparison.target}"
-    if comparison.server is None:
-        return [("Hardware", comparison.hardware + (f" ({target})" if target else ""))]
-    unknown = "" if comparison.load_from is None else "its hardware is not known"
-    told = "; ".join(part for part in ("not launched by us", unknown, target) if part)
-    rows = [("Server", f"{comparison.server} ({told})")]
-    if comparison.hardware != "unknown":
-        rows.append(("Hardware", comparison.hardware))
-    return rows + ([] if comparison.load_from is None else [("Load from", comparison.load_from)])
-
-
-def _workload(run: RunInfo | None) -> str:
-    if run is None:
-        return "n/a"
-    rate = "n/a" if run.rate is None else f"{quantity(run.rate)} arrivals/s"
-    arrivals = run.conditions.get("arrivals")
-    kind = f", {arrivals} arrivals" if arrivals else ""
-    tokens = [
-        f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
-    ]
-    return ", ".join([f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens])
-
-
-def _seeds(runs: Sequence[RunInfo]) -> str:
-    """'seed 1', or 'seeds 1 and 2': of all runs."""
-    seeds = list(dict.fromkeys("not said" if run.seed is None else str(run.seed) for run in runs))
-    return f"{'seeds' if seeds[1:] else 'seed'} {listed(seeds or ['not said'])}"
-
-
-def _tokens(runs: Sequence[RunInfo]) -> str:
-    """Mean tokens of the prompts and answers that completed; by variant where they are not the same."""
-    names: dict[str, list[str]] = {}
-    for run in runs:
-        means = [run.conditions.get(f"mean {what} tokens") for what in ("prompt", "output")]
-        shown = [quantity(mean) if isinstance(mean, int | float) else "not counted" for mean in means]
-        names.setdefault(f"in {shown[0]}, out {shown[1]}", []).append(run.variant)
-    if len(names) == 1:
-        return f"{next(iter(names))} on average of the completed requests"
-    told = [f"{listed(list(dict.fromkeys(who)))}: {text}" for text, who in names.items()]
-    return f"{'; '.join(told)} (means of the completed requests)" if told else "n/a"
-
-
-def _versions(run: RunInfo | None) -> str:
-    known = {} if run is None else run.conditions
-    names = ("vLLM", "tokenswarm", "locust", "python", "kernel")
-    told = {name: str(known[name]) for name in names if known.get(name)}
-    if "tokenswarm" in told:
-        told["tokenswarm"] = told["tokenswarm"][:12]  # of a commit that is enough
-    return ", ".join(f"{name} {version}" for name, version in told.items()) or "not said"
-
-
-def _duration(runs: Sequence[RunInfo]) -> str:
-    """The window that is judged, and how long after the last arrival each run went on."""
-    if not runs:
-        return "n/a"
-    windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
-    ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
-    return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
 
 
 def because(run: RunInfo) -> str:
