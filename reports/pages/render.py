@@ -86,7 +86,7 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
         sections=found,
         verdicts=[
             (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, ""))
-            for run in [*comparison.runs, *comparison.left_out]
+            for run in [*comparison.runs, *comparison.excluded]
         ],
         drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
