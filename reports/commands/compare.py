@@ -21,6 +21,7 @@ from reports.commands.history import history
 from reports.comparison import claims
 from reports.comparison.exclusions import without
 from reports.document.schema import Comparison, File
+from reports.pages.first_screen import setup, tiles
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
 from reports.runs.runs import Run, load_run
@@ -34,7 +35,7 @@ from reports.runs.selection import (
 )
 
 DEFAULT_OTHERS = ("optimized",)
-MATTERS = 3.0  # per cent
+MINIMUM_EFFECT = 3.0  # per cent
 FLOORS = {"ttft": "TTFT and latency", "tpot": "TPOT and ITL"}
 INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
 WIDTH = 150  # of plain text, where no terminal says how wide it is
@@ -47,9 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="V", help="the variant that the others are compared with")
     parser.add_argument("--variants", metavar="A,B", help="the others, newest runs (default: optimized)")
     parser.add_argument(
-        "--matters",
+        "--minimum-effect",
+        "--matters",  # as it was called before
+        dest="minimum_effect",
         type=float,
-        default=MATTERS,
+        default=MINIMUM_EFFECT,
         metavar="PCT",
         help="smaller changes are not claimed (default: 3 %%)",
     )
@@ -78,16 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def checked_matters(percent: float) -> float:
-    """The size that matters, as --matters gives it. Raises UsageError."""
+def checked_minimum_effect(percent: float) -> float:
+    """The minimum effect size, as --minimum-effect gives it. Raises UsageError."""
     if not (math.isfinite(percent) and 0 <= percent < 100):
-        raise UsageError(f"--matters {percent}: must be a percentage from 0 to below 100")
+        raise UsageError(f"--minimum-effect {percent}: must be a percentage from 0 to below 100")
     return percent
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
-    results, matters = results_folder(), checked_matters(arguments.matters)
+    results, minimum_effect = results_folder(), checked_minimum_effect(arguments.minimum_effect)
     if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
         print(missing)
         return 0
@@ -101,12 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
     comparison = assemble(
         runs,
         baseline=chosen.baseline,
-        matters=matters / 100,
+        minimum_effect=minimum_effect / 100,
         floors=_floors(arguments),
         labels=labels_of(arguments.label),
         note=arguments.note,
         name=name,
-        command=_command(chosen, matters, name, arguments, results),
+        command=_command(chosen, minimum_effect, name, arguments, results),
         not_applied=chosen.not_applied,
         known_runs=history(results),
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -135,7 +138,7 @@ def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
-        render(comparison, without(comparison.left_out, runs), folder)
+        render(comparison, without(comparison.excluded, runs), folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: the report cannot be written: {error.strerror}; free space, or rights?"
@@ -157,9 +160,9 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print the verdicts, the results table and the conclusion."""
     for run in comparison.runs:
         console.print(Text(f"{run.variant}: {run.run} {run.verdict}"))
-    for run in comparison.left_out:
+    for run in comparison.excluded:
         console.print(
-            Text(f"{run.variant}: {run.run} {run.verdict}, left out: {because(run)}", style="yellow")
+            Text(f"{run.variant}: {run.run} {run.verdict}, excluded: {because(run)}", style="yellow")
         )
     for variant in comparison.variants:
         if not variant.applied:
@@ -183,9 +186,38 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"(!) {warning}", style="yellow"))
     for text in dict.fromkeys(method.text for method in comparison.methods):
         console.print(Text(text, style="dim"))
+    show_decision(comparison, console)
+
+
+def show_decision(comparison: Comparison, console: Console) -> None:
+    """The first screen, as the last lines of a terminal."""
     for each in comparison.decisions:
         console.print(Text(f"\n{each.title}.", style="bold"))
-        console.print(Text(f"{each.reason} {each.confidence}"))
+        if len(comparison.decisions) == 1:
+            console.print(_few_rows(comparison, each.variant))
+            console.print(Text(f"Confidence: {each.confidence}", style="dim"))
+        if each.disturbed or each.kind == "cannot tell":
+            console.print(Text(each.disturbed or each.reason))
+    console.print(Text(f"Setup: {setup(comparison)}", style="dim"))
+    if len(comparison.decisions) == 1:
+        step = comparison.decisions[0].next
+        console.print(Text(f"Next: {step.text} {step.command or ''}".rstrip(), style="bold"))
+
+
+def _few_rows(comparison: Comparison, variant: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for heading, justify in (
+        ("", "left"),
+        (comparison.baseline, "right"),
+        (variant, "right"),
+        ("change", "right"),
+        ("", "left"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for tile in tiles(comparison, variant).items:
+        label = f"{tile.label}, {tile.unit}" if tile.unit else tile.label
+        table.add_row(*(Text(text) for text in (label, tile.before, tile.after, tile.change, tile.mark)))
+    return table
 
 
 def results_table(comparison: Comparison, other: str, intervals: bool = True) -> Table:
@@ -288,7 +320,7 @@ def labels_of(given: list[str]) -> dict[str, str]:
 
 
 def _command(
-    chosen: Selection, matters: float, name: str, arguments: argparse.Namespace, results: Path
+    chosen: Selection, minimum_effect: float, name: str, arguments: argparse.Namespace, results: Path
 ) -> str:
     here = results.resolve()
     folders = [
@@ -296,7 +328,7 @@ def _command(
     ]
     folders += [one.folder for one in chosen.not_applied]
     first = ["--each"] if arguments.each else ["--baseline", chosen.baseline]
-    parts = [*folders, *first, "--matters", f"{matters:g}"]
+    parts = [*folders, *first, "--minimum-effect", f"{minimum_effect:g}"]
     for metric in FLOORS:
         if (floor := getattr(arguments, f"floor_{metric}")) != 1000 * claims.FLOORS[metric]:
             parts += [f"--floor-{metric}", f"{floor:g}"]

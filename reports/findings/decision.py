@@ -21,7 +21,7 @@ Kind = Literal[
     "no difference",
 ]
 
-SLO = "goodput_share"
+SLO = "slo_attainment"
 # Below the lower of the two served rates a queue has room to come and go (docs/metrics.md: at 92 % of a
 # server's capacity and more, chance alone decides whether one run keeps up).
 HEADROOM = 0.8
@@ -56,7 +56,7 @@ class Evidence:
     better: Sequence[str] = ()
     worse: Sequence[str] = ()
     unusable: str | None = None
-    matters: float = 0.03
+    minimum_effect: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,20 @@ def decide(given: Evidence) -> Choice:
     if given.unusable is not None:
         return Choice("cannot tell", None)
     baseline, variant = given.baseline, given.variant
-    if serves_less(variant, baseline, given.rate == "worse", given.matters):
+    if serves_less(variant, baseline, given.rate == "worse", given.minimum_effect):
         return Choice("serves less", baseline.name, rate_to_compare(baseline, variant), ("completed_rate",))
-    if serves_less(baseline, variant, given.rate == "better", given.matters):
+    if serves_less(baseline, variant, given.rate == "better", given.minimum_effect):
         return Choice("serves more", variant.name, rate_to_compare(baseline, variant), ("completed_rate",))
     lower = rate_to_compare(baseline, variant) if baseline.drowns or variant.drowns else None
-    if _lags(variant, baseline, given.matters) or _lags(baseline, variant, given.matters):
+    if _lags(variant, baseline, given.minimum_effect) or _lags(baseline, variant, given.minimum_effect):
         return Choice("unclear", None, lower, ("completed_rate",))
     kind, preferred, because = _by_marks(given)
     return Choice(kind, preferred, lower, because)
 
 
-def serves_less(one: Side, other: Side, shown: bool, matters: float) -> bool:
+def serves_less(one: Side, other: Side, shown: bool, minimum_effect: float) -> bool:
     """Whether the first serves materially less. `shown`: its completed rate is marked worse."""
-    return shown and _lags(one, other, matters)
+    return shown and _lags(one, other, minimum_effect)
 
 
 def rate_to_compare(one: Side, other: Side) -> float | None:
@@ -102,11 +102,11 @@ def rate_to_compare(one: Side, other: Side) -> float | None:
     return math.floor(rate * 10.0**digits + 1e-9) / 10.0**digits
 
 
-def _lags(one: Side, other: Side, matters: float) -> bool:
-    """Whether the first's served rate is lower by more than matters."""
+def _lags(one: Side, other: Side, minimum_effect: float) -> bool:
+    """Whether the first's served rate is lower by more than the minimum effect size."""
     if one.completed is None or other.completed is None:
         return False
-    return one.completed < other.completed * (1 - matters)
+    return one.completed < other.completed * (1 - minimum_effect)
 
 
 def _by_marks(given: Evidence) -> tuple[Kind, str | None, Sequence[str]]:

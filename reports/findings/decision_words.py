@@ -10,10 +10,10 @@ from reports.text import formatting
 
 USUAL = ("baseline", "optimized")  # what make loads without being told
 SAID = 2  # rows in a title; the table has all
-SERVING = ("completed_rate", "goodput_share", "output_token_throughput", "ttft_p50")
+SERVING = ("completed_rate", "slo_attainment", "output_token_throughput", "ttft_p50")
 MEASURING = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
 ORDER = (  # what users feel first
-    "goodput_share",
+    "slo_attainment",
     "failed",
     "ttft_p99",
     "ttft_p50",
@@ -66,7 +66,7 @@ def evidence(facts: Facts, variant: str) -> Evidence:
         sorted(facts.marked(variant, "better"), key=ORDER.index),
         sorted(facts.marked(variant, "worse"), key=ORDER.index),
         blocked(facts, variant),
-        facts.matters,
+        facts.minimum_effect,
     )
 
 

@@ -19,8 +19,8 @@ from reports.runs.runs import Run
 from reports.statistics import intervals
 from reports.text import formatting
 
-LEFT_OUT = 0.05  # share of arrivals without a first token from which those with one are a group of their own
-UNSERVED = 0.01  # share of arrivals, as the rule unfinished_share has it
+UNSERVED = 0.05  # share of arrivals without a first token from which those with one are a group of their own
+MANY = 0.01  # share of arrivals, as the rule unfinished_share has it
 FEWEST = 30  # requests; the median of fewer says little
 
 
@@ -46,7 +46,7 @@ def served_tpot(baseline: Run, other: Run) -> Served | None:
     due = int(baseline.judged.sum())
     unserved = tuple(due - len(each) for each in started)
     both = started[0] & started[1]
-    if max(unserved) < LEFT_OUT * due or len(both) < FEWEST:
+    if max(unserved) < UNSERVED * due or len(both) < FEWEST:
         return None
     medians = [_median(run, both) for run in (baseline, other)]
     if medians[0] is None or medians[1] is None:
@@ -55,13 +55,13 @@ def served_tpot(baseline: Run, other: Run) -> Served | None:
 
 
 def unserved(baseline: Sequence[Run], other: Sequence[Run]) -> str | None:
-    """Who never got a first token, in words, where in one of the runs more than UNSERVED of its arrivals did
+    """Who never got a first token, in words, where in one of the runs more than MANY of its arrivals did
     not: what is said of those that got one is then said of survivors."""
     told = []
     for runs in (baseline, other):
         due = sum(int(run.judged.sum()) for run in runs)
         none = sum(int((run.judged & np.isnan(run.records.numbers("first_token"))).sum()) for run in runs)
-        if due and none > UNSERVED * due:
+        if due and none > MANY * due:
             told.append(f"{none:,} of {due:,} got none with {runs[0].manifest.variant}")
     return " and ".join(told) or None
 
@@ -73,7 +73,7 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         return None
     first = " of their first runs" if max(len(groups[name]) for name in (baseline, other)) > 1 else ""
     change = formatting.percent(intervals.change(found.before, found.after))
-    left_out = " and ".join(
+    excluded = " and ".join(
         f"{count:,} with {name}"
         for name, count in zip((baseline, other), found.unserved, strict=True)
         if count
@@ -82,7 +82,7 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         f"{found.count:,} arrivals{first} got a first token with both variants. For them TPOT p50 was "
         f"{formatting.number(found.before, 'ms')} ms with {baseline} and "
         f"{formatting.number(found.after, 'ms')} ms with {other} ({change}). "
-        f"This holds on the condition of having been served: of {found.due:,} arrivals, {left_out} never got "
+        f"This holds on the condition of having been served: of {found.due:,} arrivals, {excluded} never got "
         "a token, and in a queue those who did are the early ones. It says "
         "how fast tokens come to whoever is in; it is no claim about all arrivals."
     )

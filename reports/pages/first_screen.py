@@ -7,7 +7,7 @@ from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles, quanti
 from reports.text.formatting import listed, slo
 
 ROWS = (  # what users feel first; at most six are known
-    "goodput_share",
+    "slo_attainment",
     "completed_rate",
     "output_token_throughput",
     "scheduled_ttft_p99",
@@ -110,7 +110,7 @@ def verdicts(comparison: Comparison) -> str:
     """'Verdicts: baseline VALID, optimized SATURATED.'"""
     told = [f"{run.variant} {run.verdict}" for run in comparison.runs]
     text = f"Verdicts: {', '.join(dict.fromkeys(told))}."
-    gone = [f"{run.run} ({run.verdict})" for run in comparison.left_out]
+    gone = [f"{run.run} ({run.verdict})" for run in comparison.excluded]
     return text + (f" Excluded, other repeats stand in: {listed(gone)}." if gone else "")
 
 
@@ -127,7 +127,9 @@ def setup(comparison: Comparison) -> str:
     parts = [comparison.model, machine(comparison), f"vLLM {vllm}" if vllm else "", flags(comparison)]
     if first is not None:
         rate = "" if first.rate is None else f", {quantity(first.rate)} req/s"
-        parts.append(f"{first.scenario_name}{rate} for {quantity(first.window_s)} s, {seeds(comparison.runs)}")
+        parts.append(
+            f"{first.scenario_name}{rate} for {quantity(first.window_s)} s, {seeds(comparison.runs)}"
+        )
         parts.append(f"SLO {slo(comparison.slo)}")
         parts.append(first.started_at[:10])
     return "; ".join(part for part in parts if part) + "."

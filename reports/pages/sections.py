@@ -18,6 +18,7 @@ from reports.pages.blocks import (
     quantity,
     row,
 )
+from reports.pages.first_screen import result, seeds
 from reports.pages.sections_audit import audit_blocks
 from reports.pages.sections_evidence import (
     accounting,
@@ -25,10 +26,12 @@ from reports.pages.sections_evidence import (
     configuration,
     earlier,
     files,
-    insights,
     recommendations,
+    rules,
     shared_reasons,
     verdict,
+    where_time_went,
+    why,
 )
 from reports.pages.sections_parts import parts
 from reports.pages.sections_roofline import roofline_blocks
@@ -56,23 +59,109 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
         Section("Result", result(comparison, first)),
         Section("Why", why(comparison)),
         Section("What next", recommendations(comparison)),
-        Section("Appendix A: all figures", [*_results(comparison), *figures]),
-        Section("Appendix B: rules of the verdicts", rules(comparison)),
-        Section("Appendix C: configuration", [*_optimizations(comparison), *configuration(comparison)]),
+        Section("Appendix A: all figures", [*_results(comparison), where_time_went(comparison), *figures]),
+        Section("Appendix B: rules of the verdicts", [_verdicts(comparison), *rules(comparison)]),
+        Section(
+            "Appendix C: configuration",
+            [
+                _facts(comparison),
+                *_optimizations(comparison),
+                *configuration(comparison),
+                *earlier(comparison),
+            ],
+        ),
         Section("Appendix D: roofline", roofline_blocks(comparison, charts.get("roofline"))),
         Section("Appendix E: accounting", [*accounting(comparison), *timelines, *files(comparison)]),
     ]
 
 
-def because(run: RunInfo) -> str:
-    """Which rules failed; what they saw stands among the warnings."""
-    failed = [
-        rule.rule.replace("_", " ") + (" (a warning)" if rule.verdict == "VALID" else "")
-        for rule in run.rules
-        if not rule.passed
+def _facts(comparison: Comparison) -> Table:
+    """What was measured on what."""
+    first = comparison.runs[0] if comparison.runs else None
+    facts = [
+        ("Written", comparison.written_at or "not said"),
+        ("Model", comparison.model),
+        *_machines(comparison),
+        ("Workload", f"{_workload(first)}, {seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
+        ("Tokens that came", _tokens(comparison.runs)),
+        ("Duration", _duration(comparison.runs)),
+        ("Versions", _versions(first)),
     ]
+    return Table("", ["", ""], [row(name, text) for name, text in facts])
+
+
+def _verdicts(comparison: Comparison) -> Table:
+    rows = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
+    rows += [
+        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: excluded, other repeats stand in")
+        for run in comparison.excluded
+    ]
+    return Table("", ["run", "variant", "verdict", "because"], rows)
+
+
+def _machines(comparison: Comparison) -> list[tuple[str, str]]:
+    """The server, its hardware, and the load's machine where that is another or may be."""
+    target = "" if comparison.target == "unknown" else f"target {comparison.target}"
+    if comparison.server is None:
+        return [("Hardware", comparison.hardware + (f" ({target})" if target else ""))]
+    unknown = "" if comparison.load_from is None else "its hardware is not known"
+    told = "; ".join(part for part in ("not launched by us", unknown, target) if part)
+    rows = [("Server", f"{comparison.server} ({told})")]
+    if comparison.hardware != "unknown":
+        rows.append(("Hardware", comparison.hardware))
+    return rows + ([] if comparison.load_from is None else [("Load from", comparison.load_from)])
+
+
+def _workload(run: RunInfo | None) -> str:
+    if run is None:
+        return "n/a"
+    rate = "n/a" if run.rate is None else f"{quantity(run.rate)} arrivals/s"
+    arrivals = run.conditions.get("arrivals")
+    kind = f", {arrivals} arrivals" if arrivals else ""
+    tokens = [
+        f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
+    ]
+    return ", ".join([f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens])
+
+
+def _tokens(runs: Sequence[RunInfo]) -> str:
+    """Mean tokens of the prompts and answers that completed; by variant where they are not the same."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        means = [run.conditions.get(f"mean {what} tokens") for what in ("prompt", "output")]
+        shown = [quantity(mean) if isinstance(mean, int | float) else "not counted" for mean in means]
+        names.setdefault(f"in {shown[0]}, out {shown[1]}", []).append(run.variant)
+    if len(names) == 1:
+        return f"{next(iter(names))} on average of the completed requests"
+    told = [f"{listed(list(dict.fromkeys(who)))}: {text}" for text, who in names.items()]
+    return f"{'; '.join(told)} (means of the completed requests)" if told else "n/a"
+
+
+def _versions(run: RunInfo | None) -> str:
+    known = {} if run is None else run.conditions
+    names = ("vLLM", "tokenswarm", "locust", "python", "kernel")
+    told = {name: str(known[name]) for name in names if known.get(name)}
+    if "tokenswarm" in told:
+        told["tokenswarm"] = told["tokenswarm"][:12]  # of a commit that is enough
+    return ", ".join(f"{name} {version}" for name, version in told.items()) or "not said"
+
+
+def _duration(runs: Sequence[RunInfo]) -> str:
+    """The window that is judged, and how long after the last arrival each run went on."""
+    if not runs:
+        return "n/a"
+    windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
+    ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
+    return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
+
+
+def because(run: RunInfo) -> str:
+    """Why it has its verdict, in words; the rules tell the whole."""
+    failed = [rule for rule in run.rules if not rule.passed and rule.verdict == run.verdict]
+    told = [rule.text.split(";")[0] for rule in failed]
     open_ = [] if run.ended == "complete" else [run.ended]
-    return "; ".join([*open_, *failed]) or "every rule passed"
+    warned = sum(not rule.passed and rule.verdict == "VALID" for rule in run.rules)
+    return "; ".join([*open_, *told[:2]]) or (f"{warned} warning" if warned else "every rule passed")
 
 
 def _optimizations(comparison: Comparison) -> list[Block]:
@@ -104,9 +193,10 @@ def _results(comparison: Comparison) -> list[Block]:
         blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
     blocks += parts(comparison)
     for method in comparison.methods:
-        blocks.append(Text(method.text, f"{method.variant}, how sure. "))
+        blocks.append(Text(method.text, f"{method.variant}, how the intervals were computed. "))
     if len(comparison.pareto) > 2:
         blocks.append(_pareto(comparison))
+    blocks.append(Text("docs/metrics.md defines each figure and rule."))
     definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
     blocks.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
     return blocks
@@ -201,14 +291,14 @@ def _pareto(comparison: Comparison) -> Table:
             Cell(quantity(1000 * point.ttft_p50), sort=point.ttft_p50),
             _number(point.tpot_p50, 1000),
             _number(point.completed_rate),
-            _number(point.goodput_share, 100),
+            _number(point.slo_attainment, 100),
             _standing(point),
             "n/a" if point.meets_slo is None else "yes" if point.meets_slo else "no",
         )
         for point in comparison.pareto
     ]
-    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "goodput, %"]
-    columns += ["throughput against TTFT", "holds the SLO"]
+    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "SLO attainment, %"]
+    columns += ["throughput against TTFT", "meets the SLO"]
     return Table("All variants", columns, rows, frozenset({1, 2, 3, 4, 5}))
 
 
@@ -219,4 +309,4 @@ def _number(value: float | None, factor: float = 1.0) -> Cell:
 def _standing(point: ParetoPoint) -> Cell:
     if not point.usable:
         return Cell("its run cannot be used", "quiet")
-    return Cell("▲ nothing beats it", "good") if point.unbeaten else Cell("beaten", "quiet")
+    return Cell("▲ Pareto-optimal", "good") if point.pareto_optimal else Cell("dominated", "quiet")

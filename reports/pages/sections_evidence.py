@@ -24,15 +24,7 @@ from reports.pages.blocks import (
 from reports.text.formatting import listed
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
-INSIGHTS = {
-    "win": "Wins",
-    "trade-off": "Trade-offs",
-    "served": "Those who were served",
-    "ttft": "Why TTFT moved",
-    "tpot": "Why TPOT moved",
-    "repeats": "Repeats",
-    "warning": "Warnings",
-}
+WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
 
 
 def compared(comparison: Comparison) -> list[str]:
@@ -52,23 +44,19 @@ def verdict(verdict: str) -> Cell:
     return Cell(verdict, TONES.get(verdict, ""))
 
 
-def insights(comparison: Comparison) -> list[Block]:
-    """Section 4: what the figures say in words, and the server's side of it."""
+def why(comparison: Comparison) -> list[Block]:
+    """Why the figures moved: queue, prefill, batch and bytes per step, by variant."""
     blocks: list[Block] = []
-    for kind, heading in INSIGHTS.items():
+    for kind, heading in WHY.items():
         found = [each for each in comparison.insights if each.kind == kind]
-        if found:
-            blocks.append(Text("", heading))
-            blocks.append(
-                Bullets(
-                    [
-                        Text(each.text, "" if each.variant in each.text else f"{each.variant}. ")
-                        for each in found
-                    ]
-                )
-            )
-    if not blocks:
-        blocks.append(Text("The figures of one variant alone explain nothing; compare it with another."))
+        blocks += [
+            Text(each.text, heading if len(found) == 1 else f"{heading} {each.variant}. ") for each in found
+        ]
+    return blocks or [Text("The figures of one variant alone explain nothing; compare it with another.")]
+
+
+def where_time_went(comparison: Comparison) -> Table:
+    """The server's own means."""
     columns = [
         "run",
         "lag at the client",
@@ -84,22 +72,15 @@ def insights(comparison: Comparison) -> list[Block]:
         "prefix hits",
     ]
     rows = [_server_row(run) for run in comparison.runs]
-    blocks.append(
-        Table(
-            "Where the time went: means of the server's own histograms, window and drain",
-            columns,
-            rows,
-            frozenset(range(1, len(columns))),
-        )
-    )
-    return blocks
+    caption = "Where the time went: means of the server's own histograms, window and drain"
+    return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
 
 def _server_row(run: RunInfo) -> list[Cell]:
     server = run.server
     return row(
         f"{run.variant} {run.repeat}" if run.repeat > 1 else run.variant,
-        milliseconds(server.send_lag_mean),
+        milliseconds(server.dispatch_delay_mean),
         milliseconds(server.network_mean),
         milliseconds(server.queue_mean),
         milliseconds(server.prefill_mean),
@@ -195,7 +176,7 @@ def recommendations(comparison: Comparison) -> list[Block]:
 def earlier(comparison: Comparison) -> list[Block]:
     """Section 9: runs of the same variants before these."""
     if not comparison.earlier:
-        return [Text("No earlier run of these variants is in the results.")]
+        return []
     names = list(dict.fromkeys(name for each in comparison.earlier for name in each.metrics))
     known = {metric.name: metric for metric in comparison.metrics}
     headings = [
@@ -207,7 +188,7 @@ def earlier(comparison: Comparison) -> list[Block]:
         comparable = Cell("yes") if each.comparable else Cell(f"no: {'; '.join(each.differences)}", "doubt")
         rows.append(row(each.run, each.variant, verdict(each.verdict), *figures, comparable))
     columns = ["run", "variant", "verdict", *headings, "comparable"]
-    return [Table("", columns, rows, frozenset(range(3, 3 + len(names))))]
+    return [Table("Earlier runs", columns, rows, frozenset(range(3, 3 + len(names))))]
 
 
 def _in_unit(value: float | None, metric: Metric | None) -> Cell:
@@ -216,9 +197,9 @@ def _in_unit(value: float | None, metric: Metric | None) -> Cell:
 
 
 def accounting(comparison: Comparison) -> list[Block]:
-    """Section 10: where every arrival went, what a careless tool would say, the verdict's rules."""
+    """Where every arrival went, what completed requests only would say."""
     columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
-    rows, every = [], [*comparison.runs, *comparison.left_out]
+    rows, every = [], [*comparison.runs, *comparison.excluded]
     for run in every:
         for name, counts in (("of the window", run.accounting), ("with the warm-up", run.accounting_all)):
             adds_up = counts.due == counts.completed + counts.failed + counts.unfinished + counts.lost
@@ -243,7 +224,7 @@ def accounting(comparison: Comparison) -> list[Block]:
             )
     blocks: list[Block] = [
         Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
-        *_careless(comparison),
+        *_completed_only(comparison),
         Table(
             "Client error at this load",
             ["run", "the load generator's own error"],
@@ -253,24 +234,60 @@ def accounting(comparison: Comparison) -> list[Block]:
     errors = [row(run.run, text, f"{count:,}") for run in every for text, count in run.errors.items()]
     if errors:
         blocks.append(Table("Errors", ["run", "error", "requests"], errors, frozenset({2})))
-    for run in every:
-        blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
+    blocks += [Text(each.text, "Survivors only. ") for each in comparison.insights if each.kind == "served"]
     return blocks
 
 
-def _careless(comparison: Comparison) -> list[Block]:
-    """The table, and once for each variant on how many of its requests the careless figures rest."""
-    rows = [
-        row(each.variant, each.label, each.display_unit, each.careless_display, each.honest_display)
-        for each in comparison.careless
+def rules(comparison: Comparison) -> list[Block]:
+    """The failed rules in full; of the others how many passed, with the table folded."""
+    blocks: list[Block] = []
+    stalls = [
+        each.text for each in comparison.insights if each.kind == "warning" and "no token came" in each.text
     ]
-    caption = "As a careless tool would print it: completed requests only, cut at the last arrival"
+    for run in [*comparison.runs, *comparison.excluded]:
+        failed = [rule for rule in run.rules if not rule.passed]
+        checked = [rule for rule in run.rules if rule.checked]
+        told = f"{len(checked) - len(failed)} of {len(checked)} rules passed"
+        unchecked = len(run.rules) - len(checked)
+        told += f", {unchecked} could not be checked." if unchecked else "."
+        blocks.append(Text(told, f"{run.run}, {run.verdict}. "))
+        if failed:
+            blocks.append(
+                Bullets(
+                    [
+                        Text(f"{rule.text}. Next: {rule.advice}." if rule.advice else rule.text)
+                        for rule in failed
+                    ]
+                )
+            )
+        blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
+    return [*blocks, *[Text(text) for text in stalls]]
+
+
+def _completed_only(comparison: Comparison) -> list[Block]:
+    """The table, and once for each variant on how many of its requests it rests."""
+    rows = [
+        row(
+            each.variant,
+            each.label,
+            each.display_unit,
+            each.completed_only_display,
+            each.all_requests_display,
+        )
+        for each in comparison.completed_only
+    ]
+    caption = "Completed requests only, cut at the last arrival, beside all requests"
     said: dict[str, list[str]] = {}
-    for each in sorted(comparison.careless, key=lambda line: line.metric == "success_share"):
+    for each in sorted(comparison.completed_only, key=lambda line: line.metric == "success_share"):
         said.setdefault(each.text, []).append(each.label if each.metric == "success_share" else each.variant)
     notes = [Text(text, f"{listed(list(dict.fromkeys(names)))}: ") for text, names in said.items()]
     return [
-        Table(caption, ["variant", "", "unit", "careless", "honest"], rows, frozenset({3, 4})),
+        Table(
+            caption,
+            ["variant", "", "unit", "completed requests only", "all requests"],
+            rows,
+            frozenset({3, 4}),
+        ),
         *([Bullets(notes)] if notes else []),
     ]
 

@@ -34,3 +34,11 @@ function compare(one, other) {
 }
 
 document.querySelectorAll("table").forEach(sortable);
+
+const copy = document.getElementById("copy");
+copy.addEventListener("click", async () => {
+  await navigator.clipboard.writeText(document.getElementById("copied").content.textContent);
+  copy.textContent = "Copied";
+});
+// A phone has no pointer to hover with: a touch says the definition.
+document.querySelectorAll(".help").forEach((each) => each.addEventListener("click", () => alert(each.title)));

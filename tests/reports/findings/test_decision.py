@@ -48,7 +48,7 @@ def test_a_variant_that_serves_materially_less_is_never_preferred(found: Evidenc
     preferred = sides.pop(chosen.preferred)
     [other] = sides.values()
     if preferred.completed is not None and other.completed is not None:
-        assert preferred.completed >= other.completed * (1 - found.matters)
+        assert preferred.completed >= other.completed * (1 - found.minimum_effect)
 
 
 @given(evidence())
@@ -75,7 +75,7 @@ def test_changing_places_changes_the_side_and_not_the_winner(found: Evidence) ->
         found.worse,
         found.better,
         found.unusable,
-        found.matters,
+        found.minimum_effect,
     )
     assert decide(found).preferred == decide(swapped).preferred
 
@@ -90,7 +90,7 @@ def compared(tmp_path: Path, baseline: dict[str, Any], optimized: dict[str, Any]
     for number, (name, changes) in enumerate((("baseline", baseline), ("optimized", optimized))):
         make_run(tmp_path / name, shape, **{"variant": name, "noise_seed": number} | changes)
     runs = [load_run(tmp_path / name) for name in ("baseline", "optimized")]
-    return assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    return assemble(runs, baseline="baseline", minimum_effect=0.03, name="n", command="c")
 
 
 def said(found: Comparison) -> Decision:
@@ -175,7 +175,7 @@ def test_one_that_serves_more_is_used_though_its_tokens_come_slower(tmp_path: Pa
 
 
 def test_what_disturbed_the_measurement_is_a_sentence_of_its_own(tmp_path: Path) -> None:
-    decision = said(compared(tmp_path, {}, {"send_lag": 0.3}))
+    decision = said(compared(tmp_path, {}, {"dispatch_delay": 0.3}))
     assert (decision.kind, decision.preferred) == ("cannot tell", None)
     assert decision.disturbed is not None and "the load generator fell behind" in decision.disturbed
     assert "optimized" in decision.disturbed and "_" not in decision.title
