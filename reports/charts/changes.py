@@ -64,7 +64,7 @@ def changes(comparison: Comparison) -> Chart | None:
         "data only say that it lies beyond, on that side.",
         "Changes of each metric against the baseline with intervals.",
         [panel],
-        height=0.9 + max(0.32, 0.07 * len(drawn)) * len(names),
+        height=0.9 + max(0.27, 0.07 * len(drawn)) * len(names),
     )
 
 

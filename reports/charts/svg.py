@@ -29,7 +29,7 @@ RULES = """
 .chart .hover { fill: transparent; stroke: none; }
 .chart .hover:hover { fill: var(--ink); fill-opacity: .35; }
 """
-WIDE, INCH = 960, 96  # pixels: of a whole chart, of an inch of a chart's height
+WIDE, NARROW, INCH = 960, 640, 96  # pixels: of a whole chart, of one beside text, of an inch of height
 CHARACTER = 6.4  # pixels: width of a character, on average
 SMALL = 5.9  # the same of a small one
 LEFT, RIGHT, TOP, BELOW = 54, 14, 22, 40  # pixels around the axes
@@ -88,7 +88,8 @@ def draw(chart: Chart) -> bytes:
 
 def inline(chart: Chart) -> list[str]:
     """The drawings for a page: one for each panel of a row, one for a whole column."""
-    parts = drawings(chart, WIDE if chart.layout == "column" or len(chart.panels) == 1 else 460)
+    alone = WIDE if chart.layout == "column" or not chart.panels[0].y_names else NARROW
+    parts = drawings(chart, alone if chart.layout == "column" or len(chart.panels) == 1 else 460)
     if chart.layout == "column":
         body, y = "", 0.0
         for part in parts:

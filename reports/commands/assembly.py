@@ -11,11 +11,10 @@ from typing import Any
 
 from reports.commands.history import Row as HistoryRow
 from reports.commands.history import earlier_runs
-from reports.comparison import claims, comparability, exclusions, resampling
+from reports.comparison import claims, comparability, exclusions, served_only
 from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
 from reports.comparison.pareto import pareto
-from reports.comparison.resampling import HEADLINE, ROWS, Row
 from reports.comparison.survivors_only import completed_only
 from reports.document.lookup import Facts
 from reports.document.schema import (
@@ -34,7 +33,8 @@ from reports.document.schema import (
 )
 from reports.findings import decision_words, insights, recommend
 from reports.findings.make_command import settings
-from reports.metrics import outcomes, request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import HEADLINE, ROWS, Row
 from reports.metrics.instrument import client_error
 from reports.metrics.server_side import server_side
 from reports.metrics.stalls import stalls
@@ -172,7 +172,7 @@ def _pairs(
 
 def _by_effect(pair: Pair, floors: Mapping[str, float]) -> Pair:
     """The pair with who serves less and who was never served: what decides which claims may be made."""
-    setting = replace(pair.setting, floors=floors, unserved=outcomes.unserved(pair.baseline, pair.other))
+    setting = replace(pair.setting, floors=floors, unserved=served_only.unserved(pair.baseline, pair.other))
     pair = replace(pair, setting=setting)
     rate = _change(next(row for row in ROWS if row.name == "completed_rate"), pair)
     less = {"worse": setting.other, "better": setting.baseline}.get(rate.mark)
@@ -187,7 +187,7 @@ def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
-    figures = {variant: [resampling.figure(run, row) for run in group] for variant, group in groups.items()}
+    figures = {variant: [catalogue.figure(run, row) for run in group] for variant, group in groups.items()}
     definition = next(iter(figures.values()))[0].definition
     return Metric(
         name=row.name,
@@ -204,7 +204,7 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
-    told = all(resampling.untold(run, row) is None for run in runs)
+    told = all(catalogue.untold(run, row) is None for run in runs)
     shown = NOT_GIVEN if _thin(row, runs) else formatting.number(value, row.display_unit, bound)
     return Reading(
         variant=runs[0].manifest.variant,
@@ -217,14 +217,12 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
 
 
 def _change(row: Row, pair: Pair) -> Change:
-    repeats = [[resampling.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
         row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
-    untold = next(
-        (why for run in (*pair.baseline, *pair.other) if (why := resampling.untold(run, row))), None
-    )
+    untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     why = pair.setting.incomparable if untold is None else untold
     setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
     return claims.claim(row, found, repeats, setting)
@@ -233,7 +231,7 @@ def _change(row: Row, pair: Pair) -> Change:
 def _thin(row: Row, runs: Sequence[Run]) -> str | None:
     """Why a percentile rests on too little in one of the runs, or None."""
     for run in runs if row.share is not None else ():
-        found = resampling.figure(run, row)
+        found = catalogue.figure(run, row)
         if (least := request_metrics.thin(found, row.share or 0.0)) is not None:
             return f"not given: {found.count} in {run.name}, {least} needed"
     return None
@@ -328,7 +326,7 @@ def result_line(facts: Facts, variant: str) -> str:
 
 
 def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
-    found = [outcomes.insight(baseline, other, groups) for other in groups if other != baseline]
+    found = [served_only.insight(baseline, other, groups) for other in groups if other != baseline]
     return [each for each in found if each is not None]
 
 

@@ -206,14 +206,8 @@ def show_decision(comparison: Comparison, console: Console) -> None:
 
 def _few_rows(comparison: Comparison, variant: str) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
-    for heading, justify in (
-        ("", "left"),
-        (comparison.baseline, "right"),
-        (variant, "right"),
-        ("change", "right"),
-        ("", "left"),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for heading in ("", comparison.baseline, variant, "change", " "):
+        table.add_column(heading, justify="right" if heading.strip() else "left", no_wrap=True)
     for tile in tiles(comparison, variant).items:
         label = f"{tile.label}, {tile.unit}" if tile.unit else tile.label
         table.add_row(*(Text(text) for text in (label, tile.before, tile.after, tile.change, tile.mark)))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from reports.document.lookup import Facts
 from reports.document.schema import Insight, RunInfo
-from reports.pages.blocks import quantity
 from reports.text import formatting
+from reports.text.formatting import quantity
 
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
 PARTS = {
@@ -100,7 +100,7 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
         "flops_per_byte": ("FLOP/byte", "{:.1f}".format),
     }
     pairs = {key: (facts.server(facts.baseline, key), facts.server(variant, key)) for key in wanted}
-    known = {key: pair for key, pair in pairs.items() if None not in pair}
+    known = {key: pair for key, pair in pairs.items() if None not in pair and any(pair)}
     if not known:
         return None
     parts = []

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from reports.document.schema import Change, Comparison, Metric, RunInfo
-from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles, quantity
-from reports.text.formatting import listed, slo
+from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles
+from reports.text.formatting import listed, quantity, slo
 
 ROWS = (  # what users feel first; at most six are known
     "slo_attainment",
@@ -127,9 +127,8 @@ def setup(comparison: Comparison) -> str:
     parts = [comparison.model, machine(comparison), f"vLLM {vllm}" if vllm else "", flags(comparison)]
     if first is not None:
         rate = "" if first.rate is None else f", {quantity(first.rate)} req/s"
-        parts.append(
-            f"{first.scenario_name}{rate} for {quantity(first.window_s)} s, {seeds(comparison.runs)}"
-        )
+        load = f"{first.scenario_name}{rate} for {quantity(first.window_s)} s"
+        parts.append(f"{load}, {seeds(comparison.runs)}")
         parts.append(f"SLO {slo(comparison.slo)}")
         parts.append(first.started_at[:10])
     return "; ".join(part for part in parts if part) + "."

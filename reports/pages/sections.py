@@ -7,17 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.charts.chart import Chart
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Cell,
-    Drawing,
-    Folded,
-    Section,
-    Table,
-    Text,
-    quantity,
-    row,
-)
+from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
 from reports.pages.first_screen import result, seeds
 from reports.pages.sections_audit import audit_blocks
 from reports.pages.sections_evidence import (
@@ -35,7 +25,7 @@ from reports.pages.sections_evidence import (
 )
 from reports.pages.sections_parts import parts
 from reports.pages.sections_roofline import roofline_blocks
-from reports.text.formatting import listed, slo
+from reports.text.formatting import listed, quantity, slo
 
 MARKS = {
     "better": Cell("▲ better", "good"),
@@ -64,7 +54,7 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
         Section(
             "Appendix C: configuration",
             [
-                _facts(comparison),
+                facts(comparison),
                 *_optimizations(comparison),
                 *configuration(comparison),
                 *earlier(comparison),
@@ -75,10 +65,15 @@ def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Sectio
     ]
 
 
-def _facts(comparison: Comparison) -> Table:
+def _set_up(comparison: Comparison) -> list[Block]:
+    known = [facts(comparison), *_optimizations(comparison)]
+    return [*known, *configuration(comparison), *earlier(comparison)]
+
+
+def facts(comparison: Comparison) -> Table:
     """What was measured on what."""
     first = comparison.runs[0] if comparison.runs else None
-    facts = [
+    told = [
         ("Written", comparison.written_at or "not said"),
         ("Model", comparison.model),
         *_machines(comparison),
@@ -87,7 +82,7 @@ def _facts(comparison: Comparison) -> Table:
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
     ]
-    return Table("", ["", ""], [row(name, text) for name, text in facts])
+    return Table("", ["", ""], [row(name, text) for name, text in told])
 
 
 def _verdicts(comparison: Comparison) -> Table:

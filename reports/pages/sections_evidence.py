@@ -6,22 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Folded,
-    Link,
-    Links,
-    Table,
-    Text,
-    Tone,
-    milliseconds,
-    quantity,
-    row,
-)
-from reports.text.formatting import listed
+from reports.pages.blocks import Block, Bullets, Cell, Code, Folded, Link, Links, Table, Text, Tone, row
+from reports.text.formatting import listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
@@ -241,9 +227,8 @@ def accounting(comparison: Comparison) -> list[Block]:
 def rules(comparison: Comparison) -> list[Block]:
     """The failed rules in full; of the others how many passed, with the table folded."""
     blocks: list[Block] = []
-    stalls = [
-        each.text for each in comparison.insights if each.kind == "warning" and "no token came" in each.text
-    ]
+    warnings = [each.text for each in comparison.insights if each.kind == "warning"]
+    stalls = [text for text in warnings if "no token came" in text]
     for run in [*comparison.runs, *comparison.excluded]:
         failed = [rule for rule in run.rules if not rule.passed]
         checked = [rule for rule in run.rules if rule.checked]
@@ -252,16 +237,13 @@ def rules(comparison: Comparison) -> list[Block]:
         told += f", {unchecked} could not be checked." if unchecked else "."
         blocks.append(Text(told, f"{run.run}, {run.verdict}. "))
         if failed:
-            blocks.append(
-                Bullets(
-                    [
-                        Text(f"{rule.text}. Next: {rule.advice}." if rule.advice else rule.text)
-                        for rule in failed
-                    ]
-                )
-            )
+            blocks.append(Bullets([Text(_in_full(rule)) for rule in failed]))
         blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
     return [*blocks, *[Text(text) for text in stalls]]
+
+
+def _in_full(rule: Rule) -> str:
+    return f"{rule.text}. Next: {rule.advice}." if rule.advice else f"{rule.text}."
 
 
 def _completed_only(comparison: Comparison) -> list[Block]:

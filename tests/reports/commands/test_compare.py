@@ -20,7 +20,7 @@ from reports.comparison.survivors_only import completed_only
 from reports.document import schema
 from reports.document.schema import Comparison, ParetoPoint
 from reports.findings.recommend import choice
-from reports.pages import sections
+from reports.pages import first_screen, sections
 from reports.runs.runs import load_run, read_manifest
 from reports.runs.selection import named_runs, newest_runs
 
@@ -160,8 +160,8 @@ def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
 
 def summary_of(found: Comparison) -> dict[str, str]:
     """The first table of the report."""
-    table = sections.sections(found, {})[0].blocks[0]
-    return {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+    table = sections.facts(found)
+    return {name.text: cell.text for name, cell in table.rows}
 
 
 def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(results: Path) -> None:
@@ -170,12 +170,12 @@ def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(
     edit_manifest(folder, target=None, host="http://me:word@gpu:8000", lanes={"beside_server": False})
     found = built([folder])
     shown = summary_of(found)
-    assert sections.title(found) == "baseline: chat-medium on synthetic"
+    assert first_screen.title(found) == "baseline: chat-medium on synthetic"
     assert shown["Server"] == "http://gpu:8000 (not launched by us; its hardware is not known)"
     assert shown["Load from"] == "synthetic, 2 cores" and "Hardware" not in shown
     assert found.roofline.missing and not found.roofline.predictions
     edit_manifest(folder, model=None)
-    assert sections.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
+    assert first_screen.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
 
 
 def test_a_running_server_beside_the_load_has_the_load_s_machine(results: Path) -> None:
@@ -383,7 +383,7 @@ def test_of_the_baseline_s_runs_the_newest_of_the_same_seed_is_chosen(results: P
 
 def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results: Path) -> None:
     folders = two(results, seed=7, arrivals="constant")
-    head = "\n".join(str(block) for block in sections.sections(built(folders), {})[0].blocks)
+    head = "\n".join(str(block) for block in [sections.facts(built(folders))])
     assert "seeds 1 and 7" in head
     assert "in 50, out 20 on average of the completed requests" in head
 
@@ -581,7 +581,7 @@ def test_one_process_at_one_address_is_compared_with_itself(results: Path) -> No
     """With HOST= nothing is launched: 'optimized' was then no other server, and nothing was applied."""
     folders = two(results)
     assert "One server process answered for every variant" in told(folders, 100.0, 100.0)
-    table = sections.sections(built(folders), {})[1].blocks[0]
+    table = sections._optimizations(built(folders))[0]
     assert [cells[3].text for cells in table.rows] == ["not known: not launched by us"] * 2  # type: ignore[union-attr]
 
 

@@ -82,10 +82,10 @@ def test_the_page_is_whole(browser: Any, address: str, width: int, scheme: str) 
 
 def test_tables_can_be_sorted(browser: Any, address: str) -> None:
     page, errors, _ = opened_page(browser, address, 1280, "light")
-    column = "#section-3 table:first-of-type tbody tr td:nth-child(3)"
-    page.locator("#section-3 table").first.locator("th button", has_text="baseline").click()
+    column = "#section-4 table:first-of-type tbody tr td:nth-child(3)"
+    page.locator("#section-4 table").first.locator("th button", has_text="baseline").click()
     shown = page.eval_on_selector_all(column, "(cells) => cells.map((cell) => Number(cell.dataset.sort))")
-    first_table = shown[: page.locator("#section-3 table").first.locator("tbody tr").count()]
+    first_table = shown[: page.locator("#section-4 table").first.locator("tbody tr").count()]
     assert first_table == sorted(first_table) and len(first_table) > 5
     assert errors == []
     page.close()

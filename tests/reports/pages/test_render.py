@@ -8,27 +8,25 @@ from xml.etree import ElementTree
 
 import pytest
 
+from common.places import ROOT
 from reports.charts import changes, figures, svg
 from reports.charts.chart import Chart, Panel, Series, log_ticks, plain
 from reports.document.schema import Comparison
-from reports.pages import render, sections
+from reports.pages import render, sections, sections_evidence
 from reports.runs.runs import Run
 from reports.text import escape, formatting
 from tests.support.make_comparison import make_comparison
 from tests.support.make_report import make_pair
 
 SECTIONS = [
-    "Summary",
-    "Optimizations applied",
-    "Results",
-    "Key insights",
-    "Figures",
-    "Configuration",
-    "Roofline",
-    "Recommendations",
-    "Against earlier runs",
-    "Accounting",
-    "Files",
+    "Result",
+    "Why",
+    "What next",
+    "Appendix A: all figures",
+    "Appendix B: rules of the verdicts",
+    "Appendix C: configuration",
+    "Appendix D: roofline",
+    "Appendix E: accounting",
 ]
 EVIL = "</script><img src=x onerror=alert(1)>|`**b**`[l](javascript:1)$x$ \x1b[31m\u202e\n# h & <b>"
 
@@ -80,11 +78,10 @@ class Page(HTMLParser):
             self.shown.append(data)
 
 
-def test_both_pages_hold_the_eleven_sections_in_order(report: Path) -> None:
-    wanted = [f"{number}. {name}" for number, name in enumerate(SECTIONS, 1)]
+def test_both_pages_hold_the_body_and_the_appendices_in_order(report: Path) -> None:
     readme = (report / "README.md").read_text()
-    assert re.findall(r"^## (.*)$", readme, re.M) == wanted
-    assert Page((report / "report.html").read_text()).headings == wanted
+    assert re.findall(r"^## (.*)$", readme, re.M) == SECTIONS
+    assert Page((report / "report.html").read_text()).headings == SECTIONS
 
 
 def test_every_figure_is_in_both_pages(report: Path) -> None:
@@ -302,8 +299,8 @@ def test_only_the_commit_is_cut(runs: list[Run]) -> None:
         "vLLM": "0.32.0rc1.dev7+g0123456",
         "tokenswarm": "0" * 40,
     }
-    table = sections.sections(found, {})[0].blocks[0]
-    shown = {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+    table = sections.facts(found)
+    shown = {name.text: cell.text for name, cell in table.rows}
     assert "vLLM 0.32.0rc1.dev7+g0123456, tokenswarm 000000000000, " in shown["Versions"]
     assert shown["Versions"].endswith("kernel 6.18.44-fc-v657-amd64")
 
@@ -311,7 +308,7 @@ def test_only_the_commit_is_cut(runs: list[Run]) -> None:
 def test_the_summary_s_facts_have_no_head(report: Path) -> None:
     """They are rows of a name and a value each; the first of them is no heading of the others."""
     page = (report / "report.html").read_text()
-    summary = page.split('<section id="section-1">')[1].split("</table>")[0]
+    summary = page.split("Appendix C: configuration</h2>")[1].split("</table>")[0]
     assert "Written" in summary and "<th" not in summary
 
 
@@ -361,7 +358,9 @@ def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs:
     for metric in found.metrics:
         if metric.latency:
             metric.changes = [each.model_copy(update={"warning": warning}) for each in metric.changes]
-    results = render.readme("t", sections.sections(found, {})).split("## 3. Results")[1].split("## 4.")[0]
+    results = (
+        render.readme("t", sections.sections(found, {})).split("## Appendix A")[1].split("## Appendix B")[0]
+    )
     lines = [line for line in results.splitlines() if line.startswith("| TTFT p50 ")]
     assert lines and "⚠ optimized SATURATED" in lines[0] and warning not in lines[0]
     assert results.count(warning) == 1
@@ -380,7 +379,8 @@ def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> N
         base.model_copy(update={"rule": "c", "figure": 0.18, "bound": 0.01, "unit": "share"}),
     ]
     found.runs[0].rules = rules
-    shown = [line.split("|")[3:5] for line in render.readme("t", sections.sections(found, {})).splitlines()]
+    table = render.markdown_table(sections_evidence._rules(found.runs[0]))
+    shown = [line.split("|")[3:5] for line in table.splitlines()]
     cells = [[cell.strip() for cell in line] for line in shown if len(line) == 2]
     for pair in (["−2.51 ms", "1 ms"], ["66.8 s", "65 s"], ["18 %", "1 %"]):
         assert pair in cells
@@ -390,3 +390,29 @@ def test_the_dots_of_many_variants_stay_in_their_row() -> None:
     offsets = [changes._offset(place, 8) for place in range(8)]
     assert max(offsets) == -min(offsets) < 0.4
     assert changes._offset(0, 1) == 0
+
+
+def test_the_first_screen_is_the_decision_with_at_most_six_rows(runs: list[Run], report: Path) -> None:
+    found = make_comparison(runs)
+    head = (report / "README.md").read_text().splitlines()[:40]
+    assert head[0] == f"# {found.decisions[0].title}"
+    text = "\n".join(head)
+    assert 1 <= sum(line.startswith("| ") for line in head) - 2 <= 6
+    for part in ("**Confidence.**", "**Setup.**", "**Next.**", "make baseline optimized RPS=7", "![", "▲"):
+        assert part in text or part == "▲"
+    page = (report / "report.html").read_text()
+    assert page.count('class="tile ') <= 6 and 'id="copy"' in page and 'class="help"' in page
+    assert "<h1>Do not use plain</h1>" in page
+
+
+@pytest.mark.parametrize("folder", [".", "gpu"])
+def test_the_examples_are_short(folder: str) -> None:
+    """Body at most 600 words, the whole at most 2,500 (issue 13)."""
+    text = (ROOT / "docs" / "example" / folder / "README.md").read_text()
+    body = text.split("## Appendix A")[0]
+    assert len(body) < len(text), "it has appendices"
+    assert _words(body) <= 600 and _words(text) <= 2500, (_words(body), _words(text))
+
+
+def _words(text: str) -> int:
+    return len(re.findall(r"\w[\w.,−%/'-]*", text))
