@@ -125,6 +125,8 @@ class ServerSide(Part):
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")
     prefill_mean: float | None = None
+    parts_count: float | None = Field(None, description="requests behind queue_mean and prefill_mean")
+    first_tokens: float | None = Field(None, description="client: requests of the run that got a first token")
     decode_mean: float | None = None
     inference_mean: float | None = None
     running_mean: float | None = Field(None, description="requests in the batch, mean over the window")

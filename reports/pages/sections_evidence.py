@@ -211,12 +211,10 @@ def accounting(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = [
         Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
         *_completed_only(comparison),
-        Table(
-            "Client error at this load",
-            ["run", "the load generator's own error"],
-            [row(run.run, run.client_error or "n/a") for run in every],
-        ),
     ]
+    errors_of_client = [row(run.run, run.client_error or "n/a") for run in every]
+    told = Table("", ["run", "the load generator's own error"], errors_of_client)
+    blocks.append(Folded("Client error at this load", [told]))
     errors = [row(run.run, text, f"{count:,}") for run in every for text, count in run.errors.items()]
     if errors:
         blocks.append(Table("Errors", ["run", "error", "requests"], errors, frozenset({2})))
