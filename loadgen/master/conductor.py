@@ -111,7 +111,7 @@ class Conductor:
         except OSError as error:
             raise UsageError(
                 f"{run.folder}: cannot be written: {error.strerror}; the records so far are kept in it: free "
-                f"space, then `python -m loadgen.records.collect recover {run.folder}`"
+                f"space, then `tokenswarm recover {run.folder}`"
             ) from None
         finally:
             run.end()
@@ -124,10 +124,10 @@ class Conductor:
         run.over.set()
 
     def _judge(self, run: Run) -> int:
-        """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
+        """Run `tokenswarm judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
         allow = self._environment.parsed_options.allow
-        return child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+        return child_process.run_verb(words + (["--allow", allow] if allow else [])).code
 
     def _fail(self, text: str) -> None:
         self._line.clear()

@@ -1,4 +1,4 @@
-"""`python -m reports compare`: choose the runs, compare them, write the report, print its table."""
+"""`tokenswarm report`: choose the runs, compare them, write the report, print its table."""
 
 import argparse
 import contextlib
@@ -329,4 +329,4 @@ def _command(
     parts += [word for text in arguments.label for word in ("--label", text)]
     parts += ["--note", arguments.note] if arguments.note else []
     parts += ["--name", name]
-    return f"python -m reports compare {shlex.join(parts)}"
+    return f"tokenswarm report {shlex.join(parts)}"
