@@ -76,7 +76,11 @@ def calibrate(run: Run) -> Calibration:
     hardware = server.get("hardware") or {}
     cpu = hardware.get("kind") == "cpu" or "cpu" in str(server.get("vllm_distribution"))
     settings = settings_of(
-        command, cpu, hardware.get("memory_bytes"), _log(run), run.server.labels("vllm:cache_config_info")
+        command,
+        cpu,
+        hardware.get("memory_bytes"),
+        _log(run),
+        next(iter(run.server.label_sets("vllm:cache_config_info")), {}),
     )
     return Calibration(
         run.name,
