@@ -16,10 +16,11 @@ VARIANT ?= baseline
 VARIANTS ?= baseline optimized
 REPEATS ?= 3
 MASTER ?= 127.0.0.1
+TOKEN_FILE ?=
 WEB_PORT ?= 8089
 FILES ?=
 JOBS ?= 4
-export OPENAI_API_KEY TOKENSWARM_RESULTS
+export OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN
 
 # Options that are passed on only where they are given.
 given = $(if $($(1)),--$(2) "$($(1))")
@@ -39,8 +40,8 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
-  FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
+  FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
+  OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
 $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those there are))
@@ -53,9 +54,10 @@ GOALS_FRESH = compare sweep
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
+GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -72,8 +74,8 @@ help: ## List the targets
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
-	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES'
-	@echo '               JOBS PYTHON'
+	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
+	@echo '               WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------
 
@@ -130,10 +132,10 @@ variants: .venv/.made ## List the variants and what each changes
 
 master: .venv/.made ## Wait for WORKERS workers of other hosts, then load HOST
 	@TOKENSWARM_VARIANT="$(VARIANT)" $(PY) -m loadgen -f "$(LOCUSTFILE)" --headless --master \
-	  --expect-workers $(WORKERS) --host "$(HOST)" $(LOAD)
+	  --expect-workers $(WORKERS) --host "$(HOST)" $(call given,TOKEN_FILE,token-file) $(LOAD)
 
 worker: .venv/.made ## Make load for the master on MASTER
-	@$(PY) -m loadgen -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)"
+	@$(PY) -m loadgen -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)" $(call given,TOKEN_FILE,token-file)
 
 # Look back ----------------------------------------------------------------------------------------
 

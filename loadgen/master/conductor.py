@@ -29,6 +29,7 @@ from common.usage import USAGE, UsageError
 from loadgen.client.transport import Host
 from loadgen.host import child_process
 from loadgen.master import manifest
+from loadgen.master.inbox import Inbox
 from loadgen.master.run import Lane, Run
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
@@ -244,22 +245,15 @@ class Conductor:
         environment.shape_class.runner = self._runner
         environment.dispatcher_class = FixedDispatcher
         handlers = {
-            messages.READY: lambda run, data: run.on_ready(data),
-            messages.PONG: lambda run, data: run.on_pong(data),
-            messages.BATCH: lambda run, data: run.on_batch(data),
-            messages.PULSE: lambda run, data: run.live.pulse(data),
-            messages.CLOSED: lambda run, data: run.on_closed(data),
+            messages.HERE: Run.on_here,
+            messages.READY: Run.on_ready,
+            messages.PONG: Run.on_pong,
+            messages.BATCH: Run.on_batch,
+            messages.PULSE: Run.on_pulse,
+            messages.CLOSED: Run.on_closed,
         }
-        for name, handler in handlers.items():
-            self._runner.register_message(name, self._for_run(handler))
+        self._inbox = Inbox(self._runner, handlers, lambda: self.run)
         environment.events.test_stopping.add_listener(self._on_stopping)
-
-    def _for_run(self, handler: Any) -> Any:
-        def on_message(msg: Any, **_: Any) -> None:
-            if self.run is not None and msg.data.get("run") == self.run.plan.run:
-                handler(self.run, msg.data)
-
-        return on_message
 
     def _on_stopping(self, **_: Any) -> None:
         """Locust stops the test: the web UI's button, a last worker gone. Drain and keep the run first."""

@@ -801,7 +801,7 @@ def test_a_worker_takes_what_priority_it_may_and_gives_it_back() -> None:
 def test_a_worker_that_is_stopped_does_not_outlive_the_master() -> None:
     script = """
 import os, signal, subprocess
-from loadgen import conductor
+from loadgen.master import conductor
 conductor.WORKERS_END_WITHIN = 0.2
 worker = subprocess.Popen(["sleep", "60"])
 os.kill(worker.pid, signal.SIGSTOP)
