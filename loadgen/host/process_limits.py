@@ -1,9 +1,9 @@
 """How many files this process may open, against how many the load may need."""
 
 import resource
+from collections.abc import Sequence
 
 from common.usage import UsageError
-from loadgen.workload.schedule import Arrival
 
 SPARE = 100  # files that are no connections
 CERTAIN = 5.0  # s: a server that takes this long for an answer is nothing unusual
@@ -17,12 +17,14 @@ def raise_limit() -> int:
     return hard if hard != resource.RLIM_INFINITY else 2**31
 
 
-def check(limit: int, arrivals: list[Arrival]) -> None:
-    """Raise UsageError when the limit cannot hold the connections of any CERTAIN seconds of `arrivals`.
+def check(limit: int, due: Sequence[float]) -> None:
+    """Raise UsageError when the limit cannot hold the connections of any CERTAIN seconds of requests.
+
+    `due`: their times, sorted, s.
 
     A server that never answers needs one for every arrival; the record then says that none was left.
     """
-    need = SPARE + busiest([arrival.due or 0.0 for arrival in arrivals], CERTAIN)
+    need = SPARE + busiest(due, CERTAIN)
     if need > limit:
         raise UsageError(
             f"open files are limited to {limit}, this load needs {need} or more on each worker; "
@@ -30,7 +32,7 @@ def check(limit: int, arrivals: list[Arrival]) -> None:
         )
 
 
-def busiest(due: list[float], span: float) -> int:
+def busiest(due: Sequence[float], span: float) -> int:
     """The most of the sorted times within any `span` seconds."""
     most = start = 0
     for end, moment in enumerate(due):

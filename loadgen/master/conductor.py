@@ -36,7 +36,7 @@ from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.master.status_line import LiveLine
 from loadgen.protocol import events, messages
 from loadgen.protocol.plan import Plan
-from loadgen.protocol.settings import Settings, request_headers, settings_of
+from loadgen.protocol.settings import Settings, Subject, request_headers, settings_of
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, schedule
 
@@ -141,7 +141,7 @@ class Conductor:
             )
         if names_proxy(settings.host):
             self._say("the environment's proxy is not used: the load goes straight to the host")
-        subject = manifest.Subject.of_environment()
+        subject = Subject.of_environment()
         for remark in load.remarks:
             self._say(remark)
         folder = manifest.make_folder(subject)

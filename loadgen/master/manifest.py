@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,12 @@ from common.results import MANIFEST, SERVER, now, results_folder, stamped
 from common.usage import UsageError
 from loadgen.host import child_process, machine
 from loadgen.master.server_info import Served
+from loadgen.protocol.settings import Subject
 from loadgen.records.collect import BATCHES, DRAFT
 from loadgen.workload.schedule import Schedule
 from loadgen.workload.vocabulary import Vocabulary
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is under test, as the launcher named it; without one, by the host alone."""
-
-    variant: str
-    target: str | None
-
-    @classmethod
-    def of_environment(cls) -> "Subject":
-        return cls(
-            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
-        )
 
 
 def make_folder(subject: Subject) -> Path:

@@ -42,7 +42,7 @@ from loadgen.master import manifest, scrape
 from loadgen.master.run import Run
 from loadgen.master.server_info import Server
 from loadgen.protocol.plan import Plan
-from loadgen.protocol.settings import request_headers, scenario_of, settings_of
+from loadgen.protocol.settings import Subject, request_headers, scenario_of, settings_of
 from loadgen.records import collect
 from loadgen.records.collect import BATCHES, DRAFT, Collector, lost_records, recover
 from loadgen.records.outbox import Outbox
@@ -355,7 +355,7 @@ def test_two_runs_that_begin_in_the_same_second_have_a_folder_each(
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
     monkeypatch.delenv("TOKENSWARM_RUN_DIR", raising=False)
     monkeypatch.setattr(Path, "exists", lambda path: False)  # neither sees the others
-    names = [manifest.make_folder(manifest.Subject("v", None)).name for _ in range(3)]
+    names = [manifest.make_folder(Subject("v", None)).name for _ in range(3)]
     assert len(set(names)) == 3
 
 
@@ -364,7 +364,7 @@ def test_a_folder_whose_run_has_not_ended_is_not_taken_again(
 ) -> None:
     given = tmp_path / "run"
     monkeypatch.setenv("TOKENSWARM_RUN_DIR", str(given))
-    subject = manifest.Subject("v", None)
+    subject = Subject("v", None)
     assert [manifest.make_folder(subject).name for _ in range(2)] == ["run", "run-2"]
     (given / DRAFT).unlink()  # that start came to nothing
     assert manifest.make_folder(subject) == given
@@ -707,10 +707,10 @@ def test_the_busiest_span_is_found(due: list[float], span: float) -> None:
 
 
 def test_too_few_open_files_are_said_before_the_run() -> None:
-    arrivals = list(schedule(Scenario.load("chat-high"), 1).arrivals)
-    process_limits.check(10_000, arrivals)
+    due = [arrival.due or 0.0 for arrival in schedule(Scenario.load("chat-high"), 1).arrivals]
+    process_limits.check(10_000, due)
     with pytest.raises(UsageError, match="open files are limited to 256, this load needs"):
-        process_limits.check(256, arrivals)
+        process_limits.check(256, due)
 
 
 def test_a_scrape_is_parsed_without_what_never_changes() -> None:

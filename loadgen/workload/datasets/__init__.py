@@ -1,4 +1,4 @@
-"""Prompts, lengths and times from files of several formats, read row by row. See docs/scenarios.md."""
+"""Prompts, lengths and times from files: one module for each format (docs/scenarios.md), no load."""
 
 import hashlib
 from collections import Counter
