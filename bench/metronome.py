@@ -69,6 +69,7 @@ class Metronome:
         tokens: int | None = None,
         model: str = "metronome",
         as_vllm: bool = False,
+        shared: bool = False,
     ) -> None:
         self._ttft, self._tpot, self._tokens = ttft, tpot, tokens
         self._stopping = False
@@ -81,7 +82,7 @@ class Metronome:
         self._gauges = Gauges(model, self._running, lambda: service.waiting(time.perf_counter()))
         self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
-        self._listener = socket.create_server(address, backlog=4096)
+        self._listener = socket.create_server(address, backlog=4096, reuse_port=shared)
         self._listener.setblocking(False)
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._routes: dict[tuple[str, str], Callable[[Connection, Request], None]] = {
@@ -94,6 +95,8 @@ class Metronome:
             ("GET", "/metrics"): self._metrics,
             ("GET", "/truth"): self._send_truth,
         }
+        if shared:  # one process's counters would pass for those of all
+            del self._routes["GET", "/metrics"]
         if as_vllm:
             version = orjson.dumps({"version": _VERSION})
             self._routes["GET", "/version"] = lambda to, request: to.send(wire.answer(200, version))
@@ -344,6 +347,7 @@ def _arguments() -> argparse.Namespace:
     limit.add_argument("--capacity", type=float, help="requests per second that start; the rest queue")
     parser.add_argument("--model", default="metronome")
     parser.add_argument("--as-vllm", action="store_true", help="answer /version, as vLLM does")
+    parser.add_argument("--share-port", action="store_true", help="let others listen there too; no /metrics")
     parser.add_argument("--log", type=Path, help="write what was really done here (.npz) when stopped")
     args = parser.parse_args()
     for name in ("tpot", "ttft"):
@@ -362,7 +366,16 @@ def main() -> int:
     service: Service[Stream] = Slots(args.slots) if args.slots else Paced(args.capacity or float("inf"))
     address = (args.host, args.port)
     try:
-        server = Metronome(address, args.ttft, args.tpot, service, args.tokens, args.model, args.as_vllm)
+        server = Metronome(
+            address,
+            args.ttft,
+            args.tpot,
+            service,
+            args.tokens,
+            args.model,
+            as_vllm=args.as_vllm,
+            shared=args.share_port,
+        )
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise UsageError(f"--port {args.port}: cannot listen on {args.host}: {why}") from None

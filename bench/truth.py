@@ -58,6 +58,17 @@ class Truth:
             tpot=tpot,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Truth"]) -> "Truth":
+        """What several metronomes of one timetable did together."""
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("ident", "words", "read", "start", "asked", "sent")
+        }
+        counts = np.concatenate([np.diff(part.offsets) for part in parts])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(**arrays, offsets=offsets, ttft=parts[0].ttft, tpot=parts[0].tpot)
+
     def due(self) -> np.ndarray:
         """When the timetable wanted each token sent: start + ttft + i * tpot, shaped like `sent`."""
         counts = np.diff(self.offsets)

@@ -12,7 +12,8 @@ from common.usage import UsageError
 from loadgen.protocol import access
 from loadgen.protocol.settings import DEFAULT_SCENARIO
 from loadgen.telemetry import otlp
-from loadgen.workload.scenario import PROCESSES, list_scenarios
+from loadgen.workload.arrivals import PROCESSES
+from loadgen.workload.scenario import list_scenarios
 
 MASTER_PORT = 5557  # Locust's own
 

@@ -7,6 +7,7 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
+from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
 from reports.runs.runs import load_run
@@ -57,5 +58,5 @@ def test_what_a_scenario_takes_by_itself() -> None:
     fields = scenario.Scenario.model_fields
     assert {name: fields[name].default for name in module.USUAL} == module.USUAL
     assert fields["arrivals"].default.model_dump() == module.USUAL_ARRIVALS
-    assert scenario.ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
+    assert ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
     assert scenario.Slo().model_dump(exclude_none=True) == module.USUAL_SLO
