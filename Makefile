@@ -115,7 +115,7 @@ compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare t
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
 	@$(PY) -m campaign sweep $(VARIANTS) $(SERIES) $(RUN)
 
-capacity: server-setup ## Find the highest rate at which VARIANT holds the SLO
+capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(PY) -m campaign capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
 
 ui: server-setup ## Open Locust's web UI with VARIANT behind it

@@ -22,7 +22,7 @@ from loadgen.host.machine import describe
 RATES = (20.0, 50.0, 100.0, 200.0)
 _HEAD = (
     "| asked /s | sent /s | requests | TTFT error p50 / p99 ms | against timetable p50 / p99 ms | TPOT error "
-    "p99 ms | send lag p99 ms | CPU s per 1,000 chunks | of which the bare kernel | memory MiB | "
+    "p99 ms | dispatch delay p99 ms | CPU s per 1,000 chunks | of which the bare kernel | memory MiB | "
     "server late p50 / p99 ms |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|"
 )
@@ -43,7 +43,7 @@ class Row:
     ttft_timetable_error_p50: float
     ttft_timetable_error_p99: float
     tpot_error_p99: float
-    send_lag_p99: float
+    dispatch_delay_p99: float
     cpu_s_per_1000_chunks: float
     floor_cpu_s_per_1000_chunks: float  # of a client that only receives and stamps: see bench.floor
     memory_bytes: int
@@ -70,7 +70,7 @@ def row_of(rate: float, run: load.Run, bare: float) -> Row:
         ttft_timetable_error_p50=_percentile(errors.ttft_timetable, 50),
         ttft_timetable_error_p99=_percentile(np.abs(errors.ttft_timetable), 99),
         tpot_error_p99=_percentile(np.abs(errors.tpot), 99),
-        send_lag_p99=_percentile((records["sent"] - records["due"]).to_numpy(float), 99),
+        dispatch_delay_p99=_percentile((records["sent"] - records["due"]).to_numpy(float), 99),
         cpu_s_per_1000_chunks=_cpu_seconds(run) / errors.tokens * 1000,
         floor_cpu_s_per_1000_chunks=bare,
         memory_bytes=int(run.worker["rss"].max()),
@@ -133,7 +133,7 @@ def _line(row: Row) -> str:
         ms(row.ttft_error_p50, row.ttft_error_p99),
         ms(row.ttft_timetable_error_p50, row.ttft_timetable_error_p99),
         ms(row.tpot_error_p99, places=4),
-        ms(row.send_lag_p99),
+        ms(row.dispatch_delay_p99),
         f"{row.cpu_s_per_1000_chunks:.4f}",
         f"{row.floor_cpu_s_per_1000_chunks:.4f}",
         f"{row.memory_bytes / 2**20:.0f}",
@@ -185,7 +185,7 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
   p99 is of the absolute error.
 - **Against timetable**: the same against 80 ms flat, so the metronome's lateness is in it.
 - **TPOT error** = the client's TPOT - the true one, p99 of the absolute error.
-- **Send lag** = sent - due.
+- **Dispatch delay** = sent - due.
 - **CPU** is the user and system time of the worker process from its first request to its end, divided by
   the chunks it stamped; all of Locust is in it. **Of which the bare kernel**: the same for a client that
   only sends, receives and stamps (`python -m bench.floor`); no client that is woken for each chunk costs

@@ -58,7 +58,7 @@ class Shape:
     broken_share: float = 0.0  # fail in the middle of the stream
     hung_share: float = 0.0  # never get a token: unfinished
     lost_lane: int | None = None  # this lane dies half way through the window
-    send_lag: float = 0.0002  # mean of an exponential
+    dispatch_delay: float = 0.0002  # mean of an exponential
     network: float = 0.0005  # client's durations minus the server's
     prefix_hits: float = 0.0  # share of prompt tokens
     variant: str = "baseline"
@@ -129,7 +129,7 @@ def simulate(shape: Shape) -> Truth:
     count = len(due)
     tokens = _lengths(shape, load, count)
     window = (shape.warmup, shape.warmup + shape.duration)
-    sent = due + noise.exponential(shape.send_lag, count) if shape.send_lag else due.copy()
+    sent = due + noise.exponential(shape.dispatch_delay, count) if shape.dispatch_delay else due.copy()
     speed = _speed(shape, noise, window[1])(due) * np.exp(shape.jitter * noise.standard_normal(count))
     prefill = (shape.ttft + shape.cold * np.exp(-due / shape.cold_time)) * speed
     decode = shape.tpot * speed * (tokens - 1)

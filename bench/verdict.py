@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import Parser, UsageError, exit_code
-from reports.commands.compare import MATTERS
+from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison import resampling
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
@@ -117,7 +117,7 @@ def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> 
 
 def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iterator[tuple[str, str]]:
     """Each metric's mark. `overloaded`: who is offered more than it can serve, so runs SATURATED."""
-    setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded), tuple(overloaded))
+    setting = Setting("A", "B", MINIMUM_EFFECT / 100, None, tuple(overloaded), tuple(overloaded))
     blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
     for row in JUDGED:
         figures = [[resampling.figure(run, row) for run in side] for side in (baseline, other)]
@@ -237,7 +237,9 @@ def main() -> int:
         show_drifts(shape, given.pairs)
         show_overload(shape, given.pairs)
     least = least_found(slow)
-    print(f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MATTERS:g} % and the 95 % interval")
+    print(
+        f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MINIMUM_EFFECT:g} % and the interval"
+    )
     print(f"none where there is none, all of them: {same.quiet} of {same.pairs} ({LEAST_QUIET:.0%} wanted)")
     print(f"the slower one found, each of them: {least} of {slow.pairs} or more ({LEAST_FOUND:.0%} wanted)")
     print(f"all of them at once: {slow.found} of {slow.pairs}; {time.process_time() - began:.0f} s of CPU")

@@ -29,7 +29,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         series = commands.add_parser(name, help=text)
         add_series_arguments(series, repeats)
         series.set_defaults(action=run_series)
-    capacity = commands.add_parser("capacity", help="the highest rate at which a variant holds the SLO")
+    capacity = commands.add_parser("capacity", help="the highest rate at which a variant meets the SLO")
     add_capacity_arguments(capacity)
     capacity.set_defaults(action=run_capacity)
     ui = commands.add_parser("ui", help="Locust's web UI with a variant behind it")

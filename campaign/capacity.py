@@ -1,4 +1,4 @@
-"""The highest rate at which a variant holds the scenario's SLO: short runs against one running server."""
+"""The highest rate at which a variant meets the scenario's SLO: short runs against one running server."""
 
 import shutil
 import sys

@@ -70,7 +70,7 @@ def terms_of(given: Namespace) -> Terms:
     asked = load.resolved()
     slo, start = asked.slo, asked.mean_rate
     if slo is None or not (slo.ttft or slo.tpot or slo.latency):
-        raise UsageError(f"scenario {asked.name} has no slo, so no rate can break it; give it one")
+        raise UsageError(f"scenario {asked.name} has no slo, so no rate can miss it; give it one")
     if start is None:
         how = "a closed loop sets its own pace" if asked.arrivals.process == "closed-loop" else "give --rps"
         raise UsageError(f"scenario {asked.name} has no rate to vary: {how}")

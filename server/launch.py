@@ -15,7 +15,7 @@ from typing import IO, Any
 import common.early  # noqa: F401  (first)
 from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
-from common.terminal import say
+from common.terminal import StatusLine, say
 from common.usage import USAGE, Parser, UsageError, exit_code, whole
 from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
@@ -25,7 +25,6 @@ from server.plan import Plan, make_plan
 from server.process import Group
 from server.signals import Signals, unwound
 from server.targets import AUTO
-from server.waiting import Waiting
 
 SERVER_GRACE_S = 15.0  # from SIGTERM to SIGKILL
 COMMAND_GRACE_S = 10.0
@@ -34,6 +33,7 @@ SECOND_BOUND_S = 10.0  # after the second
 POLL_S = 0.1
 DIED_WHILE_RUNNING = 1
 SIGNALLED = 128  # that of one ended by a signal is more
+PLAIN_EVERY_S, PLAIN_WIDTH = 10.0, 120  # in a log: s between two lines while a server starts, and columns
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -135,14 +135,19 @@ def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
 
 def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
     """Seconds until the server was ready, or None when a signal came first."""
-    line = Waiting(f"waiting for {plan.variant_name}")
+    line = StatusLine(PLAIN_EVERY_S)
+
+    def show(elapsed: float, newest: str) -> None:
+        text = f"waiting for {plan.variant_name}: {elapsed:3.0f} s  {newest}".rstrip()
+        line.show(lambda width: text[: width or PLAIN_WIDTH])
+
     try:
         return health.wait(
             plan.url,
             lambda: group.exit_code,
             folder / LOG,
             plan.target.start_within_s,
-            line.show,
+            show,
             lambda: bool(signals.received),
         )
     except health.StartFailedError as error:

@@ -25,10 +25,10 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.host import clock, machine, process_limits
 from loadgen.host.overhead import Gauge
-from loadgen.host.urgency import Urgency
+from loadgen.host.process_limits import Urgency
 from loadgen.live.pulse import Pulse
 from loadgen.protocol import gate, messages
-from loadgen.protocol.plan import Plan
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import request_headers
 from loadgen.records.collect import BATCHES
 from loadgen.records.outbox import Outbox

@@ -14,7 +14,7 @@ from rich.text import Text
 from common.results import results_folder
 from common.usage import UsageError
 from reports.commands.assembly import assemble
-from reports.commands.compare import MATTERS, WIDTH, checked_matters, point_latest, show, write
+from reports.commands.compare import MINIMUM_EFFECT, WIDTH, checked_minimum_effect, point_latest, show, write
 from reports.comparison import comparability
 from reports.comparison.resampling import ROWS
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
@@ -41,9 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are compared, the baseline first",
     )
     parser.add_argument(
-        "--matters",
+        "--minimum-effect",
+        "--matters",  # as it was called before
+        dest="minimum_effect",
         type=float,
-        default=MATTERS,
+        default=MINIMUM_EFFECT,
         metavar="PCT",
         help="smaller differences do not count (default: 3 %%)",
     )
@@ -52,14 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one report. Exit code 0; 2 with one line for files that cannot be audited."""
-    matters, results = checked_matters(arguments.matters), results_folder()
+    minimum_effect, results = checked_minimum_effect(arguments.minimum_effect), results_folder()
     found = read_files(arguments.files)
     name = _name(arguments.name, arguments.files)
-    command = (
-        f"python -m reports audit {shlex.join(map(str, arguments.files))} --matters {matters:g} --name {name}"
-    )
+    files = shlex.join(map(str, arguments.files))
+    command = f"python -m reports audit {files} --minimum-effect {minimum_effect:g} --name {name}"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    comparison, runs = audit(found, matters / 100, name, command, now)
+    comparison, runs = audit(found, minimum_effect / 100, name, command, now)
     folder = results / "reports" / name
     write(comparison, runs, folder)
     point_latest(results, folder)
@@ -100,19 +101,19 @@ def read_file(path: Path) -> Foreign:
 
 
 def audit(
-    found: Sequence[Foreign], matters: float, name: str, command: str, written_at: str | None = None
+    found: Sequence[Foreign], minimum_effect: float, name: str, command: str, written_at: str | None = None
 ) -> tuple[Comparison, list[Run]]:
-    """The report of the files and the runs that it rests on. `matters` is a fraction."""
+    """The report of the files and the runs that it rests on. `minimum_effect` is a fraction."""
     runs = as_runs(found)
     comparison = assemble(
         runs,
         baseline=runs[0].manifest.variant,
-        matters=matters,
+        minimum_effect=minimum_effect,
         name=name,
         command=command,
         written_at=written_at,
     )
-    apart = _apart(runs, matters) if len(runs) > 1 else None
+    apart = _apart(runs, minimum_effect) if len(runs) > 1 else None
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=found[0].tool,
@@ -143,10 +144,10 @@ def as_runs(found: Sequence[Foreign]) -> list[Run]:
     return [one.run(variant, name, span) for one, variant, name, span in each]
 
 
-def _apart(runs: Sequence[Run], matters: float) -> str | None:
+def _apart(runs: Sequence[Run], minimum_effect: float) -> str | None:
     """In what the loads of two files differ, as asked or as they came; None where they do not."""
     return incomparable(runs[:1], runs[1:]) or comparability.apart(
-        comparability.differences(runs[:1], runs[1:], matters)
+        comparability.differences(runs[:1], runs[1:], minimum_effect)
     )
 
 

@@ -21,7 +21,7 @@ def _row(metric: str, share: str) -> Row:
 METRICS = ("scheduled_ttft", "tpot", "scheduled_latency")
 ROWS = (
     *(_row(metric, share) for metric in METRICS for share in ("p50", "p90")),  # a part is small for a p99
-    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
+    Row("slo_attainment", "SLO attainment", "share", "%", "higher"),
 )
 
 

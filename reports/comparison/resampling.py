@@ -39,14 +39,19 @@ class Row:
     share: float | None = None
 
     @property
+    def of_slo(self) -> bool:
+        """Whether it says how many met the SLO."""
+        return self.name in ("slo_attainment", "goodput_rate")
+
+    @property
     def waits(self) -> bool:
         """Whether a queue decides it."""
-        return self.metric in WAITS or self.name.startswith("goodput")
+        return self.metric in WAITS or self.of_slo
 
     @property
     def latency(self) -> bool:
         """Whether it depends on how long the test ran, once the server is saturated."""
-        return self.metric is not None or self.name.startswith("goodput")
+        return self.metric is not None or self.of_slo
 
 
 def _percentile(metric: str, label: str, *shares: str) -> list[Row]:
@@ -57,14 +62,14 @@ ROWS: tuple[Row, ...] = (
     Row("output_token_throughput", "Output token throughput", "tokens/s", "tok/s", "higher"),
     Row("offered_rate", "Offered rate", "1/s", "req/s", "none"),
     Row("completed_rate", "Completed rate", "1/s", "req/s", "higher"),
-    *_percentile("ttft", "TTFT (from send)", "p50", "p99"),
-    *_percentile("scheduled_ttft", "TTFT (from due)", "p50", "p99"),
+    *_percentile("ttft", "TTFT (service)", "p50", "p99"),
+    *_percentile("scheduled_ttft", "TTFT (scheduled)", "p50", "p99"),
     *_percentile("tpot", "TPOT", "p50", "p99"),
     *_percentile("itl", "ITL", "p99"),
-    *_percentile("latency", "Latency (from send)", "p50", "p99"),
-    *_percentile("scheduled_latency", "Latency (from due)", "p50", "p99"),
-    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
-    Row("goodput_rate", "Goodput, rate", "1/s", "req/s", "higher"),
+    *_percentile("latency", "Latency (service)", "p50", "p99"),
+    *_percentile("scheduled_latency", "Latency (scheduled)", "p50", "p99"),
+    Row("slo_attainment", "SLO attainment", "share", "%", "higher"),
+    Row("goodput_rate", "Goodput", "1/s", "req/s", "higher"),
     Row("completed", "Completed", "requests", "", "higher"),
     Row("failed", "Failed", "requests", "", "lower"),
     Row("unfinished", "Unfinished", "requests", "", "lower"),
@@ -107,7 +112,7 @@ def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
         return intervals.quantile_draws(blocks, sample(run, row.metric), row.share)
     at, amount = _amounts(run, row)
     sums = intervals.sum_draws(blocks, at, amount)
-    if row.name == "goodput_share":
+    if row.name == "slo_attainment":
         every = intervals.sum_draws(blocks, _due(run)[run.judged], np.ones(int(run.judged.sum())))
         return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
     return sums if row.name in COUNTS else sums / run.window_length

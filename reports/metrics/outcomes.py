@@ -19,7 +19,7 @@ from reports.runs.runs import Run
 from reports.statistics import intervals
 from reports.text import formatting
 
-LEFT_OUT = 0.05  # share of arrivals without a first token from which those with one are a group of their own
+UNSERVED = 0.05  # share of arrivals without a first token from which those with one are a group of their own
 FEWEST = 30  # requests; the median of fewer says little
 
 
@@ -45,7 +45,7 @@ def served_tpot(baseline: Run, other: Run) -> Served | None:
     due = int(baseline.judged.sum())
     unserved = tuple(due - len(each) for each in started)
     both = started[0] & started[1]
-    if max(unserved) < LEFT_OUT * due or len(both) < FEWEST:
+    if max(unserved) < UNSERVED * due or len(both) < FEWEST:
         return None
     medians = [_median(run, both) for run in (baseline, other)]
     if medians[0] is None or medians[1] is None:
@@ -60,7 +60,7 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         return None
     first = " of their first runs" if max(len(groups[name]) for name in (baseline, other)) > 1 else ""
     change = formatting.percent(intervals.change(found.before, found.after))
-    left_out = " and ".join(
+    excluded = " and ".join(
         f"{count:,} with {name}"
         for name, count in zip((baseline, other), found.unserved, strict=True)
         if count
@@ -69,7 +69,7 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         f"{found.count:,} arrivals{first} got a first token with both variants. For them TPOT p50 was "
         f"{formatting.number(found.before, 'ms')} ms with {baseline} and "
         f"{formatting.number(found.after, 'ms')} ms with {other} ({change}). "
-        f"This holds on the condition of having been served: of {found.due:,} arrivals, {left_out} never got "
+        f"This holds on the condition of having been served: of {found.due:,} arrivals, {excluded} never got "
         "a token, and in a queue those who did are the early ones. It says "
         "how fast tokens come to whoever is in; it is no claim about all arrivals."
     )

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.former_names import renamed
 from common.results import MANIFEST, METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import LOST, SCHEMA
@@ -320,7 +321,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: missing, so {folder} is no finished run; was the load test cut off?")
     try:
-        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        manifest = Manifest.model_validate(renamed(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]

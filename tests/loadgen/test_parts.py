@@ -36,12 +36,12 @@ from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.client.transport import Host
 from loadgen.host import child_process, clock, machine, process_limits
-from loadgen.live.digest import METRICS, Digest
+from loadgen.live.histogram import METRICS, Digest
 from loadgen.live.live import ALL, Live
 from loadgen.master import manifest, scrape
 from loadgen.master.run import Run
 from loadgen.master.server_info import Server
-from loadgen.protocol.plan import Plan
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import Subject, request_headers, scenario_of, settings_of
 from loadgen.records import collect
 from loadgen.records.collect import BATCHES, DRAFT, Collector, lost_records, recover
@@ -138,7 +138,7 @@ def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
         ({"duration": "inf"}, "--duration: must be a finite number"),
         ({"drain": "-1"}, "--drain: must be 0 or more"),
         ({"seed": "1.5"}, "--seed: must be a whole number"),
-        ({"arrivals": "poison"}, "unknown process 'poison'"),
+        ({"arrivals": "poison"}, "unknown arrival process 'poison'"),
         ({"concurrency": "4"}, "has no concurrency"),
         ({"slo_ttft": "0.8"}, "--slo-ttft: is in ms, must be 1 or more, is 0.8"),
         ({"slo_tpot": "fast"}, "--slo-tpot: must be a number, is 'fast'"),
@@ -666,7 +666,7 @@ def pulse(
         "chunks": 0,
         "idle": False,
         "counts": {"chat": {"sent": due, "completed": completed, "tokens": completed * 10}},
-        "digests": {"chat": {"send_lag": digest.take()}},
+        "digests": {"chat": {"dispatch_delay": digest.take()}},
     }
 
 
@@ -680,7 +680,9 @@ def test_live_adds_up_the_lanes() -> None:
     assert (point.offered_rate, point.completed_rate, point.token_rate) == (10.0, 8.0, 80.0)
     assert point.in_flight == 22 and point.running == 3.0 and point.waiting is None
     assert live.counts()["completed"] == 88 and live.workloads() == ["chat"]
-    assert live.percentiles(ALL).keys() == set(METRICS) and live.percentiles()["send_lag"]["count"] == 24
+    assert (
+        live.percentiles(ALL).keys() == set(METRICS) and live.percentiles()["dispatch_delay"]["count"] == 24
+    )
 
 
 def test_live_names_what_speaks_against_the_run() -> None:
@@ -788,7 +790,7 @@ def test_the_variants_of_the_issue_are_there() -> None:
 
 def test_a_worker_takes_what_priority_it_may_and_gives_it_back() -> None:
     code = (
-        "import os; from loadgen.host.urgency import Urgency; found = Urgency(True); "
+        "import os; from loadgen.host.process_limits import Urgency; found = Urgency(True); "
         "print(found.gained, os.sched_getscheduler(0) & 7 == os.SCHED_FIFO, os.getpriority(0, 0)); "
         "found.end(); print(os.sched_getscheduler(0), os.getpriority(0, 0), Urgency(False).gained)"
     )
@@ -801,11 +803,11 @@ def test_a_worker_takes_what_priority_it_may_and_gives_it_back() -> None:
 def test_a_worker_that_is_stopped_does_not_outlive_the_master() -> None:
     script = """
 import os, signal, subprocess
-from loadgen.master import conductor
-conductor.WORKERS_END_WITHIN = 0.2
+from loadgen.master import worker_processes
+worker_processes.END_WITHIN = 0.2
 worker = subprocess.Popen(["sleep", "60"])
 os.kill(worker.pid, signal.SIGSTOP)
-conductor._await_workers()
+worker_processes.await_end()
 print(worker.wait(5))
 """
     done = subprocess.run(

@@ -7,6 +7,7 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
+from common.former_names import renamed
 from common.results import MANIFEST, RECORDS, SUMMARY, results_folder
 from common.usage import UsageError
 from loadgen.host import child_process
@@ -111,7 +112,7 @@ def _given(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON file's object; empty where judging has left none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = renamed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

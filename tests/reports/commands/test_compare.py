@@ -16,7 +16,7 @@ from common.usage import UsageError
 from reports.__main__ import main
 from reports.commands.assembly import assemble
 from reports.commands.compare import show
-from reports.comparison.survivors_only import careless
+from reports.comparison.survivors_only import completed_only
 from reports.document import schema
 from reports.document.schema import Comparison, ParetoPoint
 from reports.findings.recommend import choice
@@ -48,9 +48,11 @@ def two(results: Path, **changes: Any) -> list[Path]:
     ]
 
 
-def built(folders: list[Path], matters: float = 0.03, **more: Any) -> Comparison:
+def built(folders: list[Path], minimum_effect: float = 0.03, **more: Any) -> Comparison:
     runs = [load_run(folder) for folder in folders]
-    return assemble(runs, baseline=runs[0].manifest.variant, matters=matters, name="n", command="c", **more)
+    return assemble(
+        runs, baseline=runs[0].manifest.variant, minimum_effect=minimum_effect, name="n", command="c", **more
+    )
 
 
 def marks(found: Comparison) -> dict[str, str]:
@@ -106,7 +108,7 @@ def test_marks_of_a_faster_variant(results: Path) -> None:
     assert found.conclusion[0].worse.startswith("Nothing got worse")
     assert "everyone" in found.conclusion[0].use
     assert {insight.kind for insight in found.insights} >= {"win"}
-    assert [point.unbeaten for point in found.pareto].count(True) >= 1
+    assert [point.pareto_optimal for point in found.pareto].count(True) >= 1
 
 
 def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
@@ -116,7 +118,7 @@ def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
         add(results, "20260101T000100Z-same", noise_seed=2),
         add(results, "20260101T000200Z-behind", slots=5),
     ]
-    assert {point.variant: point.unbeaten for point in built(folders).pareto} == {
+    assert {point.variant: point.pareto_optimal for point in built(folders).pareto} == {
         "baseline": True,
         "same": True,
         "behind": False,
@@ -147,11 +149,11 @@ def test_a_saturated_variant(results: Path) -> None:
 
 def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
     folder = add(results, "20260101T000000Z-baseline", slots=3, drain=3)
-    lines = {line.metric: line for line in careless(load_run(folder))}
+    lines = {line.metric: line for line in completed_only(load_run(folder))}
     latency, success = lines["latency_p99"], lines["success_share"]
-    assert latency.careless is not None and latency.honest is None
-    assert latency.honest_display.startswith(">")
-    assert success.careless == 1.0 and success.honest is not None and success.honest < 0.9
+    assert latency.completed_only is not None and latency.all_requests is None
+    assert latency.all_requests_display.startswith(">")
+    assert success.completed_only == 1.0 and success.all_requests is not None and success.all_requests < 0.9
 
 
 def summary_of(found: Comparison) -> dict[str, str]:
@@ -222,13 +224,13 @@ def repeats(results: Path, **shapes: Any) -> list[Path]:
     return folders
 
 
-LATE = {"send_lag": 0.3}
+LATE = {"dispatch_delay": 0.3}
 
 
-def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disturbed_repeat_is_excluded_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = repeats(results, one=LATE)
     found = built(folders)
-    [gone] = found.left_out
+    [gone] = found.excluded
     assert (gone.run, gone.verdict, gone.repeat) == (folders[0].name, "CLIENT-LIMITED", 1)
     assert [run.run for run in found.runs if run.variant == "baseline"] == [folders[2].name, folders[4].name]
     assert found.methods[0].repeats == [2, 3] and marks(found)["tpot_p50"] == "better"
@@ -236,9 +238,9 @@ def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.
     assert [metric.readings for metric in found.metrics] == [metric.readings for metric in without.metrics]
     assert marks(found) == marks(without)
     assert main(["compare", *map(str, folders), "--name", "six"]) == 0
-    assert f"{folders[0].name} CLIENT-LIMITED, left out: " in capsys.readouterr().out
+    assert f"{folders[0].name} CLIENT-LIMITED, excluded: " in capsys.readouterr().out
     page = (results / "reports" / "six" / "README.md").read_text()
-    assert "left out, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
+    assert "excluded, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
 
 
 @pytest.mark.parametrize(
@@ -251,11 +253,11 @@ def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.
         ({"three": LATE}, 1),
     ],
 )
-def test_what_is_no_mere_disturbance_is_not_left_out(
+def test_what_is_no_mere_disturbance_is_not_excluded(
     results: Path, shapes: dict[str, dict[str, float]], left: int
 ) -> None:
     found = built(repeats(results, **shapes))
-    assert len(found.left_out) == left
+    assert len(found.excluded) == left
     assert ("not comparable" in marks(found).values()) is (left == 0)
 
 
@@ -392,7 +394,7 @@ def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None
     ]
     found = built(folders)
     assert found.runs[2].verdict == "SATURATED"
-    assert found.pareto[2].goodput_share == 1.0
+    assert found.pareto[2].slo_attainment == 1.0
     assert [point.meets_slo for point in found.pareto] == [False, False, False]
     assert not any("take small" in each.text for each in found.recommendations)
 
@@ -461,8 +463,8 @@ def test_if_both_compares_no_other_runs_than_the_newest(
     [
         (["nope"], "no such run"),
         (["20260101T000000Z-baseline", "20260101T000000Z-baseline"], "named twice"),
-        (["--matters", "-1"], "--matters"),
-        (["--matters", "nan"], "--matters"),
+        (["--minimum-effect", "-1"], "--minimum-effect"),
+        (["--minimum-effect", "nan"], "--minimum-effect"),
         (["--name", "../x"], "--name"),
         (["--variants", "baseline"], "only the baseline"),
         (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
@@ -525,7 +527,7 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
             ttft_p50=ttft,
             tpot_p50=tpot,
             usable=usable,
-            unbeaten=True,
+            pareto_optimal=True,
             meets_slo=meets,
         )
 

@@ -65,7 +65,7 @@ def test_a_claim_needs_the_interval_and_the_size() -> None:
     assert claimed("ttft_p50", large_but_loose).mark == "no difference shown"
     assert claimed("ttft_p50", sure_but_small).mark == "no difference shown"
     assert "3 %" in claimed("ttft_p50", sure_but_small).reason
-    assert claimed("ttft_p50", sure_but_small, matters=0.01).mark == "worse"
+    assert claimed("ttft_p50", sure_but_small, minimum_effect=0.01).mark == "worse"
 
 
 def test_repeats_that_disagree_are_unstable_but_a_clear_change_is_still_claimed() -> None:
@@ -330,7 +330,7 @@ def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
     blocks = by_time(keeps_up, falls_behind, growing=True)[1]
     waits = [estimate(ROW[name], [keeps_up], [falls_behind], blocks, growing=("B",)) for name in BOUNDED]
     assert all(each.at_least and each.low and each.change and each.low <= each.change for each in waits)
-    for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("goodput_share", "worse")):
+    for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("slo_attainment", "worse")):
         row = ROW[name]
         figures = [[resampling.figure(run, row)] for run in (keeps_up, falls_behind)]
         found = estimate(row, [keeps_up], [falls_behind], blocks, growing=("B",))

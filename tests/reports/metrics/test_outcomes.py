@@ -31,7 +31,7 @@ def test_the_same_arrivals_are_held_against_each_other(tmp_path: Path) -> None:
 
 def test_it_is_an_insight_with_its_condition_and_no_claim(tmp_path: Path) -> None:
     runs = pair(tmp_path, tpot=0.01, slots=3)
-    report = assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    report = assemble(runs, baseline="baseline", minimum_effect=0.03, name="n", command="c")
     tpot = next(metric for metric in report.metrics if metric.name == "tpot_p50").changes[0]
     assert tpot.mark == "not comparable", "over all arrivals nothing can be said"
     line = next(each for each in report.insights if each.kind == "served")
