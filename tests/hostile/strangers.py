@@ -8,6 +8,7 @@ from typing import Any
 
 import msgpack
 import zmq
+import zmq.constants as options
 
 from loadgen.protocol.access import protect
 
@@ -15,14 +16,14 @@ HEADERS = (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, b"\x00" * 64, b"SSH-2.0-x\r\
 
 
 @contextlib.contextmanager
-def peer(port: int, name: str = "stranger", token: str | None = None) -> Iterator[zmq.Socket[bytes]]:
+def peer(port: int, name: str = "stranger", token: str | None = None) -> Iterator[Any]:
     """A socket as a worker's, with the token of somebody or none at all."""
-    context = zmq.Context()
-    socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.IDENTITY, name.encode())
-    socket.setsockopt(zmq.LINGER, 0)
+    context = zmq.Context()  # type: ignore[attr-defined]
+    socket = context.socket(options.DEALER)
+    socket.setsockopt(options.IDENTITY, name.encode())
+    socket.setsockopt(options.LINGER, 0)
     if token is not None:
-        protect(socket, zmq.DEALER, token)
+        protect(socket, options.DEALER, token)
     socket.connect(f"tcp://127.0.0.1:{port}")
     try:
         yield socket
