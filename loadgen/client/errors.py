@@ -31,6 +31,7 @@ class How(Enum):
     NOT_HTTP = auto()
     TIMED_OUT = auto()
     ABANDONED = auto()  # by us
+    TOO_MUCH = auto()  # it reached a bound; `why` says which
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Ending:
     error: OSError | None = None
     connected: bool = True
     limit: float = 0.0  # seconds, with TIMED_OUT
+    why: str = ""  # with TOO_MUCH
 
 
 def explain(
@@ -50,6 +52,8 @@ def explain(
     said = _refusal(answer) or _error_event(reading)
     if said is not None:
         return tidy(said, request_id)
+    if ending.how is How.TOO_MUCH:
+        return ending.why
     if reading.finished or ending.how is How.ABANDONED:
         return None
     if ending.how is How.TIMED_OUT:
@@ -67,7 +71,8 @@ def malformed(count: int) -> str | None:
 
 
 def tidy(text: str, request_id: str) -> str:
-    """One line, not too long, without what is different in each request."""
+    """One line, not too long, without what is different in each request, fit for a file."""
+    text = text[: 100 * _LONGEST].encode("utf-8", "replace").decode()
     line = _IDS.sub("…", " ".join(text.split()).replace(request_id, "…") if request_id else text)
     line = " ".join(line.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
@@ -99,7 +104,7 @@ def _seconds(wait: str) -> str:
 
 def _message(body: bytes) -> str:
     """The server's own words in an error's body: vLLM's JSON, FastAPI's, or a page."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         said = orjson.loads(body)
         if not isinstance(said, dict):
             return str(said)
@@ -114,7 +119,7 @@ def _message(body: bytes) -> str:
 def _words(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
-    return str(error.get("message") or error.get("detail") or orjson.dumps(error).decode())
+    return str(error.get("message") or error.get("detail") or error)
 
 
 def _error_event(reading: Reading) -> str | None:

@@ -156,6 +156,7 @@ class Lane:
         self.stop_launching()
         self.client.abandon()
         self._join()
+        self.client.give_up()
         for arrival in self.arrivals[self._next : bisect.bisect_left(self.arrivals, self.end, key=_due)]:
             record = self._blank(arrival, _due(arrival), UNFINISHED)
             record.error, record.end = NEVER_LEFT, self.now

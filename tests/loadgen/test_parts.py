@@ -745,12 +745,12 @@ def test_a_scrape_that_is_cut_off_costs_no_other(monkeypatch: pytest.MonkeyPatch
     row = 'vllm:num_requests_running{engine="0"} 3.0\n'
     texts = iter([row, row + "vllm:prompt_tok", row + "vllm:num_requests_waiting ", row])
     server = Server("http://127.0.0.1:1", {}, True)
-    monkeypatch.setattr(server, "metrics", lambda: next(texts))
+    monkeypatch.setattr(server, "metrics", lambda: (next(texts), False))
     scraper = scrape.Scraper(server, lambda: 1.0)
     for _ in range(4):
         scraper.take()
     scraper.write(tmp_path / "m.parquet")
-    assert pq.read_table(tmp_path / "m.parquet")["value"].to_pylist() == [3.0, 3.0]
+    assert pq.read_table(tmp_path / "m.parquet")["value"].to_pylist() == [3.0] * 3
 
 
 @pytest.mark.parametrize(("key", "header"), [("sk-1\n", "Bearer sk-1"), ("  ", None), ("", None)])
