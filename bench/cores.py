@@ -86,7 +86,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) -> str:
     records = pd.read_parquet(folder / RECORDS)
     lanes = json.loads((folder / MANIFEST).read_text())["lanes"]
-    verdict = json.loads((folder / SUMMARY).read_text())["verdict"]
+    summary = json.loads((folder / SUMMARY).read_text())
+    failed = [rule["rule"] for rule in summary["rules"] if not rule["passed"]]
+    verdict = summary["verdict"] + (f" ({', '.join(failed)})" if failed else "")
     errors = compare(records, truth)
     ttft = np.nanpercentile(errors.ttft, 50), np.nanpercentile(np.abs(errors.ttft), 99)
     delay = (records["sent"] - records["due"]).to_numpy(float)

@@ -21,11 +21,10 @@ import pyarrow as pa
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import Parser, UsageError, exit_code
 from reports.commands.compare import MINIMUM_EFFECT
-from reports.comparison import resampling
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
-from reports.comparison.resampling import HEADLINE, ROWS
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import HEADLINE, ROWS
 from reports.runs.runs import Manifest, Records, Run, load_run
 from reports.runs.server_metrics import ServerMetrics
 
@@ -120,7 +119,7 @@ def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iter
     setting = Setting("A", "B", MINIMUM_EFFECT / 100, None, tuple(overloaded), tuple(overloaded))
     blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
     for row in JUDGED:
-        figures = [[resampling.figure(run, row) for run in side] for side in (baseline, other)]
+        figures = [[catalogue.figure(run, row) for run in side] for side in (baseline, other)]
         found = estimate(row, baseline, other, blocks, growing=overloaded)
         yield row.name, claim(row, found, figures, setting).mark
 

@@ -65,6 +65,7 @@ def draft(
         "model": served.model,
         "host": host,
         "scenario": scenario.to_dict(),
+        "scenario_defaults": scenario.defaults(),
         "scenario_name": scenario.name,
         "scenario_hash": scenario.hash(),
         "seed": schedule.seed,

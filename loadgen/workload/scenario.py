@@ -148,6 +148,15 @@ class Scenario(Strict):
         """Its keys and values as in YAML, defaults included, empty ones left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """What a scenario takes where its file says nothing, as `to_dict` writes it; and a closed loop's
+        `concurrency`."""
+        given = {"duration": 1.0, "rate": 1.0, "prompt_tokens": 1, "output_tokens": 1}
+        bare = cls.model_validate(given).to_dict()
+        concurrency = PROCESSES["closed-loop"].model_fields["concurrency"].default
+        return {key: bare[key] for key in bare if key not in (*given, "name")} | {"concurrency": concurrency}
+
     def hash(self) -> str:
         """12 hex digits of the canonical JSON; of a dataset's place only the file name counts."""
         data = self.to_dict()

@@ -11,11 +11,10 @@ from typing import Any
 
 from reports.commands.history import Row as HistoryRow
 from reports.commands.history import earlier_runs
-from reports.comparison import claims, comparability, exclusions, resampling
+from reports.comparison import claims, comparability, exclusions, served_only
 from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
 from reports.comparison.pareto import pareto
-from reports.comparison.resampling import HEADLINE, ROWS, Row
 from reports.comparison.survivors_only import completed_only
 from reports.document.lookup import Facts
 from reports.document.schema import (
@@ -35,7 +34,8 @@ from reports.document.schema import (
 )
 from reports.findings import conclusion, insights, recommend
 from reports.findings.make_command import settings
-from reports.metrics import outcomes, request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import HEADLINE, ROWS, Row
 from reports.metrics.instrument import client_error
 from reports.metrics.server_side import server_side
 from reports.metrics.stalls import stalls
@@ -161,7 +161,7 @@ def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
-    figures = {variant: [resampling.figure(run, row) for run in group] for variant, group in groups.items()}
+    figures = {variant: [catalogue.figure(run, row) for run in group] for variant, group in groups.items()}
     definition = next(iter(figures.values()))[0].definition
     return Metric(
         name=row.name,
@@ -178,7 +178,7 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
-    told = all(resampling.untold(run, row) is None for run in runs)
+    told = all(catalogue.untold(run, row) is None for run in runs)
     few = f" (of {min(figure.count for figure in found)})" if _thin(row, runs) else ""
     return Reading(
         variant=runs[0].manifest.variant,
@@ -191,14 +191,12 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
 
 
 def _change(row: Row, pair: Pair) -> Change:
-    repeats = [[resampling.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
         row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
-    untold = next(
-        (why for run in (*pair.baseline, *pair.other) if (why := resampling.untold(run, row))), None
-    )
+    untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     why = pair.setting.incomparable if untold is None else untold
     setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
     return claims.claim(row, found, repeats, setting)
@@ -207,7 +205,7 @@ def _change(row: Row, pair: Pair) -> Change:
 def _thin(row: Row, runs: Sequence[Run]) -> str | None:
     """Why a percentile rests on too little in one of the runs, or None."""
     for run in runs if row.share is not None else ():
-        found = resampling.figure(run, row)
+        found = catalogue.figure(run, row)
         if (least := request_metrics.thin(found, row.share or 0.0, int(run.judged.sum()))) is not None:
             return f"of {found.count} in {run.name}, and it needs {least}"
     return None
@@ -299,7 +297,7 @@ def _conclusions(facts: Facts, shared: str | None) -> list[Conclusion]:
 
 
 def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
-    found = [outcomes.insight(baseline, other, groups) for other in groups if other != baseline]
+    found = [served_only.insight(baseline, other, groups) for other in groups if other != baseline]
     return [each for each in found if each is not None]
 
 

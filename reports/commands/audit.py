@@ -16,10 +16,10 @@ from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.commands.compare import MINIMUM_EFFECT, WIDTH, checked_minimum_effect, point_latest, show, write
 from reports.comparison import comparability
-from reports.comparison.resampling import ROWS
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_words import limit_lines, paragraph
+from reports.metrics.catalogue import ROWS
 from reports.runs.conditions import incomparable
 from reports.runs.importers.foreign import Foreign, read_json
 from reports.runs.importers.harness import is_harness, read_harness

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.comparison import resampling
-from reports.comparison.resampling import COUNTS, ROWS, WAITS, Row
 from reports.document.schema import Change, Mark
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import COUNTS, ROWS, WAITS, Row
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run
 from reports.statistics import intervals
@@ -78,8 +78,8 @@ def estimate(
 
     `growing`: the variants in whose runs a queue grew.
     """
-    before = [resampling.figure(run, row) for run in baseline]
-    after = [resampling.figure(run, row) for run in other]
+    before = [catalogue.figure(run, row) for run in baseline]
+    after = [catalogue.figure(run, row) for run in other]
     (base, base_bound), (new, new_bound) = value_of(before), value_of(after)
     start, end = (base_bound if base is None else base), (new_bound if new is None else new)
     if start is None or end is None or (base is None and new is None):

@@ -11,10 +11,10 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED
 from reports.document.schema import Difference, Json
-from reports.pages.blocks import quantity
 from reports.runs.conditions import same_requests
 from reports.runs.runs import Floats, Mask, Run
 from reports.text import formatting
+from reports.text.formatting import quantity
 
 FEW = 0.01  # share of the answers from which their way of counting tokens is named
 COUNTERS = {"usage": "the server", "chunks": "the chunks that came"}

@@ -7,10 +7,9 @@ so do the slow ones that finished in the drain.
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.comparison import resampling
-from reports.comparison.resampling import ROWS
 from reports.document.schema import CompletedOnly
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.runs.runs import Run
 from reports.text import formatting
 
@@ -25,7 +24,7 @@ def completed_only(run: Run) -> list[CompletedOnly]:
     text = f"completed before the last arrival: {int(kept.sum())} of {judged} arrivals due"
     found = []
     for name in SHOWN:
-        row, all_requests = rows[name], resampling.figure(run, rows[name])
+        row, all_requests = rows[name], catalogue.figure(run, rows[name])
         value = _value(run, name, kept)
         found.append(
             CompletedOnly(

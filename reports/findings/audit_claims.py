@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from reports.comparison.resampling import ROWS
 from reports.document.schema import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
 from reports.metrics import request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.runs.importers.foreign import Claim, Foreign
 from reports.runs.runs import Run
 from reports.text import formatting

@@ -1,8 +1,8 @@
 """The conclusion in three sentences, and one line for each variant, written from the figures."""
 
-from reports.comparison.resampling import COUNTS
 from reports.document.lookup import SPOKEN, SPOKEN_TOO, Facts
 from reports.document.schema import Conclusion
+from reports.metrics.catalogue import COUNTS
 from reports.text import formatting
 
 FIRST_TOKEN = ("ttft_p50", "ttft_p99")

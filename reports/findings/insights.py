@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from reports.document.lookup import Facts
 from reports.document.schema import Insight, RunInfo
-from reports.pages.blocks import quantity
 from reports.text import formatting
+from reports.text.formatting import quantity
 
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
 PARTS = {

@@ -7,18 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.charts.chart import Chart
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Drawing,
-    Folded,
-    Section,
-    Table,
-    Text,
-    quantity,
-    row,
-)
+from reports.pages.blocks import Block, Bullets, Cell, Drawing, Folded, Section, Table, Text, row
 from reports.pages.sections_audit import audit_blocks
 from reports.pages.sections_evidence import (
     accounting,
@@ -33,7 +22,7 @@ from reports.pages.sections_evidence import (
 )
 from reports.pages.sections_parts import parts
 from reports.pages.sections_roofline import roofline_blocks
-from reports.text.formatting import listed, slo
+from reports.text.formatting import listed, quantity, slo
 
 MARKS = {
     "better": Cell("▲ better", "good"),

@@ -6,22 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Folded,
-    Link,
-    Links,
-    Table,
-    Text,
-    Tone,
-    milliseconds,
-    quantity,
-    row,
-)
-from reports.text.formatting import listed
+from reports.pages.blocks import Block, Bullets, Cell, Code, Folded, Link, Links, Table, Text, Tone, row
+from reports.text.formatting import listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 INSIGHTS = {

@@ -2,7 +2,8 @@
 
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
-from reports.pages.blocks import Block, Cell, Drawing, Table, Text, milliseconds, quantity, row
+from reports.pages.blocks import Block, Cell, Drawing, Table, Text, row
+from reports.text.formatting import milliseconds, quantity
 
 OUTCOMES = {
     "confirmed": Cell("▲ confirmed", "good"),

@@ -4,12 +4,11 @@ import numpy as np
 
 from loadgen.records.record import FAILED, LOST
 from reports.metrics import request_metrics
-from reports.runs.runs import Run
+from reports.runs.runs import LATE_SHARE, Run
 from reports.verdict.rule import Rule, Verdict, not_checked
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
-LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
 OFFERED = 0.01  # share of the due arrivals that may have left after the window

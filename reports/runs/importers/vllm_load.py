@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from reports.runs.importers.foreign import number, one_burst
-from reports.runs.runs import Floats, Limits
-from reports.verdict.rules_client import LATE_SHARE
+from reports.runs.runs import LATE_SHARE, Floats, Limits
 
 _NO_LANES = "the tool is one process"
 _NO_SLO = "the file does not hold the SLO of --goodput"

@@ -6,7 +6,7 @@ import pytest
 
 from bench.synthetic import Shape, make_run
 from reports.commands.assembly import assemble
-from reports.metrics.outcomes import served_tpot
+from reports.comparison.served_only import served_tpot
 from reports.runs.runs import Run, load_run
 
 SHAPE = Shape(rate=20, duration=30, warmup=2, drain=4, output=40, ttft=0.02, tpot=0.02, scenario_name="s")
