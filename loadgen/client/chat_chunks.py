@@ -31,6 +31,7 @@ class Reading:
 
     __slots__ = (
         "_events",
+        "choices",
         "chunk_times",
         "cut",
         "done",
@@ -56,6 +57,7 @@ class Reading:
         self.done = False
         self.finish_reason: str | None = None
         self.several = False
+        self.choices = 1
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None  # by `usage`, the latest
         self.error: Any = None
@@ -128,8 +130,10 @@ class Reading:
         choices = chunk.get("choices") or ()
         for choice in choices:
             self.started = True
-            if choice.get("index") and not self.several:
-                self.several, self.output_tokens = True, None  # what was counted is one choice's
+            if index := choice.get("index"):
+                if not self.several:
+                    self.several, self.output_tokens = True, None  # what was counted is one choice's
+                self.choices = max(self.choices, min(int(index) + 1, MOST_CALLS))
             if _has_text(choice):
                 with_text = True
             if choice.get("finish_reason"):

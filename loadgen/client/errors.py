@@ -52,10 +52,10 @@ def explain(
     said = _refusal(answer) or _error_event(reading)
     if said is not None:
         return tidy(said, request_id)
-    if ending.how is How.TOO_MUCH:
-        return ending.why
     if reading.finished or ending.how is How.ABANDONED:
         return None
+    if ending.how is How.TOO_MUCH:
+        return ending.why
     if ending.how is How.TIMED_OUT:
         return f"timed out after {ending.limit:g} s ({_waiting_for(answer, reading, ending)})"
     if ending.how is How.NOT_HTTP:
@@ -107,7 +107,7 @@ def _message(body: bytes) -> str:
     with contextlib.suppress(ValueError, RecursionError):
         said = orjson.loads(body)
         if not isinstance(said, dict):
-            return str(said)
+            return _shown(said)
         if "choices" in said:
             return "a whole completion"
         said = said.get("error", said)
@@ -118,15 +118,22 @@ def _message(body: bytes) -> str:
 
 def _words(error: Any) -> str:
     if not isinstance(error, dict):
-        return str(error)
-    return str(error.get("message") or error.get("detail") or error)
+        return _shown(error)
+    return _shown(error.get("message") or error.get("detail") or error)
+
+
+def _shown(said: Any) -> str:
+    try:
+        return str(said)
+    except RecursionError:
+        return "nested too deep"
 
 
 def _error_event(reading: Reading) -> str | None:
     error = reading.error
     if error is None:
         return None
-    code = error.get("code") if isinstance(error, dict) else None
+    code = _shown(error["code"]) if isinstance(error, dict) and error.get("code") is not None else None
     return f"error in the stream: {_words(error)}{f' (code {code})' if code is not None else ''}"
 
 

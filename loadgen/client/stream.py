@@ -200,13 +200,8 @@ class Stream:
             self._give_up("the answer comes faster than it can be read")
 
     def _give_up(self, why: str) -> None:
-        """End it for a bound that it reached; what has not been read is dropped."""
-        if self._ending is None:
-            self._close(Ending(How.TOO_MUCH, why=why))
-            self.answer.pieces.clear()
-            del self._stamps[:]
-            self._held_by_all.total -= self._held
-            self._held = 0
+        """End it for a bound that it reached; what has come is still read, and may hold the answer's end."""
+        self._close(Ending(How.TOO_MUCH, why=why))
 
     def lost(self, error: OSError | None) -> None:
         connection = self._connection

@@ -32,6 +32,7 @@ from loadgen.protocol import events, messages
 from loadgen.protocol.settings import settings_of
 
 INTERRUPTED = 130
+NOT_JUDGED = 1  # the run is written, and nobody has said what it is worth
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
@@ -128,7 +129,14 @@ class Conductor:
         """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
         allow = self._environment.parsed_options.allow
-        return child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+        code = child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+        if code < 0:
+            self._say(
+                f"the judge was ended by {signal.Signals(-code).name}; the run is written: "
+                f"`python -m reports judge {run.folder}` judges it"
+            )
+            return NOT_JUDGED
+        return code
 
     def _fail(self, text: str) -> None:
         self._line.clear()

@@ -778,7 +778,7 @@ def test_who_waits_is_counted_once(moment: str, monkeypatch: pytest.MonkeyPatch)
         'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 1.0\n'
     )
     server = Server("http://127.0.0.1:1", {}, True)
-    monkeypatch.setattr(server, "metrics", lambda: text)
+    monkeypatch.setattr(server, "metrics", lambda: (text, False))
     scraper = scrape.Scraper(server, lambda: 0.0)
     scraper.take()
     assert scraper.latest == {"running": 8.0, "waiting": 5.0}
