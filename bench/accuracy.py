@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import floor, load, rival
 from bench.errors import compare
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 from loadgen.host.machine import describe
 
 RATES = (20.0, 50.0, 100.0, 200.0)
@@ -178,7 +178,7 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 {beside}
 ## How to read it
 
-- The server is the project's own metronome (`python -m bench.metronome`): the first token 80 ms after the
+- The server is the project's own metronome (`tokenswarm bench metronome`): the first token 80 ms after the
   request was read, then one every 20 ms. It logs when each token really left.
 - **TTFT error** = the client's TTFT - (first token sent - request read), for every completed request, the
   first ones, which still had to connect, among them. Both ways over the loopback are in it. p50 is signed,
@@ -188,7 +188,7 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 - **Dispatch delay** = sent - due.
 - **CPU** is the user and system time of the worker process from its first request to its end, divided by
   the chunks it stamped; all of Locust is in it. **Of which the bare kernel**: the same for a client that
-  only sends, receives and stamps (`python -m bench.floor`); no client that is woken for each chunk costs
+  only sends, receives and stamps (`tokenswarm bench floor`); no client that is woken for each chunk costs
   less on this machine. Ours is woken for the first token and then reads many streams in rounds, 2 ms
   apart; its stamps are the kernel's.
 - **Memory** is the worker's largest resident size.
@@ -203,20 +203,18 @@ _BESIDE = """
 """
 
 
-def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests per second")
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     parser.add_argument("--vllm", action="store_true", help="measure vllm bench serve, too")
     parser.add_argument("--write", type=Path, help="write the page here, e.g. docs/accuracy.md")
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table."""
     if min(args.rates) <= 0 or args.seconds < 1:
         raise UsageError("--rates must be more than 0, --seconds at least 1")
-    return args
-
-
-def main() -> int:
-    args = _arguments()
     version = rival.version() if args.vllm else ""  # asked before the minutes that the rest takes
     rows, beside = measure(args.rates, args.seconds), ""
     print(table(rows))
@@ -227,7 +225,3 @@ def main() -> int:
     if args.write is not None:
         args.write.write_text(page(rows, args.seconds, beside))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

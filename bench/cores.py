@@ -25,7 +25,7 @@ from bench.truth import Truth
 from common.places import ROOT
 from common.ports import free_port
 from common.results import MANIFEST, RECORDS, SUMMARY
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 from loadgen.host.machine import describe
 
 TTFT, TPOT, TOKENS = 0.08, 0.02, 150  # s, s, of each answer
@@ -115,14 +115,17 @@ def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) ->
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
-def main() -> int:
-    parser = Parser(prog="python -m bench.cores", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--rates", type=float, nargs="+", required=True, help="requests per second")
     parser.add_argument("--seconds", type=float, default=60.0, help="schedule of each rate")
     parser.add_argument(
         "--workers", type=int, help="cores that load; the others serve (default: half of them)"
     )
-    asked: argparse.Namespace = parser.parse_args()
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Measure each rate, print a row for each."""
     cores = sorted(os.sched_getaffinity(0))
     workers = asked.workers or len(cores) // 2
     if not 0 < workers < len(cores):
@@ -140,7 +143,3 @@ def main() -> int:
             print(row, flush=True)
             print(f"({time.perf_counter() - begun:.0f} s)", file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

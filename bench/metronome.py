@@ -1,6 +1,6 @@
 """A server that speaks vLLM's HTTP API on a known timetable, and logs what it really did.
 
-    python -m bench.metronome --port 8000 --ttft 0.08 --tpot 0.02 [--slots N | --capacity R] [--log FILE]
+    tokenswarm bench metronome --port 8000 --ttft 0.08 --tpot 0.02 [--slots N | --capacity R] [--log FILE]
 
 A stream starts when its request has been read (or, under `--slots` and `--capacity`, when its turn
 comes). Token i is due at start + ttft + i * tpot. One thread and one epoll; since all streams share one
@@ -34,7 +34,7 @@ from bench.connection import Connection, Request
 from bench.gauges import Gauges
 from bench.service import Paced, Service, Slots
 from bench.truth import Answer, Truth
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 
 MAX_MODEL_LEN = 32_768
 _VERSION = "0.32.0+metronome"
@@ -335,8 +335,8 @@ def _summary(truth: Truth) -> str:
     return f"{head}; late by p50 {late[0]:.3f}, p99 {late[1]:.3f}, max {late[2]:.3f} ms"
 
 
-def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m bench.metronome", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
     parser.add_argument("--ttft", type=float, default=0.08, help="seconds to the first token")
@@ -349,7 +349,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--as-vllm", action="store_true", help="answer /version, as vLLM does")
     parser.add_argument("--share-port", action="store_true", help="let others listen there too; no /metrics")
     parser.add_argument("--log", type=Path, help="write what was really done here (.npz) when stopped")
-    args = parser.parse_args()
+
+
+def _check(args: argparse.Namespace) -> None:
     for name in ("tpot", "ttft"):
         if getattr(args, name) < 0:
             raise UsageError(f"--{name}: must be 0 or more seconds, is {getattr(args, name)}")
@@ -358,11 +360,11 @@ def _arguments() -> argparse.Namespace:
             raise UsageError(f"--{name}: must be more than 0, is {getattr(args, name)}")
     if args.log is not None and not (args.log.parent.is_dir() and os.access(args.log.parent, os.W_OK)):
         raise UsageError(f"--log {args.log}: its folder does not exist or cannot be written to")
-    return args
 
 
-def main() -> int:
-    args = _arguments()
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    _check(args)
     service: Service[Stream] = Slots(args.slots) if args.slots else Paced(args.capacity or float("inf"))
     address = (args.host, args.port)
     try:
@@ -390,7 +392,3 @@ def main() -> int:
         truth.save(args.log)
     print(_summary(truth), file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

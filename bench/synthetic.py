@@ -5,7 +5,7 @@ queue with `slots` servers (M/D/c when the lengths are constant and arrivals are
 `Shape.capacity` saturates. Everything follows from `seed` (arrivals, lengths) and `noise_seed` (the
 server's wobble and jitter, which requests fail): two runs with one seed have the same arrivals.
 
-    python -m bench.synthetic FOLDER --records 1000000 --output 20
+    tokenswarm bench synthetic FOLDER --records 1000000 --output 20
 """
 
 import argparse
@@ -399,8 +399,8 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write a synthetic run folder.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("folder", type=Path)
     parser.add_argument("--records", type=int, help="about this many; sets the duration")
     for entry in dataclasses.fields(Shape):
@@ -409,13 +409,13 @@ def main() -> None:
         )
         if entry.name != "slo":
             parser.add_argument(f"--{entry.name.replace('_', '-')}", type=kind, default=entry.default)
-    given = vars(parser.parse_args())
-    folder, records = given.pop("folder"), given.pop("records")
-    if records:
-        given["duration"] = records / given["rate"] - given["warmup"]
-    truth = make_run(folder, Shape(**given))
-    print(f"{folder}: {len(truth.due)} records, {truth.counts()}")
 
 
-if __name__ == "__main__":
-    main()
+def run(given: argparse.Namespace) -> int:
+    """Write the folder."""
+    shape = {each.name: getattr(given, each.name) for each in dataclasses.fields(Shape) if each.name != "slo"}
+    if given.records:
+        shape["duration"] = given.records / given.rate - given.warmup
+    truth = make_run(given.folder, Shape(**shape))
+    print(f"{given.folder}: {len(truth.due)} records, {truth.counts()}")
+    return 0

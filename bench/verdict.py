@@ -1,4 +1,4 @@
-"""How often the comparison claims what: `python -m bench.verdict` (make bench-verdict).
+"""How often the comparison claims what: `tokenswarm bench verdict`.
 
 Simulates pairs of runs of a queueing server whose speed drifts: a variant with itself, and one that
 takes 5 % longer for prefill and for every token. Each pair goes through the report's own statistics.
@@ -8,8 +8,8 @@ times and drift from a recorded run instead.
 
 import dataclasses
 import math
-import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
@@ -218,21 +218,23 @@ def describe(shape: Shape) -> str:
     )
 
 
-def main() -> int:
-    """Exit code 0 when the bounds hold, 1 when not."""
-    parser = Parser(prog="python -m bench.verdict", description=(__doc__ or "").split("\n")[0])
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--pairs", type=int, default=100, help="comparisons of each kind (default: 100)")
-    parser.add_argument("--from", dest="run", type=Path, metavar="RUN", help="a run folder to be like")
-    given = parser.parse_args()
+    parser.add_argument("--from", dest="like", type=Path, metavar="RUN", help="a run folder to be like")
+
+
+def run(given: Namespace) -> int:
+    """Exit code 0 when the bounds hold, 1 when not."""
     if given.pairs < 1:
         raise UsageError(f"--pairs {given.pairs}: must be 1 or more")
-    shape = shape_of(load_run(given.run)) if given.run else CHAT_MEDIUM
+    shape = shape_of(load_run(given.like)) if given.like else CHAT_MEDIUM
     began = time.process_time()
     print(describe(shape))
     same, slow = compare_pairs(shape, 1.0, given.pairs), compare_pairs(shape, SLOWER, given.pairs)
     show("A variant with itself", same)
     show(f"With one that is {100 * (SLOWER - 1):.0f} % slower", slow)
-    if not given.run:
+    if not given.like:
         show_drifts(shape, given.pairs)
         show_overload(shape, given.pairs)
     least = least_found(slow)
@@ -243,7 +245,3 @@ def main() -> int:
     print(f"the slower one found, each of them: {least} of {slow.pairs} or more ({LEAST_FOUND:.0%} wanted)")
     print(f"all of them at once: {slow.found} of {slow.pairs}; {time.process_time() - began:.0f} s of CPU")
     return 0 if same.quiet >= LEAST_QUIET * same.pairs and least >= LEAST_FOUND * slow.pairs else 1
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -11,7 +11,7 @@ import pytest
 from common.places import ROOT
 from common.results import MANIFEST, RECORDS, SUMMARY
 from loadgen.records.collect import recover
-from reports.__main__ import main
+from tokenswarm.__main__ import run as main
 
 BEFORE = (
     ROOT / "tests" / "data" / "before"
@@ -50,7 +50,7 @@ def test_a_run_is_judged_as_before(tmp_path: Path) -> None:
 def test_a_run_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
     home = copied("run", tmp_path)
-    main(["compare", str(home)])
+    main(["report", str(home)])
     (report,) = tmp_path.glob("reports/*/README.md")
     assert "INVALID" in report.read_text(encoding="utf-8")
 

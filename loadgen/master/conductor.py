@@ -113,7 +113,7 @@ class Conductor:
         except OSError as error:
             raise UsageError(
                 f"{run.folder}: cannot be written: {error.strerror}; the records so far are kept in it: free "
-                f"space, then `python -m loadgen.records.collect recover {run.folder}`"
+                f"space, then `tokenswarm recover {run.folder}`"
             ) from None
         finally:
             run.end()
@@ -126,14 +126,14 @@ class Conductor:
         run.over.set()
 
     def _judge(self, run: Run) -> int:
-        """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
+        """Run `tokenswarm judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
         allow = self._environment.parsed_options.allow
-        code = child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+        code = child_process.run_verb(words + (["--allow", allow] if allow else [])).code
         if code < 0:
             self._say(
                 f"the judge was ended by {signal.Signals(-code).name}; the run is written: "
-                f"`python -m reports judge {run.folder}` judges it"
+                f"`tokenswarm judge {run.folder}` judges it"
             )
             return NOT_JUDGED
         return code

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from common.places import ROOT
+from common.places import IN_CLONE
 from common.results import MANIFEST, SERVER, now, results_folder, stamped
 from common.usage import UsageError
+from common.version import DESCRIBE, named
 from loadgen.host import child_process, machine
 from loadgen.master.server_info import Served
 from loadgen.protocol.settings import Subject
@@ -83,7 +84,7 @@ def draft(
         "dataset_remarks": list(schedule.remarks),
         "server": server,
         "versions": {
-            "tokenswarm": commit(),
+            "tokenswarm": named(commit()),
             "python": platform.python_version(),
             "locust": version("locust"),
             "gevent": version("gevent"),
@@ -96,10 +97,11 @@ def draft(
 
 
 def commit() -> str | None:
-    """The project's own git commit, with "-dirty" where files differ; None outside a checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The project's own git commit, with "-dirty" where files differ; None outside a clone."""
+    if not IN_CLONE:
+        return None
     try:
-        answer = child_process.run(command, capture=True)
+        answer = child_process.run(DESCRIBE, capture=True)
     except OSError:
         return None
     return answer.out.strip() or None if answer.code == 0 else None

@@ -39,7 +39,7 @@ BEAT = 1.0  # s between two pulses
 REPEAT = 5  # beats after which batches that nobody acknowledged are sent again
 PLAN_WAIT = 30.0  # s that a user waits for the master's plan
 ORPHANED = 20.0  # s without the master's heartbeat, which comes every second
-KEPT = "%s batches kept in %s; `python -m loadgen.records.collect recover %s %s` makes a run of them"
+KEPT = "%s batches kept in %s; `tokenswarm recover %s %s` makes a run of them"
 PARTING = 10.0  # s to get the last batches through to the master
 
 logger = logging.getLogger(__name__)

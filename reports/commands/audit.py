@@ -1,4 +1,4 @@
-"""`python -m reports audit FILE…`: another tool's result files, and what it claimed of them."""
+"""`tokenswarm audit FILE…`: another tool's result files, and what it claimed of them."""
 
 import argparse
 import datetime
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = read_files(arguments.files)
     name = _name(arguments.name, arguments.files)
     files = shlex.join(map(str, arguments.files))
-    command = f"python -m reports audit {files} --minimum-effect {minimum_effect:g} --name {name}"
+    command = f"tokenswarm audit {files} --minimum-effect {minimum_effect:g} --name {name}"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     comparison, runs = audit(found, minimum_effect / 100, name, command, now)
     folder = results / "reports" / name

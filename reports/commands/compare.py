@@ -1,4 +1,4 @@
-"""`python -m reports compare`: choose the runs, compare them, write the report, print its table."""
+"""`tokenswarm report`: choose the runs, compare them, write the report, print its table."""
 
 import argparse
 import contextlib
@@ -257,4 +257,4 @@ def _command(chosen: Selection, minimum_effect: float, name: str, each: bool, re
     folders += [one.folder for one in chosen.not_applied]
     first = ["--each"] if each else ["--baseline", chosen.baseline]
     parts = [*folders, *first, "--minimum-effect", f"{minimum_effect:g}", "--name", name]
-    return f"python -m reports compare {shlex.join(parts)}"
+    return f"tokenswarm report {shlex.join(parts)}"

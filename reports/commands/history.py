@@ -229,7 +229,7 @@ def _summary(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise UsageError(f"{path}: not a summary; `python -m reports judge {path.parent}` writes it again")
+        raise UsageError(f"{path}: not a summary; `tokenswarm judge {path.parent}` writes it again")
     return found
 
 

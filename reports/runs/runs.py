@@ -316,7 +316,7 @@ def load_run(folder: Path | str) -> Run:
     """Open a run folder. Raises UsageError when something is missing, cut off or not a run."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such run folder; `python -m reports history` lists the runs")
+        raise UsageError(f"{folder}: no such run folder; `tokenswarm history` lists the runs")
     manifest = read_manifest(folder)
     path = folder / RECORDS
     records = Records(_open_parquet(path), str(path))
@@ -350,9 +350,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
     if not path.is_file():
-        raise UsageError(
-            f"{path}: missing; was the run cut off? `python -m loadgen.records.collect recover` may help"
-        )
+        raise UsageError(f"{path}: missing; was the run cut off? `tokenswarm recover` may help")
     try:
         return pq.ParquetFile(path, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:

@@ -1,4 +1,4 @@
-"""`python -m reports judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
+"""`tokenswarm judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
 
 import argparse
 import json

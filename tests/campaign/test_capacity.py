@@ -17,8 +17,7 @@ import pytest
 from bench.process import metronome
 from bench.synthetic import make_run
 from campaign import load as loads
-from campaign.__main__ import parse
-from campaign.capacity import run_capacity
+from campaign.capacity import run as run_capacity
 from campaign.load import Load
 from campaign.search import Rung, Search, bracket
 from campaign.terms import settling, terms_of
@@ -31,6 +30,7 @@ from reports.metrics.request_metrics import Figure
 from reports.runs.runs import load_run
 from reports.verdict.slo import Standing, standing, state_of, wilson
 from reports.verdict.validity import check
+from tokenswarm.__main__ import parse
 
 SCENARIO = """
 rate: {rate}
@@ -367,7 +367,7 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
     assert run_capacity(asked) == 7
     [(variant, command, folder)] = served
     inner = parse(command[3:])
-    assert command[:3] == [sys.executable, "-m", "campaign"] and variant == inner.variant == "batch-8"
+    assert command[:3] == [sys.executable, "-m", "tokenswarm"] and variant == inner.variant == "batch-8"
     assert inner.host == "http://127.0.0.1:8009" and folder == inner.into / "server" and folder.is_dir()
     monkeypatch.setenv("TOKENSWARM_RUN_DIR", str(folder))
     (folder / "server.json").write_text('{"command_line": "python -m vllm"}')
@@ -375,7 +375,7 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
     steps = list(inner.into.glob("*-step-*/server.json"))
     assert len(steps) > 2, "every step's run holds what the launcher says of the server"
     page = (inner.into / "README.md").read_text()
-    assert "python -m campaign capacity batch-8 " in page and "--into" not in page
+    assert "tokenswarm capacity batch-8 " in page and "--into" not in page
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def search_metronome(folder: Path) -> tuple[int, str, bool]:
         "rate: 16\nduration: 3\nwarmup: 0.5\ndrain: 10\narrivals: {process: constant}\n"
         "prompt_tokens: 16\noutput_tokens: 4\nslo: {ttft: 0.06, tpot: 0.05, share: 0.8}\n"
     )
-    command = [sys.executable, "-m", "campaign", "capacity", "metronome", "--scenario", str(scenario)]
+    command = [sys.executable, "-m", "tokenswarm", "capacity", "metronome", "--scenario", str(scenario)]
     command += ["--step-seconds", "3", "--warmup", "0.5", "--max-steps", "12"]
     environment = {**os.environ, "TOKENSWARM_RESULTS": str(folder)}
     with metronome("--ttft", "0.02", "--tpot", "0.005", "--capacity", "20") as server:

@@ -57,7 +57,7 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
     return Comparison(
         name="test",
         written_at=written_at,
-        command="python -m reports compare",
+        command="tokenswarm report",
         target="cpu-tiny",
         model=text,
         hardware=text,

@@ -119,15 +119,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _make_report(folders: list[Path]) -> str:
-    """Run `reports compare` in a process of its own; the report's path in results/. Raises UsageError."""
+    """Run `tokenswarm report` in a process of its own; the report's path in results/. Raises UsageError."""
     joined = (
         "-vs-".join(folder.name for folder in folders) if len(folders) > 1 else f"{folders[0].name}-alone"
     )
     name = re.sub(r"[^A-Za-z0-9._-]", "-", joined).lstrip("._-")[:NAME_LENGTH]
-    words = ["compare", "--name", name, *map(str, folders)]
+    words = ["report", "--name", name, *map(str, folders)]
     if len(folders) > 1 and len({_read(folder / MANIFEST).get("variant") for folder in folders}) == 1:
         words.append("--each")
-    done = child_process.run_reports(words, capture=True)
+    done = child_process.run_verb(words, capture=True)
     path = address(results_folder() / "reports" / name / "report.html")
     if done.code or path is None:
         last = (done.out.strip() or "it said nothing").splitlines()[-1]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.audit import as_runs, read_file, read_files
 from reports.document.schema import Comparison
 from reports.findings.audit_words import limit_lines
 from reports.metrics import request_metrics
 from tests.support.auditing import HELD, OPEN, audited, outcome
 from tests.support.make_foreign import make_story
+from tokenswarm.__main__ import run as main
 
 
 def changed(tmp_path: Path, source: Path, change: Callable[[Any], object]) -> Path:
@@ -358,5 +358,5 @@ def test_without_a_plateau_no_limit_is_suspected() -> None:
 
 
 def test_a_command_without_its_files_is_one_line() -> None:
-    with pytest.raises(UsageError, match=r"required: FILE \(python -m reports audit --help"):
+    with pytest.raises(UsageError, match=r"required: FILE \(tokenswarm audit --help"):
         main(["audit"])

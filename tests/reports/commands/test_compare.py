@@ -1,4 +1,4 @@
-"""`python -m reports compare`, whole: from run folders to comparison.json."""
+"""`tokenswarm report`, whole: from run folders to comparison.json."""
 
 import io
 import json
@@ -13,7 +13,6 @@ from rich.console import Console
 from bench.synthetic import Shape, edit_manifest, make_run
 from common.places import ROOT
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.assembly import assemble
 from reports.commands.compare import show
 from reports.comparison.survivors_only import completed_only
@@ -23,6 +22,7 @@ from reports.findings.recommend import choice
 from reports.pages import sections
 from reports.runs.runs import load_run, read_manifest
 from reports.runs.selection import named_runs, newest_runs
+from tokenswarm.__main__ import run as main
 
 SHAPE = Shape(
     rate=30, duration=20, warmup=2, drain=10, output=20, ttft=0.04, tpot=0.01, jitter=0.03, slots=30
@@ -68,7 +68,7 @@ def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.C
     import jsonschema  # type: ignore[import-untyped]
 
     two(results)
-    assert main(["compare"]) == 0
+    assert main(["report"]) == 0
     out = capsys.readouterr().out
     assert "TPOT p50" in out and "better" in out
     latest = results / "latest"
@@ -76,7 +76,7 @@ def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.C
     written = json.loads((latest / "comparison.json").read_text(encoding="utf-8"))
     jsonschema.validate(written, json.loads(schema.schema()))
     assert (latest / "README.md").is_file() and (latest / "report.html").is_file()
-    assert written["command"].startswith("python -m reports compare 20260101T000000Z-baseline 20260101")
+    assert written["command"].startswith("tokenswarm report 20260101T000000Z-baseline 20260101")
     assert [metric["name"] for metric in written["metrics"]][:3] == [
         "output_token_throughput",
         "offered_rate",
@@ -89,7 +89,7 @@ def test_named_runs_need_no_results_folder(
 ) -> None:
     folders = two(results)
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(results / "not" / "there"))
-    assert main(["compare", *map(str, folders)]) == 0, capsys.readouterr().err
+    assert main(["report", *map(str, folders)]) == 0, capsys.readouterr().err
     assert (results / "not" / "there" / "latest" / "report.html").is_file()
 
 
@@ -237,7 +237,7 @@ def test_a_disturbed_repeat_is_excluded_and_named(results: Path, capsys: pytest.
     without = built([folders[2], *folders[1:2], *folders[3:]])
     assert [metric.readings for metric in found.metrics] == [metric.readings for metric in without.metrics]
     assert marks(found) == marks(without)
-    assert main(["compare", *map(str, folders), "--name", "six"]) == 0
+    assert main(["report", *map(str, folders), "--name", "six"]) == 0
     assert f"{folders[0].name} CLIENT-LIMITED, excluded: " in capsys.readouterr().out
     page = (results / "reports" / "six" / "README.md").read_text()
     assert "excluded, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
@@ -320,7 +320,7 @@ def test_three_variants_and_one_that_was_refused(results: Path) -> None:
     (results / "20260101T000300Z-compiled").mkdir()
     refusal = {"variant": "compiled", "target": "cpu-tiny", "reason": "unrecognized arguments: --foo"}
     (results / "20260101T000300Z-compiled" / "not_applied.json").write_text(json.dumps(refusal))
-    assert main(["compare", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
+    assert main(["report", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
     found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
     assert [variant.name for variant in found.variants] == ["baseline", "optimized", "batch-16", "compiled"]
     assert (found.variants[3].applied, found.variants[3].result) == (
@@ -342,7 +342,7 @@ def test_earlier_runs_are_listed_with_what_differs(results: Path) -> None:
     old = add(results, "20250101T000000Z-baseline")
     edit_manifest(old, seed=5, started_at="2025-01-01T00:00:00+00:00")
     assert main(["judge", str(old), "--quiet"]) == 0
-    assert main(["compare"]) == 0
+    assert main(["report"]) == 0
     found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
     [earlier] = found.earlier
     assert (earlier.run, earlier.comparable, earlier.differences) == (
@@ -434,11 +434,11 @@ def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> 
 
 def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add(results, "20260101T000000Z-baseline")
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     assert "make optimized" in capsys.readouterr().out
     assert not (results / "latest").exists()
     with pytest.raises(UsageError, match="make optimized"):
-        main(["compare"])
+        main(["report"])
 
 
 def test_if_both_compares_no_other_runs_than_the_newest(
@@ -449,12 +449,12 @@ def test_if_both_compares_no_other_runs_than_the_newest(
     load = {"scenario_hash": "bbbbbbbbbbbb", "started_at": "2026-01-02T00:00:00+00:00"}
     newest = add(results, "20260102T000000Z-baseline")
     edit_manifest(newest, **load)
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     said = capsys.readouterr().out
     assert f"no optimized has run under the load of {newest.name}" in said and "make optimized" in said
     assert not (results / "latest").exists()
     edit_manifest(add(results, "20260102T000100Z-optimized"), **load)
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     assert "baseline: 20260102T000000Z-baseline" in capsys.readouterr().out
 
 
@@ -474,14 +474,14 @@ def test_if_both_compares_no_other_runs_than_the_newest(
 def test_users_mistakes(results: Path, arguments: list[str], complaint: str) -> None:
     two(results)
     with pytest.raises(UsageError, match=complaint):
-        main(["compare", *arguments])
+        main(["report", *arguments])
 
 
 def test_a_folder_named_latest_is_not_replaced(results: Path) -> None:
     two(results)
     (results / "latest").mkdir()
     with pytest.raises(UsageError, match="is no link"):
-        main(["compare"])
+        main(["report"])
 
 
 def test_the_baseline_is_the_one_called_so(results: Path) -> None:

@@ -17,7 +17,7 @@ from reports.verdict.judge import milliseconds, reconciliation
 
 
 def judge(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reports", "judge", *map(str, arguments)]
+    command = [sys.executable, "-m", "tokenswarm", "judge", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -105,7 +105,7 @@ def test_judging_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_small_run_needs_no_slow_imports(tmp_path: Path) -> None:
     make_run(tmp_path, duration=5)
     code = (
-        "import sys, reports.__main__ as m; m.main(['judge', sys.argv[1], '--quiet']); "
+        "import sys, tokenswarm.__main__ as m; m.run(['judge', sys.argv[1], '--quiet']); "
         "heavy = ('scipy.stats', 'locust', 'gevent', 'matplotlib', 'plotly', 'duckdb'); "
         "print([name for name in heavy if name in sys.modules])"
     )
