@@ -2,8 +2,9 @@
 
     python -m bench.fuzz --minutes 10
 
-Hypothesis makes the input; the same properties, in short, are part of `make test`. It prints the situations tried,
-how many were right, and the process's memory at a tenth of the time and at the end. Exit code 1 for a wrong one.
+Hypothesis makes the input; the same properties, in short, are part of `make test`. It prints the situations
+tried, how many were right, and the process's memory at a tenth of the time and at the end. Exit code 1 for a
+wrong one.
 """
 
 import argparse
