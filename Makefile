@@ -179,10 +179,14 @@ bench-memory: $(ENV) ## Whether a worker's memory stays flat over five minutes
 
 # Check --------------------------------------------------------------------------------------------
 
-.PHONY: test lint clean
+.PHONY: test test-hostile lint clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test-hostile: .venv/.made-dev ## Situations that should do no harm: strangers, endless answers, odd files
+	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
+	$(PY) -m bench.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff check .
