@@ -39,14 +39,16 @@ class Server:
 
     def __init__(self, url: str, headers: dict[str, str], verify: bool | str) -> None:
         self.url = url.rstrip("/")
-        self._fetcher = Fetcher(headers, verify)
+        self._fetcher, self._has_key = Fetcher(headers, verify), "Authorization" in headers
         self._tokens_until = math.inf
 
     def describe(self, wanted: str | None) -> Served:
         """Which model is served. Raises UsageError for a host that does not answer, or lacks the model."""
         answer = self._get("/v1/models")
         if answer.status in (401, 403):
-            raise UsageError(f"{self.url}: refuses our key ({answer.status}); set OPENAI_API_KEY")
+            had = "refuses our key" if self._has_key else "wants a key"
+            how = "set OPENAI_API_KEY; it is sent only to the host of the command line"
+            raise UsageError(f"{self.url}: {had} ({answer.status}); {how}")
         try:
             models = answer.json()["data"]
             names = [str(model["id"]) for model in models]
