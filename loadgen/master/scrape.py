@@ -43,7 +43,8 @@ USED = (
     "estimated_write_bytes_per_gpu",
 )
 SUFFIX = r"(?:_total|_bucket|_sum|_count)?"
-LINE = re.compile(rf"^(?:# TYPE )?vllm:(?:{'|'.join(USED)}){SUFFIX}[ {{].*$", re.MULTILINE)
+BEGAN = "process_start_time_seconds"  # tells two processes of a server apart
+LINE = re.compile(rf"^(?:# TYPE )?(?:{BEGAN}|vllm:(?:{'|'.join(USED)}){SUFFIX})[ {{].*$", re.MULTILINE)
 SERIES = 5000  # of one scrape; vLLM has 300 for each engine
 KEPT = 64 * 2**20  # bytes of all scrapes, packed; an hour of vLLM's takes 20 MB
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
