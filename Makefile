@@ -184,7 +184,7 @@ test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among 
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-hostile: .venv/.made-dev ## Situations that should do no harm: strangers, endless answers, odd files
+test-hostile: .venv/.made-dev ## Strangers, endless answers, odd files, a fuzz
 	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
 	$(PY) -m bench.fuzz --minutes 1
 

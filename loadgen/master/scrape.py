@@ -26,6 +26,7 @@ USED = (
     "kv_cache_usage_perc",
     "gpu_cache_usage_perc",
     "num_preemptions",
+    "cache_config_info",
     "prefix_cache_hits",
     "prefix_cache_queries",
     "generation_tokens",
