@@ -140,7 +140,7 @@ worker: .venv/.made ## Make load for the master on MASTER
 .PHONY: history audit
 history: .venv/.made ## List all runs, and what waits to be recovered
 	@$(PY) -m reports history
-	@$(PY) -m loadgen.collect list
+	@$(PY) -m loadgen.records.collect list
 
 audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 	@$(PY) -m reports audit $(FILES)

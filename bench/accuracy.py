@@ -17,7 +17,7 @@ import numpy as np
 from bench import floor, load, rival
 from bench.errors import compare
 from common.usage import Parser, UsageError, exit_code
-from loadgen.machine import describe
+from loadgen.host.machine import describe
 
 RATES = (20.0, 50.0, 100.0, 200.0)
 _HEAD = (

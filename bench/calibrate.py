@@ -6,7 +6,7 @@ from dataclasses import asdict
 from bench import accuracy
 from common.results import now
 from common.usage import Parser, exit_code
-from loadgen import calibration
+from loadgen.host import calibration
 
 
 def main() -> int:

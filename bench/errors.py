@@ -27,7 +27,7 @@ class Errors:
 def compare(records: pd.DataFrame, truth: Truth) -> Errors:
     """Match records and truth by request id and take the differences.
 
-    `records` has the columns of `loadgen.record`. Raises UsageError where they do not tell of the same
+    `records` has the columns of `records.record`. Raises UsageError where they do not tell of the same
     requests or tokens: then the figures would mean nothing.
     """
     completed = records[records["status"] == "completed"].sort_values("sent")

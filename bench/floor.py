@@ -13,11 +13,11 @@ import subprocess
 import sys
 import time
 from array import array
-from pathlib import Path
 
 import numpy as np
 
 from bench.process import metronome
+from common.places import ROOT
 from common.usage import Parser, UsageError, exit_code
 
 TOKENS = 150  # of each answer, as bench/accuracy.yaml has it
@@ -65,7 +65,7 @@ def measure(rate: float, seconds: float, cpus: tuple[int, int] | None) -> float:
         words += ["--cpu", str(cpus[0])] if cpus else []
         done = subprocess.run(
             [sys.executable, "-m", "bench.floor", *words],
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,

@@ -13,10 +13,10 @@ import psutil
 
 from bench.process import metronome
 from bench.truth import Truth
+from common.places import ROOT
 from common.results import RECORDS
 from common.usage import UsageError
 
-ROOT = Path(__file__).parents[1]
 SCENARIO = ROOT / "bench" / "accuracy.yaml"
 TTFT, TPOT = 0.08, 0.02  # seconds
 _DRAIN = 30
@@ -28,7 +28,7 @@ _PERIOD = 0.25  # seconds between two looks at the worker
 class Run:
     """What one run left."""
 
-    records: pd.DataFrame  # columns of loadgen.record
+    records: pd.DataFrame  # columns of loadgen.records.record
     truth: Truth
     worker: pd.DataFrame  # t (CLOCK_MONOTONIC s), cpu (s since its start), rss (bytes): one row a look
     folder: Path

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.truth import Truth
+from common.places import ROOT
 from common.usage import UsageError
 from server.signals import unwound
 
@@ -51,7 +52,7 @@ def metronome(*options: str, cpu: int | None = None) -> Iterator[Child]:
         command = [sys.executable, "-m", "bench.metronome", "--port", "0", "--log", str(log), *options]
         process = subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

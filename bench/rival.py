@@ -17,9 +17,10 @@ import psutil
 
 from bench.errors import differences, rows_by_number
 from bench.floor import TOKENS
-from bench.load import ROOT, TPOT, TTFT, last_words
+from bench.load import TPOT, TTFT, last_words
 from bench.process import metronome
 from bench.truth import Truth
+from common.places import ROOT
 from common.usage import UsageError
 from server import model
 from server.install import python_of

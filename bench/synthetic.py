@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from loadgen.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, UNFINISHED
+from loadgen.records.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, UNFINISHED
 
 Floats = NDArray[np.float64]
 STATUS_NAMES = [COMPLETED, FAILED, UNFINISHED, LOST]

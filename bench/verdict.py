@@ -20,13 +20,14 @@ import pyarrow as pa
 
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import Parser, UsageError, exit_code
-from reports import evidence, metrics
-from reports.claims import Setting, claim, estimate
-from reports.compare import MATTERS
-from reports.evidence import HEADLINE, ROWS
-from reports.pairs import by_time
-from reports.runs import Manifest, Records, Run, load_run
-from reports.server_metrics import ServerMetrics
+from reports.commands.compare import MATTERS
+from reports.comparison import resampling
+from reports.comparison.claims import Setting, claim, estimate
+from reports.comparison.pairs import by_time
+from reports.comparison.resampling import HEADLINE, ROWS
+from reports.metrics import request_metrics
+from reports.runs.runs import Manifest, Records, Run, load_run
+from reports.runs.server_metrics import ServerMetrics
 
 SLOWER = 1.05
 LEAST_QUIET, LEAST_FOUND = 0.95, 0.90
@@ -119,7 +120,7 @@ def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iter
     setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded), tuple(overloaded))
     blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
     for row in JUDGED:
-        figures = [[evidence.figure(run, row) for run in side] for side in (baseline, other)]
+        figures = [[resampling.figure(run, row) for run in side] for side in (baseline, other)]
         found = estimate(row, baseline, other, blocks, growing=overloaded)
         yield row.name, claim(row, found, figures, setting).mark
 
@@ -130,7 +131,7 @@ def shape_of(run: Run) -> Shape:
     The drift is the median log TPOT of each second of due times: its variance (less that of a median of
     so few) and its autocorrelation after one second. What the batch did counts as drift, too: cautious.
     """
-    found = metrics.tpot(run)
+    found = request_metrics.tpot(run)
     usable = found.known & np.isfinite(found.seconds) & (found.seconds > 0)
     if usable.sum() < 100:
         raise UsageError(
@@ -147,11 +148,11 @@ def shape_of(run: Run) -> Shape:
     together = float(np.mean(around[1:] * around[:-1]))
     keep = min(max(together / variance, 0.05), 0.95)
     tokens = run.records.numbers("output_tokens")[found.rows[usable]]
-    first = metrics.percentile(run, "ttft", 0.5)
+    first = request_metrics.percentile(run, "ttft", 0.5)
     if first.value is None:
         raise UsageError(f"{run.name}: fewer than half of its requests got a token; take another run")
     return Shape(
-        rate=metrics.offered_rate(run).value or 0.0,
+        rate=request_metrics.offered_rate(run).value or 0.0,
         duration=run.window_length,
         output=max(2, round(float(tokens.mean()))),
         output_sd=float(tokens.std()),

@@ -15,10 +15,10 @@ from campaign.terms import Terms, terms_of
 from common.results import SERVER, make_new, stamped, write_json
 from common.terminal import say
 from common.usage import UsageError
-from reports import capacity as report
-from reports.capacity_chart import chart
-from reports.runs import Run
-from reports.slo import state_of
+from reports.capacity import report as report
+from reports.capacity.chart import chart
+from reports.runs.runs import Run
+from reports.verdict.slo import state_of
 from server.plan import make_plan
 
 NOT_FOUND = 1
@@ -142,7 +142,7 @@ def _conditions(terms: Terms, run: Run) -> dict[str, str]:
 
 
 def _write(found: report.Capacity, folder: Path) -> None:
-    from reports.svg import draw  # matplotlib takes a second to import
+    from reports.charts.svg import draw  # matplotlib takes a second to import
 
     try:
         write_json(folder / "capacity.json", report.to_json(found))

@@ -3,13 +3,12 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from common.places import ROOT
 from common.usage import UsageError
 from server.process import Group
 from server.signals import Signals
 
-ROOT = Path(__file__).resolve().parent.parent
 POLL_S = 0.1
 GRACE_S = 30.0  # for what is left of the command once its first process has ended
 

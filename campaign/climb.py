@@ -14,10 +14,10 @@ from campaign.terms import Terms
 from common.results import SERVER
 from common.terminal import say
 from common.usage import USAGE
-from reports.capacity import COLUMNS, Step
-from reports.judge import judge
-from reports.runs import Run, load_run
-from reports.slo import standing, state_of
+from reports.capacity.report import COLUMNS, Step
+from reports.runs.runs import Run, load_run
+from reports.verdict.judge import judge
+from reports.verdict.slo import standing, state_of
 
 Runner = Callable[[Load, str, Path], int]  # makes a run in a folder; as load.run_once
 

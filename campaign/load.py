@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign import child
+from common.places import ROOT
 from common.results import results_folder
 from common.usage import UsageError, whole
-from loadgen.scenario import Scenario
-from loadgen.settings import scenario_of
+from loadgen.protocol.settings import scenario_of
+from loadgen.workload.scenario import Scenario
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
@@ -92,7 +93,7 @@ class Load:
         cores = os.cpu_count() or 1
         if self.workers > max(MOST_WORKERS, WORKERS_PER_CORE * cores):
             raise UsageError(f"--workers {self.workers}: too many for {cores} cores; one per core is plenty")
-        if not (child.ROOT / self.locustfile).is_file():
+        if not (ROOT / self.locustfile).is_file():
             raise UsageError(f"--locustfile {self.locustfile}: no such file")
         for variant in variants:
             if self.host is None:
@@ -146,7 +147,7 @@ def load_of(given: Namespace) -> Load:
 def _require_no_other_word() -> None:
     """Raise UsageError where a file of Locust's own would change the load behind the command's back."""
     for name in CONFIGS:
-        path = child.ROOT / Path(name).expanduser()
+        path = ROOT / Path(name).expanduser()
         with contextlib.suppress(OSError):
             for line in path.read_text(encoding="utf-8").splitlines():
                 key = re.split(r"[=:\s]", line.strip().removeprefix("--"), maxsplit=1)[0].replace("-", "_")
@@ -162,7 +163,7 @@ def absolute(name: str) -> str:
     path = Path(name).resolve()
     if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
         return name
-    return str(path.relative_to(child.ROOT) if path.is_relative_to(child.ROOT) else path)
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def _option(name: str) -> str:

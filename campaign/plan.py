@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from campaign import child
 from campaign.load import Load
+from common.places import ROOT
 from common.usage import UsageError
 from server.plan import make_plan
 from server.targets import resolve_name
@@ -76,7 +76,7 @@ def require_unchanged(begun: dict[str, Any], load: Load) -> None:
 def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
     """What the files hold, by their names."""
     try:
-        script = (child.ROOT / load.locustfile).read_bytes()
+        script = (ROOT / load.locustfile).read_bytes()
     except OSError as error:
         raise UsageError(f"--locustfile {load.locustfile}: cannot be read: {error.strerror}") from None
     files: dict[str, Any] = {

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reports.slo import Standing, State, state_of, wilson
+from reports.verdict.slo import Standing, State, state_of, wilson
 
 MOST_RUNS = 2  # at one rate: what could be chance is asked for once more, and so are the ends that are named
 ROUNDING = 1e-3  # of a rate, see _round

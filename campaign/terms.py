@@ -10,8 +10,8 @@ from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Search
 from common.usage import UsageError, number, whole
-from loadgen.scenario import Scenario, Slo
-from loadgen.schedule import schedule
+from loadgen.workload.scenario import Scenario, Slo
+from loadgen.workload.schedule import schedule
 
 STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 14, 5.0  # s, runs, per cent
 

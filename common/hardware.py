@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import Field, RootModel
 
+from common.places import ROOT
 from common.strictyaml import Strict, read_model
 
-HARDWARE = Path(__file__).resolve().parent.parent / "server" / "hardware.yaml"
+HARDWARE = ROOT / "server" / "hardware.yaml"
 
 
 class Accelerator(Strict):

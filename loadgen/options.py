@@ -1,4 +1,4 @@
-"""The load's options on Locust's command line and in its web UI; loadgen.settings checks them."""
+"""The load's options on Locust's command line and in its web UI; loadgen.protocol.settings checks them."""
 
 import os
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
-from loadgen import otlp
-from loadgen.scenario import PROCESSES, list_scenarios
-from loadgen.settings import DEFAULT_SCENARIO
+from loadgen.protocol.settings import DEFAULT_SCENARIO
+from loadgen.telemetry import otlp
+from loadgen.workload.scenario import PROCESSES, list_scenarios
 
 MASTER_PORT = 5557  # Locust's own
 

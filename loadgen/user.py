@@ -21,16 +21,17 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from common import terminal
 from common.usage import USAGE, UsageError
-from loadgen import options, otlp
-from loadgen.conductor import Conductor
-from loadgen.export import Export
-from loadgen.lane import Lane
-from loadgen.prompts import PromptMaker
-from loadgen.reply import Reply
-from loadgen.schedule import Arrival
-from loadgen.vocabulary import Messages
-from loadgen.webui import WebUi
-from loadgen.worker import Worker
+from loadgen import options
+from loadgen.client.outcome import Reply
+from loadgen.master.conductor import Conductor
+from loadgen.telemetry import otlp
+from loadgen.telemetry.prometheus import Export
+from loadgen.web.webui import WebUi
+from loadgen.worker.lane import Lane
+from loadgen.worker.worker import Worker
+from loadgen.workload.prompts import PromptMaker
+from loadgen.workload.schedule import Arrival
+from loadgen.workload.vocabulary import Messages
 
 
 class OpenLoopUser(User):

@@ -12,10 +12,10 @@ import common.early  # noqa: F401  (first)
 from common.usage import Parser, exit_code
 
 COMMANDS = {  # name: (module, one line)
-    "judge": ("reports.judge", "write a run's summary.json and say its verdict"),
-    "compare": ("reports.compare", "write a report that compares runs"),
-    "history": ("reports.history", "list all runs"),
-    "audit": ("reports.audit", "report on another tool's result file"),
+    "judge": ("reports.verdict.judge", "write a run's summary.json and say its verdict"),
+    "compare": ("reports.commands.compare", "write a report that compares runs"),
+    "history": ("reports.commands.history", "list all runs"),
+    "audit": ("reports.commands.audit", "report on another tool's result file"),
 }
 
 

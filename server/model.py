@@ -28,9 +28,9 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from common.places import cache
 from common.usage import UsageError, exit_code
 from server import corpus
-from server.places import cache
 
 SEED = 20_24
 VOCABULARY = 8192

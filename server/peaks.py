@@ -12,12 +12,12 @@ from typing import Any
 import psutil
 
 from common.hardware import Accelerator, accelerators, cpu_name
+from common.places import ROOT
 from common.results import now, results_folder, write_json
 from common.terminal import say
 from common.usage import UsageError
 from server import process
 from server.gpu import gpu_name
-from server.places import ROOT
 from server.targets import Target
 
 KERNEL = ROOT / "server" / "peaks_kernel.py"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.places import ROOT
 from server import model, peaks
 from server.command import Command, build
 from server.installed import Vllm
-from server.places import ROOT
 from server.targets import CPU_TARGET, Target, read_target, resolve_name
 from server.variants import Variant, read_variant
 

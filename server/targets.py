@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from common.places import ROOT
 from common.strictyaml import ReservedError, Strict, find_file, read_model
 from common.usage import UsageError
 from server.gpu import gpu_name
-from server.places import ROOT
 
 FOLDER = ROOT / "server" / "targets"
 AUTO = "auto"

@@ -4,8 +4,8 @@ import re
 
 from pydantic import Field
 
+from common.places import ROOT
 from common.strictyaml import Strict, find_file, read_model
-from server.places import ROOT
 from server.targets import Environment, Flag, flag_name, split
 
 FOLDER = ROOT / "server" / "variants"

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from locust.argument_parser import get_parser
 
+from common.places import ROOT
 from loadgen import options
-from loadgen.instruments import INSTRUMENTS
-from tests.prometheus import program
+from loadgen.live.instruments import INSTRUMENTS
+from tests.support.prometheus import program
 
-ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -148,7 +148,7 @@ def test_the_image_holds_all_that_a_run_needs(tmp_path: Path) -> None:
     for folder in folders:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import sys, locustfiles.chat, reports.__main__, loadgen.collect\n"
+        "import sys, locustfiles.chat, reports.__main__, loadgen.records.collect\n"
         "for each in list(sys.modules.values()): print(getattr(each, '__file__', None) or '')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

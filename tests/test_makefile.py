@@ -2,11 +2,10 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from common.places import ROOT
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:

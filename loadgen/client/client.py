@@ -1,0 +1,206 @@
+"""Streamed requests to one host over as many kept connections as the load needs."""
+
+import fcntl
+import logging
+import os
+import resource
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+
+from common.usage import UsageError
+from loadgen.client.connection import Connection
+from loadgen.client.deferred_parsing import Backlog
+from loadgen.client.http1 import request_bytes, request_head
+from loadgen.client.outcome import Reply
+from loadgen.client.poller import Rounds
+from loadgen.client.stream import Stream
+from loadgen.client.transport import Host
+
+_LOOK = 0.25  # seconds between two looks at the streams under way
+_QUIET = 0.25  # seconds without a byte after which a stream is read as far as it came
+_MANY_FILES = 65536
+_UNREAD = 1024  # pieces after which a stream is read before it ends, so that memory stays bounded
+
+
+class Client:
+    """Make it in the process and thread whose gevent hub shall serve it. Nothing queues for a pool.
+
+    in_flight: sent, and its `on_end` not yet done. connections: opened so far. stamps: "kernel" where the
+    kernel gave those of all answers, "process" where it did not, None before the first answer.
+    """
+
+    def __init__(
+        self, host: Host, *, headers: Mapping[str, str] | None = None, verify: bool | str = True
+    ) -> None:
+        """verify: check an https server's certificate, against this CA file where it is a path.
+
+        Raises UsageError for a header that cannot be sent and a CA file that cannot be read.
+        """
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self.connections = 0
+        self.stamps: str | None = None
+        self._host = host
+        self._head = request_head(host.authority, headers or {})
+        self._context = _tls_context(verify) if host.server_name is not None else None
+        _make_room_for_files()
+        self._backlog = Backlog(self._read)
+        self._rounds = Rounds()
+        self._streams: set[Stream] = set()  # not delivered yet
+        self._idle: list[Connection] = []  # the last used at the end
+        self._events_read = 0
+        self._events_seen = 0
+        self._empty = Event()
+        self._empty.set()
+        self._look = gevent.get_hub().loop.timer(_LOOK, repeat=_LOOK)
+        self._look.start(self._look_round)
+        self._closed = False
+
+    @property
+    def events(self) -> int:
+        """SSE events seen so far; those not read yet are counted as one for each piece that came."""
+        unread = sum(stream.unread + stream.reading.events for stream in self._streams)
+        self._events_seen = max(self._events_seen, self._events_read + unread)
+        return self._events_seen
+
+    @property
+    def chunks_under_way(self) -> int:
+        """Chunks of text in the answers that have not ended; those not read yet: one for each piece."""
+        return sum(stream.unread + len(stream.reading.chunk_times) for stream in self._streams)
+
+    def send(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        request_id: str,
+        timeout: float,
+        on_end: Callable[[Reply], None],
+        on_first_token: Callable[[float, float], None] | None = None,
+        keep_text: bool = False,
+    ) -> None:
+        """POST `body`, a JSON text, to `path`. Never blocks; may be called from a greenlet or the hub.
+
+        on_first_token gets, live, in the hub, when the request was sent and the stamp of the first text.
+        on_end is called exactly once, in a greenlet. timeout: seconds for the whole exchange, from its start.
+        """
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        stream = Stream(
+            request_bytes(self._host.base_path + path, self._head, request_id, body),
+            request_id,
+            timeout,
+            keep_text,
+            self._open,
+            self._over,
+            on_first_token,
+            on_end,
+        )
+        self._streams.add(stream)
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        self._empty.clear()
+        stream.start(self._idle.pop() if self._idle else None)
+
+    def abandon(self) -> None:
+        """Every request still in flight ends now, as UNFINISHED, with what it has."""
+        for stream in list(self._streams):
+            stream.abandon()
+
+    def join(self, timeout: float) -> bool:
+        """Wait, cooperatively, up to `timeout` seconds until nothing is in flight; whether that is so."""
+        return self._empty.wait(timeout)
+
+    def close(self) -> None:
+        """Abandon what is in flight and close all connections."""
+        if self._closed:
+            return
+        self._closed = True
+        self.abandon()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+        self._look.stop()
+        self._look.close()
+        self._rounds.close()
+
+    def _open(self, stream: Stream) -> Connection:
+        connection = Connection(self._host, self._context, stream, self._rounds)
+        self.connections += 1
+        return connection
+
+    def _over(self, stream: Stream, connection: Connection | None) -> None:
+        if stream.stamped_by_kernel is not None and self.stamps != "process":
+            self.stamps = "kernel" if stream.stamped_by_kernel else "process"
+        if connection is not None:
+            connection.hurry()
+            connection.owner = _Idle(connection, self._idle)
+            self._idle.append(connection)
+        self._backlog.add(stream)
+
+    def _read(self, stream: Stream) -> None:
+        if stream.over:
+            gevent.spawn(self._deliver, stream)
+
+    def _deliver(self, stream: Stream) -> None:
+        self._streams.remove(stream)
+        self._events_read += stream.reading.events
+        try:
+            stream.on_end(stream.reply())
+        except Exception:
+            logging.getLogger(__name__).exception("on_end failed")
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._empty.set()
+
+    def _look_round(self) -> None:
+        """Read long streams before they end, and silent ones: after [DONE] a server may hang."""
+        before = time.perf_counter() - _QUIET
+        for stream in list(self._streams):
+            if stream.over:
+                continue
+            quiet = stream.quiet_since(before)
+            if stream.unread > (0 if quiet else _UNREAD):
+                self._backlog.add(stream)
+            elif quiet and stream.reading.done:
+                stream.finish()
+
+
+class _Idle:
+    """Owns a connection that waits for its next request: whatever comes on it now is its end."""
+
+    def __init__(self, connection: Connection, pool: list[Connection]) -> None:
+        self._connection, self._pool = connection, pool
+
+    def received(self, data: bytes, stamp: float) -> None:
+        self.lost(None)
+
+    def lost(self, error: OSError | None) -> None:
+        self._pool.remove(self._connection)
+        self._connection.close()
+
+
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"CA file {verify}: cannot be read: {error.strerror or error}") from None
+    if verify is False:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _make_room_for_files() -> None:
+    """Let the kernel enlarge this process's table of open files now and not in the middle of a run: each
+    doubling can take 20 ms, in which no stamp is taken (it waits for the other threads)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = (_MANY_FILES if limit == resource.RLIM_INFINITY else min(limit, _MANY_FILES)) - 1
+    with Path(os.devnull).open() as file:
+        os.close(fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, highest))

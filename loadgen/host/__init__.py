@@ -1,0 +1,1 @@
+"""What the machine below is and gives: cores, clocks, limits, commands; nothing here knows of requests."""

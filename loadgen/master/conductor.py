@@ -1,0 +1,385 @@
+"""The master's side of a run, as Locust sees it: a load shape that lasts from the plan to the verdict.
+
+Locust starts the shape (headless, or by the web UI's button) and asks it once a second how many users
+there should be: one for each lane, until the run is over.
+"""
+
+import atexit
+import contextlib
+import json
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+import locust.runners
+import psutil
+from gevent.lock import RLock
+from locust import LoadTestShape
+from locust.dispatch import UsersDispatcher
+from locust.env import Environment
+from locust.runners import STATE_MISSING, MasterRunner
+
+from common import terminal
+from common.results import SERVER, SUMMARY
+from common.usage import USAGE, UsageError
+from loadgen.client.transport import Host
+from loadgen.host import child_process
+from loadgen.master import manifest
+from loadgen.master.run import Lane, Run
+from loadgen.master.scrape import Scraper
+from loadgen.master.server_info import Served, Server, names_proxy
+from loadgen.master.status_line import LiveLine
+from loadgen.protocol import events, messages
+from loadgen.protocol.plan import Plan
+from loadgen.protocol.settings import Settings, request_headers, settings_of
+from loadgen.workload.context_limit import require_room
+from loadgen.workload.schedule import Schedule, schedule
+
+INTERRUPTED = 130
+WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
+PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
+WORKERS_END_WITHIN = 10.0  # s to wait for those of --processes when all is over
+FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
+
+logger = logging.getLogger(__name__)
+
+
+class Shape(LoadTestShape):
+    """Asks the conductor."""
+
+    def __init__(self, conductor: "Conductor") -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def tick(self) -> tuple[int, float] | None:
+        return self._conductor.tick()
+
+
+class FixedDispatcher(UsersDispatcher):
+    """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for."""
+
+    def add_worker(self, worker_node: Any) -> None:
+        logger.warning("worker %s joined late: it takes part from the next run", worker_node.id)
+
+    def remove_worker(self, worker_node: Any) -> None:
+        """The others keep their users."""
+
+
+class Conductor:
+    """One per process that directs; it outlives the runs."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._line = LiveLine()
+        self._stepping = RLock()
+        self._interrupted = False
+        self.run: Run | None = None
+        self.latest: Run | None = None  # the one that goes on, or the last one that began
+        self.failure: str | None = None  # why the last start, or the run after it, came to nothing
+        self.finished: list[tuple[Path, str]] = []  # this session's runs and their verdicts
+        self._register()
+        self._catch_signals()
+        options = environment.parsed_options
+        if options.headless:
+            options.only_summary = True
+            logging.getLogger("locust.stats_logger").disabled = not options.print_stats
+            self._name_idle(options)
+            self._check_early(options)
+        self._announced = self._take_over_waiting(options)
+        locust.runners.HEARTBEAT_LIVENESS = PATIENCE
+        if options.processes:
+            atexit.register(_await_workers)  # before Locust's own, which waits for none that still runs
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there should be, and how fast they come; None when the run is over."""
+        try:
+            with self._stepping:
+                return self._step()
+        except UsageError as error:
+            self._fail(str(error))
+        except Exception as error:
+            logger.exception("the run failed")
+            self._fail(f"the run failed: {type(error).__name__}: {error}")
+        return None
+
+    def _step(self) -> tuple[int, float] | None:
+        if self.run is None:
+            self._interrupted, self.failure = False, None
+            self._catch_signals()
+            self.run = self.latest = self._begin()
+            self.run.hand_out(each.__name__ for each in self._environment.user_classes)
+        elif not self.run.started:
+            if not (self.run.folder / SERVER).is_file():  # else the launcher has said it
+                self._say(f"run folder {self.run.folder}")
+            self.run.start(self._joined)
+        else:
+            self._say_lost(self.run.mark_lost(self._alive))
+            going_on = self.run.step()
+            self._line.show(self.run.live, self.run.now, self.run.phase, self.run.left)
+            if not going_on:
+                self._finish(self.run)
+                return None
+        count = len(self.run.lanes)
+        return count, float(count)
+
+    def _begin(self) -> Run:
+        settings = settings_of(vars(self._environment.parsed_options), self._environment.host)
+        server, served = reach(settings)
+        load = schedule(settings.scenario, settings.seed)
+        require_room(load, served.max_model_len)
+        workers = self._workers()
+        vocabulary = server.vocabulary(served.model, settings.tokenizer)
+        if vocabulary.how == "estimate":
+            self._say(
+                "the server has no /tokenize: prompt lengths are estimated (--tokenizer DIR makes them exact)"
+            )
+        if names_proxy(settings.host):
+            self._say("the environment's proxy is not used: the load goes straight to the host")
+        subject = manifest.Subject.of_environment()
+        for remark in load.remarks:
+            self._say(remark)
+        folder = manifest.make_folder(subject)
+        self._say(_summary(load, settings, served, len(workers)))
+        plan = Plan(
+            run=folder.name,
+            scenario=settings.scenario.to_dict(),
+            seed=settings.seed,
+            digest=load.digest(),
+            lanes=len(workers),
+            host=settings.host,
+            model=served.model,
+            vllm=served.vllm_version is not None,
+            vocabulary=vocabulary.to_dict(),
+            verify=settings.verify,
+            keep_text=settings.keep_text,
+        )
+        draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
+        return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), self._send)
+
+    def _finish(self, run: Run) -> None:
+        """Collect, write, judge; whatever happens, the workers are told that it is over."""
+        self._line.clear()
+        try:
+            self._say_lost(run.close(self._alive))
+            run.write()
+        except OSError as error:
+            raise UsageError(
+                f"{run.folder}: cannot be written: {error.strerror}; the records so far are kept in it: free "
+                f"space, then `python -m loadgen.records.collect recover {run.folder}`"
+            ) from None
+        finally:
+            run.end()
+        code = self._judge(run)
+        verdict = _verdict(run.folder)
+        self._environment.process_exit_code = INTERRUPTED if self._interrupted else code
+        self.finished.append((run.folder, verdict))
+        events.run_finished.fire(environment=self._environment, folder=run.folder, verdict=verdict)
+        self.run = None
+        run.over.set()
+
+    def _judge(self, run: Run) -> int:
+        """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
+        words = ["judge", str(run.folder)]
+        allow = self._environment.parsed_options.allow
+        return child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+
+    def _fail(self, text: str) -> None:
+        self._line.clear()
+        terminal.say(f"tokenswarm: {text}")
+        self.failure = text
+        self._environment.process_exit_code = INTERRUPTED if self._interrupted else USAGE
+        run, self.run = self.run, None
+        if run is not None:
+            if not run.started:
+                self.latest = None
+                run.discard()
+            run.scraper.stop()
+            run.end()
+            run.over.set()
+
+    def _workers(self) -> list[str]:
+        """The workers that take part, in the order in which they joined. Raises UsageError for none."""
+        if not isinstance(self._runner, MasterRunner):
+            return ["local"]
+        wanted, within = self._announced
+        deadline = time.monotonic() + within
+        while len(self._runner.clients.ready) < wanted and time.monotonic() < deadline:
+            gevent.sleep(0.1)
+        found = sorted(client.id for client in self._runner.clients.ready)
+        if not found:
+            raise UsageError("no worker has joined; start one: make worker MASTER=<this host>")
+        if len(found) < wanted:
+            raise UsageError(f"{wanted} workers were announced, {len(found)} joined within {within:g} s")
+        return sorted(found, key=self._runner.get_worker_index)
+
+    def _take_over_waiting(self, options: Any) -> tuple[int, float]:
+        """How many workers a run waits for, and how long (s). Locust's own waiting for those announced would
+        end with neither our exit code nor a word to the workers that had come."""
+        if not (isinstance(self._runner, MasterRunner) and options.headless):
+            return 1, FIRST_WORKER_WITHIN
+        announced, options.expect_workers = options.expect_workers, 0
+        return announced, options.expect_workers_max_wait or WORKERS_WITHIN
+
+    def _joined(self, worker: str) -> bool:
+        """Whether it is still with us; it may be silent for long while it makes its requests."""
+        return not isinstance(self._runner, MasterRunner) or self._runner.clients.get(worker) is not None
+
+    def _alive(self, worker: str) -> bool:
+        if not isinstance(self._runner, MasterRunner):
+            return True
+        node = self._runner.clients.get(worker)
+        return node is not None and node.state != STATE_MISSING
+
+    def _send(self, name: str, data: dict[str, Any], worker: str) -> None:
+        self._runner.send_message(name, data, client_id=worker)
+
+    def _register(self) -> None:
+        environment = self._environment
+        environment.shape_class = Shape(self)
+        environment.shape_class.runner = self._runner
+        environment.dispatcher_class = FixedDispatcher
+        handlers = {
+            messages.READY: lambda run, data: run.on_ready(data),
+            messages.PONG: lambda run, data: run.on_pong(data),
+            messages.BATCH: lambda run, data: run.on_batch(data),
+            messages.PULSE: lambda run, data: run.live.pulse(data),
+            messages.CLOSED: lambda run, data: run.on_closed(data),
+        }
+        for name, handler in handlers.items():
+            self._runner.register_message(name, self._for_run(handler))
+        environment.events.test_stopping.add_listener(self._on_stopping)
+
+    def _for_run(self, handler: Any) -> Any:
+        def on_message(msg: Any, **_: Any) -> None:
+            if self.run is not None and msg.data.get("run") == self.run.plan.run:
+                handler(self.run, msg.data)
+
+        return on_message
+
+    def _on_stopping(self, **_: Any) -> None:
+        """Locust stops the test: the web UI's button, a last worker gone. Drain and keep the run first."""
+        run = self.run
+        if run is None or gevent.getcurrent() is self._runner.shape_greenlet:
+            return
+        run.interrupt("stopped by hand")
+        run.over.wait(run.schedule.scenario.drain + 120)
+
+    def _catch_signals(self) -> None:
+        """Ours go before Locust's, which would end the process with requests in flight."""
+        for number in terminal.endings():
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if number == signal.SIGHUP:
+            terminal.let_go()
+        if self.run is None:
+            headless = self._environment.parsed_options.headless
+            if headless and (self.finished or self.failure):
+                return  # all is written, and Locust is on its way out
+            if number == signal.SIGINT and self._close_web_ui():
+                return
+            raise SystemExit(128 + number)
+        if self.run.phase == "closing":
+            self._say("the run is over; it is being written and judged")
+        elif self.run.started:
+            self._say("ending now" if self._interrupted else "draining; once more ends it at once")
+        self._interrupted = True
+        gevent.spawn(self.run.interrupt, f"interrupted by {signal.Signals(number).name}")
+        if number != signal.SIGINT and not self._environment.parsed_options.headless:
+            gevent.spawn(self._end_after, self.run, 128 + number)
+
+    def _end_after(self, run: Run, code: int) -> None:
+        """Beside a web UI, Ctrl-C ends a run; who says that the process shall end, has it end after it."""
+        run.over.wait()
+        self._environment.process_exit_code = code
+        self._close_web_ui()
+
+    def _close_web_ui(self) -> bool:
+        """Locust ends in good order once its web UI's greenlet has; False where it has none."""
+        ui = self._environment.web_ui
+        if not ui or ui.greenlet is None:
+            return False
+        ui.greenlet.kill(block=False)
+        return True
+
+    def _name_idle(self, options: Any) -> None:
+        """Options of Locust's that others know, and that decide nothing here."""
+        if options.num_users is not None or options.spawn_rate is not None or options.run_time is not None:
+            self._say("-u, -r and -t have no effect: --rps (or --concurrency) and --duration make the load")
+
+    def _check_early(self, options: Any) -> None:
+        """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""
+        try:
+            reach(settings_of(vars(options), self._environment.host))
+        except UsageError as error:
+            terminal.say(f"tokenswarm: {error}")
+            _kill_workers()
+            sys.exit(USAGE)
+
+    def _say_lost(self, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            self._say(f"worker {lane.worker} is lost, and with it what lane {lane.number} had still to send")
+
+    def _say(self, text: str) -> None:
+        self._line.say(text)
+
+
+def reach(settings: Settings) -> tuple[Server, Served]:
+    """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
+    Host.resolve(settings.host)
+    server = Server(settings.host, request_headers(), settings.verify)
+    return server, server.describe(settings.model)
+
+
+def _kill_workers() -> None:
+    """End the workers of --processes, which have nothing to lose yet: Locust would not wait for them."""
+    workers = psutil.Process().children()
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            worker.kill()
+    _await_end(workers)
+
+
+def _await_workers() -> None:
+    """Let the workers of --processes end first, so that nothing outlives this process; one that does not (it
+    may be stopped) is killed: the run is written, and the lane was lost long ago."""
+    workers = psutil.Process().children()
+    _await_end(workers)
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            if worker.status() != psutil.STATUS_ZOMBIE:
+                worker.kill()
+
+
+def _await_end(workers: list[psutil.Process]) -> None:
+    """Wait, up to WORKERS_END_WITHIN, until they have ended; Locust reaps them."""
+    deadline = time.monotonic() + WORKERS_END_WITHIN
+    for worker in workers:
+        with contextlib.suppress(psutil.Error):
+            while worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+                gevent.sleep(0.01)
+
+
+def _verdict(folder: Path) -> str:
+    """What the judge wrote; its exit code may be 0 for more than one (--allow)."""
+    try:
+        return str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["verdict"])
+    except (OSError, ValueError, KeyError):
+        return "not judged"
+
+
+def _summary(load: Schedule, settings: Settings, served: Served, workers: int) -> str:
+    """What is about to happen, in one line."""
+    scenario = settings.scenario
+    rate = f"{scenario.mean_rate:g}/s" if scenario.mean_rate else "its own pace"
+    return (
+        f"{scenario.name}: {len(load.arrivals)} arrivals ({scenario.arrivals.process}, {rate}) over "
+        f"{scenario.warmup:g} + {scenario.duration:g} s, drain up to {scenario.drain:g} s, "
+        f"seed {settings.seed}, {workers} worker{'s' if workers > 1 else ''}, "
+        f"model {served.model} at {settings.host}"
+    )

@@ -1,0 +1,128 @@
+"""manifest.json: what was asked, on what, and how the run went. docs/design.md lists its keys."""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from common.places import ROOT
+from common.results import MANIFEST, SERVER, now, results_folder, stamped
+from common.usage import UsageError
+from loadgen.host import child_process, machine
+from loadgen.master.server_info import Served
+from loadgen.records.collect import BATCHES, DRAFT
+from loadgen.workload.schedule import Schedule
+from loadgen.workload.vocabulary import Vocabulary
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is under test, as the launcher named it; without one, by the host alone."""
+
+    variant: str
+    target: str | None
+
+    @classmethod
+    def of_environment(cls) -> "Subject":
+        return cls(
+            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
+        )
+
+
+def make_folder(subject: Subject) -> Path:
+    """The run's folder, claimed by its (still empty) draft: the launcher's, or a new one. A second run beside
+    it gets a folder of its own, also where the first has not ended, or its master died.
+
+    Raises UsageError when it cannot be made or written to.
+    """
+    given = os.environ.get("TOKENSWARM_RUN_DIR")
+    first = Path(given) if given else results_folder() / stamped(subject.variant)
+    for number in range(1, 1000):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if (folder / MANIFEST).exists() or (folder / BATCHES).exists():
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=given is not None)
+            (folder / DRAFT).touch(exist_ok=False)
+        except FileExistsError:  # another run has it
+            if folder.is_dir():
+                continue
+            raise UsageError(f"{folder}: the run's folder cannot be made: a file is in its place") from None
+        except OSError as error:
+            raise UsageError(f"{folder}: the run's folder cannot be written: {error.strerror}") from None
+        return folder
+    raise UsageError(f"{first}: there are 1,000 runs beside it already")
+
+
+def draft(
+    folder: Path,
+    subject: Subject,
+    schedule: Schedule,
+    served: Served,
+    host: str,
+    vocabulary: Vocabulary,
+    lanes: int,
+) -> dict[str, Any]:
+    """All that is known before the workers are ready; `lane_count` stands for `lanes`, and `master` is the
+    process that makes a run of it."""
+    scenario, server = schedule.scenario, _read_server(folder)
+    return {
+        "format": FORMAT,
+        "run": folder.name,
+        "variant": subject.variant,
+        "target": subject.target,
+        "model": served.model,
+        "host": host,
+        "scenario": scenario.to_dict(),
+        "scenario_name": scenario.name,
+        "scenario_hash": scenario.hash(),
+        "seed": schedule.seed,
+        "window": {"start": schedule.window_start, "end": schedule.window_end},
+        "schedule_end": schedule.end,
+        "schedule_digest": schedule.digest(),
+        "drain_limit": scenario.drain,
+        "started_at": now(),
+        "prompts": {
+            "how": vocabulary.how,
+            "exact": vocabulary.exact,
+            "unique": schedule.prompts_unique,
+            "worst_error": vocabulary.worst_error,
+        },
+        "dataset_remarks": list(schedule.remarks),
+        "server": server,
+        "versions": {
+            "tokenswarm": commit(),
+            "python": platform.python_version(),
+            "locust": version("locust"),
+            "gevent": version("gevent"),
+            "vllm": served.vllm_version,
+        },
+        "machine": machine.describe(),
+        "lane_count": lanes,
+        "master": machine.this_process(),
+    }
+
+
+def commit() -> str | None:
+    """The project's own git commit, with "-dirty" where files differ; None outside a checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = child_process.run(command, capture=True)
+    except OSError:
+        return None
+    return answer.out.strip() or None if answer.code == 0 else None
+
+
+def _read_server(folder: Path) -> dict[str, Any] | None:
+    launched = os.environ.get("TOKENSWARM_RUN_DIR")  # of the session's first run: the server is the same
+    places = [folder / SERVER, *([Path(launched) / SERVER] if launched else [])]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

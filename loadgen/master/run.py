@@ -1,0 +1,369 @@
+"""One run on the master: its lanes, what has come from them, and the files that it becomes."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from common.results import MANIFEST, METRICS, now, write_json
+from common.usage import UsageError
+from loadgen.host import calibration, clock, machine
+from loadgen.host.clock import Exchange, Offset
+from loadgen.live.live import Live
+from loadgen.master.scrape import Scraper
+from loadgen.protocol import messages
+from loadgen.protocol.plan import Plan
+from loadgen.records import collect
+from loadgen.records.collect import Collector
+from loadgen.workload.schedule import Schedule
+
+READY_WITHIN = 300.0  # s for workers to make their prompts
+PINGS = 20
+PONG_WITHIN = 2.0  # s
+LEAD = 1.0  # s between the word to start and the start
+CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
+STEP = 0.02  # s between two looks
+
+_Result = TypeVar("_Result")
+Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the worker
+
+
+@dataclass
+class Lane:
+    """What the master knows of one lane."""
+
+    number: int
+    worker: str  # Locust's id of the worker
+    ready: dict[str, Any] | None = None
+    before: Offset | None = None
+    after: Offset | None = None
+    closed: dict[str, Any] | None = None
+    lost: bool = False
+    pongs: list[Exchange] = field(default_factory=list)
+
+
+class Run:
+    """`send` reaches a worker; `draft` is the manifest's beginning."""
+
+    def __init__(
+        self,
+        folder: Path,
+        schedule: Schedule,
+        plan: Plan,
+        draft: dict[str, Any],
+        workers: Sequence[str],
+        scraper: Callable[[Callable[[], float]], Scraper],
+        send: Send,
+    ) -> None:
+        self.folder, self.schedule, self.plan = folder, schedule, plan
+        self.lanes = [Lane(number, worker) for number, worker in enumerate(workers)]
+        self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
+        self.scraper = scraper(lambda: self.now)
+        self.over = Event()
+        self.phase = "preparing"
+        self.stopped_why: str | None = None
+        self._trouble: OSError | None = None  # the first batch that could not be kept
+        self._taking = True  # batches, until the records are put together
+        self._writing = BoundedSemaphore()
+        self._draft, self._send = draft, send
+        self._collector = Collector(folder)
+        self._zero: float | None = None
+        self._end = schedule.end
+        self._deadline = schedule.end + schedule.scenario.drain
+        self._drained_at = 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds from the run's start; below 0 before it."""
+        return -LEAD if self._zero is None else time.perf_counter() - self._zero
+
+    @property
+    def left(self) -> float:
+        """Seconds until launching ends; while draining, until the drain ends at the latest."""
+        return max((self._deadline if self.phase == "draining" else self._end) - self.now, 0.0)
+
+    @property
+    def started(self) -> bool:
+        return self._zero is not None
+
+    def hand_out(self, users: Iterable[str]) -> None:
+        """Tell each worker its lane, and the user classes. It gets ready once Locust starts its user.
+
+        Raises UsageError.
+        """
+        self._write_draft()
+        for lane in self.lanes:
+            data = {"plan": self.plan.to_dict(), "lane": lane.number, "folder": str(self.folder.absolute())}
+            self._send(messages.PLAN, data | {"users": list(users)}, lane.worker)
+
+    def start(self, joined: Callable[[str], bool]) -> None:
+        """Wait for the lanes, measure their clocks, give the common start. Raises UsageError, also for an
+        interruption or a worker that left (`joined` tells) before the first request."""
+        self._wait(lambda: self._settled or bool(self.mark_lost(joined)), READY_WITHIN)
+        self._require_going_on()
+        for lane in self.lanes:
+            if lane.lost:
+                raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
+        for lane in self.lanes:
+            if lane.ready is None:
+                raise UsageError(f"not ready within {READY_WITHIN:g} s: {lane.worker}; see the worker's log")
+            if lane.ready["error"]:
+                raise UsageError(lane.ready["error"])
+            lane.before = self._measure(lane)
+        self._draft["clocks"] = [_known(lane) for lane in self.lanes]
+        self._write_draft()
+        self.scraper.take()  # before the first request: what counters stood at
+        self._require_going_on()
+        self._zero = time.perf_counter() + LEAD
+        self.scraper.start()
+        for lane in self.lanes:
+            assert lane.before is not None
+            self._send(messages.START, {"zero": self._zero + lane.before.seconds}, lane.worker)
+        self.phase = "running"
+
+    def interrupt(self, why: str) -> None:
+        """Stop launching and drain; a second time: end at once. A run that is over stays what it is."""
+        if self.phase == "closing":
+            return
+        if self.stopped_why is None:
+            self.stopped_why = why
+            self._end = min(self._end, max(self.now, 0.0))
+            self._deadline = min(self._deadline, self._end + self.schedule.scenario.drain)
+            for lane in self.lanes:  # one that is given up may live on
+                self._send(messages.DRAIN, {"end": self._end}, lane.worker)
+        else:
+            self._deadline = self.now
+
+    def discard(self) -> None:
+        """Leave nothing of a run that never began, but what the launcher put into its folder."""
+        (self.folder / collect.DRAFT).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # goes only where it is empty
+
+    def mark_lost(self, alive: Callable[[str], bool]) -> list[Lane]:
+        """Note lanes whose worker is gone, or has left before its time; those newly lost."""
+
+        def gone(lane: Lane) -> bool:
+            if lane.closed is not None:
+                return bool(lane.closed["left"])
+            return _ended(lane) or not alive(lane.worker)
+
+        return self._lose([lane for lane in self._living if gone(lane)])
+
+    def step(self) -> bool:
+        """Look how far it is; False once nothing is left to wait for."""
+        if self.now >= self._end:
+            self.phase = "draining"
+        self.live.tick(self.now, self.scraper.latest)
+        waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
+        return waiting and any(lane.closed is None for lane in self._living)
+
+    def close(self, alive: Callable[[str], bool]) -> list[Lane]:
+        """End what is in flight and collect the rest; the lanes that were lost meanwhile."""
+        self.phase = "closing"
+        lost: list[Lane] = []
+        for lane in self.lanes:
+            self._send(messages.CLOSE, {}, lane.worker)
+
+        def settled() -> bool:
+            lost.extend(self.mark_lost(alive))
+            return all(map(self._done, self._living))
+
+        self._wait(settled, CLOSE_WITHIN)
+        lost += self._lose([lane for lane in self._living if not self._done(lane)])
+        self._drained_at = self.now
+        for lane in self._living:
+            lane.after = self._measure(lane)
+        self.scraper.stop()
+        return lost
+
+    def end(self) -> None:
+        """Let the workers forget the run."""
+        for lane in self.lanes:
+            self._send(messages.END, {"written": self.phase == "written"}, lane.worker)
+
+    def write(self) -> None:
+        """Write the run's files. Raises OSError; what was collected stays where it is then."""
+        if self._trouble is not None and not all(map(self._whole, self.lanes)):
+            raise self._trouble
+        self._taking = False
+        scenario = self.schedule.scenario
+        gone = {lane.number for lane in self.lanes if lane.lost}
+        lost = []
+        if gone:
+            known = self._on_disk(collect.known_arrivals, self.folder)
+            found = collect.lost_records(scenario, self.schedule.seed, len(self.lanes), known, self._end)
+            lost = [record for record in found if record.lane in gone]
+        counts = self._on_disk(self._collector.write, lost)
+        self._on_disk(self.scraper.write, self.folder / METRICS)
+        why = self.stopped_why or (None if self._living else "every worker was lost")
+        lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
+        whole = self._draft | {
+            "lanes": lanes,
+            "due": sum(lane["arrivals"] for lane in lanes),
+            "schedule_end": self._end,
+            "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
+            "drained_at": self._drained_at,
+            "ended_at": now(),
+            "ended": "complete" if why is None else "interrupted",
+            "ended_why": why,
+            "client_error": self._client_error(),
+        }
+        for name in collect.DRAFT_ONLY:
+            whole.pop(name)
+        write_json(self.folder / MANIFEST, whole)
+        (self.folder / collect.DRAFT).unlink()
+        self._collector.discard()
+        self.phase = "written"
+
+    def on_ready(self, data: dict[str, Any]) -> None:
+        self.lanes[data["lane"]].ready = data
+
+    def on_pong(self, data: dict[str, Any]) -> None:
+        exchange = Exchange(data["sent"], data["theirs"], time.perf_counter())
+        self.lanes[data["lane"]].pongs.append(exchange)
+
+    def on_batch(self, data: dict[str, Any]) -> None:
+        """Keep it, in a greenlet of its own, so that a disk that makes us wait holds up no other message."""
+        gevent.spawn(self._keep, data)
+
+    def _keep(self, data: dict[str, Any]) -> None:
+        lane = self.lanes[data["lane"]]
+        if not self._taking:  # of a lane that was given up
+            return
+        try:
+            self._on_disk(self._collector.receive, lane.number, data["number"], data["content"])
+        except OSError as error:
+            if self._trouble is None:
+                self._trouble = error
+                self.interrupt(f"{self.folder}: records cannot be written: {error.strerror}")
+            return
+        self._send(messages.GOT, {"number": data["number"]}, lane.worker)
+
+    def on_closed(self, data: dict[str, Any]) -> None:
+        self.lanes[data["lane"]].closed = data
+
+    @property
+    def _living(self) -> list[Lane]:
+        return [lane for lane in self.lanes if not lane.lost]
+
+    @property
+    def _settled(self) -> bool:
+        """Nothing is left to wait for before the start: every lane is ready, or somebody stopped the run."""
+        return self.stopped_why is not None or all(lane.ready for lane in self.lanes)
+
+    def _write_draft(self) -> None:
+        """The manifest's beginning, for `loadgen.records.collect recover`. Raises UsageError."""
+        try:
+            write_json(self.folder / collect.DRAFT, self._draft)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
+
+    def _require_going_on(self) -> None:
+        if self.stopped_why is not None:
+            raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
+
+    def _done(self, lane: Lane) -> bool:
+        """It is closed, and all its batches have come; those for which there is no room, it keeps."""
+        return lane.closed is not None and (self._whole(lane) or self._trouble is not None)
+
+    def _whole(self, lane: Lane) -> bool:
+        return lane.closed is None or self._collector.received(lane.number) >= lane.closed["batches"]
+
+    def _lose(self, lanes: list[Lane]) -> list[Lane]:
+        for lane in lanes:
+            lane.lost = True
+            self.live.lost.add(lane.number)
+        if not self._living and self.started:  # nobody is left to send what is still to come
+            self._end = min(self._end, max(self.now, 0.0))
+        return lanes
+
+    def _measure(self, lane: Lane) -> Offset | None:
+        """The clock of one lane's worker; None when it does not answer."""
+        lane.pongs.clear()
+        for number in range(PINGS):
+            sent = time.perf_counter()
+            ping = {"run": self.plan.run, "lane": lane.number, "number": number, "sent": sent}
+            self._send(messages.PING, ping, lane.worker)
+            if not self._wait(lambda: len(lane.pongs) > number, PONG_WITHIN, STEP / 20):  # noqa: B023
+                break
+        same = lane.ready is not None and lane.ready["boot"] == clock.boot() != ""
+        return clock.offset(lane.pongs, same) if lane.pongs else None
+
+    def _on_disk(self, write: Callable[..., _Result], *given: Any) -> _Result:
+        """Have a thread do it, one thing at a time, while the event loop goes on. Raises what it raises."""
+
+        def attempt() -> tuple[Any, Exception | None]:
+            try:
+                return write(*given), None
+            except Exception as error:  # gevent would print one that leaves the thread
+                return None, error
+
+        with self._writing:
+            result, error = gevent.get_hub().threadpool.apply(attempt)
+        if error is not None:
+            raise error
+        return cast(_Result, result)
+
+    def _wait(self, done: Callable[[], bool], within: float, step: float = STEP) -> bool:
+        deadline = time.monotonic() + within
+        while not done():
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(step)
+        return True
+
+    def _describe(self, lane: Lane, counts: dict[int, int], lost: list[int]) -> dict[str, Any]:
+        closed = lane.closed or {}
+        records = counts.get(lane.number, 0)
+        before, after = lane.before, lane.after
+        drift = after.seconds - before.seconds if before and after else None
+        return {
+            **_known(lane),
+            "arrivals": closed["due"] if lane.closed and not lane.lost else records + lost.count(lane.number),
+            "records": records,
+            "batches_sent": closed.get("batches"),
+            "batches_received": self._collector.received(lane.number),
+            "lost": lane.lost,
+            "clock_drift_s": drift,
+            **(closed.get("cost") or {}),
+            "connections": closed.get("connections"),
+            "peak_in_flight": closed.get("peak_in_flight"),
+            "open_files_limit": closed.get("open_files_limit"),
+            "beside_server": closed.get("beside_server"),
+            "cores": closed.get("cores"),
+            "stamps": closed.get("stamps"),
+            "scheduling": closed.get("scheduling"),
+        }
+
+    def _client_error(self) -> dict[str, Any] | None:
+        """The calibration at the load of the busiest lane; None where there is none."""
+        seen = [lane.events for lane in self.live.lanes.values()]
+        try:
+            return calibration.nearest(max(seen) / max(self._end, 1.0))
+        except UsageError as error:  # that says nothing against the run
+            logging.getLogger(__name__).warning("%s; until then the client's error is not known", error)
+            return None
+
+
+def _known(lane: Lane) -> dict[str, Any]:
+    """What is known of a lane before the first request; a run that is recovered has it from the draft."""
+    return {
+        "lane": lane.number,
+        "worker": lane.worker,
+        "host": (lane.ready or {}).get("worker"),
+        "clock_offset_s": lane.before.seconds if lane.before else None,
+        "clock_rtt_s": lane.before.round_trip if lane.before else None,
+    }
+
+
+def _ended(lane: Lane) -> bool:
+    """Whether the worker is a process of this host that is gone: seen at once, not by its silence."""
+    return lane.ready is not None and machine.has_ended(lane.ready["process"])

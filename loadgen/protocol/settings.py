@@ -1,0 +1,181 @@
+"""One run as it was asked for, on a command line or in the web UI: checked, each mistake named."""
+
+import math
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.usage import UsageError
+from loadgen.workload.lengths import Lengths
+from loadgen.workload.scenario import HIGHEST_SEED, Scenario
+from loadgen.workload.schedule import require_possible
+
+DEFAULT_SCENARIO = "chat-medium"
+KEY_VARIABLE = "OPENAI_API_KEY"
+ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run, as asked for."""
+
+    scenario: Scenario
+    seed: int
+    host: str
+    model: str | None  # None: the only one that the server has
+    tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
+    verify: bool | str  # TLS: whether to check, or the file of an authority
+    keep_text: bool
+    allow: str  # verdicts that exit with 0
+
+
+def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
+    """What the options (by name, as texts or empty) add up to. Raises UsageError, naming the option."""
+    if not host:
+        raise UsageError("no server is named: give --host http://127.0.0.1:8000")
+    host = host.rstrip("/").removesuffix("/v1")  # as OpenAI's clients want it
+    scenario = scenario_of(values)
+    _check_allowed(values["allow"])
+    seed = _seed(values)
+    return Settings(
+        scenario=scenario,
+        seed=scenario.seed if seed is None else seed,
+        host=host,
+        model=values["model"] or None,
+        tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
+        verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
+        keep_text=bool(values["keep_text"]),
+        allow=values["allow"],
+    )
+
+
+def scenario_of(values: Mapping[str, Any]) -> Scenario:
+    """The scenario with what the options change in it. Raises UsageError, naming the option.
+
+    The seed is no part of it, but a wrong one is named here too: before a server is started for it.
+    """
+    _seed(values)
+    scenario = Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
+        rate=_number(values, "rps", _positive),
+        duration=_number(values, "duration", _positive),
+        warmup=_number(values, "warmup", _not_negative),
+        drain=_number(values, "drain", _not_negative),
+        timeout=_number(values, "timeout", _positive),
+        arrivals=str(values.get("arrivals") or "").strip() or None,
+        concurrency=_whole(values, "concurrency", 1),
+        prompt_tokens=_lengths(values, "input_tokens"),
+        output_tokens=_lengths(values, "output_tokens"),
+        slo=_slo(values),
+    )
+    require_possible(scenario)
+    return scenario
+
+
+def request_headers() -> dict[str, str]:
+    """What every request carries. The key comes from the environment alone and is never stored.
+
+    Raises UsageError, which does not show it, for a key that HTTP cannot carry.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()  # a mounted secret often ends with a newline
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{KEY_VARIABLE}: holds a character that no HTTP header can carry")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _check_allowed(text: str) -> None:
+    """Now, for the verdict that it is about comes at the run's end."""
+    for part in text.split(","):
+        if part.strip() and part.strip().lower() not in ALLOWABLE:
+            known = f"{', '.join(ALLOWABLE)} (an invalid run is never allowed)"
+            raise UsageError(f"--allow {part.strip()}: unknown; there are: {known}")
+
+
+def _checked(ca_file: str | None) -> str | None:
+    """The file of those who are trusted to vouch for the server."""
+    if ca_file:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # ssl's own are, too
+            why = error.strerror if not isinstance(error, ssl.SSLError) else "holds no certificate"
+            raise UsageError(f"--ca-file {ca_file}: {why}") from None
+    return ca_file
+
+
+def _slo(values: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of the SLO that are given, in a scenario's units."""
+    bounds = {
+        "ttft": _number(values, "slo_ttft", _milliseconds),
+        "tpot": _number(values, "slo_tpot", _milliseconds),
+    }
+    slo = {name: bound / 1000 for name, bound in bounds.items() if bound is not None}
+    share = _number(values, "slo_share", _share)
+    return slo if share is None else slo | {"share": share}
+
+
+def _lengths(values: Mapping[str, Any], name: str) -> Lengths | None:
+    given = str(values.get(name) or "").strip()
+    try:
+        return Lengths.of_text(given) if given else None
+    except ValueError as error:
+        raise UsageError(f"{_option(name)} {given!r}: {error}") from None
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _number(values: Mapping[str, Any], name: str, check: Callable[[str, float], None]) -> float | None:
+    given = values.get(name)
+    if given is None or str(given).strip() == "":
+        return None
+    try:
+        number = float(given)
+    except ValueError:
+        raise UsageError(f"{_option(name)}: must be a number, is {given!r}") from None
+    if not math.isfinite(number):
+        raise UsageError(f"{_option(name)}: must be a finite number, is {given!r}")
+    check(name, number)
+    return number
+
+
+def _positive(name: str, number: float) -> None:
+    if number <= 0:
+        raise UsageError(f"{_option(name)}: must be more than 0, is {number:g}")
+
+
+def _not_negative(name: str, number: float) -> None:
+    if number < 0:
+        raise UsageError(f"{_option(name)}: must be 0 or more, is {number:g}")
+
+
+def _milliseconds(name: str, number: float) -> None:
+    if number < 1:  # most likely seconds were meant
+        raise UsageError(f"{_option(name)}: is in ms, must be 1 or more, is {number:g}")
+
+
+def _share(name: str, number: float) -> None:
+    if not 0 < number <= 1:
+        raise UsageError(f"{_option(name)}: must be more than 0 and at most 1 (0.99 is 99 %), is {number:g}")
+
+
+def _seed(values: Mapping[str, Any]) -> int | None:
+    seed = _whole(values, "seed", 0)
+    if seed is not None and seed > HIGHEST_SEED:
+        raise UsageError(f"--seed: must be {HIGHEST_SEED} or less, is {seed}")
+    return seed
+
+
+def _whole(values: Mapping[str, Any], name: str, least: int) -> int | None:
+    given = values.get(name)
+    if given is None or str(given).strip() == "":
+        return None
+    try:
+        number = int(given)
+    except ValueError:
+        raise UsageError(f"{_option(name)}: must be a whole number, is {given!r}") from None
+    if number < least:
+        raise UsageError(f"{_option(name)}: must be {least} or more, is {number}")
+    return number

@@ -1,0 +1,1 @@
+"""Live figures for other systems (Prometheus, OpenTelemetry); it reads `live` and changes nothing."""

@@ -1,0 +1,298 @@
+"""A lane: the arrivals that one worker launches, each on time, each ending in one record."""
+
+import bisect
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+import numpy as np
+import orjson
+from locust.env import Environment
+
+from common.usage import UsageError
+from loadgen.client.client import Client
+from loadgen.client.outcome import Reply
+from loadgen.protocol import events
+from loadgen.protocol.plan import Plan
+from loadgen.records.record import COMPLETED, FAILED, UNFINISHED, Record
+from loadgen.workload.prompts import PromptMaker
+from loadgen.workload.scenario import ClosedLoop
+from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.vocabulary import Messages
+
+MADE_AHEAD = 256 * 2**20  # bytes of requests made before the run; what is beyond is made when it is due
+YIELD = 0.05  # s of making requests, after which others (heartbeats) have their turn
+START_LOOK = 0.02  # s between two looks for the start
+END_LOOK = 0.5  # s between two looks once nothing more will come due
+AFTER_FAILURE = 1.0  # s that a closed loop's client waits at least, so that refusals make no storm
+ABSENT = 12.0  # s between two looks at what is due, after which the master has given this worker up
+PATIENCE = 10.0  # s without progress in reading what has come, after which no more of it is read
+NEVER_LEFT = "never left: the worker did not get to it"
+
+logger = logging.getLogger(__name__)
+
+
+class RequestMaker(Protocol):
+    """What a user class gives: where a request goes, and its body."""
+
+    path: str
+    wants_text: bool
+    lane: "Lane"
+
+    def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]: ...
+
+    def check(self, arrival: Arrival, reply: Reply) -> str | None: ...
+
+
+class Lane:
+    """`number` from 0. `zero` is the run's start on this process's time.perf_counter(), once it is known."""
+
+    def __init__(self, environment: Environment, plan: Plan, number: int, client: Client) -> None:
+        """Raises UsageError when this worker comes to another schedule than the master."""
+        self.plan, self.number, self.client = plan, number, client
+        self.scenario = plan.read_scenario()
+        self.schedule = schedule(self.scenario, plan.seed)
+        if self.schedule.digest() != plan.digest:
+            raise UsageError(
+                "this worker comes to another schedule than the master: give both the same version of "
+                "this project and the packages of its requirements.txt"
+            )
+        self.prompts = PromptMaker(plan.read_vocabulary(), plan.seed, self.scenario)
+        self.arrivals = sorted(self.schedule.lane(number, plan.lanes), key=_due)
+        self.zero: float | None = None
+        self.end = self.schedule.end  # nothing due at it or later is launched
+        self.chained_due = 0  # arrivals that followed another and came due
+        self._environment = environment
+        self._maker: RequestMaker | None = None
+        self._bodies: dict[int, bytes] = {}
+        self._next = 0
+        self._launching = True
+        self._looked = 0.0  # time.perf_counter() of the last look at what is due
+        self._histories: dict[int | None, Messages] = {}
+        self._following: set[gevent.Greenlet] = set()
+        self._record: Callable[[Record], None] = lambda record: None
+
+    def prepare(self, maker: RequestMaker, record: Callable[[Record], None]) -> None:
+        """Make the requests. `record` gets each record. Raises UsageError where one cannot be made."""
+        self._maker, self._record, maker.lane = maker, record, self
+        made, yielded = 0, time.perf_counter()
+        for arrival in self.arrivals:
+            if made > MADE_AHEAD:
+                break
+            self._bodies[arrival.number] = body = self._body(arrival, [])
+            made += len(body)
+            if time.perf_counter() - yielded > YIELD:
+                gevent.sleep(0.001)
+                yielded = time.perf_counter()
+
+    def start(self, zero: float) -> None:
+        self.zero = zero
+
+    @property
+    def now(self) -> float:
+        """Seconds from the run's start."""
+        assert self.zero is not None
+        return time.perf_counter() - self.zero
+
+    def until_next(self) -> float:
+        """Seconds until the next arrival is due; a moment where none is known."""
+        if self.zero is None:
+            return START_LOOK
+        arrival = self._upcoming
+        return END_LOOK if arrival is None else max(_due(arrival) - self.now, 0.0)
+
+    def launch_due(self) -> None:
+        """Launch what is due. A request in flight never holds the next one back.
+
+        A worker that was stopped for long launches no more: what it missed would fall into the next run.
+        """
+        before, self._looked = self._looked, time.perf_counter()
+        if self._missed(max(before, self.zero or 0.0)):
+            logger.error("this worker stood still for %.0f s and launches no more", self._looked - before)
+            self._launching = False
+        while self.zero is not None and (arrival := self._upcoming) is not None:
+            if _due(arrival) > self.now:
+                return
+            self._next += 1
+            self._launch(arrival, _due(arrival))
+
+    def _missed(self, before: float) -> bool:
+        """Whether something came due so long ago, and nobody has looked since `before`."""
+        arrival = self._upcoming
+        if self.zero is None or arrival is None:
+            return False
+        return self._looked - max(before, self.zero + _due(arrival)) > ABSENT
+
+    def stop_launching(self, end: float = 0.0) -> None:
+        """What is due at `end` (s from the start) or later comes no more; what has been launched, has."""
+        if self.zero is not None:
+            self.end = min(self.end, max(self.now, end))
+        for waiting in list(self._following):
+            waiting.kill(block=False)
+        self._following.clear()
+
+    @property
+    def due(self) -> int:
+        """Arrivals that have come due."""
+        moment = min(self.now, self.end) if self.zero is not None else 0.0
+        return bisect.bisect_left(self.arrivals, moment, key=_due) + self.chained_due
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight and nothing will be launched."""
+        return self._upcoming is None and not self._following and not self.client.in_flight
+
+    def drain(self) -> None:
+        """Wait, cooperatively and as long as the scenario's drain lasts, until it is idle: what has just come
+        due is perhaps still to leave."""
+        deadline = time.monotonic() + self.scenario.drain
+        while not self.idle and time.monotonic() < deadline:
+            gevent.sleep(START_LOOK)
+
+    def close(self) -> None:
+        """End it now: requests in flight and those that never left are recorded as unfinished."""
+        self.stop_launching()
+        self.client.abandon()
+        self._join()
+        for arrival in self.arrivals[self._next : bisect.bisect_left(self.arrivals, self.end, key=_due)]:
+            record = self._blank(arrival, _due(arrival), UNFINISHED)
+            record.error, record.end = NEVER_LEFT, self.now
+            self._finish(arrival, record)
+        self.client.close()
+
+    def _join(self) -> None:
+        """Wait until what has come is read, and has its records, as long as that makes progress."""
+        left = self.client.in_flight + 1
+        while left > self.client.in_flight:
+            left = self.client.in_flight
+            if self.client.join(PATIENCE):
+                return
+
+    @property
+    def _upcoming(self) -> Arrival | None:
+        """The next arrival with a due time of its own, if there is one before the end."""
+        if self._launching and self._next < len(self.arrivals) and _due(self.arrivals[self._next]) < self.end:
+            return self.arrivals[self._next]
+        return None
+
+    def _launch(self, arrival: Arrival, due: float) -> None:
+        try:
+            self._send(arrival, due)
+        except Exception as error:  # of a user class, as a rule; the arrival has its record all the same
+            logger.exception("request %d could not be made", arrival.number)
+            record = self._blank(arrival, due, FAILED)
+            record.error, record.end = f"the request could not be made: {type(error).__name__}", self.now
+            self._finish(arrival, record)
+
+    def _send(self, arrival: Arrival, due: float) -> None:
+        body = self._bodies.pop(arrival.number, None)
+        if body is None:
+            body = self._body(arrival, self._histories.get(arrival.conversation, []))
+        assert self._maker is not None
+        launched = self.now
+        self.client.send(
+            self._maker.path,
+            body,
+            request_id=f"{self.plan.run}-{arrival.number}",
+            timeout=self.scenario.timeout,
+            on_end=lambda reply: self._ended(arrival, due, reply),
+            on_first_token=lambda sent, moment: self._first(arrival, due, sent, moment),
+            keep_text=self.plan.keep_text or arrival.history or self._maker.wants_text,
+        )
+        events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
+
+    def _body(self, arrival: Arrival, history: Messages) -> bytes:
+        assert self._maker is not None
+        return orjson.dumps(self._maker.request(arrival, history))
+
+    def _first(self, arrival: Arrival, due: float, sent: float, moment: float) -> None:
+        events.first_token.fire(
+            environment=self._environment,
+            arrival=arrival,
+            ttft=moment - sent,
+            scheduled_ttft=moment - (self.zero or 0.0) - due,
+        )
+
+    def _ended(self, arrival: Arrival, due: float, reply: Reply) -> None:
+        record = self._blank(arrival, due, reply.status)
+        zero = self.zero or 0.0
+        for name in ("sent", "first_byte", "first_token", "last_token", "end"):
+            moment = getattr(reply, name)
+            setattr(record, name, None if moment is None else moment - zero)
+        for name in (
+            "error",
+            "http_status",
+            "finish_reason",
+            "prompt_tokens",
+            "output_tokens",
+            "tokens_from",
+        ):
+            setattr(record, name, getattr(reply, name))
+        record.chunk_times = np.frombuffer(reply.chunk_times) - zero
+        record.chunk_tokens, record.new_connection = reply.chunk_tokens, reply.new_connection
+        record.text = reply.text if self.plan.keep_text else None
+        if record.status == COMPLETED and (wrong := self._check(arrival, reply)):
+            record.status, record.error = FAILED, wrong
+        self._finish(arrival, record)
+        if arrival.conversation is not None:
+            self._follow(arrival, record, reply)
+
+    def _check(self, arrival: Arrival, reply: Reply) -> str | None:
+        assert self._maker is not None
+        try:
+            return self._maker.check(arrival, reply)
+        except Exception as error:  # of a user class; the arrival has its record all the same
+            logger.exception("the answer to request %d could not be checked", arrival.number)
+            return f"check failed: {type(error).__name__}: {error}"
+
+    def _follow(self, arrival: Arrival, record: Record, reply: Reply) -> None:
+        """Let the next turn come due once the user has thought."""
+        chain = arrival.conversation
+        assert chain is not None
+        if arrival.history and reply.status != COMPLETED:
+            self._histories.pop(chain, None)  # a conversation without its answer ends
+            return
+        following = self.schedule.next_in_chain(arrival)
+        if following is None:
+            self._histories.pop(chain, None)
+            return
+        if arrival.history:
+            said = self.prompts.messages(arrival, self._histories.get(chain, []))
+            self._histories[chain] = [*said, {"role": "assistant", "content": reply.text or ""}]
+        think = following.think
+        if isinstance(self.scenario.arrivals, ClosedLoop) and reply.status == FAILED:
+            think = max(think, AFTER_FAILURE)
+        due = (record.end or 0.0) + think
+        if due < self.end:
+            waiting = gevent.spawn_later(max(due - self.now, 0.0), self._launch_following, following, due)
+            self._following.add(waiting)
+            waiting.link(self._following.discard)
+
+    def _launch_following(self, arrival: Arrival, due: float) -> None:
+        if due < self.end:
+            self.chained_due += 1
+            self._launch(arrival, due)
+
+    def _finish(self, arrival: Arrival, record: Record) -> None:
+        self._record(record)
+        events.chat_finished.fire(environment=self._environment, arrival=arrival, record=record)
+
+    def _blank(self, arrival: Arrival, due: float, status: str) -> Record:
+        return Record(
+            arrival=arrival.number,
+            lane=self.number,
+            workload=arrival.workload,
+            due=due,
+            status=status,
+            conversation=arrival.conversation,
+            turn=arrival.turn,
+            prompt_asked=arrival.prompt_asked,
+            output_asked=arrival.output_tokens,
+        )
+
+
+def _due(arrival: Arrival) -> float:
+    assert arrival.due is not None, "a lane's own arrivals have due times"
+    return arrival.due

@@ -1,0 +1,33 @@
+"""Azure LLM inference trace CSV: TIMESTAMP, ContextTokens, GeneratedTokens.
+
+Source: https://github.com/Azure/AzurePublicDataset (2023 and 2024 traces of code and conversation).
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common.usage import UsageError
+from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, brief, csv_lines, lengths, since_first
+
+
+def rows(path: Path) -> Iterator[Row | Note]:
+    return since_first(_rows(path))
+
+
+def _rows(path: Path) -> Iterator[Row | Note]:
+    for where, values in csv_lines(path, ("TIMESTAMP", "ContextTokens", "GeneratedTokens")):
+        try:
+            moment = datetime.fromisoformat(values["TIMESTAMP"].strip())
+        except ValueError:
+            shown = brief(repr(values["TIMESTAMP"]))
+            raise UsageError(f"{where}: TIMESTAMP is not a date and time: {shown}") from None
+        asked = lengths(where, values, "ContextTokens", "GeneratedTokens")
+        if asked is None:
+            yield Note(NO_TOKENS)
+            continue
+        yield Row(
+            where,
+            *asked,
+            time=(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),
+        )

@@ -1,0 +1,338 @@
+"""The load, as a YAML file says it, checked: unknown keys, impossible figures and missing files are named.
+
+docs/scenarios.md explains every key.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from common.places import ROOT
+from common.strictyaml import Strict, check_model, find_file, read_model
+from common.usage import UsageError
+from loadgen.workload.datasets import FORMATS, digest, locate
+from loadgen.workload.lengths import Lengths
+
+HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
+FOLDER = ROOT / "scenarios"
+Share = Annotated[float, Field(gt=0, le=1)]
+Below1 = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Poisson(Strict):
+    """Independent arrivals."""
+
+    process: Literal["poisson"]
+
+
+class Constant(Strict):
+    """Evenly spaced arrivals."""
+
+    process: Literal["constant"]
+
+
+class Gamma(Strict):
+    """Gamma gaps; `burstiness` is their shape, as in `vllm bench serve`: below 1 is burstier than Poisson."""
+
+    process: Literal["gamma"]
+    burstiness: PositiveFloat = 0.5
+
+
+class Hawkes(Strict):
+    """Self-exciting arrivals: each brings on `branching` others, after 1/decay seconds on average."""
+
+    process: Literal["hawkes"]
+    branching: Below1 = 0.5
+    decay: PositiveFloat = 1.0
+
+
+class Stage(Strict):
+    """One step (`rate`) or ramp (`rate` to `to`), arrivals per second; `duration` in seconds."""
+
+    rate: NonNegativeFloat
+    to: NonNegativeFloat | None = None
+    duration: PositiveFloat
+
+    @property
+    def last(self) -> float:
+        return self.rate if self.to is None else self.to
+
+
+class Stages(Strict):
+    """Steps and ramps one after the other. They stretch with the scenario's duration and rate."""
+
+    process: Literal["stages"]
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    spacing: Literal["poisson", "constant"] = "poisson"
+
+    @property
+    def length(self) -> float:
+        return sum(stage.duration for stage in self.stages)
+
+    @property
+    def mean_rate(self) -> float:
+        return sum((stage.rate + stage.last) / 2 * stage.duration for stage in self.stages) / self.length
+
+
+class Trace(Strict):
+    """The times recorded in the scenario's dataset; with a rate, stretched to it."""
+
+    process: Literal["trace"]
+
+
+class ClosedLoop(Strict):
+    """`concurrency` clients; each waits for its answer, thinks (seconds), and asks again."""
+
+    process: Literal["closed-loop"]
+    concurrency: PositiveInt = 16
+    think: Lengths = Lengths(distribution="exponential", mean=1)
+
+
+Arrivals = Annotated[
+    Poisson | Constant | Gamma | Hawkes | Stages | Trace | ClosedLoop, Field(discriminator="process")
+]
+PROCESSES = ("poisson", "constant", "gamma", "hawkes", "stages", "trace", "closed-loop")
+
+
+class SharedPrefix(Strict):
+    """The first `tokens` of each prompt are those of one of `groups` groups, each as likely."""
+
+    tokens: PositiveInt
+    groups: PositiveInt = 1
+
+
+class Workload(Strict):
+    """One part of a mix. `priority` is vLLM's: lower goes first; only for a server that schedules by it."""
+
+    share: Share = 1.0
+    prompt_tokens: Lengths
+    output_tokens: Lengths
+    priority: int | None = None
+    shared_prefix: SharedPrefix | None = None
+
+
+class Conversation(Strict):
+    """Each arrival opens a conversation of several turns; the history is sent along with every turn."""
+
+    turns: Lengths
+    think: Lengths
+    system_tokens: int = Field(default=0, ge=0)
+
+
+class Dataset(Strict):
+    """A file with prompts, lengths or times; `path` is relative to the YAML file. Rows of more than
+    `max_tokens`, prompt and answer together, are passed over."""
+
+    format: str
+    path: str
+    repeat: bool = False
+    max_tokens: PositiveInt | None = None
+    sha256: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(f"unknown format; there are: {', '.join(FORMATS)}")
+        return name
+
+
+class Slo(Strict):
+    """What a user may expect: seconds from the due time, seconds per token, share of all arrivals."""
+
+    ttft: PositiveFloat | None = 1.0
+    tpot: PositiveFloat | None = 0.05
+    latency: PositiveFloat | None = None
+    share: Share = 0.99
+
+
+class Scenario(Strict):
+    """The load. Rates are arrivals (with `conversation`: conversations) per second, times are seconds."""
+
+    name: str = ""
+    rate: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    duration: float = Field(gt=0, allow_inf_nan=False)
+    warmup: float = Field(default=5, ge=0, allow_inf_nan=False)
+    drain: float = Field(default=60, ge=0, allow_inf_nan=False)
+    timeout: float = Field(default=600, gt=0, allow_inf_nan=False)
+    seed: int = Field(default=1, ge=0, le=HIGHEST_SEED)
+    arrivals: Arrivals = Poisson(process="poisson")
+    prompt_tokens: Lengths | None = None
+    output_tokens: Lengths | None = None
+    shared_prefix: SharedPrefix | None = None
+    workloads: dict[str, Workload] | None = None
+    conversation: Conversation | None = None
+    dataset: Dataset | None = None
+    slo: Slo | None = Slo()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Scenario":
+        process = self.arrivals.process
+        if process == "closed-loop":
+            if self.rate is not None:
+                raise ValueError("a closed loop has no rate: its clients' answers set the pace")
+            if self.conversation or self.dataset:
+                raise ValueError("a closed loop takes neither conversation nor dataset")
+        elif isinstance(self.arrivals, Stages):
+            if not self.arrivals.mean_rate:
+                raise ValueError("every stage has rate 0")
+        elif self.rate is None and process != "trace":
+            raise ValueError(f"{process} arrivals need a rate")
+        if process == "trace" and not self.dataset:
+            raise ValueError("trace arrivals need a dataset with times")
+        if self.conversation and self.dataset:
+            raise ValueError("conversation and dataset do not go together")
+        self._check_lengths()
+        self._check_prefixes()
+        return self
+
+    def _check_lengths(self) -> None:
+        if self.workloads is not None:
+            if self.prompt_tokens or self.output_tokens or self.shared_prefix or self.dataset:
+                raise ValueError("with workloads, lengths belong to each of them, and there is no dataset")
+            total = sum(workload.share for workload in self.workloads.values())
+            if abs(total - 1) > 1e-6:
+                raise ValueError(f"the workloads' shares add up to {total:g}, not to 1")
+        elif self.dataset is None and not (self.prompt_tokens and self.output_tokens):
+            raise ValueError("needs prompt_tokens and output_tokens, or workloads, or a dataset")
+        elif self.dataset and (self.prompt_tokens or self.shared_prefix):
+            raise ValueError(
+                "a dataset brings its own prompts: prompt_tokens and shared_prefix have no place"
+            )
+
+    def _check_prefixes(self) -> None:
+        """A prompt begins alike with others in one way: what it shares is one text."""
+        if self.conversation is None or not self.conversation.system_tokens:
+            return
+        for name, workload in self.mix.items():
+            if workload.shared_prefix:
+                whose = f"workloads.{name}.shared_prefix" if self.workloads else "shared_prefix"
+                raise ValueError(
+                    f"{whose} and conversation.system_tokens do not go together: take one of them"
+                )
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> "Scenario":
+        """Read scenarios/NAME.yaml, or a file. Raises UsageError for an unknown name or a wrong file."""
+        path = find_file(FOLDER, str(name_or_path), "scenario")
+        scenario = read_model(path, cls)
+        update: dict[str, Any] = {} if scenario.name else {"name": path.stem}
+        if scenario.dataset:
+            update["dataset"] = _found(scenario.dataset, path)
+        return scenario.model_copy(update=update)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Scenario":
+        """The scenario that `to_dict` wrote."""
+        return check_model(data, cls, f"scenario {data.get('name', '')}".strip())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its keys and values as in YAML, defaults included, empty ones left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def hash(self) -> str:
+        """12 hex digits of the canonical JSON; of a dataset's place only the file name counts."""
+        data = self.to_dict()
+        if self.dataset:
+            data["dataset"]["path"] = Path(self.dataset.path).name
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def mean_rate(self) -> float | None:
+        """Arrivals per second on average; None in a closed loop and for a trace at its own pace."""
+        if self.rate is None and isinstance(self.arrivals, Stages):
+            return self.arrivals.mean_rate
+        return self.rate
+
+    @property
+    def mix(self) -> dict[str, Workload]:
+        """The workloads by name; a scenario without any is one workload of its own name."""
+        if self.workloads is not None:
+            return self.workloads
+        if self.prompt_tokens is None or self.output_tokens is None:
+            return {}
+        return {
+            self.name: Workload(
+                prompt_tokens=self.prompt_tokens,
+                output_tokens=self.output_tokens,
+                shared_prefix=self.shared_prefix,
+            )
+        }
+
+    def with_overrides(
+        self,
+        rate: float | None = None,
+        duration: float | None = None,
+        drain: float | None = None,
+        arrivals: str | None = None,
+        warmup: float | None = None,
+        timeout: float | None = None,
+        concurrency: int | None = None,
+        prompt_tokens: Lengths | None = None,
+        output_tokens: Lengths | None = None,
+        slo: Mapping[str, float] | None = None,
+    ) -> "Scenario":
+        """The scenario with what is given changed; of `slo` (its keys and values as in YAML) what it holds.
+
+        Raises UsageError for a value that cannot be.
+        """
+        data = self.model_dump(mode="json")  # with what is set to null: `slo: null` has to stay
+        data |= self._lengths(prompt_tokens, output_tokens)
+        if slo:
+            data["slo"] = self._slo(slo)
+        given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
+        data |= {key: value for key, value in given.items() if value is not None}
+        if arrivals is not None and arrivals != self.arrivals.process:
+            if arrivals not in PROCESSES:
+                raise UsageError(f"arrivals: unknown process {arrivals!r}; there are: {', '.join(PROCESSES)}")
+            data["arrivals"] = {"process": arrivals}
+            if arrivals == "closed-loop" and rate is None:
+                data.pop("rate", None)
+        if concurrency is not None:
+            if data["arrivals"]["process"] != "closed-loop":
+                raise UsageError(f"scenario {self.name} has no concurrency: its arrivals are not closed-loop")
+            data["arrivals"]["concurrency"] = concurrency
+        return check_model(data, Scenario, f"scenario {self.name}")
+
+    def _lengths(self, prompt: Lengths | None, output: Lengths | None) -> dict[str, Any]:
+        """Other lengths than its own, as YAML has them."""
+        if self.workloads is not None and (prompt or output):
+            names = ", ".join(self.workloads)
+            raise UsageError(
+                f"scenario {self.name} has workloads ({names}), each with lengths of its own: "
+                "--input-tokens and --output-tokens would not say whose; write a scenario file"
+            )
+        if self.dataset is not None and prompt:
+            raise UsageError(f"scenario {self.name} takes its prompts from a dataset: no --input-tokens")
+        given = {"prompt_tokens": prompt, "output_tokens": output}
+        return {key: value.model_dump(mode="json") for key, value in given.items() if value is not None}
+
+    def _slo(self, given: Mapping[str, float]) -> dict[str, Any]:
+        """Its SLO with some of its bounds changed; where it has none, with those that are given alone."""
+        own: dict[str, Any] = self.slo.model_dump(mode="json") if self.slo else {"ttft": None, "tpot": None}
+        if not any(own.get(name) for name in ("ttft", "tpot", "latency")) and set(given) == {"share"}:
+            raise UsageError(f"scenario {self.name} has no SLO to share: give --slo-ttft or --slo-tpot")
+        return own | dict(given)
+
+
+def list_scenarios() -> dict[str, str]:
+    """Name and first comment line of every file in scenarios/."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        found[path.stem] = first.removeprefix("#").strip() if first.startswith("#") else ""
+    return found
+
+
+def _found(dataset: Dataset, scenario: Path) -> Dataset:
+    """The dataset with its full path and the digest of its content, so that a changed file is noticed."""
+    path = locate((scenario.parent / dataset.path).resolve())
+    found = digest(path)
+    if dataset.sha256 not in (None, found):
+        raise UsageError(f"{scenario}: dataset {path} is not the file that the scenario's sha256 names")
+    return dataset.model_copy(update={"path": str(path), "sha256": found})

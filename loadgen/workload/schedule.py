@@ -1,0 +1,394 @@
+"""The schedule: every arrival of a run, its due time, lengths and place, from scenario and seed alone.
+
+Every quantity has a random stream of its own, and so have warm-up and window: the window's arrivals are
+the same whatever the length of the warm-up, and a quantity added later reshuffles none of the others.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.usage import UsageError
+from loadgen.workload import arrivals as processes
+from loadgen.workload.dataset_rows import Source
+from loadgen.workload.datasets import Row
+from loadgen.workload.scenario import ClosedLoop, Constant, Gamma, Hawkes, Scenario, Stages, Trace
+
+Floats = NDArray[np.float64]
+
+MOST_ARRIVALS = 5_000_000  # a schedule is made whole before the run: more would fill the memory
+
+WINDOW, WARMUP, CHAIN = range(3)  # the first part of a random stream's name
+TIMES, WORKLOAD, PROMPT, OUTPUT, GROUP, TURNS, ROW = range(7)  # the second: what is drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One scheduled request.
+
+    The prompt has `prefix_tokens` + `prompt_tokens` tokens, chat template included. In a later turn of a
+    conversation `prompt_tokens` are those of the new message alone; the history comes on top.
+    """
+
+    number: int  # k; unique, and the same for any number of workers
+    due: float | None  # seconds from the start; None: `think` seconds after the end of arrival `after`
+    after: int | None
+    think: float  # seconds
+    lane_key: int  # worker i of n launches those with lane_key % n == i: a chain stays on one worker
+    workload: str
+    conversation: int | None  # the chain it belongs to: a conversation, or a client of a closed loop
+    turn: int  # from 0
+    prompt_tokens: int
+    output_tokens: int
+    prefix_group: int | None = None  # prompts of one group begin with the same prefix
+    prefix_tokens: int = 0
+    priority: int | None = None
+    system: bool = False  # the prefix is a system message
+    history: bool = False  # the turns before are sent along
+    blocks: tuple[int, ...] = ()  # a trace's hash ids: prompts with the same first ids begin alike
+    dialogue: tuple[tuple[str, str], ...] = ()  # (role, content) of a prompt that a dataset gives
+    warmup_end: float = 0.0  # seconds from the start; a request that is due before it is not judged
+
+    @property
+    def prompt_asked(self) -> int | None:
+        """Tokens of the whole prompt; None where nobody knows them before (history, a dataset's text)."""
+        if self.dialogue or (self.history and self.turn):
+            return None
+        return self.prefix_tokens + self.prompt_tokens
+
+
+class Schedule:
+    """A run's arrivals with a due time of their own, and the rule for those that follow another.
+
+    `arrivals`: by number, which is by due time. `window_start`, `window_end`: seconds from the start;
+    what is due between them is judged. `end`: nothing is due at it or later. `prompts_unique`: no two
+    prompts are meant to begin alike. `remarks`: what was done with rows of the dataset, a line each.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        arrivals: Sequence[Arrival],
+        lead: int,
+        turns: Sequence[int] = (),
+        remarks: tuple[str, ...] = (),
+    ) -> None:
+        """`lead`: how many of the arrivals are warm-up. `turns`: turns of each conversation, if any."""
+        self.remarks = remarks
+        self.scenario, self.seed = scenario, seed
+        self.arrivals = tuple(arrivals)
+        self.window_start = float(scenario.warmup)
+        self.window_end = self.end = self.window_start + scenario.duration
+        self.prompts_unique = not any(
+            arrival.blocks or arrival.dialogue or arrival.history or arrival.prefix_tokens
+            for arrival in self.arrivals
+        )
+        self._mix, self._lead, self._turns = Mix(scenario), lead, tuple(turns)
+
+    def lane(self, index: int, lanes: int) -> list[Arrival]:
+        """The arrivals that worker `index` (from 0) of `lanes` launches, in order."""
+        return [arrival for arrival in self.arrivals if arrival.lane_key % lanes == index]
+
+    def next_in_chain(self, arrival: Arrival) -> Arrival | None:
+        """What follows when `arrival` has ended: due `think` seconds later, if that is before `end`.
+
+        None when nothing follows. Depends on seed and number alone, not on when it is asked. Turn t of
+        the chain that arrival c began has number t · (number of chains) + c.
+        """
+        if arrival.conversation is None:
+            return None
+        scenario, chain, turn = self.scenario, arrival.conversation, arrival.turn + 1
+        if isinstance(scenario.arrivals, ClosedLoop):
+            think = scenario.arrivals.think
+        elif scenario.conversation and turn < self._turns[chain]:
+            think = scenario.conversation.think
+        else:
+            return None
+        root = (WARMUP, chain) if chain < self._lead else (WINDOW, chain - self._lead)
+        pick, prompt, output, group, wait = _stream(self.seed, CHAIN, *root, turn).random((5, 1))
+        if scenario.conversation:
+            request = self._mix.later_turn(arrival.workload, prompt, output)
+        else:
+            request = self._mix.requests(pick, prompt, output, group)[0]
+        return Arrival(
+            number=turn * len(self.arrivals) + chain,
+            due=None,
+            after=arrival.number,
+            think=float(think.draw(wait)[0]),
+            lane_key=chain,
+            conversation=chain,
+            turn=turn,
+            history=arrival.history,
+            warmup_end=arrival.warmup_end,
+            **request._asdict(),
+        )
+
+    @property
+    def most_turns(self) -> int:
+        """Turns of the longest conversation; 1 where there is none."""
+        return max(self._turns, default=1)
+
+    def digest(self) -> str:
+        """SHA-256 over all arrivals, and over what chained ones are drawn from: equal digests, equal load."""
+        digest = hashlib.sha256()
+        names = [field.name for field in fields(Arrival)]
+        for arrival in self.arrivals:
+            digest.update(repr([getattr(arrival, name) for name in names]).encode())
+        if any(arrival.conversation is not None for arrival in self.arrivals):
+            rule = [self.seed, self.scenario.hash(), self._lead, self._turns, self.end]
+            digest.update(json.dumps(rule).encode())
+        return digest.hexdigest()
+
+
+class Request(NamedTuple):
+    """What an arrival asks for, without its place in the schedule; the fields are Arrival's."""
+
+    workload: str
+    prompt_tokens: int
+    output_tokens: int
+    prefix_group: int | None = None
+    prefix_tokens: int = 0
+    priority: int | None = None
+    system: bool = False
+    blocks: tuple[int, ...] = ()
+    dialogue: tuple[tuple[str, str], ...] = ()
+
+
+class Mix:
+    """Turns uniform numbers into requests of a scenario's workloads."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.workloads = scenario.mix
+        self.names = list(self.workloads)
+        self.edges = np.cumsum([workload.share for workload in self.workloads.values()])
+        self.system_tokens = scenario.conversation.system_tokens if scenario.conversation else 0
+
+    def requests(self, pick: Floats, prompt: Floats, output: Floats, group: Floats) -> list[Request]:
+        """One request for each row of the four arrays of uniform numbers."""
+        which = np.minimum(np.searchsorted(self.edges, pick, side="right"), len(self.names) - 1)
+        prompts, outputs = np.empty(len(pick), dtype=np.int64), np.empty(len(pick), dtype=np.int64)
+        groups, first_group = np.zeros(len(pick), dtype=np.int64), 0
+        for index, workload in enumerate(self.workloads.values()):
+            chosen = which == index
+            prompts[chosen] = workload.prompt_tokens.tokens(prompt[chosen])
+            outputs[chosen] = workload.output_tokens.tokens(output[chosen])
+            if workload.shared_prefix:
+                groups[chosen] = first_group + (group[chosen] * workload.shared_prefix.groups).astype(
+                    np.int64
+                )
+                first_group += workload.shared_prefix.groups
+        return [
+            self._request(self.names[index], *rest)
+            for index, *rest in zip(
+                which.tolist(), prompts.tolist(), outputs.tolist(), groups.tolist(), strict=True
+            )
+        ]
+
+    def later_turn(self, name: str, prompt: Floats, output: Floats) -> Request:
+        """A conversation's next message, of the workload that it began with."""
+        workload = self.workloads[name]
+        return Request(
+            workload=name,
+            prompt_tokens=int(workload.prompt_tokens.tokens(prompt)[0]),
+            output_tokens=int(workload.output_tokens.tokens(output)[0]),
+            priority=workload.priority,
+        )
+
+    def _request(self, name: str, prompt: int, output: int, group: int) -> Request:
+        workload = self.workloads[name]
+        if self.system_tokens:
+            return Request(name, prompt, output, 0, self.system_tokens, workload.priority, system=True)
+        if workload.shared_prefix:
+            return Request(name, prompt, output, group, workload.shared_prefix.tokens, workload.priority)
+        return Request(name, prompt, output, priority=workload.priority)
+
+
+def require_possible(scenario: Scenario) -> None:
+    """Raise UsageError for a load that no machine could hold, such as a rate with zeros too many."""
+    rate = scenario.mean_rate or 0
+    count = max(rate * (scenario.warmup + scenario.duration), getattr(scenario.arrivals, "concurrency", 0))
+    if count > MOST_ARRIVALS:
+        raise UsageError(
+            f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
+            "lower the rate, the duration or the concurrency"
+        )
+    if isinstance(scenario.arrivals, Hawkes):
+        before = processes.settling(scenario.arrivals.branching, scenario.arrivals.decay)
+        if rate * before > MOST_ARRIVALS:
+            raise UsageError(
+                f"scenario {scenario.name}: its arrivals take {before:,.0f} s to settle, for which "
+                f"{rate * before:,.0f} requests would be drawn, and {MOST_ARRIVALS:,} are the most: "
+                "raise decay, or lower branching or the rate"
+            )
+
+
+def schedule(scenario: Scenario, seed: int) -> Schedule:
+    """The run's schedule. Reads the scenario's dataset, if any; raises UsageError if that does not serve."""
+    require_possible(scenario)
+    if isinstance(scenario.arrivals, ClosedLoop):
+        clients = scenario.arrivals.concurrency
+        due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
+        requests = _draw(scenario, seed, WARMUP, clients)
+        arrivals = _place(scenario, due, requests, chained=True)
+        return Schedule(scenario, seed, arrivals, clients)
+    source = Source(scenario) if scenario.dataset else None
+    if isinstance(scenario.arrivals, Trace):
+        assert source is not None
+        lead, main, requests = _replayed(scenario, seed, source)
+    else:
+        lead = _times(scenario, seed, WARMUP)
+        main = _times(scenario, seed, WINDOW)
+        if source is not None:
+            requests = _taken(scenario, seed, source, len(lead), len(main))
+        else:
+            requests = _draw(scenario, seed, WARMUP, len(lead)) + _draw(scenario, seed, WINDOW, len(main))
+    due = np.concatenate([lead, scenario.warmup + main])
+    turns: list[int] = []
+    if scenario.conversation:
+        for phase, count in ((WARMUP, len(lead)), (WINDOW, len(main))):
+            turns += scenario.conversation.turns.tokens(_stream(seed, phase, TURNS).random(count)).tolist()
+    arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
+    return Schedule(scenario, seed, arrivals, len(lead), turns, source.remarks if source is not None else ())
+
+
+def _place(
+    scenario: Scenario,
+    due: NDArray[np.floating],
+    requests: list[Request],
+    chained: bool,
+    history: bool = False,
+) -> list[Arrival]:
+    return [
+        Arrival(
+            number=number,
+            due=moment,
+            after=None,
+            think=0.0,
+            lane_key=number,
+            conversation=number if chained else None,
+            turn=0,
+            history=history,
+            warmup_end=float(scenario.warmup),
+            **request._asdict(),
+        )
+        for number, (moment, request) in enumerate(zip(due.tolist(), requests, strict=True))
+    ]
+
+
+def _draw(scenario: Scenario, seed: int, phase: int, count: int) -> list[Request]:
+    draws = [_stream(seed, phase, what).random(count) for what in (WORKLOAD, PROMPT, OUTPUT, GROUP)]
+    return Mix(scenario).requests(*draws)
+
+
+def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
+    """Due times from the phase's start. The warm-up has the rate that the window begins with."""
+    process, rate, rng = scenario.arrivals, scenario.mean_rate, _stream(seed, phase, TIMES)
+    assert rate is not None, "only a closed loop and a trace have no rate"
+    duration = scenario.duration if phase == WINDOW else scenario.warmup
+    if isinstance(process, Stages):
+        higher, longer = rate / process.mean_rate, scenario.duration / process.length
+        plan = [
+            (stage.rate * higher, stage.last * higher, stage.duration * longer) for stage in process.stages
+        ]
+        if phase == WARMUP:
+            first = plan[0][0] or rate  # a ramp from 0 would warm nothing up
+            plan = [(first, first, duration)]
+        return processes.stages(plan, rng if process.spacing == "poisson" else None) if duration else _NONE
+    if isinstance(process, Constant):
+        return processes.constant(rate, duration)
+    if isinstance(process, Gamma):
+        return processes.gamma(rate, process.burstiness, duration, rng)
+    if isinstance(process, Hawkes):
+        return processes.hawkes(rate, process.branching, process.decay, duration, rng)
+    return processes.poisson(rate, duration, rng)
+
+
+def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> list[Request]:
+    """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
+    rows = source.first(lead + main)
+    short = lead + main - len(rows)
+    if short > 0:
+        if any(row.dialogue or row.blocks for row in rows) and not source.dataset.repeat:
+            raise UsageError(
+                f"{source.path}: holds {len(rows)} prompts, the run needs {lead + main} "
+                f"(warm-up {lead}); lower rate or duration, or set dataset.repeat: true, "
+                "with which the server's prefix cache will help"
+            )
+        if not rows:
+            raise UsageError(f"{source.path}: holds no rows{source.but}")
+        rows = [rows[index % len(rows)] for index in range(lead + main)]
+    return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
+
+
+def _replayed(scenario: Scenario, seed: int, source: Source) -> tuple[Floats, Floats, list[Request]]:
+    """Warm-up times, window times and requests of a trace.
+
+    The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
+    its prompts are its own.
+    """
+    rows, main = _recorded(scenario, source)
+    lead = processes.poisson(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
+    drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
+    plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
+    return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
+
+
+def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
+    """The window's rows and times: the trace from its start; with a rate, as many rows as come to it."""
+    limit, rate = scenario.duration, scenario.rate
+    if rate is None:
+        rows, ended = source.timed_below(limit, MOST_ARRIVALS + 1)
+    else:
+        rows, ended = source.first_timed(max(1, min(round(rate * limit), MOST_ARRIVALS + 1)))
+    if not rows:
+        raise UsageError(f"{source.path}: holds no arrivals in its first {limit:g} s{source.but}")
+    if len(rows) > MOST_ARRIVALS:
+        raise UsageError(
+            f"{source.path}: comes to more than {MOST_ARRIVALS:,} requests in {limit:g} s, and these are the "
+            "most: lower the rate or the duration"
+        )
+    try:
+        times = processes.trace(np.array([row.time for row in rows]), rate)
+    except ValueError as error:
+        raise UsageError(f"{source.path}: {error}") from None
+    if ended and limit - times[-1] > max(1.0, 10 * times[-1] / len(times)):
+        at = f", played at {rate:g}/s" if rate is not None else ""
+        raise UsageError(
+            f"{source.path}: ends after {times[-1]:.1f} s{at}, duration is {limit:g} s; set a shorter one"
+        )
+    return rows, times
+
+
+def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[Request]:
+    """The rows as requests; the scenario's output_tokens, where given, go before the rows'."""
+    outputs: list[int | None] = [row.output_tokens for row in rows]
+    if scenario.output_tokens:
+        outputs = scenario.output_tokens.tokens(_stream(seed, phase, OUTPUT).random(len(rows))).tolist()
+    requests = []
+    for row, output in zip(rows, outputs, strict=True):
+        if output is None:
+            raise UsageError(f"{row.where}: says no output length; give the scenario output_tokens")
+        requests.append(
+            Request(
+                workload=row.workload or scenario.name,
+                prompt_tokens=row.prompt_tokens,
+                output_tokens=output,
+                blocks=row.blocks,
+                dialogue=row.dialogue,
+            )
+        )
+    return requests
+
+
+_NONE = np.empty(0)
+
+
+def _stream(seed: int, *name: int) -> np.random.Generator:
+    """The random stream of this name, independent of all others."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=name))

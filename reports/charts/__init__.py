@@ -1,0 +1,1 @@
+"""Figures as pictures: what a chart shows, and how it is drawn."""

@@ -1,0 +1,1 @@
+"""The verbs over run folders: judge, compare, history, audit."""

@@ -1,0 +1,326 @@
+"""Everything that comparison.json holds: a pure function of the runs.
+
+The baseline's runs come first; each other variant is judged against them, in pairs of arrivals where
+the schedules are the same.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reports.commands.history import Row as HistoryRow
+from reports.commands.history import earlier_runs
+from reports.comparison import claims, comparability, exclusions, resampling
+from reports.comparison.breakdown import parts
+from reports.comparison.pairs import Pair, pair_up
+from reports.comparison.pareto import pareto
+from reports.comparison.resampling import HEADLINE, ROWS, Row
+from reports.comparison.survivors_only import careless
+from reports.document.lookup import Facts
+from reports.document.schema import (
+    Change,
+    Comparison,
+    Conclusion,
+    Counts,
+    Difference,
+    Earlier,
+    File,
+    Insight,
+    Metric,
+    Reading,
+    Rule,
+    RunInfo,
+    Variant,
+)
+from reports.findings import conclusion, insights, recommend
+from reports.findings.make_command import settings
+from reports.metrics import outcomes, request_metrics
+from reports.metrics.instrument import client_error
+from reports.metrics.server_side import server_side
+from reports.metrics.stalls import stalls
+from reports.roofline import bounds
+from reports.roofline.predictions import predictions
+from reports.runs.conditions import conditions, differences
+from reports.runs.machines import machines, one_server
+from reports.runs.runs import Run
+from reports.runs.selection import NotApplied
+from reports.statistics import intervals
+from reports.text import formatting
+from reports.verdict import validity
+from reports.verdict.rule import Rule as Judged
+
+NOT_TOLD = "not in the file"
+EARLIER = (*HEADLINE, "ttft_p99", "output_token_throughput", "completed_rate")
+
+
+def assemble(
+    runs: Sequence[Run],
+    *,
+    baseline: str,
+    matters: float,
+    name: str,
+    command: str,
+    not_applied: Sequence[NotApplied] = (),
+    known_runs: Sequence[HistoryRow] = (),
+    written_at: str | None = None,
+) -> Comparison:
+    """Everything of the report. `matters` is a fraction; `known_runs`: rows of the history index.
+
+    One variant alone gives a report without changes. Repeats that were disturbed are left out of all figures
+    where sound ones stand in (`setaside`).
+    """
+    groups, infos, left_out = _sound(runs, baseline)
+    ordered = [run for group in groups.values() for run in group]
+    verdicts = {info.run: info.verdict for info in infos}
+    pairs, loads = _pairs(groups, verdicts, baseline, matters)
+    rows = [_metric(row, groups, pairs) for row in ROWS]
+    variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
+    variants += [_absent(each) for each in not_applied]
+    first = groups[baseline][0].manifest
+    slo = first.scenario.get("slo") or None
+    facts = Facts(baseline, matters, {row.name: row for row in rows}, variants, infos, slo)
+    for variant in variants:
+        if variant.runs:
+            variant.result = conclusion.result_line(facts, variant.name)
+    roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
+    roofline.predictions = predictions(ordered, rows, roofline)
+    points = pareto(facts)
+    found = machines(groups)
+    return Comparison(
+        name=name,
+        written_at=written_at,
+        command=command,
+        target=first.target or "unknown",
+        model=first.model or "unknown",
+        hardware=found.hardware,
+        server=found.server,
+        load_from=found.load_from,
+        scenario_name=first.scenario_name or "unknown",
+        slo=slo,
+        matters=matters,
+        confidence=intervals.CONFIDENCE,
+        baseline=baseline,
+        conclusion=_conclusions(facts, one_server(groups)),
+        variants=variants,
+        runs=infos,
+        left_out=left_out,
+        metrics=rows,
+        parts=parts(groups),
+        methods=[pair.method for pair in pairs],
+        conditions=[
+            *differences({run.name: conditions(run) for run in ordered}),
+            *loads,
+        ],
+        insights=[*insights.insights(facts), *_served(baseline, groups)],
+        recommendations=recommend.under_same_conditions(
+            [*recommend.choice(points, matters, _only_worse(facts)), *recommend.recommendations(facts)],
+            settings(groups[baseline][0]),
+            found.hosts,
+        ),
+        roofline=roofline,
+        careless=[line for group in groups.values() for line in careless(group[0])],
+        pareto=points,
+        earlier=_earlier(groups, known_runs, own={info.run for info in (*infos, *left_out)}),
+        files=_files(),
+    )
+
+
+def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], list[RunInfo], list[RunInfo]]:
+    """(each variant's runs, what they say, what those say that are left out); the baseline first."""
+    groups: dict[str, list[Run]] = {baseline: []}
+    for run in runs:
+        groups.setdefault(run.manifest.variant, []).append(run)
+    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
+    left_out = [info for group in repeats for info in exclusions.left_out(group)]
+    kept = {variant: exclusions.without(left_out, group) for variant, group in groups.items()}
+    names = {run.name for group in kept.values() for run in group}
+    return kept, [info for group in repeats for info in group if info.run in names], left_out
+
+
+def _pairs(
+    groups: Mapping[str, list[Run]], verdicts: dict[str, str], baseline: str, matters: float
+) -> tuple[list[Pair], list[Difference]]:
+    """Each other variant against the baseline, and in what their loads differ as they came."""
+    pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
+    loads = [comparability.differences(pair.baseline, pair.other, matters) for pair in pairs]
+    pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
+    return pairs, [each for found in loads for each in found]
+
+
+def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
+    """The pair; without a claim where its loads differ. A broken run is named for what broke it."""
+    if pair.setting.incomparable or not found:
+        return pair
+    return replace(pair, setting=replace(pair.setting, incomparable=comparability.apart(found)))
+
+
+def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
+    figures = {variant: [resampling.figure(run, row) for run in group] for variant, group in groups.items()}
+    definition = next(iter(figures.values()))[0].definition
+    return Metric(
+        name=row.name,
+        label=row.label,
+        unit=row.unit,  # type: ignore[arg-type]
+        display_unit=row.display_unit,
+        better=row.better,
+        latency=row.latency,
+        definition=definition,
+        readings=[_reading(row, groups[variant], found) for variant, found in figures.items()],
+        changes=[_change(row, pair) for pair in pairs],
+    )
+
+
+def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
+    value, bound = claims.value_of(found)
+    told = all(resampling.untold(run, row) is None for run in runs)
+    few = f" (of {min(figure.count for figure in found)})" if _thin(row, runs) else ""
+    return Reading(
+        variant=runs[0].manifest.variant,
+        value=value,
+        lower_bound=bound,
+        count=sum(figure.count for figure in found),
+        by_run=[figure.value for figure in found],
+        display=formatting.number(value, row.display_unit, bound) + few if told else NOT_TOLD,
+    )
+
+
+def _change(row: Row, pair: Pair) -> Change:
+    repeats = [[resampling.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    in_pairs = pair.method.kind == "runs in pairs"
+    found = claims.estimate(
+        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
+    )
+    untold = next(
+        (why for run in (*pair.baseline, *pair.other) if (why := resampling.untold(run, row))), None
+    )
+    why = pair.setting.incomparable if untold is None else untold
+    setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
+    return claims.claim(row, found, repeats, setting)
+
+
+def _thin(row: Row, runs: Sequence[Run]) -> str | None:
+    """Why a percentile rests on too little in one of the runs, or None."""
+    for run in runs if row.share is not None else ():
+        found = resampling.figure(run, row)
+        if (least := request_metrics.thin(found, row.share or 0.0, int(run.judged.sum()))) is not None:
+            return f"of {found.count} in {run.name}, and it needs {least}"
+    return None
+
+
+def _run_info(run: Run, repeat: int) -> RunInfo:
+    manifest, rules = run.manifest, validity.check(run)
+    return RunInfo(
+        run=run.name,
+        variant=manifest.variant,
+        repeat=repeat,
+        verdict=validity.verdict(rules).label,
+        rules=[_rule(rule) for rule in rules],
+        started_at=manifest.started_at or "unknown",
+        ended=manifest.ended,
+        scenario_name=manifest.scenario_name or "unknown",
+        scenario_hash=manifest.scenario_hash or "unknown",
+        seed=manifest.seed,
+        rate=request_metrics.offered_rate(run).value,
+        window_s=run.window_length,
+        drained_at=manifest.drained_at,
+        client_error=client_error(manifest.client_error),
+        accounting=Counts(**request_metrics.accounting(run)),
+        accounting_all=Counts(**request_metrics.accounting(run, window_only=False)),
+        errors=request_metrics.errors(run),
+        conditions=conditions(run) | comparability.came(run),
+        server=server_side(run),
+        stalls=stalls(run),
+    )
+
+
+def _only_worse(facts: Facts) -> list[str]:
+    """The variants that were shown worse than the baseline in something, and better in nothing."""
+    names = [variant.name for variant in facts.others]
+    return [name for name in names if facts.marked(name, "worse") and not facts.marked(name, "better")]
+
+
+def _rule(rule: Judged) -> Rule:
+    return Rule(
+        rule=rule.rule,
+        verdict=rule.verdict.label,
+        passed=rule.passed,
+        figure=rule.figure if rule.figure is not None and math.isfinite(rule.figure) else None,
+        bound=rule.bound,
+        unit=rule.unit,
+        text=rule.text,
+        advice=rule.advice,
+        checked=rule.checked,
+    )
+
+
+def _variant(name: str, runs: Sequence[Run], verdicts: dict[str, str]) -> Variant:
+    server: dict[str, Any] = runs[0].manifest.server or {}
+    return Variant(
+        name=name,
+        applied=True,
+        reason=None,
+        changes=server.get("changes"),
+        expected=server.get("expected"),
+        result="",
+        command_line=server.get("command_line"),
+        environment={str(key): str(value) for key, value in (server.get("environment") or {}).items()},
+        runs=[run.name for run in runs],
+        verdicts=[verdicts[run.name] for run in runs],
+    )
+
+
+def _absent(refused: NotApplied) -> Variant:
+    return Variant(
+        name=refused.variant,
+        applied=False,
+        reason=refused.reason,
+        changes=refused.changes,
+        expected=refused.expected,
+        result=f"N/A: {refused.reason}",
+        command_line=refused.command_line,
+        runs=[],
+        verdicts=[],
+    )
+
+
+def _conclusions(facts: Facts, shared: str | None) -> list[Conclusion]:
+    """`shared`: the one server that answered for all variants, whose names are then mere labels."""
+    found = [conclusion.conclude(facts, variant.name) for variant in facts.others]
+    if shared is None:
+        return found
+    itself = f"; one server, {shared}, answered for every variant, so this compares it with itself."
+    return [each.model_copy(update={"use": each.use.removesuffix(".") + itself}) for each in found]
+
+
+def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
+    found = [outcomes.insight(baseline, other, groups) for other in groups if other != baseline]
+    return [each for each in found if each is not None]
+
+
+def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow], own: set[str]) -> list[Earlier]:
+    """What is known of runs before these; `own`: the names of this report's."""
+    found = []
+    for variant, group in groups.items():
+        for row, differing in earlier_runs([each for each in known if each["run"] not in own], group[0]):
+            found.append(
+                Earlier(
+                    run=row["run"],
+                    variant=variant,
+                    started_at=row["started_at"] or "unknown",
+                    verdict=row["verdict"] or "not judged",
+                    metrics={name: row["metrics"].get(name) for name in EARLIER},
+                    comparable=not differing,
+                    differences=differing,
+                )
+            )
+    return found
+
+
+def _files() -> list[File]:
+    """Of the report itself; who writes it knows where the runs lie."""
+    return [
+        File(path="README.md", what="this report"),
+        File(path="report.html", what="this report with interactive figures, one file, works offline"),
+        File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
+    ]

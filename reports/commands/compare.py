@@ -1,0 +1,258 @@
+"""`python -m reports compare`: choose the runs, compare them, write the report, print its table."""
+
+import argparse
+import contextlib
+import datetime
+import math
+import os
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from common.results import results_folder, write_whole
+from common.usage import UsageError
+from reports.commands.assembly import assemble
+from reports.commands.history import history
+from reports.comparison.exclusions import without
+from reports.document.schema import Comparison, File
+from reports.pages.sections import because
+from reports.pages.sections_evidence import shared_reasons
+from reports.runs.runs import Run, load_run
+from reports.runs.selection import (
+    Selection,
+    how_to_run,
+    named_runs,
+    newest_runs,
+    variants_present,
+    without_counterpart,
+)
+
+DEFAULT_OTHERS = ("optimized",)
+MATTERS = 3.0  # per cent
+INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
+WIDTH = 150  # of plain text, where no terminal says how wide it is
+_COLOURS = {"better": "green", "worse": "red", "unstable": "yellow", "not comparable": "magenta"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders or names (default: the newest)")
+    parser.add_argument("--baseline", metavar="V", help="the variant that the others are compared with")
+    parser.add_argument("--variants", metavar="A,B", help="the others, newest runs (default: optimized)")
+    parser.add_argument(
+        "--matters",
+        type=float,
+        default=MATTERS,
+        metavar="PCT",
+        help="smaller changes are not claimed (default: 3 %%)",
+    )
+    parser.add_argument("--name", help="folder of the report under results/reports/")
+    parser.add_argument(
+        "--each", action="store_true", help="each named run for itself, though several are of one variant"
+    )
+    parser.add_argument(
+        "--if-both", action="store_true", help="say so and exit 0 where the newest run has no counterpart"
+    )
+
+
+def checked_matters(percent: float) -> float:
+    """The size that matters, as --matters gives it. Raises UsageError."""
+    if not (math.isfinite(percent) and 0 <= percent < 100):
+        raise UsageError(f"--matters {percent}: must be a percentage from 0 to below 100")
+    return percent
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
+    results, matters = results_folder(), checked_matters(arguments.matters)
+    if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
+        print(missing)
+        return 0
+    chosen = _select(arguments, results)
+    runs = [load_run(folder) for folder in chosen.folders]
+    if arguments.each:
+        runs = [_for_itself(run) for run in runs]
+        chosen = replace(chosen, baseline=runs[0].manifest.variant)
+    name = _name(arguments.name, chosen, runs)
+    folder = results / "reports" / name
+    comparison = assemble(
+        runs,
+        baseline=chosen.baseline,
+        matters=matters / 100,
+        name=name,
+        command=_command(chosen, matters, name, arguments.each, results),
+        not_applied=chosen.not_applied,
+        known_runs=history(results),
+        written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    write(comparison, runs, folder)
+    point_latest(results, folder)
+    console = Console() if os.isatty(1) else Console(width=WIDTH)
+    show(comparison, console)
+    console.print(
+        Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim"),
+        soft_wrap=True,
+    )
+    return 0
+
+
+def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
+    """comparison.json and the report's pages into a folder, made when it is not there."""
+    from reports.pages.render import render
+
+    records = [
+        File(path=f"{os.path.relpath(run.folder, folder)}/", what=f"records of {run.manifest.variant}")
+        for run in runs
+        if run.folder is not None
+    ]
+    comparison = comparison.model_copy(update={"files": [*comparison.files, *records]})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
+        render(comparison, without(comparison.left_out, runs), folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the report cannot be written: {error.strerror}; free space, or rights?"
+        ) from None
+
+
+def point_latest(results: Path, folder: Path) -> None:
+    """results/latest becomes a relative link to the report's folder, in one step."""
+    latest, fresh = results / "latest", results / f".latest.{os.getpid()}"
+    if latest.exists() and not latest.is_symlink():
+        raise UsageError(f"{latest}: is no link, so it cannot point to the new report {folder}; move it away")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    fresh.symlink_to(folder.relative_to(results))
+    fresh.replace(latest)
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print the verdicts, the results table and the conclusion."""
+    for run in comparison.runs:
+        console.print(Text(f"{run.variant}: {run.run} {run.verdict}"))
+    for run in comparison.left_out:
+        console.print(
+            Text(f"{run.variant}: {run.run} {run.verdict}, left out: {because(run)}", style="yellow")
+        )
+    for variant in comparison.variants:
+        if not variant.applied:
+            console.print(Text(f"{variant.name}: {variant.result}", style="magenta"))
+    others = [
+        variant.name
+        for variant in comparison.variants
+        if variant.runs and variant.name != comparison.baseline
+    ]
+    for other in others:
+        intervals = console.width >= INTERVALS_FROM
+        console.print(results_table(comparison, other, intervals))
+        if not intervals:
+            console.print(Text("the intervals stand in the report: no room for them here", style="dim"))
+        for reason in shared_reasons(comparison, other):
+            console.print(Text(f"not comparable: {reason}", style="magenta"))
+    warnings = {
+        change.warning for metric in comparison.metrics for change in metric.changes if change.warning
+    }
+    for warning in sorted(warnings):
+        console.print(Text(f"(!) {warning}", style="yellow"))
+    for text in dict.fromkeys(method.text for method in comparison.methods):
+        console.print(Text(text, style="dim"))
+    for each in comparison.conclusion:
+        console.print(Text(f"\n{each.better} {each.worse} {each.use}"))
+
+
+def results_table(comparison: Comparison, other: str, intervals: bool = True) -> Table:
+    """Baseline, other, change, interval, mark. "(!)" marks what a saturated run's duration decides."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    headings = [comparison.baseline, other, "", "change"]
+    headings += [f"{100 * comparison.confidence:.0f} % interval"] if intervals else []
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
+    table.add_column("")
+    shared = shared_reasons(comparison, other)
+    for metric in comparison.metrics:
+        before = next(each for each in metric.readings if each.variant == comparison.baseline)
+        after = next(each for each in metric.readings if each.variant == other)
+        change = next(each for each in metric.changes if each.variant == other)
+        mark = Text(change.mark, style=_COLOURS.get(change.mark, "dim"))
+        if change.mark in ("unstable", "not comparable") and change.reason not in shared:
+            mark.append(f": {change.reason}", style="dim")
+        if change.warning:
+            mark.append(" (!)", style="yellow")
+        figures = [before.display, after.display, metric.display_unit, change.display]
+        figures += [change.display_interval] if intervals else []
+        table.add_row(metric.label, *(Text(figure) for figure in figures), mark)
+    return table
+
+
+def _others(arguments: argparse.Namespace) -> list[str]:
+    asked = [part.strip() for part in (arguments.variants or "").split(",") if part.strip()]
+    baseline = arguments.baseline or "baseline"
+    return [name for name in dict.fromkeys(asked or DEFAULT_OTHERS) if name != baseline]
+
+
+def _missing(arguments: argparse.Namespace, results: Path) -> str | None:
+    """A line about the variants that have no finished run, or none to compare the newest with; or None."""
+    baseline = arguments.baseline or "baseline"
+    names = [baseline, *_others(arguments)]
+    present = variants_present(names, results)
+    missing = [name for name in names if name not in present]
+    if not missing:
+        return without_counterpart(baseline, _others(arguments), results)
+    have = f"only {' and '.join(present)} has" if present else "no variant has"
+    next_step = f"`{how_to_run(missing[0], baseline)}` adds {missing[0]}"
+    return f"No comparison yet: {have} a finished run in {results}; {next_step}."
+
+
+def _select(arguments: argparse.Namespace, results: Path) -> Selection:
+    if arguments.runs:
+        if arguments.variants:
+            raise UsageError(
+                "--variants chooses the newest runs, so it cannot stand beside named runs; leave one out"
+            )
+        chosen = named_runs(arguments.runs, arguments.baseline, results)
+        if not chosen.folders:
+            raise UsageError("none of the runs named was served; there is nothing to report")
+        return chosen
+    others = _others(arguments)
+    if not others:
+        raise UsageError("--variants names only the baseline; name another variant")
+    return newest_runs(arguments.baseline or "baseline", others, results, arguments.if_both)
+
+
+def _name(asked: str | None, chosen: Selection, runs: list[Run]) -> str:
+    """The report's folder: as asked, else from the newest run's name and the variants."""
+    if asked is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", asked):
+            raise UsageError(f"--name {asked!r}: letters, digits, '.', '_' and '-' only, at most 100")
+        return asked
+    others = list(
+        dict.fromkeys(run.manifest.variant for run in runs if run.manifest.variant != chosen.baseline)
+    )
+    newest = max(run.name for run in runs).split("-")[0]
+    against = "alone" if not others else f"vs-{others[0]}" if len(others) == 1 else f"vs-{len(others)}-others"
+    repeats = f"-x{len(runs)}" if len(runs) > len(others) + 1 else ""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{newest}-{chosen.baseline}-{against}{repeats}")[:100]
+
+
+def _for_itself(run: Run) -> Run:
+    """The run as a variant of its own, named after both."""
+    variant = f"{run.manifest.variant} ({run.name})"
+    return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
+
+
+def _command(chosen: Selection, matters: float, name: str, each: bool, results: Path) -> str:
+    here = results.resolve()
+    folders = [
+        folder.name if folder.resolve().parent == here else str(folder.resolve()) for folder in chosen.folders
+    ]
+    folders += [one.folder for one in chosen.not_applied]
+    first = ["--each"] if each else ["--baseline", chosen.baseline]
+    parts = [*folders, *first, "--matters", f"{matters:g}", "--name", name]
+    return f"python -m reports compare {shlex.join(parts)}"

@@ -1,0 +1,1 @@
+"""Whether two variants differ: what may be compared, the change, its interval and its mark."""

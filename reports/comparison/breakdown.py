@@ -1,0 +1,79 @@
+"""Figures of a run's parts: the workloads of a mix, the stages of a load whose rate changes by plan."""
+
+from collections.abc import Mapping, Sequence
+
+from reports.comparison import claims, resampling
+from reports.comparison.resampling import Row
+from reports.document.schema import LoadPart, PartKind, Reading
+from reports.metrics import request_metrics
+from reports.metrics.request_metrics import SHARES
+from reports.metrics.stages import stages
+from reports.runs.runs import Mask, Run
+from reports.text import formatting
+
+NOT_NAMED = "not named"  # records without a workload
+
+
+def _row(metric: str, share: str) -> Row:
+    return Row(f"{metric}_{share}", f"{metric} {share}", "s", "ms", "lower", metric, SHARES[share])
+
+
+METRICS = ("scheduled_ttft", "tpot", "scheduled_latency")
+ROWS = (
+    *(_row(metric, share) for metric in METRICS for share in ("p50", "p90")),  # a part is small for a p99
+    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
+)
+
+
+def parts(groups: Mapping[str, Sequence[Run]]) -> list[LoadPart]:
+    """Each part of each variant's runs, part by part; none where a run is of one piece."""
+    found: dict[tuple[PartKind, str], dict[str, list[Run]]] = {}
+    for variant, runs in groups.items():
+        for run in runs:
+            for name, mask in _masks(run):
+                found.setdefault(name, {}).setdefault(variant, []).append(run.part(mask))
+    return [
+        _figures(kind, name, variant, runs)
+        for (kind, name), each in found.items()
+        for variant, runs in each.items()
+    ]
+
+
+def _masks(run: Run) -> list[tuple[tuple[PartKind, str], Mask]]:
+    """(kind, name) of each part and the records that are of it; none where there would be one only."""
+    codes, names = run.records.codes("workload")
+    workloads: list[tuple[tuple[PartKind, str], Mask]] = [
+        (("workload", name or NOT_NAMED), codes == code) for code, name in enumerate(names)
+    ]
+    due, planned = run.records.numbers("due"), stages(run)
+    steps: list[tuple[tuple[PartKind, str], Mask]] = [
+        (("stage", f"{number}: {stage.label}"), (due >= stage.start) & (due < stage.end))
+        for number, stage in enumerate(planned, 1)
+    ]
+    listed = [each for each in (workloads, steps) if len(each) > 1]
+    return [part for each in listed for part in each if (run.judged & part[1]).any()]
+
+
+def _figures(kind: PartKind, name: str, variant: str, runs: Sequence[Run]) -> LoadPart:
+    counts = [request_metrics.accounting(run) for run in runs]
+    return LoadPart(
+        kind=kind,
+        name=name,
+        variant=variant,
+        due=sum(each["due"] for each in counts),
+        completed=sum(each["completed"] for each in counts),
+        metrics={row.name: _reading(row, variant, runs) for row in ROWS},
+    )
+
+
+def _reading(row: Row, variant: str, runs: Sequence[Run]) -> Reading:
+    figures = [resampling.figure(run, row) for run in runs]
+    value, bound = claims.value_of(figures)
+    return Reading(
+        variant=variant,
+        value=value,
+        lower_bound=bound,
+        count=sum(figure.count for figure in figures),
+        by_run=[figure.value for figure in figures],
+        display=formatting.number(value, row.display_unit, bound),
+    )

@@ -1,0 +1,240 @@
+"""The rows of the results table, and for each what a run, or a resample of its time, says about it."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.records.record import COMPLETED, STATUSES
+from reports.document.schema import Direction
+from reports.metrics import request_metrics
+from reports.metrics.request_metrics import SHARES, Figure
+from reports.runs.runs import ChunkBatch, Run
+from reports.statistics import intervals
+from reports.statistics.intervals import Blocks, Sample
+
+Floats = NDArray[np.float64]
+
+STEPS = (240, 4000)  # least and most of the series from which the block length is chosen; else seconds
+LENGTHENED = (
+    2.0  # Politis and White's length has the least error; a longer one has less bias, as intervals need
+)
+PARTS_OF_SECOND = 10  # tokens are counted by the second; blocks may begin at any moment of it
+GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
+WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
+HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the results table. `metric` and `share` are those of a percentile."""
+
+    name: str
+    label: str
+    unit: str
+    display_unit: str
+    better: Direction
+    metric: str | None = None
+    share: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a queue decides it."""
+        return self.metric in WAITS or self.name.startswith("goodput")
+
+    @property
+    def latency(self) -> bool:
+        """Whether it depends on how long the test ran, once the server is saturated."""
+        return self.metric is not None or self.name.startswith("goodput")
+
+
+def _percentile(metric: str, label: str, *shares: str) -> list[Row]:
+    return [Row(f"{metric}_{p}", f"{label} {p}", "s", "ms", "lower", metric, SHARES[p]) for p in shares]
+
+
+ROWS: tuple[Row, ...] = (
+    Row("output_token_throughput", "Output token throughput", "tokens/s", "tok/s", "higher"),
+    Row("offered_rate", "Offered rate", "1/s", "req/s", "none"),
+    Row("completed_rate", "Completed rate", "1/s", "req/s", "higher"),
+    *_percentile("ttft", "TTFT (from send)", "p50", "p99"),
+    *_percentile("scheduled_ttft", "TTFT (from due)", "p50", "p99"),
+    *_percentile("tpot", "TPOT", "p50", "p99"),
+    *_percentile("itl", "ITL", "p99"),
+    *_percentile("latency", "Latency (from send)", "p50", "p99"),
+    *_percentile("scheduled_latency", "Latency (from due)", "p50", "p99"),
+    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
+    Row("goodput_rate", "Goodput, rate", "1/s", "req/s", "higher"),
+    Row("completed", "Completed", "requests", "", "higher"),
+    Row("failed", "Failed", "requests", "", "lower"),
+    Row("unfinished", "Unfinished", "requests", "", "lower"),
+    Row("lost", "Lost", "requests", "", "lower"),
+)
+COUNTS = STATUSES  # how many ended in each way
+
+
+def untold(run: Run, row: Row) -> str | None:
+    """Why the run's source cannot tell this figure; None where it can."""
+    figures = run.limits.figures
+    return figures.get(row.name) or figures.get(row.metric or "")
+
+
+def figure(run: Run, row: Row) -> Figure:
+    """The figure of a whole run; kept with the run. Without a value where the source cannot tell it."""
+    key = f"figure:{row.name}"
+    if key not in run.memo:
+        found = _figure(run, row)
+        if untold(run, row):
+            found = replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
+        run.memo[key] = found
+    known: Figure = run.memo[key]
+    return known
+
+
+def _figure(run: Run, row: Row) -> Figure:
+    if row.metric is not None and row.share is not None:
+        return request_metrics.percentile(run, row.metric, row.share)
+    if row.name in COUNTS:
+        counts = request_metrics.accounting(run)
+        definition = f"Arrivals due inside the window that were {row.name}."
+        return Figure(float(counts[row.name]), "requests", counts["due"], definition)
+    return request_metrics.RATES[row.name](run)
+
+
+def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
+    """The figure in each resample of the run's time; infinite beyond the data, NaN where undefined."""
+    if row.metric is not None and row.share is not None:
+        return intervals.quantile_draws(blocks, sample(run, row.metric), row.share)
+    at, amount = _amounts(run, row)
+    sums = intervals.sum_draws(blocks, at, amount)
+    if row.name == "goodput_share":
+        every = intervals.sum_draws(blocks, _due(run)[run.judged], np.ones(int(run.judged.sum())))
+        return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
+    return sums if row.name in COUNTS else sums / run.window_length
+
+
+def clustering(run: Run, row: Row, blocks: Blocks) -> float:
+    """How many blocks are as one for a percentile: a p99 may be one burst's; 1 for what is no percentile."""
+    value = figure(run, row).value
+    if row.metric is None or value is None:
+        return 1.0
+    found = sample(run, row.metric)
+    return intervals.clustering(blocks, found.at[found.value > value])
+
+
+def longest(run: Run, row: Row) -> float:
+    """The longest duration that the run has seen: what lies beyond the data is at least that."""
+    if row.metric is None:
+        return math.inf
+    values = sample(run, row.metric).value
+    return float(values[np.isfinite(values)].max(initial=0.0))
+
+
+def sample(run: Run, metric: str) -> Sample:
+    """The durations of a metric with the due time of the request that each belongs to."""
+    key = f"sample:{metric}"
+    if key not in run.memo:
+        run.memo[key] = _gaps(run) if metric in request_metrics.GAPS else _durations(run, metric)
+    found: Sample = run.memo[key]
+    return found
+
+
+def block_length(baseline: Run, other: Run | None = None) -> float:
+    """Seconds within which requests are not independent; `other`: of the paired difference.
+
+    The longest that `statistics.block_length` finds, times LENGTHENED, over the headline percentiles of
+    the server's own figures (whether each request lies above the percentile, summed over short steps of
+    time) and over the number in flight: near its capacity a server's queue takes longer to come and go than
+    a percentile shows. No less than the median latency, since requests in flight together share the batch.
+    """
+    runs = [baseline] if other is None else [baseline, other]
+    sides = [[_excess(each, *headline) for headline in _headline()] + [_in_flight(each)] for each in runs]
+    found = []
+    for series in zip(*sides, strict=True):
+        steps = series[0] if other is None else series[1] - series[0]
+        found.append(intervals.block_length(steps) * baseline.window_length / len(steps) * LENGTHENED)
+    medians = [request_metrics.percentile(each, "latency", 0.5) for each in runs]
+    in_flight = [each.value or each.lower_bound or 0.0 for each in medians]
+    return max(*found, *in_flight)
+
+
+def _headline() -> list[tuple[str, float]]:
+    """(metric, share) of the headline percentiles."""
+    return [(row.metric, row.share) for row in ROWS if row.name in HEADLINE and row.metric and row.share]
+
+
+def _in_flight(run: Run) -> Floats:
+    """The mean number in flight in each of STEPS[0] steps of the window."""
+    return request_metrics.in_flight(run, np.linspace(*run.window, STEPS[0] + 1))
+
+
+def _excess(run: Run, metric: str, share: float) -> Floats:
+    """How many more requests than expected lie above the percentile, in each step of the window."""
+    found = sample(run, metric)
+    value = request_metrics.percentile(run, metric, share).value
+    above = found.value > (math.inf if value is None else value)
+    steps = min(max(int(run.window_length), STEPS[0]), STEPS[1])
+    step = np.clip((found.at / run.window_length * steps).astype(np.int64), 0, steps - 1)
+    excess = above - (above.mean() if len(above) else 0.0)
+    return np.bincount(step, weights=excess, minlength=steps).astype(np.float64)
+
+
+def _due(run: Run) -> Floats:
+    """Seconds into the window."""
+    return run.records.numbers("due") - run.window[0]
+
+
+def _durations(run: Run, metric: str) -> Sample:
+    found = request_metrics.DURATIONS[metric](run)
+    return Sample(_due(run)[found.rows], found.seconds, ~found.known)
+
+
+def _amounts(run: Run, row: Row) -> tuple[Floats, Floats]:
+    """(when, how much) of an additive metric; seconds into the window."""
+    if row.name == "output_token_throughput":
+        each = np.repeat(request_metrics.token_flow(run).per_second / PARTS_OF_SECOND, PARTS_OF_SECOND)
+        at = (np.arange(len(each), dtype=np.float64) + 0.5) / PARTS_OF_SECOND - run.window[0]
+        inside = (at >= 0) & (at < run.window_length)
+        return at[inside], each[inside]
+    if row.name == "completed_rate":
+        ended = run.records.numbers("last_token")[run.records.status_is(COMPLETED)] - run.window[0]
+        ended = ended[(ended >= 0) & (ended < run.window_length)]
+        return ended, np.ones(len(ended))
+    at = _due(run)[run.judged]
+    if row.name == "offered_rate":
+        return at, np.ones(len(at))
+    if row.name in COUNTS:
+        return at, run.records.status_is(row.name)[run.judged].astype(np.float64)
+    good = request_metrics.met_slo(run)
+    return at, np.full(len(at), np.nan) if good is None else good.astype(np.float64)
+
+
+def _gaps(run: Run) -> Sample:
+    """Gaps between chunks as `metrics.itl` pools them, each at its request's due time.
+
+    Of a run with more than GAPS_KEPT chunks every n-th record's gaps: that is for the interval only, and
+    widens it a little.
+    """
+    due, stride = _due(run), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
+    chosen = run.judged & (np.arange(len(due)) % stride == 0)
+    at, value = [np.zeros(0)], [np.zeros(0)]
+    for batch in run.records.chunk_batches():
+        rows = slice(batch.first_row, batch.first_row + len(batch.counts))
+        found = _gaps_of(batch, chosen[rows])
+        at.append(due[rows][found[0]])
+        value.append(found[1])
+    last = run.records.numbers("last_token")
+    waiting, broken = (chosen & mask for mask in request_metrics.open_gaps(run, last))
+    known = sum(len(part) for part in value)
+    at += [due[waiting], due[broken]]
+    value += [(run.closed_at - last)[waiting], np.full(int(broken.sum()), np.inf)]
+    censored = np.zeros(known + int(waiting.sum()) + int(broken.sum()), bool)
+    censored[known : known + int(waiting.sum())] = True
+    return Sample(np.concatenate(at), np.concatenate(value), censored)
+
+
+def _gaps_of(batch: ChunkBatch, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
+    """(record within the batch, gap) of the chosen records."""
+    wanted = request_metrics.ends_gap(batch, chosen)
+    gaps = np.diff(batch.times, prepend=0.0)
+    return np.repeat(np.arange(len(batch.counts)), batch.counts)[wanted], gaps[wanted]

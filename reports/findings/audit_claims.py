@@ -1,0 +1,170 @@
+"""Each claim of another tool, held against what the records of its file give."""
+
+import math
+from collections.abc import Sequence
+
+from reports.comparison.resampling import ROWS
+from reports.document.schema import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
+from reports.metrics import request_metrics
+from reports.runs.importers.foreign import Claim, Foreign
+from reports.runs.runs import Run
+from reports.text import formatting
+
+HEADLINE = ("output_token_throughput", "completed_rate", "latency_p50", "ttft_p50", "tpot_p50")
+
+
+def check_claims(
+    found: Sequence[Foreign], runs: Sequence[Run], comparison: Comparison, apart: str | None = None
+) -> list[ClaimCheck]:
+    """The changes of the second file against the first, if there are two; then the figures of each.
+
+    `apart`: in what the loads of the two differ, so that no change follows for what was served.
+    """
+    rows = {metric.name: metric for metric in comparison.metrics}
+    variants = [variant.name for variant in comparison.variants]
+    checks = []
+    if len(found) == 2:
+        first = {claim.row: claim for claim in found[0].claims}
+        for claim in found[1].claims:
+            if claim.row in rows and claim.row in first and first[claim.row].value > 0:
+                metric, before = rows[claim.row], first[claim.row]
+                checks.append(_check_change(before, claim, metric, comparison.matters, variants, apart))
+    for variant, each, run in zip(variants, found, runs, strict=True):
+        for claim in each.claims:
+            if claim.row in rows:
+                between = neighbours(run, claim.row)
+                checks.append(_check_value(claim, rows[claim.row], variant, comparison.matters, between))
+    return checks
+
+
+def neighbours(run: Run, name: str) -> tuple[float, float] | None:
+    """The two observations that a percentile lies between, of which most tools give a weighted mean.
+
+    Ours is an observation itself (docs/metrics.md); of few requests the two differ much. None where it is
+    no percentile, or where one of them was not seen to its end.
+    """
+    row = next(each for each in ROWS if each.name == name)
+    if row.metric is None or row.share is None or row.metric in run.limits.figures:
+        return None
+    found = request_metrics.survival(run, row.metric)
+    if not found.count or len(found.known) < found.count:
+        return None
+    place = row.share * (found.count - 1)
+    return float(found.known[math.floor(place)]), float(found.known[math.ceil(place)])
+
+
+def reading_of(metric: Metric, variant: str) -> Reading:
+    """The metric's reading of that variant."""
+    return next(each for each in metric.readings if each.variant == variant)
+
+
+def _check_value(
+    claim: Claim, metric: Metric, variant: str, matters: float, between: tuple[float, float] | None
+) -> ClaimCheck:
+    reading = reading_of(metric, variant)
+    outcome, reason = _judge_value(claim.value, reading, metric, matters)
+    if outcome == "not supported" and between and between[0] <= claim.value <= between[1]:
+        low, high = (formatting.number(value, metric.display_unit) for value in between)
+        outcome = "supported"
+        reason = f"interpolated between the neighbours {low} and {high} {metric.display_unit}"
+        reason += f"; of {reading.count:,} these lie far apart"
+    return ClaimCheck(
+        variant=variant,
+        metric=metric.name,
+        label=metric.label,
+        field=claim.field,
+        display_unit=metric.display_unit,
+        claimed=claim.value,
+        claimed_display=formatting.number(claim.value, metric.display_unit),
+        supported=reading.value,
+        supported_display=reading.display,
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _judge_value(claimed: float, reading: Reading, metric: Metric, matters: float) -> tuple[Outcome, str]:
+    if reading.value is None:
+        if reading.lower_bound is None:
+            return "cannot tell", "the file cannot tell it"
+        if claimed < reading.lower_bound:
+            return "not supported", "over all requests it is longer than that, by how much is not known"
+        return "cannot tell", "too few requests finished to name it"
+    if metric.unit == "requests":
+        apart = claimed - reading.value
+        return (
+            ("supported", "the same")
+            if apart == 0
+            else ("not supported", f"{apart:+.0f} against the records")
+        )
+    if reading.value == 0:
+        return ("supported", "the same") if claimed == 0 else ("not supported", "the records give 0")
+    off = claimed / reading.value - 1
+    if abs(off) <= matters:
+        return "supported", f"within {formatting.percent(matters).lstrip('+')} of the records"
+    return "not supported", f"{formatting.percent(off)} against the records"
+
+
+def _check_change(
+    before: Claim, after: Claim, metric: Metric, matters: float, variants: list[str], apart: str | None
+) -> ClaimCheck:
+    claimed = after.value / before.value - 1
+    change = next(each for each in metric.changes if each.variant == variants[1])
+    readings = [reading_of(metric, variant) for variant in variants]
+    outcome, reason = _judge_change(claimed, change, readings, metric, matters)
+    if apart and outcome == "supported":
+        outcome, reason = "not supported", f"of two different loads ({apart}); {reason}"
+    return ClaimCheck(
+        variant=f"{variants[1]} against {variants[0]}",
+        metric=metric.name,
+        label=metric.label,
+        field=f"change of {after.field}",
+        display_unit="",
+        claimed=claimed,
+        claimed_display=formatting.percent(claimed),
+        supported=change.change,
+        supported_display=change.display,
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _judge_change(
+    claimed: float, change: Change, readings: list[Reading], metric: Metric, matters: float
+) -> tuple[Outcome, str]:
+    bounds = [each.lower_bound for each in readings]
+    if all(bound == 0 for bound in bounds):
+        return "cannot tell", "too few requests finished, and of the others it is not even bounded"
+    if all(bound is not None for bound in bounds):
+        shown = " and ".join(f"{each.display} {metric.display_unit}" for each in readings)
+        return "not supported", f"over all requests they are {shown}, so no change can be named"
+    if change.change is None:
+        if change.display == "n/a":
+            return "cannot tell", change.reason
+        return _judge_bounded(claimed, change, readings)
+    if metric.better == "none" or change.low is None or change.high is None:
+        if abs(change.change - claimed) <= matters:
+            return "supported", "as the records give it, without an interval"
+        return "not supported", f"the records give {change.display}"
+    interval = f"{change.display}, {change.display_interval}"
+    close = abs(change.change - claimed) <= matters
+    if not (close or change.low <= claimed <= change.high):
+        return "not supported", f"the records give {interval}"
+    if abs(claimed) <= matters and not close:
+        return "cannot tell", f"too wide to say that nothing changed: {interval}"
+    if abs(claimed) > matters and change.low <= 0 <= change.high:
+        return "not supported", f"the interval of the records holds 0: {interval}"
+    return "supported", f"the records give {interval}"
+
+
+def _judge_bounded(claimed: float, change: Change, readings: list[Reading]) -> tuple[Outcome, str]:
+    """One of the two lies beyond its data, so the change has a bound on one side only."""
+    assert readings[0].value is not None or readings[1].value is not None
+    text = f"the records only give {change.display}"
+    if readings[1].value is None:  # at least
+        start, bound = readings[0].value, readings[1].lower_bound
+        beyond = start and bound is not None and claimed < bound / start - 1
+    else:
+        end, bound = readings[1].value, readings[0].lower_bound
+        beyond = bool(bound) and bound is not None and claimed > end / bound - 1
+    return ("not supported" if beyond else "cannot tell"), text

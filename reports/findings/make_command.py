@@ -1,0 +1,116 @@
+"""What make has to be told so that a command meets the conditions of a run.
+
+The manifest holds the load as it was; here it is held against the scenario's own file, so that a command
+names only what was set otherwise. What a run does not record (LOCUSTFILE=) cannot be named.
+"""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.places import ROOT
+from reports.runs.runs import Run
+
+TARGETS, SCENARIOS = ROOT / "server" / "targets", ROOT / "scenarios"
+USUAL_TARGET, USUAL_SCENARIO = "cpu-tiny", "chat-medium"  # what make takes by itself, without a GPU
+OWN = "path/to"  # stands for where a target or a scenario of the user's own lies
+
+NUMBERS = {"rate": "RPS", "duration": "DURATION", "warmup": "WARMUP", "drain": "DRAIN", "timeout": "TIMEOUT"}
+LENGTHS = {"prompt_tokens": "INPUT_TOKENS", "output_tokens": "OUTPUT_TOKENS"}
+BOUNDS = {"ttft": ("SLO_TTFT", 1000), "tpot": ("SLO_TPOT", 1000), "share": ("SLO_SHARE", 1)}
+# Where a scenario's file says nothing, as loadgen.workload.scenario has it.
+USUAL: dict[str, Any] = {"warmup": 5, "drain": 60, "timeout": 600, "seed": 1}
+USUAL_ARRIVALS: dict[str, Any] = {"process": "poisson"}
+USUAL_CONCURRENCY = 16
+USUAL_SLO = {"ttft": 1.0, "tpot": 0.05, "share": 0.99}
+
+
+def settings(run: Run) -> list[str]:
+    """'TARGET=…', 'SCENARIO=…', 'RPS=4.6', each where it is not what make or the scenario takes by itself."""
+    manifest = run.manifest
+    found = []
+    if manifest.target not in (None, USUAL_TARGET):
+        found.append(f"TARGET={_named(manifest.target, TARGETS)}")
+    if manifest.scenario_hash is None or manifest.scenario_name is None:  # another tool's load
+        return found
+    if manifest.scenario_name != USUAL_SCENARIO:
+        found.append(f"SCENARIO={_named(manifest.scenario_name, SCENARIOS)}")
+    own = _own(manifest.scenario_name)
+    if own is not None:
+        given = manifest.scenario | {"seed": manifest.seed}
+        found += [*_numbers(given, own), *_arrivals(given, own), *_lengths(given, own), *_bounds(given, own)]
+    return found + ([f"WORKERS={len(manifest.lanes)}"] if len(manifest.lanes) > 1 else [])
+
+
+def _named(name: str | None, folder: Path) -> str:
+    known = (folder / f"{name}.yaml").is_file()
+    return shlex.quote(f"{name}" if known else f"{OWN}/{name}.yaml")
+
+
+def _own(name: str) -> dict[str, Any] | None:
+    """The scenario's file as it is written; None where there is none to be read."""
+    try:
+        found = yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _numbers(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    usual = USUAL | dict(own)
+    names = NUMBERS | {"seed": "SEED"}
+    return [
+        f"{setting}={_number(given[key])}"
+        for key, setting in names.items()
+        if isinstance(given.get(key), int | float) and given[key] != usual.get(key)
+    ]
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.9g}"
+
+
+def _arrivals(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    here, usual = given.get("arrivals"), own.get("arrivals") or USUAL_ARRIVALS
+    if not isinstance(here, Mapping) or not isinstance(usual, Mapping):
+        return []
+    process = here.get("process")
+    found = [] if process == usual.get("process") else [f"ARRIVALS={shlex.quote(str(process))}"]
+    clients = here.get("concurrency")
+    if process == "closed-loop" and clients not in (None, usual.get("concurrency", USUAL_CONCURRENCY)):
+        found.append(f"CONCURRENCY={clients}")
+    return found
+
+
+def _lengths(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    pairs = {setting: (_short(given.get(key)), _short(own.get(key))) for key, setting in LENGTHS.items()}
+    return [f"{setting}={here}" for setting, (here, usual) in pairs.items() if here and here != usual]
+
+
+def _short(lengths: Any) -> str | None:
+    """Lengths as make takes them: '550', '550,200', '550,200,100-16000'; None for what it cannot say."""
+    if isinstance(lengths, int | float):
+        return f"{lengths:.9g}"
+    if not isinstance(lengths, Mapping):
+        return None
+    known = {key: f"{value:.9g}" for key, value in lengths.items() if isinstance(value, int | float)}
+    if lengths.get("distribution") == "constant":
+        return known.get("mean")
+    if lengths.get("distribution") != "lognormal" or not known.keys() >= {"mean", "sd"}:
+        return None
+    bounds = f",{known['min']}-{known['max']}" if known.keys() >= {"min", "max"} else ""
+    return f"{known['mean']},{known['sd']}{bounds}"
+
+
+def _bounds(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    here, usual = given.get("slo"), USUAL_SLO | dict(own.get("slo") or {})
+    if not isinstance(here, Mapping):
+        return []
+    return [
+        f"{setting}={factor * here[key]:.9g}"
+        for key, (setting, factor) in BOUNDS.items()
+        if isinstance(here.get(key), int | float) and here[key] != usual[key]
+    ]

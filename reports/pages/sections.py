@@ -1,0 +1,329 @@
+"""The eleven sections of a report, in their order, from a comparison and its charts.
+
+Of another tool's result files, the audit stands before them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from reports.charts.chart import Chart
+from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
+from reports.pages.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Drawing,
+    Folded,
+    Section,
+    Table,
+    Text,
+    quantity,
+    row,
+)
+from reports.pages.sections_audit import audit_blocks
+from reports.pages.sections_evidence import (
+    accounting,
+    compared,
+    configuration,
+    earlier,
+    files,
+    insights,
+    recommendations,
+    shared_reasons,
+    verdict,
+)
+from reports.pages.sections_parts import parts
+from reports.pages.sections_roofline import roofline_blocks
+from reports.text.formatting import listed, slo
+
+MARKS = {
+    "better": Cell("▲ better", "good"),
+    "worse": Cell("▼ worse", "bad"),
+    "no difference shown": Cell("= no difference shown", "quiet"),
+    "unstable": Cell("~ unstable", "doubt"),
+    "not comparable": Cell("? not comparable", "doubt"),
+}
+WARNING = "⚠"
+
+
+def title(comparison: Comparison) -> str:
+    """The report's heading."""
+    others = [variant.name for variant in comparison.variants if variant.name != comparison.baseline]
+    against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
+    if comparison.audit:
+        return f"Audit of {against}: results of {comparison.audit.tool}"
+    return f"{against}: {comparison.scenario_name} on {_where(comparison)}"
+
+
+def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
+    """All sections; every one is there, with a line that says why where it has nothing to show."""
+    audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
+    return [
+        *audit,
+        Section("Summary", _summary(comparison)),
+        Section("Optimizations applied", _optimizations(comparison)),
+        Section("Results", _results(comparison)),
+        Section("Key insights", insights(comparison)),
+        Section("Figures", [Drawing(chart) for name, chart in charts.items() if name != "roofline"]),
+        Section("Configuration", configuration(comparison)),
+        Section("Roofline", roofline_blocks(comparison, charts.get("roofline"))),
+        Section("Recommendations", recommendations(comparison)),
+        Section("Against earlier runs", earlier(comparison)),
+        Section("Accounting", accounting(comparison)),
+        Section("Files", files(comparison)),
+    ]
+
+
+def _summary(comparison: Comparison) -> list[Block]:
+    first = comparison.runs[0] if comparison.runs else None
+    facts = [
+        ("Written", comparison.written_at or "not said"),
+        ("Model", comparison.model),
+        *_machines(comparison),
+        ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
+        ("Tokens that came", _tokens(comparison.runs)),
+        ("Duration", _duration(comparison.runs)),
+        ("Versions", _versions(first)),
+    ]
+    verdicts = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
+    verdicts += [
+        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: left out, other repeats stand in")
+        for run in comparison.left_out
+    ]
+    blocks: list[Block] = [
+        Table("", ["", ""], [row(name, text) for name, text in facts]),
+        Table("", ["run", "variant", "verdict", "because"], verdicts),
+        Text("", "Conclusion"),
+    ]
+    for each, variant in zip(comparison.conclusion, compared(comparison), strict=False):
+        if len(comparison.conclusion) > 1:
+            blocks.append(Text("", variant))
+        blocks.append(Bullets([Text(each.better), Text(each.worse), Text(each.use)]))
+    if not comparison.conclusion:
+        blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
+    return blocks
+
+
+def _where(comparison: Comparison) -> str:
+    """What the load met: the target; without a name for it the model, else the server's address."""
+    named = (comparison.target, comparison.model, comparison.server)
+    return next((name for name in named if name and name != "unknown"), "unknown")
+
+
+def _machines(comparison: Comparison) -> list[tuple[str, str]]:
+    """The server, its hardware, and the load's machine where that is another or may be."""
+    target = "" if comparison.target == "unknown" else f"target {comparison.target}"
+    if comparison.server is None:
+        return [("Hardware", comparison.hardware + (f" ({target})" if target else ""))]
+    unknown = "" if comparison.load_from is None else "its hardware is not known"
+    told = "; ".join(part for part in ("not launched by us", unknown, target) if part)
+    rows = [("Server", f"{comparison.server} ({told})")]
+    if comparison.hardware != "unknown":
+        rows.append(("Hardware", comparison.hardware))
+    return rows + ([] if comparison.load_from is None else [("Load from", comparison.load_from)])
+
+
+def _workload(run: RunInfo | None) -> str:
+    if run is None:
+        return "n/a"
+    rate = "n/a" if run.rate is None else f"{quantity(run.rate)} arrivals/s"
+    arrivals = run.conditions.get("arrivals")
+    kind = f", {arrivals} arrivals" if arrivals else ""
+    tokens = [
+        f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
+    ]
+    return ", ".join([f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens])
+
+
+def _seeds(runs: Sequence[RunInfo]) -> str:
+    """'seed 1', or 'seeds 1 and 2': of all runs."""
+    seeds = list(dict.fromkeys("not said" if run.seed is None else str(run.seed) for run in runs))
+    return f"{'seeds' if seeds[1:] else 'seed'} {listed(seeds or ['not said'])}"
+
+
+def _tokens(runs: Sequence[RunInfo]) -> str:
+    """Mean tokens of the prompts and answers that completed; by variant where they are not the same."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        means = [run.conditions.get(f"mean {what} tokens") for what in ("prompt", "output")]
+        shown = [quantity(mean) if isinstance(mean, int | float) else "not counted" for mean in means]
+        names.setdefault(f"in {shown[0]}, out {shown[1]}", []).append(run.variant)
+    if len(names) == 1:
+        return f"{next(iter(names))} on average of the completed requests"
+    told = [f"{listed(list(dict.fromkeys(who)))}: {text}" for text, who in names.items()]
+    return f"{'; '.join(told)} (means of the completed requests)" if told else "n/a"
+
+
+def _versions(run: RunInfo | None) -> str:
+    known = {} if run is None else run.conditions
+    names = ("vLLM", "tokenswarm", "locust", "python", "kernel")
+    told = {name: str(known[name]) for name in names if known.get(name)}
+    if "tokenswarm" in told:
+        told["tokenswarm"] = told["tokenswarm"][:12]  # of a commit that is enough
+    return ", ".join(f"{name} {version}" for name, version in told.items()) or "not said"
+
+
+def _duration(runs: Sequence[RunInfo]) -> str:
+    """The window that is judged, and how long after the last arrival each run went on."""
+    if not runs:
+        return "n/a"
+    windows = list(dict.fromkeys(f"{quantity(run.window_s)} s" for run in runs))
+    ends = list(dict.fromkeys(f"{quantity(run.drained_at)} s" for run in runs))
+    return f"window of {listed(windows)}; {'the runs' if runs[1:] else 'the run'} ended after {listed(ends)}"
+
+
+def because(run: RunInfo) -> str:
+    """Which rules failed; what they saw stands among the warnings."""
+    failed = [
+        rule.rule.replace("_", " ") + (" (a warning)" if rule.verdict == "VALID" else "")
+        for rule in run.rules
+        if not rule.passed
+    ]
+    open_ = [] if run.ended == "complete" else [run.ended]
+    return "; ".join([*open_, *failed]) or "every rule passed"
+
+
+def _optimizations(comparison: Comparison) -> list[Block]:
+    rows = [
+        row(
+            variant.name,
+            variant.changes or "not said",
+            variant.expected or "not said",
+            _applied(variant),
+            variant.result,
+        )
+        for variant in comparison.variants
+    ]
+    return [Table("", ["variant", "what it changes", "expected", "applied", "result"], rows)]
+
+
+def _applied(variant: Variant) -> Cell:
+    if not variant.applied:
+        return Cell(f"N/A: {variant.reason}", "doubt")
+    return Cell("yes") if variant.command_line else Cell("not known: not launched by us", "doubt")
+
+
+def _results(comparison: Comparison) -> list[Block]:
+    others = compared(comparison)
+    blocks: list[Block] = [] if others else [_table_alone(comparison)]
+    for other in others:
+        blocks.append(_table_of(comparison, other))
+        blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
+        blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
+    blocks += parts(comparison)
+    for method in comparison.methods:
+        blocks.append(Text(method.text, f"{method.variant}, how sure. "))
+    if len(comparison.pareto) > 2:
+        blocks.append(_pareto(comparison))
+    definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
+    blocks.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
+    return blocks
+
+
+def _table_of(comparison: Comparison, other: str) -> Table:
+    columns = [
+        "",
+        "unit",
+        comparison.baseline,
+        other,
+        "change",
+        f"{100 * comparison.confidence:.0f} % interval",
+        "",
+        "n",
+    ]
+    rows, shared, warned = [], shared_reasons(comparison, other), _warned(comparison, other)
+    for metric in comparison.metrics:
+        readings = {reading.variant: reading for reading in metric.readings}
+        before, after = readings.get(comparison.baseline), readings.get(other)
+        change = next((each for each in metric.changes if each.variant == other), None)
+        if before is None or after is None:
+            continue
+        rows.append(
+            row(
+                metric.label,
+                metric.display_unit,
+                Cell(before.display, sort=before.value),
+                Cell(after.display, sort=after.value),
+                Cell(change.display if change else "n/a", sort=change.change if change else None),
+                change.display_interval if change else "n/a",
+                _mark(change, shared, warned),
+                _counts(before.count, after.count),
+            )
+        )
+    return Table(f"{other} against {comparison.baseline}", columns, rows, frozenset({2, 3, 4, 5, 7}))
+
+
+def _counts(before: int, after: int) -> str:
+    """'1,207', or '180,556 / 149,048' where the two differ."""
+    return f"{before:,}" if before == after else f"{before:,} / {after:,}"
+
+
+def _warnings(comparison: Comparison, other: str) -> list[str]:
+    """What the short mark in the lines of the table stands for."""
+    changes = [change for metric in comparison.metrics for change in metric.changes]
+    return list(dict.fromkeys(each.warning for each in changes if each.variant == other and each.warning))
+
+
+def _warned(comparison: Comparison, other: str) -> str:
+    """'⚠ optimized SATURATED': the warning as it stands in a line of the table."""
+    names = [
+        each.name
+        for each in comparison.variants
+        if each.name in (comparison.baseline, other) and "SATURATED" in each.verdicts
+    ]
+    return f"{WARNING} {'both' if len(names) == 2 else listed(names or [other])} SATURATED"
+
+
+def _mark(change: Change | None, shared: list[str], warned: str) -> Cell:
+    """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
+    in the line itself, what that means below the table."""
+    if change is None:
+        return Cell("n/a", "quiet")
+    mark = MARKS[change.mark]
+    text = mark.text
+    if change.mark in ("unstable", "not comparable") and change.reason not in shared:
+        text += f": {change.reason}"
+    if change.warning:
+        text += f" {warned}"
+    return Cell(text, mark.tone)
+
+
+def _table_alone(comparison: Comparison) -> Table:
+    rows = [
+        row(
+            metric.label, metric.display_unit, Cell(reading.display, sort=reading.value), f"{reading.count:,}"
+        )
+        for metric in comparison.metrics
+        for reading in metric.readings[:1]
+    ]
+    return Table(
+        "One variant, so no changes", ["", "unit", comparison.baseline, "n"], rows, frozenset({2, 3})
+    )
+
+
+def _pareto(comparison: Comparison) -> Table:
+    rows = [
+        row(
+            point.variant,
+            Cell(quantity(point.output_token_throughput), sort=point.output_token_throughput),
+            Cell(quantity(1000 * point.ttft_p50), sort=point.ttft_p50),
+            _number(point.tpot_p50, 1000),
+            _number(point.completed_rate),
+            _number(point.goodput_share, 100),
+            _standing(point),
+            "n/a" if point.meets_slo is None else "yes" if point.meets_slo else "no",
+        )
+        for point in comparison.pareto
+    ]
+    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "goodput, %"]
+    columns += ["throughput against TTFT", "holds the SLO"]
+    return Table("All variants", columns, rows, frozenset({1, 2, 3, 4, 5}))
+
+
+def _number(value: float | None, factor: float = 1.0) -> Cell:
+    return Cell("n/a") if value is None else Cell(quantity(factor * value), sort=value)
+
+
+def _standing(point: ParetoPoint) -> Cell:
+    if not point.usable:
+        return Cell("its run cannot be used", "quiet")
+    return Cell("▲ nothing beats it", "good") if point.unbeaten else Cell("beaten", "quiet")

@@ -1,0 +1,51 @@
+"""The section of a report that audits another tool's result files: the claim, the records, the difference."""
+
+from reports.document.schema import Audit, Outcome
+from reports.pages.blocks import Block, Bullets, Cell, Table, Text, Tone, row
+from reports.text.formatting import listed
+
+OUTCOMES: dict[Outcome, Cell] = {
+    "supported": Cell("▲ supported", "good"),
+    "not supported": Cell("▼ not supported", "bad"),
+    "cannot tell": Cell("? cannot tell", "doubt"),
+}
+QUIET: Tone = "quiet"
+
+
+def audit_blocks(audit: Audit) -> list[Block]:
+    """First the paragraph that says it all, then each claim, what else the records show, what they cannot."""
+    blocks: list[Block] = [
+        Text(audit.paragraph),
+        *[Text(line) for line in audit.limits],
+        Text(f"Read from {listed(audit.files)}, written by {audit.tool}."),
+    ]
+    if audit.checks:
+        blocks.append(_checks(audit))
+    if audit.notes:
+        blocks += [Text("", "What the records show, and what was assumed"), _bullets(audit.notes)]
+    untold = [row(each.what, Cell(each.why, QUIET)) for each in audit.untold]
+    if untold:
+        blocks.append(Table("What the file cannot tell", ["figure or check", "why"], untold))
+    return blocks
+
+
+def _checks(audit: Audit) -> Table:
+    rows = [
+        row(
+            "change" if check.field.startswith("change of ") else check.variant,
+            check.label,
+            check.display_unit,
+            check.claimed_display,
+            check.supported_display,
+            OUTCOMES[check.outcome],
+            check.reason,
+            check.field,
+        )
+        for check in audit.checks
+    ]
+    columns = ["", "figure", "unit", "claimed", "the records give", "", "why", "name in the file"]
+    return Table("Claim by claim", columns, rows, frozenset({3, 4}))
+
+
+def _bullets(lines: list[str]) -> Bullets:
+    return Bullets([Text(line) for line in lines])

@@ -1,0 +1,317 @@
+"""The sections of a report that lay its evidence open: insights, commands, earlier runs, accounting."""
+
+import difflib
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+
+from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
+from reports.pages.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Folded,
+    Link,
+    Links,
+    Table,
+    Text,
+    Tone,
+    milliseconds,
+    quantity,
+    row,
+)
+from reports.text.formatting import listed
+
+TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
+INSIGHTS = {
+    "win": "Wins",
+    "trade-off": "Trade-offs",
+    "served": "Those who were served",
+    "ttft": "Why TTFT moved",
+    "tpot": "Why TPOT moved",
+    "repeats": "Repeats",
+    "warning": "Warnings",
+}
+
+
+def compared(comparison: Comparison) -> list[str]:
+    """Variants that ran beside the baseline."""
+    return [each.name for each in comparison.variants if each.runs and each.name != comparison.baseline]
+
+
+def shared_reasons(comparison: Comparison, other: str) -> list[str]:
+    """Why most figures of a pair cannot be compared: said once, below the table."""
+    changes = [each for metric in comparison.metrics for each in metric.changes if each.variant == other]
+    reasons = Counter(change.reason for change in changes if change.mark == "not comparable")
+    return [reason for reason, count in reasons.items() if count > len(changes) / 2]
+
+
+def verdict(verdict: str) -> Cell:
+    """A verdict in its colour."""
+    return Cell(verdict, TONES.get(verdict, ""))
+
+
+def insights(comparison: Comparison) -> list[Block]:
+    """Section 4: what the figures say in words, and the server's side of it."""
+    blocks: list[Block] = []
+    for kind, heading in INSIGHTS.items():
+        found = [each for each in comparison.insights if each.kind == kind]
+        if found:
+            blocks.append(Text("", heading))
+            blocks.append(
+                Bullets(
+                    [
+                        Text(each.text, "" if each.variant in each.text else f"{each.variant}. ")
+                        for each in found
+                    ]
+                )
+            )
+    if not blocks:
+        blocks.append(Text("The figures of one variant alone explain nothing; compare it with another."))
+    columns = [
+        "run",
+        "lag at the client",
+        "network",
+        "queue",
+        "prefill",
+        "batch, mean",
+        "waiting, mean",
+        "steps",
+        "bytes per step",
+        "KV cache, most",
+        "preemptions",
+        "prefix hits",
+    ]
+    rows = [_server_row(run) for run in comparison.runs]
+    blocks.append(
+        Table(
+            "Where the time went: means of the server's own histograms, window and drain",
+            columns,
+            rows,
+            frozenset(range(1, len(columns))),
+        )
+    )
+    return blocks
+
+
+def _server_row(run: RunInfo) -> list[Cell]:
+    server = run.server
+    return row(
+        f"{run.variant} {run.repeat}" if run.repeat > 1 else run.variant,
+        milliseconds(server.send_lag_mean),
+        milliseconds(server.network_mean),
+        milliseconds(server.queue_mean),
+        milliseconds(server.prefill_mean),
+        quantity(server.running_mean),
+        quantity(server.waiting_mean),
+        quantity(server.steps),
+        quantity(server.bytes_per_step, "B"),
+        "n/a" if server.kv_cache_max is None else f"{100 * server.kv_cache_max:.0f} %",
+        quantity(server.preemptions),
+        "n/a" if server.prefix_hit_share is None else f"{100 * server.prefix_hit_share:.0f} %",
+    )
+
+
+def configuration(comparison: Comparison) -> list[Block]:
+    """Section 6: the commands in full, and in what they differ."""
+    blocks: list[Block] = []
+    for variant in comparison.variants:
+        blocks.append(Text("", f"{variant.name}"))
+        blocks.append(Code(_full_command(variant)) if variant.command_line else Text(_no_command(variant)))
+    commands = {each.name: each.command_line for each in comparison.variants if each.command_line}
+    baseline = commands.get(comparison.baseline)
+    for name, command in commands.items():
+        if name != comparison.baseline and baseline and command:
+            blocks.append(Text("", f"Difference of {name} from {comparison.baseline}"))
+            blocks.append(Code(_difference(baseline, command), "diff"))
+    if comparison.conditions:
+        rows = [
+            row(
+                each.condition,
+                _values(each.values),
+                Cell("as a caution", "quiet") if each.comparable else Cell("no", "doubt"),
+                each.text,
+            )
+            for each in comparison.conditions
+        ]
+        blocks.append(Table("Conditions that differ", ["condition", "values", "comparable", ""], rows))
+    elif len(comparison.runs) > 1:
+        blocks.append(Text("All recorded conditions of the runs are the same, but for the variant."))
+    return blocks
+
+
+def _values(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
+
+
+def _full_command(variant: Variant) -> str:
+    environment = "".join(
+        f"{name}={shlex.quote(value)} \\\n" for name, value in sorted(variant.environment.items())
+    )
+    return environment + (variant.command_line or "")
+
+
+def _no_command(variant: Variant) -> str:
+    return variant.reason or "The launcher did not start this server, so its command is not known."
+
+
+def _difference(before: str, after: str) -> str:
+    """The flags that differ, one for each line, as a diff without context."""
+    lines = difflib.ndiff(_flags(before), _flags(after))
+    changed = [line for line in lines if line.startswith(("-", "+"))]
+    return "\n".join(changed) or "  no difference"
+
+
+def _flags(command: str) -> list[str]:
+    """A command cut before every flag, so that a flag and its value stand in one line."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    parts: list[str] = []
+    for word in words:
+        if word.startswith("-") or not parts or not parts[-1].startswith("-"):
+            parts.append(word)
+        else:
+            parts[-1] += f" {word}"
+    return parts
+
+
+def recommendations(comparison: Comparison) -> list[Block]:
+    """Section 8."""
+    blocks: list[Block] = []
+    for each in comparison.recommendations:
+        blocks.append(Text(each.reason, f"{each.text} "))
+        if each.command:
+            blocks.append(Code(each.command))
+    if not blocks:
+        return [Text("No recommendation follows from these figures.")]
+    if not any(each.command for each in comparison.recommendations):
+        return blocks
+    return [*blocks, Text("Another LOCUSTFILE=, which a run does not record, belongs to the commands too.")]
+
+
+def earlier(comparison: Comparison) -> list[Block]:
+    """Section 9: runs of the same variants before these."""
+    if not comparison.earlier:
+        return [Text("No earlier run of these variants is in the results.")]
+    names = list(dict.fromkeys(name for each in comparison.earlier for name in each.metrics))
+    known = {metric.name: metric for metric in comparison.metrics}
+    headings = [
+        f"{known[name].label}, {known[name].display_unit}" if name in known else name for name in names
+    ]
+    rows = []
+    for each in comparison.earlier:
+        figures = [_in_unit(each.metrics.get(name), known.get(name)) for name in names]
+        comparable = Cell("yes") if each.comparable else Cell(f"no: {'; '.join(each.differences)}", "doubt")
+        rows.append(row(each.run, each.variant, verdict(each.verdict), *figures, comparable))
+    columns = ["run", "variant", "verdict", *headings, "comparable"]
+    return [Table("", columns, rows, frozenset(range(3, 3 + len(names))))]
+
+
+def _in_unit(value: float | None, metric: Metric | None) -> Cell:
+    factor = {"ms": 1000.0, "%": 100.0}.get(metric.display_unit if metric else "", 1.0)
+    return Cell(quantity(None if value is None else value * factor), sort=value)
+
+
+def accounting(comparison: Comparison) -> list[Block]:
+    """Section 10: where every arrival went, what a careless tool would say, the verdict's rules."""
+    columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
+    rows, every = [], [*comparison.runs, *comparison.left_out]
+    for run in every:
+        for name, counts in (("of the window", run.accounting), ("with the warm-up", run.accounting_all)):
+            adds_up = counts.due == counts.completed + counts.failed + counts.unfinished + counts.lost
+            figures = [
+                f"{value:,}" for value in (counts.completed, counts.failed, counts.unfinished, counts.lost)
+            ]
+            sign = Cell("=") if adds_up else Cell("≠", "bad")
+            rows.append(
+                row(
+                    run.run,
+                    name,
+                    f"{counts.due:,}",
+                    sign,
+                    figures[0],
+                    "+",
+                    figures[1],
+                    "+",
+                    figures[2],
+                    "+",
+                    figures[3],
+                )
+            )
+    blocks: list[Block] = [
+        Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
+        *_careless(comparison),
+        Table(
+            "Client error at this load",
+            ["run", "the load generator's own error"],
+            [row(run.run, run.client_error or "n/a") for run in every],
+        ),
+    ]
+    errors = [row(run.run, text, f"{count:,}") for run in every for text, count in run.errors.items()]
+    if errors:
+        blocks.append(Table("Errors", ["run", "error", "requests"], errors, frozenset({2})))
+    for run in every:
+        blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
+    return blocks
+
+
+def _careless(comparison: Comparison) -> list[Block]:
+    """The table, and once for each variant on how many of its requests the careless figures rest."""
+    rows = [
+        row(each.variant, each.label, each.display_unit, each.careless_display, each.honest_display)
+        for each in comparison.careless
+    ]
+    caption = "As a careless tool would print it: completed requests only, cut at the last arrival"
+    said: dict[str, list[str]] = {}
+    for each in sorted(comparison.careless, key=lambda line: line.metric == "success_share"):
+        said.setdefault(each.text, []).append(each.label if each.metric == "success_share" else each.variant)
+    notes = [Text(text, f"{listed(list(dict.fromkeys(names)))}: ") for text, names in said.items()]
+    return [
+        Table(caption, ["variant", "", "unit", "careless", "honest"], rows, frozenset({3, 4})),
+        *([Bullets(notes)] if notes else []),
+    ]
+
+
+def _rules(run: RunInfo) -> Table:
+    rows = []
+    for rule in run.rules:
+        outcome = Cell(f"gives {rule.verdict}", TONES.get(rule.verdict, ""))
+        if not rule.checked:
+            outcome = Cell("not checked", "doubt")
+        elif rule.passed:
+            outcome = Cell("passed")
+        elif rule.verdict == "VALID":
+            outcome = Cell("a warning", "doubt")
+        figure, bound = (_measured(value, rule) for value in (rule.figure, rule.bound))
+        rows.append(row(rule.rule, outcome, figure, bound, rule.text, "" if rule.passed else rule.advice))
+    return Table(
+        "",
+        ["rule", "outcome", "figure", "bound", "what was seen", "what to do next"],
+        rows,
+        frozenset({2, 3}),
+    )
+
+
+def _measured(value: Json, rule: Rule) -> str:
+    """A rule's figure or bound as people read it: shares in per cent, short times in milliseconds."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool | str):
+        return f"{value} {rule.unit}".strip()
+    if rule.unit == "share":
+        return quantity(100 * value, "%")
+    if rule.unit == "s" and isinstance(rule.bound, int | float) and abs(rule.bound) < 1:
+        return milliseconds(value)
+    return quantity(value, rule.unit)
+
+
+def files(comparison: Comparison) -> list[Block]:
+    """Section 11."""
+    return [
+        Links([Link(each.path, each.what) for each in comparison.files]),
+        Text("", "The command that makes this report again"),
+        Code(comparison.command),
+    ]

@@ -1,0 +1,33 @@
+"""The tables of a run's parts: each workload of a mix, each stage of a load whose rate changes by plan."""
+
+from reports.document.schema import Comparison, LoadPart
+from reports.pages.blocks import Block, Cell, Table, row
+
+CAPTIONS = {"workload": "Each workload by itself", "stage": "Each stage by itself"}
+COLUMNS = {  # metric of the part: heading
+    "scheduled_ttft_p50": "TTFT (from due) p50, ms",
+    "scheduled_ttft_p90": "p90",
+    "tpot_p50": "TPOT p50, ms",
+    "tpot_p90": "p90",
+    "scheduled_latency_p50": "latency (from due) p50, ms",
+    "scheduled_latency_p90": "p90",
+    "goodput_share": "within the SLO, %",
+}
+
+
+def parts(comparison: Comparison) -> list[Block]:
+    """A table of each kind that the load has; nothing for a load of one piece."""
+    found: list[Block] = []
+    for kind, caption in CAPTIONS.items():
+        listed = [each for each in comparison.parts if each.kind == kind]
+        if listed:
+            columns = [kind, "variant", "due", "completed", *COLUMNS.values()]
+            right = frozenset(range(2, len(columns)))
+            found.append(Table(caption, columns, [_line(each) for each in listed], right))
+    return found
+
+
+def _line(part: LoadPart) -> list[Cell]:
+    readings = [part.metrics[name] for name in COLUMNS]
+    figures = [Cell(reading.display, sort=reading.value) for reading in readings]
+    return row(part.name, part.variant, f"{part.due:,}", f"{part.completed:,}", *figures)

@@ -1,0 +1,1 @@
+"""The model on its hardware: bytes, FLOPs and the bounds that follow."""

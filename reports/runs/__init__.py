@@ -1,0 +1,1 @@
+"""Run folders as they were recorded, and which of them to read; no figure is computed here."""

@@ -1,0 +1,211 @@
+"""The harness JSON (`config`, `metrics`, `records`) as a run.
+
+A record has `timestamp_sent`, `timestamp_first_token`, `timestamp_last_token` (epoch seconds or null),
+`input_tokens`, `output_tokens`, `error` (null, false or "" where there was none). Whoever has no error and no
+last token is unfinished, whatever `successful_requests` says.
+"""
+
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.usage import UsageError
+from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from reports.runs.importers.foreign import (
+    MOST_TOKENS,
+    Foreign,
+    claim_list,
+    error_line,
+    make_table,
+    number,
+    optional,
+    spread,
+)
+from reports.runs.runs import Floats, Limits, Mask
+
+TOOL = "the harness"
+EPOCH = (1e9, 1e10)  # s: the years 2001 to 2286; milliseconds and monotonic clocks lie outside
+LONGEST = 7 * 86400.0  # s; stamps further apart are not of one run
+BACK = 1e-6  # s; rounding of a double that holds an epoch
+CHUNKS = 64  # at most, to spread a request's tokens over its time
+MS = 0.001
+_TIMES = ("timestamp_sent", "timestamp_first_token", "timestamp_last_token")
+_RATES = {
+    "throughput_tok_s": ("output_token_throughput", 1.0),
+    "throughput_rps": ("completed_rate", 1.0),
+    "successful_requests": ("completed", 1.0),
+    "failed_requests": ("failed", 1.0),
+}
+CLAIMS = _RATES | {
+    f"{name}_{share}_ms": (f"{row}_{share}", MS)
+    for name, row in (
+        ("ttft", "ttft"),
+        ("tpot", "tpot"),
+        ("itl", "itl"),
+        ("latency", "latency"),
+        ("e2e", "latency"),
+        ("e2e_latency", "latency"),
+    )
+    for share in ("p50", "p99")
+}
+_NO_DUE = "the file has no due times, only when requests were sent"
+_NO_LANES = "the file says nothing of its workers"
+_RULES = dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), _NO_DUE) | {"lanes_lost": _NO_LANES}
+
+
+def is_harness(found: dict[str, Any]) -> bool:
+    """Whether a file looks like one of the harness."""
+    return isinstance(found.get("records"), list) and isinstance(found.get("metrics"), dict)
+
+
+def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
+    """The file as records. Raises UsageError for nonsense, with the record's number (from 0)."""
+    records, metrics, config = found["records"], found["metrics"], found.get("config") or {}
+    if not records:
+        raise UsageError(f"{path}: records is empty; there is nothing to audit")
+    if not isinstance(config, dict):
+        raise UsageError(f"{path}: config is a {type(config).__name__}, not an object")
+    rows = [_times(path, index, record) for index, record in enumerate(records)]
+    stamps = np.array(rows)
+    origin = float(stamps[:, 0].min())
+    _one_run(path, stamps, origin)
+    sent, first, last = (stamps - origin).T
+    tokens = np.array([_count(path, i, record, "output_tokens") for i, record in enumerate(records)])
+    prompts = np.array([_count(path, i, record, "input_tokens") for i, record in enumerate(records)])
+    status = [_status(record, done) for record, done in zip(records, ~np.isnan(last), strict=True)]
+    watched = float(np.nanmax(stamps - origin))
+    streaming = np.isnan(last) & ~np.isnan(first)
+    tokens[~np.isnan(first) & (tokens == 0)] = np.nan  # one at least has come: the file did not count
+    seen_until = np.where(np.isnan(last), watched, last)
+    end = np.where(np.array(status) == UNFINISHED, np.nan, np.fmax(np.fmax(last, first), sent))
+    columns = {
+        "due": sent,
+        "sent": sent,
+        "first_token": first,
+        "last_token": np.where(np.isnan(last) & ~np.isnan(first), first, last),
+        "end": end,
+        "status": status,
+        "error": [error_line(record["error"]) if record.get("error") else None for record in records],
+        "prompt_tokens": prompts,
+        "output_tokens": tokens,
+    }
+    chunks = [_chunks(*each) for each in zip(first, seen_until, tokens, strict=True)]
+    total = metrics.get("total_requests")
+    return Foreign(
+        path=path,
+        tool=TOOL,
+        table=make_table(columns, chunks),
+        watched=watched,
+        due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
+        open_loop=True,
+        claims=claim_list(metrics, CLAIMS, f"{path}: metrics."),
+        model=_text(config.get("model")),
+        asked={"rate": _rate(config)},
+        started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
+        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), _RULES),
+        notes=_notes(streaming),
+    )
+
+
+def _times(path: Path, index: int, record: object) -> list[float]:
+    """[sent, first token, last token] in epoch seconds, NaN for null."""
+    where = f"{path}: record {index} (from 0)"
+    if not isinstance(record, dict):
+        raise UsageError(f"{where}: is a {type(record).__name__}, not an object")
+    sent, first, last = (optional(record.get(name), f"{where}: {name}") for name in _TIMES)
+    if math.isnan(sent):
+        raise UsageError(f"{where}: timestamp_sent is missing, so nothing can be said of it")
+    for name, value in zip(_TIMES, (sent, first, last), strict=True):
+        if not math.isnan(value) and not EPOCH[0] <= value < EPOCH[1]:
+            raise UsageError(f"{where}: {name} is {value:g}, not epoch seconds (ms? another clock?)")
+    if first < sent - BACK:
+        raise UsageError(f"{where}: its first token came {sent - first:.3f} s before it was sent")
+    if last < first - BACK:
+        raise UsageError(f"{where}: its first token came {first - last:.3f} s after its last")
+    if last < sent - BACK:
+        raise UsageError(f"{where}: negative duration: it ended {sent - last:.3f} s before it was sent")
+    if math.isnan(first) and not math.isnan(last):
+        raise UsageError(f"{where}: has a last token and no first one")
+    return [sent, first, last]
+
+
+def _one_run(path: Path, stamps: Floats, origin: float) -> None:
+    late = np.nanmax(stamps, axis=1) - origin
+    worst = int(late.argmax())
+    if late[worst] > LONGEST:
+        raise UsageError(
+            f"{path}: record {worst} (from 0): {late[worst] / 86400:.1f} days after the first one sent; "
+            "stamps of several clocks or runs are mixed"
+        )
+
+
+def _count(path: Path, index: int, record: dict[str, Any], name: str) -> float:
+    value = optional(record.get(name), f"{path}: record {index} (from 0): {name}")
+    if value < 0 or value > MOST_TOKENS or (value == value and value != int(value)):
+        raise UsageError(f"{path}: record {index} (from 0): {name} is {value:g}, not a number of tokens")
+    return value
+
+
+def _status(record: dict[str, Any], done: bool) -> str:
+    if record.get("error"):
+        return FAILED
+    return COMPLETED if done else UNFINISHED
+
+
+def _chunks(first: float, until: float, tokens: float) -> Floats:
+    """Moments that carry the request's tokens in equal shares; the first token alone where uncounted."""
+    if math.isnan(first):
+        return np.zeros(0)
+    return spread(first, until, 1 if math.isnan(tokens) else min(max(int(tokens), 1), CHUNKS))
+
+
+def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
+    """`uncounted`: records that got a first token, of which the file does not say how many they got."""
+    untold = {
+        "scheduled_ttft": _NO_DUE,
+        "scheduled_latency": _NO_DUE,
+        "itl": "the file has only the first and the last token of each request",
+        "goodput_share": "the file names no SLO",
+        "goodput_rate": "the file names no SLO",
+        "lost": "the file says nothing of its workers",
+    }
+    if (ended := int((uncounted & ~cut_off).sum())) > 0:
+        untold |= dict.fromkeys(
+            ("output_token_throughput", "tpot"),
+            f"{ended:,} requests got all their tokens, and the file does not say how many (output_tokens)",
+        )
+    elif uncounted.any():
+        untold["output_token_throughput"] = (
+            f"{int(uncounted.sum())} requests were streaming when the file ends, and it does not say how "
+            "many tokens they had got"
+        )
+    return untold
+
+
+def _notes(streaming: Mask) -> list[str]:
+    notes = [
+        "A request's tokens are taken to have come evenly between its first and its last one.",
+        "The file does not say when the tool stopped; its last time stamp is taken for the end. What was "
+        "open then counts as unfinished, and as having lasted at least that long.",
+    ]
+    if streaming.any():
+        notes.append(
+            f"{int(streaming.sum())} requests were still streaming at the end; the tokens that the file "
+            "counts for them are taken to have come evenly up to there."
+        )
+    return notes
+
+
+def _rate(config: dict[str, Any]) -> float | None:
+    for name in ("rate", "rps", "request_rate", "target_rps"):
+        value = config.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None

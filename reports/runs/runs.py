@@ -1,0 +1,373 @@
+"""A run folder, read: the manifest checked, the records column by column, the chunk lists in slices.
+
+Nothing is read before it is asked for, and the chunk lists never become Python objects, so that a run
+of 1,000,000 records fits in memory.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.results import MANIFEST, METRICS, RECORDS
+from common.usage import UsageError
+from loadgen.records.record import LOST, SCHEMA
+from reports.runs.server_metrics import ServerMetrics, read_server_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+FORMAT = 1
+ROWS_AT_ONCE = 20_000  # with 150 chunks each: 36 MB of times and tokens
+
+
+class Tolerant(BaseModel):
+    """A part of a file that other versions may have given more keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Window(Tolerant):
+    """Arrivals due in [start, end) seconds are judged."""
+
+    start: float
+    end: float
+
+
+class Prompts(Tolerant):
+    how: str | None = None
+    exact: bool | None = None
+    unique: bool | None = None
+    worst_error: float | None = None
+
+
+class Lane(Tolerant):
+    """One worker's share; see docs/design.md. What was not measured is None."""
+
+    lane: int
+    worker: str | None = None
+    host: str | None = None
+    arrivals: int | None = None
+    records: int | None = None
+    batches_sent: int | None = None
+    batches_received: int | None = None
+    lost: bool = False
+    clock_rtt_s: float | None = None
+    clock_drift_s: float | None = None
+    cpu_s: float | None = None
+    wall_s: float | None = None
+    stall_p99_ms: float | None = None
+    stall_max_ms: float | None = None
+    connections: int | None = None
+    peak_in_flight: int | None = None
+    open_files_limit: int | None = None
+    beside_server: bool | None = None
+    cores: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How texts call it: a worker's own name holds its host's, which reports do not give away."""
+        return f"worker {self.lane}"
+
+
+class Manifest(Tolerant):
+    """manifest.json of docs/design.md. Times are seconds from the run's start."""
+
+    format: int
+    run: str
+    variant: str
+    target: str | None = None
+    model: str | None = None
+    host: str | None = None
+    scenario: dict[str, Any] = {}
+    scenario_name: str | None = None
+    scenario_hash: str | None = None
+    seed: int | None = None
+    window: Window
+    schedule_end: float
+    drain_limit: float | None = None
+    drained_at: float
+    started_at: str | None = None
+    ended: str = "complete"
+    ended_why: str | None = None
+    due: int
+    scheduled: int | None = None
+    prompts: Prompts = Prompts()
+    lanes: list[Lane] = []
+    server: dict[str, Any] | None = None
+    versions: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    client_error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ChunkBatch:
+    """The chunk lists of some successive records, flat.
+
+    Record `first_row + i` has times[offsets[i]:offsets[i + 1]] (seconds) and the tokens beside them;
+    a token count that the server did not say is NaN.
+    """
+
+    first_row: int
+    offsets: NDArray[np.int64]  # one more than records
+    times: Floats
+    tokens: Floats
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Chunks of each record."""
+        return np.diff(self.offsets)
+
+
+class Records:
+    """The columns of requests.parquet, or of a table in memory with (some of) the same columns."""
+
+    def __init__(self, source: pq.ParquetFile | pa.Table, where: str = "records") -> None:
+        self._source = source
+        self._where = where
+        self._numbers: dict[str, Floats] = {}
+        self._codes: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+        self._schema: pa.Schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
+        self._rows = source.metadata.num_rows if isinstance(source, pq.ParquetFile) else source.num_rows
+
+    def __len__(self) -> int:
+        return int(self._rows)
+
+    def has(self, name: str) -> bool:
+        """Whether the column exists (audits of other tools' files lack some)."""
+        return name in self._schema.names
+
+    def numbers(self, name: str) -> Floats:
+        """A numeric or boolean column, NaN where empty or absent; shape (records,)."""
+        if name not in self._numbers:
+            if not self.has(name):
+                self._numbers[name] = np.full(len(self), np.nan)
+            else:
+                column = self._read([name]).column(0).cast(pa.float64())
+                values = column.to_numpy()
+                self._numbers[name] = np.asarray(values, dtype=np.float64)
+        return self._numbers[name]
+
+    def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
+        """A text column as (codes of shape (records,), the texts they stand for); -1 where empty."""
+        if name not in self._codes:
+            if not self.has(name):
+                self._codes[name] = np.full(len(self), -1, np.int32), []
+            else:
+                column = (
+                    self._read([name]).column(0).dictionary_encode().unify_dictionaries().combine_chunks()
+                )
+                if isinstance(column, pa.ChunkedArray):  # no rows
+                    return np.zeros(0, np.int32), []
+                codes = column.indices.fill_null(-1).to_numpy().astype(np.int32)
+                self._codes[name] = codes, column.dictionary.to_pylist()
+        return self._codes[name]
+
+    def status_is(self, *wanted: str) -> Mask:
+        """Which records have one of these statuses."""
+        codes, names = self.codes("status")
+        return np.isin(codes, [names.index(name) for name in wanted if name in names])
+
+    @property
+    def chunk_limit(self) -> int:
+        """An upper limit of the number of chunks in all records, read from the file's footer."""
+        if not self.has("chunk_times"):
+            return 0
+        if isinstance(self._source, pq.ParquetFile):
+            leaf = self._source.schema.to_arrow_schema().names.index("chunk_times")
+            footer = self._source.metadata
+            return sum(_values_in(footer.row_group(group), leaf) for group in range(footer.num_row_groups))
+        return int(pc.sum(pc.list_value_length(self._source["chunk_times"])).as_py() or 0)
+
+    def chunk_batches(self) -> Iterator[ChunkBatch]:
+        """All chunk lists, some thousand records at a time. Nothing where the column is absent."""
+        if not self.has("chunk_times"):
+            return
+        names = [name for name in ("chunk_times", "chunk_tokens") if self.has(name)]
+        row = 0
+        for batch in self._batches(names):
+            yield _chunk_batch(batch, row, self._where)
+            row += batch.num_rows
+
+    def frame(self, names: Sequence[str]) -> "pd.DataFrame":
+        """Some columns as a pandas frame (imports pandas: about half a second)."""
+        return self._read(list(names)).to_pandas()
+
+    def _read(self, names: list[str]) -> pa.Table:
+        try:
+            if isinstance(self._source, pq.ParquetFile):
+                return self._source.read(columns=names)
+            return self._source.select(names)
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"{self._where}: damaged: {_one_line(error)}; run the load test again") from None
+
+    def _batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            if isinstance(self._source, pq.ParquetFile):
+                yield from self._source.iter_batches(batch_size=ROWS_AT_ONCE, columns=names)
+            else:
+                yield from self._source.select(names).to_batches(max_chunksize=ROWS_AT_ONCE)
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(f"{self._where}: damaged: {_one_line(error)}; run the load test again") from None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run's source cannot tell, and why: figures by the name of their metric or row, and rules.
+
+    Empty for runs of this project; another tool's file holds less.
+    """
+
+    figures: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Run:
+    """One run: what was asked (manifest), what happened (records), what the server said (server)."""
+
+    manifest: Manifest
+    records: Records
+    server: ServerMetrics
+    folder: Path | None = None  # None for records that another tool wrote
+    limits: Limits = Limits()
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)  # costly intermediate results, by name
+
+    @property
+    def name(self) -> str:
+        return self.manifest.run
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """(start, end) of the measuring window, seconds from the run's start.
+
+        An interruption cuts it, so that rates are over the time for which arrivals came due; one before its
+        start leaves it whole, and empty.
+        """
+        start, end = self.manifest.window.start, self.manifest.window.end
+        cut = min(end, self.manifest.schedule_end)
+        return start, cut if cut > start else end
+
+    @property
+    def window_length(self) -> float:
+        """Seconds."""
+        start, end = self.window
+        return end - start
+
+    @property
+    def process(self) -> str | None:
+        """How arrivals come about ("poisson", "closed-loop", …); None where the scenario does not say."""
+        arrivals = self.manifest.scenario.get("arrivals")
+        return arrivals.get("process") if isinstance(arrivals, Mapping) else arrivals
+
+    @property
+    def closed_loop(self) -> bool:
+        """Whether each client waits for its answer before it asks again, so that the server sets the pace."""
+        return self.process == "closed-loop"
+
+    @cached_property
+    def judged(self) -> Mask:
+        """Which records are of arrivals due inside the window; shape (records,)."""
+        due, (start, end) = self.records.numbers("due"), self.window
+        return (due >= start) & (due < end)
+
+    def part(self, chosen: Mask) -> "Run":
+        """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""
+        found = replace(self, memo={})
+        found.__dict__["judged"] = self.judged & chosen
+        return found
+
+    @cached_property
+    def closed_at(self) -> Floats:
+        """When each record was closed; the end of the drain where it does not say; NaN for lost ones."""
+        end = self.records.numbers("end")
+        closed = np.where(np.isnan(end), self.manifest.drained_at, end)
+        closed[self.records.status_is(LOST)] = np.nan
+        return closed
+
+
+def load_run(folder: Path | str) -> Run:
+    """Open a run folder. Raises UsageError when something is missing, cut off or not a run."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such run folder; `python -m reports history` lists the runs")
+    manifest = read_manifest(folder)
+    path = folder / RECORDS
+    records = Records(_open_parquet(path), str(path))
+    missing = [
+        name for name in SCHEMA.names if name not in ("text", "prompt_asked") and not records.has(name)
+    ]
+    if missing:
+        raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
+    return Run(manifest, records, read_server_metrics(folder / METRICS), folder)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder, checked. Cheap: for lists of many runs."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{path}: missing, so {folder} is no finished run; was the load test cut off?")
+    try:
+        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise UsageError(f"{path}: {key}: {first['msg']}") from None
+        raise UsageError(f"{path}: cannot be read, perhaps cut off: {_one_line(error)}") from None
+    if manifest.format != FORMAT:
+        raise UsageError(f"{path}: format {manifest.format}, this version reads format {FORMAT}")
+    if not manifest.window.start < manifest.window.end:
+        raise UsageError(f"{path}: window: its end is not after its start")
+    return manifest
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: missing; was the run cut off? `python -m loadgen.records.collect recover` may help"
+        )
+    try:
+        return pq.ParquetFile(path, pre_buffer=False)
+    except (OSError, pa.ArrowException) as error:
+        raise UsageError(f"{path}: not a Parquet file, or cut off: {_one_line(error)}") from None
+
+
+def _values_in(group: Any, leaf: int) -> int:
+    return int(group.column(leaf).num_values)
+
+
+def _chunk_batch(batch: pa.RecordBatch, row: int, where: str) -> ChunkBatch:
+    times = batch.column(0)
+    lengths = pc.fill_null(pc.list_value_length(times), 0).to_numpy().astype(np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    flat = np.asarray(times.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    if batch.num_columns == 1 or batch.column(1).null_count == batch.num_rows:
+        return ChunkBatch(row, offsets, flat, np.full(len(flat), np.nan))
+    tokens = batch.column(1)
+    token_lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy()
+    values = np.asarray(tokens.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False))
+    if len(values) == len(flat) and np.array_equal(token_lengths, lengths):
+        return ChunkBatch(row, offsets, flat, values)
+    absent = (token_lengths == 0) & (lengths > 0)  # records whose server says no token counts
+    if not np.array_equal(token_lengths[~absent], lengths[~absent]):
+        raise UsageError(f"{where}: chunk_times and chunk_tokens differ in length near row {row}")
+    spread = np.full(len(flat), np.nan)
+    spread[np.repeat(~absent, lengths)] = values
+    return ChunkBatch(row, offsets, flat, spread)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,1 @@
+"""Intervals, trends and memory of a series of numbers; nothing here knows of requests."""

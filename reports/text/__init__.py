@@ -1,0 +1,1 @@
+"""How a figure or a stranger's text is written; nothing here knows what it means."""

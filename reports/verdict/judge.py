@@ -1,0 +1,235 @@
+"""`python -m reports judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from common.results import SUMMARY, write_whole
+from common.usage import UsageError
+from loadgen.records.record import STATUSES
+from reports.metrics import request_metrics
+from reports.metrics.instrument import client_error
+from reports.metrics.request_metrics import Figure
+from reports.runs.runs import Run, load_run
+from reports.text.formatting import slo
+from reports.verdict import validity
+from reports.verdict.rule import Rule, Verdict
+
+_COLOURS = {
+    Verdict.VALID: "bold green",
+    Verdict.SATURATED: "bold yellow",
+    Verdict.CLIENT_LIMITED: "bold magenta",
+    Verdict.INVALID: "bold red",
+}
+_MEANING = {
+    Verdict.VALID: "the figures describe the server under this load",
+    Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
+    Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
+    Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
+}
+_ROWS = {
+    "ttft": "TTFT",
+    "scheduled_ttft": "TTFT from due",
+    "tpot": "TPOT",
+    "itl": "ITL",
+    "latency": "latency",
+    "scheduled_latency": "latency from due",
+    "send_lag": "send lag",
+}
+WIDTH = 110  # of plain text, where no terminal says how wide it is
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that summary.json holds."""
+
+    run: str
+    verdict: Verdict
+    rules: list[Rule]
+    accounting: dict[str, int]
+    accounting_all: dict[str, int]
+    errors: dict[str, int]
+    metrics: dict[str, Figure]
+
+
+def judge(run: Run) -> Judgement:
+    """Check every rule and compute every metric. Pure but for reading the run."""
+    rules = validity.check(run)
+    return Judgement(
+        run.name,
+        validity.verdict(rules),
+        rules,
+        request_metrics.accounting(run),
+        request_metrics.accounting(run, window_only=False),
+        request_metrics.errors(run),
+        request_metrics.figures(run),
+    )
+
+
+def summary(found: Judgement) -> dict[str, Any]:
+    """summary.json as docs/design.md describes it: times in seconds, no NaN, no infinity."""
+    return {
+        "run": found.run,
+        "verdict": found.verdict.label,
+        "rules": [
+            {**vars(rule), "verdict": rule.verdict.label, "figure": _finite(rule.figure)}
+            for rule in found.rules
+        ],
+        "accounting": found.accounting,
+        "accounting_all": found.accounting_all,
+        "errors": found.errors,
+        "metrics": {name: vars(figure) for name, figure in found.metrics.items()},
+    }
+
+
+def write_summary(folder: Path, found: Judgement) -> Path:
+    """Write summary.json so that a reader sees the old one or the new one, never half. Raises UsageError."""
+    path = folder / SUMMARY
+    try:
+        write_whole(path, json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; free space, or rights?") from None
+    return path
+
+
+def reconciliation(counts: dict[str, int]) -> str:
+    """`due 1200 = completed 1187 + failed 0 + unfinished 13 + lost 0`."""
+    return f"due {counts['due']} = " + " + ".join(f"{status} {counts[status]}" for status in STATUSES)
+
+
+def show(run: Run, found: Judgement, console: Console) -> None:
+    """Print the verdict, the failed rules, the reconciliation and the main figures (in ms)."""
+    title = Text.assemble(
+        (found.verdict.label, _COLOURS[found.verdict]), f"  {_MEANING[found.verdict]}  ", (found.run, "dim")
+    )
+    console.print(Group(Text(), title, *_rule_lines(found.rules)))
+    console.print(Text(reconciliation(found.accounting)))
+    for text, count in list(found.errors.items())[:3]:
+        console.print(Text(f"  {count} x {text}"), style="red")
+    console.print(Text(_rates(found.metrics, run.manifest.scenario.get("slo") or {})))
+    console.print(_percentiles(found.metrics, found.accounting["due"]))
+    stated = client_error(run.manifest.client_error)
+    console.print(Text(f"client error at this load: {stated}", style="dim"))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument(
+        "--allow", default="", metavar="V,…", help="exit 0 for these verdicts too: saturated, client-limited"
+    )
+    parser.add_argument("--quiet", action="store_true", help="write summary.json, print nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge one run. Exit code 0 valid (or allowed), 3 saturated, 4 client-limited, 5 invalid."""
+    allowed = _allowed(arguments.allow)
+    loaded = load_run(arguments.run)
+    found = judge(loaded)
+    path = write_summary(arguments.run, found)
+    if not arguments.quiet:
+        console = Console() if os.isatty(1) else Console(width=WIDTH)
+        show(loaded, found, console)
+        console.print(Text(str(path), style="dim"), soft_wrap=True)  # a path stays whole, to be copied
+    return 0 if found.verdict in allowed else found.verdict.exit_code
+
+
+def _allowed(text: str) -> set[Verdict]:
+    names = {"saturated": Verdict.SATURATED, "client-limited": Verdict.CLIENT_LIMITED}
+    asked = [part.strip().lower() for part in text.split(",") if part.strip()]
+    for part in asked:
+        if part not in names:
+            raise UsageError(
+                f"--allow {part}: unknown; there are: {', '.join(names)} (an invalid run is never allowed)"
+            )
+    return {Verdict.VALID, *(names[part] for part in asked)}
+
+
+def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
+    lines = []
+    for rule in sorted((rule for rule in rules if not rule.passed), key=lambda rule: -rule.verdict):
+        label = rule.verdict.label if rule.verdict else "WARNING"
+        line = Text.assemble(
+            (f"{label} ", _COLOURS[rule.verdict or Verdict.SATURATED]), (rule.rule, "bold"), f": {rule.text} "
+        )
+        line.append(f"({figure_text(rule.figure, rule.unit)}, bound {figure_text(rule.bound, rule.unit)})")
+        lines.append(Padding(line, (0, 0, 0, 2)))
+        lines.append(Padding(Text(f"next: {rule.advice}", style="dim"), (0, 0, 0, 4)))
+    skipped = [rule.rule for rule in rules if not rule.checked]
+    if skipped:
+        text = f"not checked: {', '.join(skipped)} (summary.json says why)"
+        lines.append(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
+    return lines
+
+
+def figure_text(value: float | None, unit: str) -> str:
+    """A rule's figure as people read it: shares in %, seconds in ms."""
+    if value is None:
+        return "none"
+    if math.isinf(value):
+        return "infinite"
+    if unit == "share":
+        return f"{100 * value:.2f} %"
+    if unit == "s":
+        return f"{value * 1e3:.2f} ms" if abs(value) < 10 else f"{value:.1f} s"
+    return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
+
+
+def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
+    offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
+    text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
+    text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
+    good = found["goodput_share"].value
+    if good is None:
+        return f"{text}, no SLO asked"
+    bounds = slo({name: bound for name, bound in asked.items() if name != "share"})
+    return f"{text}, {100 * good:.1f} % within the SLO ({bounds})"
+
+
+def _percentiles(found: dict[str, Figure], due: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("ms")
+    for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
+        table.add_column(suffix, justify="right")
+    for name, label in _ROWS.items():
+        row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
+        cells = [
+            _cell(figure, share, due)
+            for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
+        ]
+        table.add_row(label, *cells, str(row[0].count), str(row[0].observed))
+    return table
+
+
+def _cell(figure: Figure, share: float, due: int) -> str:
+    """`52.31`; `52.31 (of 30)` where so few have it that the percentile says little."""
+    few = request_metrics.thin(figure, share, due)
+    return milliseconds(figure) + (f" (of {figure.count})" if few else "")
+
+
+def milliseconds(figure: Figure) -> str:
+    """A time as people read it: `52.31`, or `> 60000` where the data give only a lower bound."""
+    if figure.value is not None:
+        return _in_ms(figure.value)
+    return f"> {_in_ms(figure.lower_bound)}" if figure.lower_bound else "n/a"
+
+
+def _in_ms(seconds: float) -> str:
+    """Three significant digits at least, down to the microsecond that our stamps have."""
+    value = seconds * 1e3
+    decimals = next((n for n, least in enumerate((1000, 100, 1)) if abs(value) >= least), 3)
+    return f"{value:.{decimals}f}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,177 @@
+"""INVALID: do the server's own counters and histograms agree with what the client saw?
+
+Both count the whole run, warm-up and drain included, since counters cannot tell requests apart. Whether the
+answers agree with what was asked for is only a warning.
+"""
+
+import numpy as np
+
+from loadgen.records.record import COMPLETED
+from reports.metrics import request_metrics
+from reports.runs.runs import Floats, Run
+from reports.verdict.rule import Rule, Verdict, not_checked
+
+COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
+MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
+MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
+SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
+SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
+CACHE = 0.01  # share of prompt tokens that may hit: a chat template's common beginning
+
+_INVALID = Verdict.INVALID
+
+
+def server_output_tokens(run: Run) -> Rule:
+    """Tokens received against generation_tokens_total.
+
+    The server may have made more for requests that we did not see to their end, but no more than asked.
+    """
+    said = run.records.numbers("output_tokens")
+    received = np.where(np.isnan(said), request_metrics.token_flow(run).received, said)
+    asked = np.nan_to_num(run.records.numbers("output_asked"), nan=np.inf)
+    rest = float(np.maximum(asked - received, 0)[~run.records.status_is(COMPLETED)].sum())
+    return _counts_agree(
+        run, "server_output_tokens", "vllm:generation_tokens_total", float(received.sum()), rest
+    )
+
+
+def server_prompt_tokens(run: Run) -> Rule:
+    """Prompt tokens of completed requests against prompt_tokens_total."""
+    tokens, done = run.records.numbers("prompt_tokens"), run.records.status_is(COMPLETED)
+    known = ~np.isnan(tokens)
+    if not (done & known).any():
+        return not_checked("server_prompt_tokens", _INVALID, COUNTS, "share", "no usage in the answers")
+    largest = np.fmax(np.nanmax(tokens), np.nan_to_num(run.records.numbers("prompt_asked")).max())
+    client = float(tokens[done & known].sum())
+    rest = float(
+        largest * int((~(done & known)).sum())
+    )  # served, perhaps, without a word of it in the answer
+    return _counts_agree(run, "server_prompt_tokens", "vllm:prompt_tokens_total", client, rest)
+
+
+def server_restarted(run: Run) -> Rule:
+    """No counter of the server's fell during the run."""
+    name = "server_restarted"
+    if not len(run.server.times):
+        return not_checked(name, _INVALID, 0, "falls", "the server exports no metrics")
+    falls = run.server.falls()
+    most = max(falls, key=lambda each: falls[each], default=None)
+    figure = falls[most] if most else 0
+    text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
+    advice = "see the server's log; where several servers answer at one address, load each by its own"
+    return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
+
+
+def server_ttft(run: Run) -> Rule:
+    """The server's mean TTFT must not be larger than ours; the difference is network and client."""
+    numbers = run.records.numbers
+    return _means_agree(
+        run, "server_ttft", "vllm:time_to_first_token_seconds", numbers("first_token") - numbers("sent")
+    )
+
+
+def server_latency(run: Run) -> Rule:
+    """The server's mean request latency must not be larger than ours."""
+    numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
+    ours = np.where(done, numbers("end") - numbers("sent"), np.nan)
+    return _means_agree(run, "server_latency", "vllm:e2e_request_latency_seconds", ours)
+
+
+def prefix_cache(run: Run) -> Rule:
+    """Share of prompt tokens that the prefix cache served, where prompts were meant to be unique."""
+    name = "prefix_cache_hits"
+    if not run.manifest.prompts.unique:
+        return not_checked(
+            name, _INVALID, CACHE, "share", "the scenario's prompts are not meant to be unique"
+        )
+    hits = run.server.increase("vllm:prefix_cache_hits_total", *_whole(run))
+    asked = run.server.increase("vllm:prefix_cache_queries_total", *_whole(run))
+    if hits is None or not asked:
+        return not_checked(name, _INVALID, CACHE, "share", "the server exports no prefix-cache counters")
+    figure = hits / asked
+    text = f"{hits:.0f} of {asked:.0f} prompt tokens came from the prefix cache ({100 * figure:.1f} %)"
+    advice = "restart the server, or change the seed: it has seen these prompts before"
+    return Rule(name, _INVALID, figure <= CACHE, figure, CACHE, "share", text, advice)
+
+
+def answer_lengths(run: Run) -> Rule:
+    """Share of the completed answers that are shorter than asked, where the server counted their tokens.
+
+    It only warns: hosts other than vLLM know no `ignore_eos`, a tool call ends where it ends, and a client
+    may ask for a length of its own. With what such a run can be compared, `load` says.
+    """
+    name, asked, came = (
+        "answer_lengths",
+        *(run.records.numbers(f"output_{end}") for end in ("asked", "tokens")),
+    )
+    codes, names = run.records.codes("tokens_from")
+    usage = codes == names.index("usage") if "usage" in names else np.zeros(len(codes), bool)
+    known = run.judged & run.records.status_is(COMPLETED) & usage & (asked > 0) & ~np.isnan(came)
+    if not known.any():
+        why = "no answer has both a length that was asked for and the server's count"
+        return not_checked(name, Verdict.VALID, SHORT, "share", why)
+    short = known & (came < asked - SHORTER)
+    figure = float(short.sum() / known.sum())
+    text = f"{short.sum()} of {known.sum()} answers are shorter than asked"
+    if short.any():
+        text += f", on average {came[short].mean():.0f} of {asked[short].mean():.0f} tokens"
+    advice = (
+        "see finish_reason in the records: does the server ignore ignore_eos, or the client ask for less?"
+    )
+    return Rule(name, Verdict.VALID, figure <= SHORT, figure, SHORT, "share", text, advice)
+
+
+def _whole(run: Run) -> tuple[float, float]:
+    """The whole run with its warm-up and drain: from before the first send to the last scrape."""
+    return float(np.nanmin(run.records.numbers("sent"), initial=run.window[1])), np.inf
+
+
+def _why_no_counters(run: Run, name: str) -> str | None:
+    last = np.nanmax(run.records.numbers("last_token"), initial=-np.inf)
+    if name not in run.server.names:
+        return f"the server exports no {name}"
+    if not run.server.covers(_whole(run)[0], float(last)):
+        return "the scrapes of /metrics do not span the run"
+    return None
+
+
+def _counts_agree(run: Run, rule: str, counter: str, client: float, rest: float) -> Rule:
+    if (why := _why_no_counters(run, counter)) is not None:
+        return not_checked(rule, _INVALID, COUNTS, "share", why)
+    server = run.server.increase(counter, *_whole(run)) or 0.0
+    beyond = server - client - rest if server > client + rest else min(server - client, 0.0)
+    figure = abs(beyond) / max(client, 1.0)
+    text = f"client {client:.0f}, server {server:.0f}"
+    if rest and server > client:
+        text += f", of which up to {rest:.0f} may be of requests that did not complete"
+    advice = "have the server to yourself; else tokens are counted wrongly: see the column tokens_from"
+    return Rule(rule, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
+
+
+def _means_agree(run: Run, rule: str, name: str, ours: Floats) -> Rule:
+    seen = ours[~np.isnan(ours)]
+    if (why := _why_no_counters(run, f"{name}_count")) is not None:
+        return not_checked(rule, _INVALID, None, "s", why)
+    theirs = run.server.histogram(name, *_whole(run))
+    if theirs is None or theirs.mean is None or not len(seen):
+        return not_checked(rule, _INVALID, None, "s", "nothing to compare")
+    if abs(theirs.count - len(seen)) > COUNTS * len(seen):
+        why = f"the server counted {theirs.count:.0f} requests, the client {len(seen)}"
+        return not_checked(rule, _INVALID, None, "s", why)
+    client, server = float(seen.mean()), theirs.mean
+    bound = max(MEAN_SECONDS, MEAN_SHARE * client)
+    text = f"mean at the client {client * 1e3:.2f} ms = server {server * 1e3:.2f} ms "
+    text += f"{(client - server) * 1e3:+.2f} ms network and client"
+    advice = "the client cannot see a token before the server sent it: is it the same server, and ours alone?"
+    return Rule(rule, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)
+
+
+RULES = (
+    server_restarted,
+    server_output_tokens,
+    server_prompt_tokens,
+    server_ttft,
+    server_latency,
+    prefix_cache,
+    answer_lengths,
+)

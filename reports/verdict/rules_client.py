@@ -1,0 +1,131 @@
+"""CLIENT-LIMITED: did the load leave on time, and were our stamps prompt?"""
+
+import numpy as np
+
+from loadgen.records.record import FAILED, LOST
+from reports.metrics import request_metrics
+from reports.runs.runs import Run
+from reports.verdict.rule import Rule, Verdict, not_checked
+
+LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
+LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
+LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
+STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
+CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
+OFFERED = 0.01  # share of the due arrivals that may have left after the window
+SHARED = 0.25  # of the server's own cores; workers go first there, so what they take, it lacks
+FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
+
+_MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
+_LATE_ADVICE = f"{_MORE_WORKERS}; see that nothing else takes the workers' cores"
+
+
+def send_lag(run: Run) -> Rule:
+    """p99 of sent - due."""
+    found = request_metrics.percentile(run, "send_lag", 0.99)
+    if not found.count:
+        return not_checked("send_lag_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
+    figure = found.value
+    text = f"> {found.lower_bound} s: requests never left" if figure is None else f"{figure * 1e3:.2f} ms"
+    text = f"99 % of {found.count} requests left within {text} of their due time"
+    passed = figure is not None and figure <= LAG_P99
+    return Rule("send_lag_p99", Verdict.CLIENT_LIMITED, passed, figure, LAG_P99, "s", text, _LATE_ADVICE)
+
+
+def late_share(run: Run) -> Rule:
+    """Share of requests that left later than LATE."""
+    lag = request_metrics.send_lag(run).seconds
+    if not len(lag):
+        return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
+    late = int((lag > LATE).sum())
+    figure = late / len(lag)
+    text = f"{late} of {len(lag)} requests left more than {LATE * 1e3:.0f} ms late"
+    passed = figure <= LATE_SHARE
+    return Rule("late_share", Verdict.CLIENT_LIMITED, passed, figure, LATE_SHARE, "share", text, _LATE_ADVICE)
+
+
+def offered_rate(run: Run) -> Rule:
+    """Share of the window's arrivals that had not left when the window ended, those lost left out."""
+    here = run.judged & ~run.records.status_is(LOST)
+    due, sent = int(here.sum()), run.records.numbers("sent")
+    if not due:
+        return not_checked("offered_rate", Verdict.CLIENT_LIMITED, OFFERED, "share", "nothing was due")
+    unsent = np.isnan(sent) & run.records.status_is(FAILED)  # tried, but not even a connect was possible
+    left = int((here & (unsent | (sent < run.window[1] + LAG_P99))).sum())
+    figure = (due - left) / due
+    asked, got = due / run.window_length, left / run.window_length
+    text = f"{got:.2f} of {asked:.2f} requests/s left inside the window"
+    passed = figure <= OFFERED
+    return Rule("offered_rate", Verdict.CLIENT_LIMITED, passed, figure, OFFERED, "share", text, _LATE_ADVICE)
+
+
+def loop_stall(run: Run) -> Rule:
+    """The worst lane's p99 stall of its event loop. Of no lane: not checked."""
+    found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
+    if not found:
+        return not_checked(
+            "loop_stall_p99", Verdict.CLIENT_LIMITED, STALL_P99, "ms", "no worker reported stalls"
+        )
+    figure, lane = max(found, key=lambda pair: pair[0])
+    text = (
+        f"the loop of {lane.label} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
+    )
+    silent = [other.label for other in run.manifest.lanes if not other.lost and other.stall_p99_ms is None]
+    text += f"; {', '.join(silent)} did not say" if silent else ""
+    advice = f"{_MORE_WORKERS}; keep listeners on the record hooks short"
+    passed = figure <= STALL_P99 and not silent
+    return Rule("loop_stall_p99", Verdict.CLIENT_LIMITED, passed, figure, STALL_P99, "ms", text, advice)
+
+
+def worker_cpu(run: Run) -> Rule:
+    """The busiest lane's CPU time / wall time, over the schedule."""
+    found = [
+        (lane.cpu_s / lane.wall_s, lane)
+        for lane in run.manifest.lanes
+        if lane.cpu_s is not None and lane.wall_s
+    ]
+    if not found:
+        return not_checked("worker_cpu", Verdict.CLIENT_LIMITED, CPU, "cores", "no worker reported CPU time")
+    figure, lane = max(found, key=lambda pair: pair[0])
+    text = f"{lane.label} used {100 * figure:.0f} % of a core"
+    return Rule(
+        "worker_cpu", Verdict.CLIENT_LIMITED, figure <= CPU, figure, CPU, "cores", text, _MORE_WORKERS
+    )
+
+
+def shared_cores(run: Run) -> Rule:
+    """CPU time of all workers on the server's own machine / all that its cores had, over the schedule."""
+    name = "shared_cores"
+    here = [
+        lane for lane in run.manifest.lanes if lane.beside_server and lane.cpu_s is not None and lane.wall_s
+    ]
+    if not here:
+        return not_checked(
+            name, Verdict.CLIENT_LIMITED, SHARED, "share", "no worker is known to run on the server's machine"
+        )
+    used, cores = sum((lane.cpu_s or 0.0) / (lane.wall_s or 1.0) for lane in here), here[0].cores or 1
+    figure = used / cores
+    text = f"{len(here)} workers used {used:.2f} of the {cores} cores that the server runs on"
+    advice = "put the workers on another machine, or lower the rate: what they take, the server lacks"
+    return Rule(name, Verdict.CLIENT_LIMITED, figure <= SHARED, figure, SHARED, "share", text, advice)
+
+
+def open_files(run: Run) -> Rule:
+    """The peak number of requests in flight / the limit of open files, of the worst lane."""
+    found = [
+        (lane.peak_in_flight / lane.open_files_limit, lane)
+        for lane in run.manifest.lanes
+        if lane.peak_in_flight is not None and lane.open_files_limit
+    ]
+    if not found:
+        return not_checked(
+            "open_files", Verdict.CLIENT_LIMITED, FILES, "share", "no worker reported its limit"
+        )
+    figure, lane = max(found, key=lambda pair: pair[0])
+    limit, peak = lane.open_files_limit, lane.peak_in_flight
+    text = f"{lane.label} had {peak} requests in flight, {limit} open files allowed"
+    advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
+    return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
+
+
+RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)

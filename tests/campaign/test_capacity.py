@@ -1,0 +1,477 @@
+"""The search for the highest rate: its rules, on synthetic runs of a known queue, and on the metronome."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from bench.process import metronome
+from bench.synthetic import make_run
+from campaign import load as loads
+from campaign.__main__ import parse
+from campaign.capacity import run_capacity
+from campaign.load import Load
+from campaign.search import Rung, Search, bracket
+from campaign.terms import settling, terms_of
+from common.places import ROOT
+from common.usage import UsageError
+from loadgen.workload.scenario import Scenario, Slo
+from reports.capacity import report as report
+from reports.capacity.chart import chart
+from reports.metrics.request_metrics import Figure
+from reports.runs.runs import load_run
+from reports.verdict.slo import Standing, standing, state_of, wilson
+from reports.verdict.validity import check
+
+SCENARIO = """
+rate: {rate}
+duration: 20
+warmup: 2
+arrivals: {{process: {arrivals}}}
+prompt_tokens: 50
+output_tokens: 40
+slo: {{ttft: 0.5, tpot: 0.05, share: 0.99}}
+"""
+
+
+def said(met: int, judged: int = 400, **more: Any) -> Standing:
+    """What a run says; nothing is wrong with it."""
+    rest: dict[str, Any] = {"met_granted": met, "behind": None, "doubt": None, "late": None}
+    return Standing(judged, met, **(rest | {"completed_rate": 1.0} | more))
+
+
+# What one run says ---------------------------------------------------------------------------------
+
+
+def test_wilson_against_published_values_and_by_simulation() -> None:
+    # Newcombe 1998, Statistics in Medicine 17(8), table I, method 3.
+    for met, count, bounds in [
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0, 0.1611)),
+    ]:
+        assert wilson(met, count) == pytest.approx(bounds, abs=5e-5)
+    assert wilson(0, 0) == (0.0, 1.0)
+    drawn = np.random.default_rng(1).binomial(400, 0.97, 4000)
+    covered = [low <= 0.97 <= high for low, high in (wilson(int(met), 400) for met in drawn)]
+    assert 0.93 < np.mean(covered) < 0.97
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "why"),
+    [
+        (said(400), "held", ""),
+        (said(396), "held", ""),
+        (said(395), "broke", "5 of 400 arrivals missed it"),
+        (said(400, behind="the queue grows"), "broke", "falls behind: the queue grows"),
+        (said(395, met_granted=397), "unclear", "misses that the client's own lateness explains"),
+        (said(400, late="19 of 20 left"), "unclear", "the load left late: 19 of 20 left"),
+        (said(100, late="19 of 20 left"), "broke", "300 of 400 arrivals missed it"),
+        (said(400, doubt="lanes_lost: 1"), "unclear", "lanes_lost: 1"),
+    ],
+)
+def test_state_of_a_run(found: Standing, state: str, why: str) -> None:
+    assert state_of(found, 0.99) == (state, why)
+
+
+def of(folder: Path, **shape: Any) -> Standing:
+    make_run(folder, duration=20, **shape)
+    run = load_run(folder)
+    return standing(run, check(run))
+
+
+def test_standing_of_runs(tmp_path: Path) -> None:
+    quiet = of(tmp_path / "quiet", rate=10)
+    assert quiet.met == quiet.judged > 150 and not (quiet.behind or quiet.doubt or quiet.late)
+    assert state_of(quiet, 0.99) == ("held", ""), "too few for a p99 is no objection"
+    full = of(tmp_path / "full", rate=30, slots=7)
+    assert full.behind and full.met < 0.5 * full.judged and full.completed_rate == pytest.approx(16, rel=0.05)
+    late = of(tmp_path / "late", rate=20, send_lag=1.0)
+    assert late.met < 0.7 * late.judged and late.met_granted == late.judged
+    assert state_of(late, 0.99)[0] == "unclear", "our own lateness breaks nothing"
+    slow_only = {"tpot": 0.05, "share": 0.99}
+    gone = of(tmp_path / "gone", rate=20, send_lag=1.0, slo=slow_only)
+    assert state_of(gone, 0.99)[0] == "unclear" and "left inside the window" in state_of(gone, 0.99)[1]
+    lost = of(tmp_path / "lost", rate=20, lanes=2, lost_lane=1)
+    assert state_of(lost, 0.99)[0] == "unclear" and "lost" in state_of(lost, 0.99)[1]
+    failed = of(tmp_path / "failed", rate=20, failed_share=0.1)
+    assert state_of(failed, 0.99)[0] == "unclear" and "HTTP 500" in state_of(failed, 0.99)[1]
+
+
+# The order of the steps ----------------------------------------------------------------------------
+
+
+def rates(
+    search: Search, answer: Callable[[float], Standing], most: int = 40
+) -> tuple[list[float], list[Rung]]:
+    """The rates that the search asks for when every run at a rate says `answer(rate)`."""
+    rungs: list[Rung] = []
+    asked: list[float] = []
+    while len(asked) < most and (rate := search.next_rate(rungs)) is not None:
+        if rate not in asked:
+            rungs.append(Rung(rate, 0.99))
+        asked.append(rate)
+        next(rung for rung in rungs if rung.rate == rate).runs.append(answer(rate))
+    return asked, rungs
+
+
+@pytest.mark.parametrize("limit", [1.7, 5.0, 19.9, 20.0, 20.1, 333.0])
+@pytest.mark.parametrize("overloaded", [True, False])
+def test_any_limit_is_bracketed_within_the_tolerance(limit: float, overloaded: bool) -> None:
+    """overloaded: above the limit the server works off no more than it; else it is only too slow."""
+
+    def answer(rate: float) -> Standing:
+        completed = min(rate, limit) if overloaded else rate
+        return said(400 if rate <= limit else 0, completed_rate=completed)
+
+    search = Search(20, 0.05, 20)
+    asked, rungs = rates(search, answer)
+    assert search.narrow(rungs)
+    held = max(rate for rate in asked if rate <= limit)
+    broke = min(rate for rate in asked if rate > limit)
+    assert held <= limit < broke <= held * 1.0511
+    assert sorted(asked[-2:]) == [held, broke], "the ends are measured twice"
+    assert len(asked) <= (10 if overloaded else 13), asked
+
+
+def test_an_end_that_a_second_run_turns_over_is_none() -> None:
+    told: dict[float, int] = {}
+
+    def answer(rate: float) -> Standing:
+        told[rate] = told.get(rate, 0) + 1
+        lucky = 17 < rate < 20 and told[rate] == 1
+        return said(400 if rate < 17 or lucky else 0, completed_rate=rate)
+
+    search = Search(20, 0.05, 20)
+    asked, rungs = rates(search, answer)
+    low, high = bracket(rungs)
+    assert low is not None and high is not None and search.narrow(rungs)
+    assert low.rate < 17 < high.rate and len(low.runs) == len(high.runs) == 2
+    assert max(asked[:5]) == 20 and any(17 < rate < 20 for rate in asked), "it had seemed to hold"
+
+
+def test_the_bracket_doubles_then_halves() -> None:
+    asked, _ = rates(Search(20, 0.05, 20), lambda rate: said(400 if rate < 100 else 0, completed_rate=rate))
+    assert asked[:5] == [20, 40, 80, 160, 113.1]
+    asked, rungs = rates(Search(20, 0.05, 20), lambda rate: said(0, completed_rate=rate))
+    assert asked == [20, 10, 5, 2.5, 1.25, 0.625], "a lower rate has fewer than 10 arrivals a step"
+    assert not Search(20, 0.05, 20).narrow(rungs)
+
+
+def test_a_result_that_could_be_chance_is_asked_for_once_more() -> None:
+    search = Search(20, 0.05, 20)
+    for first, again in [
+        (said(396), True),  # held, 97.5 to 99.6 %
+        (said(394), True),  # broke, 96.8 to 99.3 %
+        (said(400), False),  # no miss at all
+        (said(300), False),
+        (said(400, behind="grows"), True),
+        (said(400, doubt="lanes"), True),
+    ]:
+        rung = Rung(20, 0.99, [first])
+        assert (search.next_rate([rung]) == 20) is again, first
+        rung.runs.append(first)
+        assert search.next_rate([rung]) != 20, "but no more often"
+    assert Rung(20, 0.99, [said(394), said(400)]).state == "held", "both runs count together"
+    assert Rung(20, 0.99, [said(400, behind="grows"), said(400)]).state == "held"
+    assert Rung(20, 0.99, [said(0, doubt="lanes"), said(400)]).state == "held", "the other one alone counts"
+
+
+def test_a_rate_that_cannot_be_measured_is_not_the_servers_limit() -> None:
+    def answer(rate: float) -> Standing:
+        return said(400) if rate < 50 else said(300, met_granted=400)
+
+    search = Search(20, 0.05, 20)
+    asked, rungs = rates(search, answer)
+    assert max(rate for rate in asked if rate < 50) > 47 and not search.narrow(rungs)
+
+
+# The command ---------------------------------------------------------------------------------------
+
+
+class Queue:
+    """Stands for the runs: a synthetic queue of known capacity. `acts`: exit codes by step."""
+
+    def __init__(self, slots: int | None, arrivals: str, **acts: int) -> None:
+        self.slots, self.arrivals, self.acts = slots, arrivals, acts
+        self.seeds: list[int] = []
+
+    def run(self, load: Load, variant: str, folder: Path) -> int:
+        asked = load.resolved()
+        self.seeds.append(int(load.options["seed"]))
+        code = self.acts.get(f"step{len(self.seeds)}", 0)
+        if code == 0:
+            assert asked.slo is not None and asked.rate is not None
+            make_run(
+                folder,
+                rate=asked.rate,
+                duration=asked.duration,
+                warmup=asked.warmup,
+                seed=self.seeds[-1],
+                slots=self.slots,
+                arrivals=self.arrivals,
+                variant=variant,
+                slo=asked.slo.model_dump(exclude_none=True),
+            )
+        return code
+
+
+def search_for(folder: Path, queue: Queue, *words: str, rate: float = 20) -> tuple[int, dict[str, Any], str]:
+    """Exit code, capacity.json and README.md of a search."""
+    scenario = folder / "queue.yaml"
+    scenario.write_text(SCENARIO.format(rate=rate, arrivals=queue.arrivals))
+    given = parse(["capacity", "v", "--host", "http://127.0.0.1:1", "--scenario", str(scenario), *words])
+    code = run_capacity(given, queue.run)
+    [where] = (folder / "campaigns").iterdir()
+    found = json.loads((where / "capacity.json").read_text())
+    ElementTree.parse(where / "latency-against-rate.svg")
+    return code, found, (where / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+
+
+@pytest.mark.parametrize("slots", [3, 7, 20])
+def test_a_queues_limit_is_found_within_5_percent(slots: int, tmp_path: Path) -> None:
+    queue = Queue(slots, "constant")
+    code, found, page = search_for(tmp_path, queue)
+    limit = slots / (0.05 + 0.01 * 39)
+    assert code == 0 and found["found"]
+    assert found["capacity"] == pytest.approx(limit, rel=0.05)
+    assert found["low"]["rate"] <= found["high"]["rate"] <= 1.051 * found["low"]["rate"]
+    assert queue.seeds == list(range(1, len(queue.seeds) + 1)), "no step has the prompts of another"
+    assert f"holds the SLO at {found['capacity']:g} requests/s and breaks it at" in page
+    assert "arrivals met the SLO, which asks for 99 %: 100.0% and 100.0% in 2 steps." in page
+    assert "confidence" not in page, "no interval holds for arrivals that share a queue"
+    assert page.count("| held |") == sum(step["state"] == "held" for step in found["steps"])
+    assert len({step["run"] for step in found["steps"]}) == len(found["steps"])
+
+
+def test_poisson_arrivals_hold_less_than_the_service_limit(tmp_path: Path) -> None:
+    code, found, _ = search_for(tmp_path, Queue(7, "poisson"))
+    assert code in (0, 1) and 10 < found["low"]["rate"] < 16 / 0.95
+
+
+def test_no_limit_in_sight_is_said(tmp_path: Path) -> None:
+    code, found, page = search_for(tmp_path, Queue(None, "constant"), "--max-steps", "3")
+    assert code == 1 and not found["found"] and found["capacity"] == 80 and found["high"] is None
+    assert "no higher rate was seen to break it (after 3 steps" in page
+
+
+def test_a_server_that_never_holds_it(tmp_path: Path) -> None:
+    code, found, page = search_for(tmp_path, Queue(1, "constant"), "--max-steps", "2")
+    assert code == 1 and found["capacity"] is None
+    assert "held the SLO at no rate tried, down to 10 requests/s" in page
+
+
+@pytest.mark.parametrize(("code", "told"), [(130, "interrupted"), (2, "step 3 made no run (exit code 2)")])
+def test_what_was_measured_before_a_stop_is_kept(code: int, told: str, tmp_path: Path) -> None:
+    ended, found, page = search_for(tmp_path, Queue(7, "constant", step3=code))
+    assert ended == code and len(found["steps"]) == 2 and found["ended"] == told
+    assert not found["found"] and told in page
+
+
+def test_a_step_whose_folder_cannot_be_made_ends_the_search_with_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make = Path.mkdir
+
+    def full(path: Path, *words: Any, **more: Any) -> None:
+        if path.name.endswith("-step-03"):
+            raise OSError(28, "No space left on device")
+        make(path, *words, **more)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    ended, found, page = search_for(tmp_path, Queue(7, "constant"))
+    assert ended == 2 and len(found["steps"]) == 2 and "step 3 made no run" in page
+    assert "the folder of step 3 cannot be made: No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [2, 130])
+def test_a_search_that_measured_nothing_leaves_no_folder(code: int, tmp_path: Path) -> None:
+    """Of a host that is down each try would leave another one."""
+    words = ["capacity", "v", "--host", "http://127.0.0.1:1", "--scenario", "chat-low"]
+    assert run_capacity(parse(words), Queue(1, "constant", step1=code).run) == code
+    assert not list(tmp_path.glob("campaigns/*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("none",), "unknown variant 'none'; there are: baseline"),
+        (("baseline", "--scenario", "closed-loop-chat"), "has no rate to vary: a closed loop"),
+        (("baseline", "--step-seconds", "0"), "--step-seconds 0: must be more than 0"),
+        (("baseline", "--tolerance", "nan"), "--tolerance nan: must be more than 0"),
+        (("baseline", "--max-steps", "0"), "--max-steps 0: must be 1 or more"),
+        (("baseline", "--seed", "x"), "--seed: must be a whole number"),
+        (("baseline", "--rps", "0"), "--rps: must be more than 0"),
+    ],
+)
+def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        run_capacity(parse(["capacity", *words, "--target", "cpu-tiny"]), Queue(1, "constant").run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scenario_without_an_slo_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "free.yaml"
+    path.write_text("rate: 1\nduration: 1\nprompt_tokens: 1\noutput_tokens: 1\nslo: null\n")
+    with pytest.raises(UsageError, match="scenario free has no slo"):
+        terms_of(parse(["capacity", "v", "--host", "http://127.0.0.1:1", "--scenario", str(path)]))
+
+
+def test_a_step_warms_up_as_long_as_the_number_in_flight_rises() -> None:
+    chat = Scenario.load("chat-medium")
+    assert settling(chat, Slo(), 1) == pytest.approx(1 + 0.05 * 150, abs=1)
+    assert settling(chat, Slo(latency=3), 1) == 3 and settling(chat, Slo(tpot=None), 1) == 0
+    given = ["capacity", "v", "--host", "http://127.0.0.1:1"]
+    assert float(terms_of(parse(given)).load.options["warmup"]) == settling(chat, Slo(), 1)
+    assert terms_of(parse([*given, "--warmup", "2"])).scenario.warmup == 2
+    assert terms_of(parse([*given, "--duration", "7"])).scenario.duration == 7
+
+
+def test_the_words_for_the_launched_server_give_the_same_terms() -> None:
+    terms = terms_of(parse(["capacity", "baseline", "--target", "cpu-tiny", "--rps", "3", "--workers", "2"]))
+    again = terms_of(parse(["capacity", "baseline", "--host", "http://127.0.0.1:8000", *terms.arguments()]))
+    assert (again.search, again.seed, again.slo, again.command) == (
+        terms.search,
+        terms.seed,
+        terms.slo,
+        terms.command,
+    )
+    assert again.scenario == terms.scenario and again.load.workers == 2
+
+
+def test_the_server_is_launched_once_and_searched_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[str, list[str], Path]] = []
+
+    def serve(load: Load, variant: str, command: list[str], folder: Path) -> int:
+        served.append((variant, command, folder))
+        return 7
+
+    monkeypatch.setattr(loads, "serve", serve)
+    asked = parse(["capacity", "batch-8", "--target", "cpu-tiny", "--port", "8009", "--rps", "3"])
+    assert run_capacity(asked) == 7
+    [(variant, command, folder)] = served
+    inner = parse(command[3:])
+    assert command[:3] == [sys.executable, "-m", "campaign"] and variant == inner.variant == "batch-8"
+    assert inner.host == "http://127.0.0.1:8009" and folder == inner.into / "server" and folder.is_dir()
+    monkeypatch.setenv("TOKENSWARM_RUN_DIR", str(folder))
+    (folder / "server.json").write_text('{"command_line": "python -m vllm"}')
+    assert run_capacity(inner, Queue(7, "constant").run) in (0, 1)
+    steps = list(inner.into.glob("*-step-*/server.json"))
+    assert len(steps) > 2, "every step's run holds what the launcher says of the server"
+    page = (inner.into / "README.md").read_text()
+    assert "python -m campaign capacity batch-8 " in page and "--into" not in page
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("my variant", "my-variant"), ("größer", "gr--er"), ("_mine", "mine"), ("ü", "variant")],
+)
+def test_a_variants_file_may_have_any_name(
+    name: str, label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search takes place with --host, for which a variant is a label."""
+    (tmp_path / f"{name}.yaml").write_text("changes: a\nexpected: b\n")
+    served: list[list[str]] = []
+    monkeypatch.setattr(loads, "serve", lambda load, variant, command, folder: served.append(command))
+    asked = ["capacity", str(tmp_path / f"{name}.yaml"), "--target", "cpu-tiny"]
+    run_capacity(parse(asked))
+    inner = terms_of(parse(served[0][3:]))
+    assert inner.variant == label and shlex.quote(asked[1]) in inner.command
+
+
+def test_a_launched_server_is_searched_where_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text("changes: a\nexpected: b\nadd: [--host 127.0.0.9]\n")
+    served: list[list[str]] = []
+    monkeypatch.setattr(loads, "serve", lambda load, variant, command, folder: served.append(command))
+    run_capacity(parse(["capacity", str(tmp_path / "mine.yaml"), "--target", "cpu-tiny", "--port", "8009"]))
+    assert parse(served[0][3:]).host == "http://127.0.0.9:8009"
+
+
+@pytest.mark.timeout(400)
+def test_the_metronomes_limit_is_found_within_5_percent(tmp_path: Path) -> None:
+    """Searched anew, twice at most, where it was not, and the metronome's own log says that it was kept from
+    the cores."""
+    for attempt in range(3):
+        code, said, starved = search_metronome(tmp_path / str(attempt))
+        [where] = (tmp_path / str(attempt) / "campaigns").iterdir()
+        found = json.loads((where / "capacity.json").read_text())
+        if not starved or (code == 0 and found["capacity"] == pytest.approx(20, rel=0.05)):
+            break
+    assert code == 0, said
+    assert found["capacity"] == pytest.approx(20, rel=0.05)
+    assert found["low"]["rate"] < found["high"]["rate"] <= 1.051 * found["low"]["rate"]
+    assert all((where / step["run"] / "requests.parquet").is_file() for step in found["steps"])
+    assert "of at most 12: 32 requests/s" in said and "requests/s and breaks it at" in said
+
+
+def search_metronome(folder: Path) -> tuple[int, str, bool]:
+    """Exit code and stderr of a search against a limit of 20/s; whether a token left 30 ms late or more."""
+    folder.mkdir()
+    scenario = folder / "quick.yaml"
+    scenario.write_text(
+        "rate: 16\nduration: 3\nwarmup: 0.5\ndrain: 10\narrivals: {process: constant}\n"
+        "prompt_tokens: 16\noutput_tokens: 4\nslo: {ttft: 0.06, tpot: 0.05, share: 0.8}\n"
+    )
+    command = [sys.executable, "-m", "campaign", "capacity", "metronome", "--scenario", str(scenario)]
+    command += ["--step-seconds", "3", "--warmup", "0.5", "--max-steps", "12"]
+    environment = {**os.environ, "TOKENSWARM_RESULTS": str(folder)}
+    with metronome("--ttft", "0.02", "--tpot", "0.005", "--capacity", "20") as server:
+        command += ["--host", server.url]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        starved = float(server.stop().lateness().max()) > 0.03
+    return done.returncode, done.stderr, starved
+
+
+def test_an_axis_of_shares_ends_at_100_per_cent() -> None:
+    step = report.Step(
+        number=1,
+        rate=4.0,
+        seed=1,
+        run="step-1",
+        verdict="VALID",
+        failed_rules=[],
+        state="held",
+        why="",
+        judged=100,
+        met=100,
+        offered_rate=4.0,
+        completed_rate=4.0,
+        output_token_throughput=100.0,
+        times=dict.fromkeys(report.COLUMNS, Figure(0.1, "s", 100, "")),
+    )
+    found = report.Capacity(
+        name="c",
+        variant="baseline",
+        slo={"ttft": 1.0, "share": 0.99},
+        tolerance=0.05,
+        steps=[step],
+        low=report.End(4.0, "held", 1, 100, 100, ""),
+        high=None,
+        found=False,
+        ended="",
+        conditions={},
+        command="",
+    )
+    times, _, shares = chart(found).panels
+    assert shares.y_range is not None and shares.y_range[1] < 105
+    assert [[mark.text for mark in panel.marks] for panel in (times, shares)] == [["held"], [""]]

@@ -1,0 +1,106 @@
+"""Whoever started a run may close the terminal: the run goes on to its end and is kept."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from common import terminal
+from common.places import ROOT
+from server.signals import Signals
+
+LINES = "from common.terminal import say, write; say('one'); write('two'); say('three'); print(1)"
+HUNG_UP = """
+import os, signal, sys, time
+from common import terminal
+from server.signals import Signals
+with Signals() as signals:
+    print("ready", flush=True)
+    while not signals.received:
+        time.sleep(0.01)
+    print("on the terminal that is gone", flush=True)
+    os.write(2, b"kept")
+sys.exit(signals.exit_code)
+"""
+
+
+def test_a_line_that_nobody_can_read_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", LINES],
+        cwd=ROOT,
+        stderr=writer,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stdout) == (0, b"1\n")
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "server.launch", "--list"]
+    ended = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_closed_terminal_is_a_signal_and_what_went_to_it_goes_nowhere(tmp_path: Path) -> None:
+    log = (tmp_path / "log").open("wb")
+    child, master = pty.fork()
+    if child == 0:
+        os.dup2(log.fileno(), 2)
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-c", HUNG_UP])
+    said = b""
+    while b"ready" not in said:
+        said += os.read(master, 100)
+    os.close(master)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert (tmp_path / "log").read_bytes() == b"kept", "a file stays, and nothing else was said"
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in terminal.endings()
+        with Signals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+        assert signals.received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_is_still_there_keeps_what_is_written() -> None:
+    ours, theirs = pty.openpty()
+    attributes = termios.tcgetattr(theirs)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    program = "from common import terminal; terminal.let_go(); terminal.say('still here')"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=theirs, timeout=60, check=True)
+    assert os.read(ours, 100) == b"still here\n"
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("module", "traceback"),
+    [("campaign.__main__", False), ("loadgen.__main__", False), ("pytest.__main__", True)],
+)
+def test_ctrl_c_while_a_program_imports_is_no_traceback(module: str, traceback: bool) -> None:
+    """The signal comes where the program's other imports would; who merely imports it keeps Python's way."""
+    code = "import importlib.util, signal, sys\n"
+    code += f"sys.modules['__main__'].__spec__ = importlib.util.find_spec('{module}')\n"
+    code += "import common.early\nsignal.raise_signal(signal.SIGINT)"
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGINT and ("Traceback" in ended.stderr) == traceback

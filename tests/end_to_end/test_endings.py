@@ -1,0 +1,307 @@
+"""However a run ends, every arrival has one record, and nothing is left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.process import metronome
+from common.places import ROOT
+from common.ports import free_port
+from tests.support.loadrun import SHORT, LoadRun, Outcome, left_running, load
+
+SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10", "output_tokens: 200")
+
+
+def under_way(running: LoadRun, seconds: float = 2.5) -> None:
+    """Until so many seconds after the first request may have left; the line comes some 1 s before."""
+    running.wait_for("running ")
+    time.sleep(1.0 + seconds)
+
+
+def reconciles(found: Outcome) -> None:
+    """Due = completed + failed + unfinished + lost, in manifest, records and summary."""
+    counts, all_ = found.counts(), found.summary["accounting_all"]
+    assert found.manifest["due"] == len(found.records) == sum(counts.values()) == all_["due"]
+    assert {name: all_[name] for name in counts} == counts
+    assert found.records["arrival"].is_unique
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("workers", [None, 2])
+def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW) as running,
+    ):
+        under_way(running)
+        running.signal(number)
+        found = running.end(30)
+        assert not left_running(running.process.pid)
+    assert found.code == 130 and found.manifest["ended"] == "interrupted"
+    assert found.counts().keys() == {"completed"}, "what was in flight was waited for"
+    manifest, metrics = found.manifest, found.summary["metrics"]
+    launched = manifest["schedule_end"] - manifest["window"]["start"]
+    assert 0 < launched < manifest["window"]["end"] - manifest["window"]["start"]
+    due = found.summary["accounting"]["due"]
+    assert metrics["offered_rate"]["value"] == pytest.approx(due / launched), "over the time that it ran"
+    reconciles(found)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.2") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW) as running,
+    ):
+        under_way(running)
+        running.signal(signal.SIGINT)
+        time.sleep(1)
+        running.signal(signal.SIGINT)
+        asked = time.monotonic()
+        found = running.end(30)
+        assert time.monotonic() - asked < 15 and not left_running(running.process.pid)
+    assert found.counts().keys() == {"unfinished"}
+    assert (found.records["chunk_times"].map(len) > 0).any(), "what had come is kept"
+    reconciles(found)
+
+
+SLOW_TO_PREPARE = """
+import gevent
+from loadgen.user import OpenLoopUser
+
+class Slow(OpenLoopUser):
+    def body(self, arrival, history):
+        gevent.sleep(0.2)
+        return {"messages": self.prompts.messages(arrival, history), "max_tokens": arrival.output_tokens}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_prompts_are_made_ends_it_at_once(number: int, tmp_path: Path) -> None:
+    locustfile = tmp_path / "slow.py"
+    locustfile.write_text(SLOW_TO_PREPARE)
+    with (
+        metronome() as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW, locustfile=str(locustfile)) as running,
+    ):
+        running.wait_for("run folder")
+        running.signal(number)
+        assert running.process.wait(30) == 130 and not left_running(running.process.pid)
+    assert "before the first request; nothing was measured" in running.err
+    assert "Traceback" not in running.err and not running.folder.exists()
+
+
+def test_a_signal_after_the_end_does_not_cost_the_verdict(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.01", "--tpot", "0.001") as server,
+        LoadRun(tmp_path, server.url, "--duration", "1", workers=1) as running,
+    ):
+        deadline = time.monotonic() + 30
+        while not (running.folder / "manifest.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for _ in range(4):  # while it is judged, and while Locust ends
+            running.signal(signal.SIGINT)
+            time.sleep(0.5)
+        found = running.end(30)
+        assert not left_running(running.process.pid)
+    assert "Traceback" not in found.err
+    assert found.manifest["ended"] == "complete" and found.summary["verdict"] in found.out
+    reconciles(found)
+
+
+@pytest.mark.parametrize("drain", ["0", "2"])
+def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
+    with metronome("--ttft", "0.05", "--tpot", "0.2") as server:
+        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW)
+    assert found.counts().keys() == {"unfinished"} and found.manifest["ended"] == "complete"
+    assert found.manifest["drained_at"] == pytest.approx(3 + float(drain), abs=2.5)
+    reconciles(found)
+
+
+def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, scenario=SLOW, workers=1) as running,
+    ):
+        under_way(running)
+        server.process.kill()
+        found = running.end(60)
+    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 100
+    errors = set(found.records["error"].dropna())
+    assert any("refused" in error for error in errors), errors
+    assert found.code == 5 and found.manifest["ended"] == "complete"
+    reconciles(found)
+
+
+def test_a_killed_worker_costs_its_lanes_later_arrivals(tmp_path: Path) -> None:
+    scenario = SLOW.replace("duration: 20", "duration: 12").replace("200", "10")
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=scenario) as running,
+    ):
+        under_way(running, 5.0)
+        worker = _children(running.process.pid)[0]
+        os.kill(worker, signal.SIGKILL)
+        found = running.end(60)
+    records, lost_lanes = found.records, [lane for lane in found.manifest["lanes"] if lane["lost"]]
+    assert len(lost_lanes) == 1 and "is lost" in found.err and found.code == 5
+    lane = records[records["lane"] == lost_lanes[0]["lane"]]
+    lost = lane[lane["status"] == "lost"]
+    assert len(lost) > 20 and lost["due"].min() > 2.0, "what it had finished 3 s before is there"
+    other = records[records["lane"] != lost_lanes[0]["lane"]]
+    assert other["status"].eq("completed").all()
+    reconciles(found)
+
+
+def test_a_run_that_loses_every_worker_is_no_complete_one(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
+    ):
+        under_way(running, 3.0)
+        for worker in _children(running.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        found = running.end(60)
+    assert (found.code, found.summary["verdict"]) == (5, "INVALID"), found.err
+    manifest = found.manifest
+    assert (manifest["ended"], manifest["ended_why"]) == ("interrupted", "every worker was lost")
+    reconciles(found)
+
+
+def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
+    ):
+        under_way(running, 5.0)
+        group = running.process.pid
+        os.kill(group, signal.SIGKILL)
+        running.process.wait()
+        deadline = time.monotonic() + 40
+        while left_running(group) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not left_running(group), "workers end by themselves"
+    command = [sys.executable, "-m", "loadgen.records.collect", "recover", str(running.folder)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    found = Outcome(0, said.stdout, said.stderr, running.folder)
+    records = found.records
+    assert records["arrival"].is_unique and (records["status"] == "completed").sum() > 60
+    assert found.manifest["ended"] == "interrupted" and len(records) == found.manifest["due"]
+    lanes = found.manifest["lanes"]
+    assert all(lane["lost"] and lane["worker"] and lane["clock_rtt_s"] < 0.05 for lane in lanes)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2 and "whole run already" in again.stderr
+
+
+def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lost(tmp_path: Path) -> None:
+    """As a container does whose host is emptied: the run has half its load from then on, and says so."""
+    port = str(free_port())
+    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
+    options = ("--master", "--expect-workers", "2", "--master-bind-port", port, "--duration", "9")
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, *options, workers=None) as running,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as one,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as other,
+    ):
+        try:
+            under_way(running, 3.0)
+            one.send_signal(signal.SIGTERM)
+            assert one.wait(15) is not None
+            stopped = running.end(40)
+            assert other.wait(15) == 0, "it ends with the master"
+        finally:
+            one.kill()
+            other.kill()
+    lanes = {lane["lost"]: lane for lane in stopped.manifest["lanes"]}
+    assert lanes.keys() == {True, False} and stopped.code == 5 and "is lost" in stopped.err
+    lane = stopped.records[stopped.records["lane"] == lanes[True]["lane"]]
+    kept, lost = lane[lane["status"] != "lost"], lane[lane["status"] == "lost"]
+    assert len(kept) > 3 and len(lost) > 20 and kept["due"].max() < lost["due"].min()
+    assert stopped.manifest["due"] == stopped.manifest["scheduled"]
+    assert lanes[True]["batches_sent"] == lanes[True]["batches_received"], "nothing it had is lost"
+    reconciles(stopped)
+
+
+def test_workers_that_do_not_come_are_waited_for_a_bounded_time(tmp_path: Path) -> None:
+    port = str(free_port())
+    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
+    options = ["--master", "--expect-workers", "2", "--master-bind-port", port]
+    options += ["--expect-workers-max-wait", "6"]
+    with (
+        metronome() as server,
+        LoadRun(tmp_path, server.url, *options, workers=None) as running,
+        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as came,
+    ):
+        try:
+            assert running.process.wait(30) == 2
+            assert came.wait(15) == 0, "it ends with the master"
+        finally:
+            came.kill()
+    assert "tokenswarm: 2 workers were announced, 1 joined within 6 s" in running.err
+    assert "Traceback" not in running.err and not running.folder.exists()
+
+
+def _children(pid: int) -> list[int]:
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a small disk needs root")
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+    disk, results = tmp_path / "disk", tmp_path / "elsewhere"
+    disk.mkdir()
+    results.mkdir()
+    mount(disk, "200k")
+    try:
+        folder = disk / "run"
+        place = {"TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_RESULTS": str(results)}
+        with metronome("--ttft", "0.02", "--tpot", "0.002") as server:
+            found = load(tmp_path / "load", server.url, scenario=SLOW, environment=place)
+            count = len(server.stop().read)
+        assert found.code == 2 and "cannot be written: No space left on device" in found.err
+        assert "Traceback" not in found.err
+        mount(disk, "20m", "remount,")
+        left = [str(folder), *map(str, results.glob("*")), *kept_elsewhere(found.err)]
+        command = [sys.executable, "-m", "loadgen.records.collect", "recover", *dict.fromkeys(left)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr + found.err
+        records = Outcome(0, "", "", folder).records
+        assert len(records) == count and records["status"].eq("completed").all()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a small disk needs root")
+def test_a_disk_that_is_full_already_is_said_before_the_run(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount(disk, "64k")
+    try:
+        (disk / "others").write_bytes(bytes(65536))
+        place = {"TOKENSWARM_RUN_DIR": str(disk / "run")}
+        with metronome() as server:
+            found = load(tmp_path / "load", server.url, environment=place)
+        assert found.code == 2 and "Traceback" not in found.err
+        assert f"tokenswarm: {disk / 'run'}: cannot be written: No space left on device" in found.err
+        assert [path.name for path in disk.rglob("*")] == ["others"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def mount(place: Path, size: str, option: str = "") -> None:
+    """A disk in memory, so large and no larger."""
+    command = ["mount", "-t", "tmpfs", "-o", f"{option}size={size}", "tmpfs", str(place)]
+    subprocess.run(command, check=True)
+
+
+def kept_elsewhere(said: str) -> list[str]:
+    """The folders in which workers say that they kept batches."""
+    return [
+        line.partition("batches kept in ")[2].split(";")[0] for line in said.splitlines() if "kept in" in line
+    ]

@@ -1,0 +1,82 @@
+"""The whole load path against the metronome: Locust's processes, records, manifest, verdict."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import compare
+from bench.process import metronome
+from common.ports import free_port
+from tests.support.loadrun import SHORT, LoadRun, left_running, load
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_server_that_does_not_answer_is_one_line_and_nothing_else(
+    workers: int | None, tmp_path: Path
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with LoadRun(tmp_path, url, workers=workers) as running:
+        assert running.process.wait(30) == 2 and not left_running(running.process.pid)
+    said = f"tokenswarm: {url}: does not answer (connection refused); is the server up?"
+    assert running.err.splitlines() == [said] and not running.folder.exists()
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2])
+def test_every_arrival_is_recorded_as_it_was(workers: int | None, tmp_path: Path) -> None:
+    with metronome("--ttft", "0.05", "--tpot", "0.01", "--as-vllm") as server:
+        found = load(tmp_path, server.url, workers=workers)
+        truth = server.stop()
+    records, manifest = found.records, found.manifest
+    assert found.counts() == {"completed": len(records)} and len(records) > 60
+    assert manifest["due"] == len(records) == len(truth.read)
+    assert sorted(records["arrival"]) == list(range(len(records)))
+    assert (records["output_tokens"] == 10).all() and (records["tokens_from"] == "usage").all()
+    assert (records["prompt_tokens"] == 16).all()
+    errors = compare(records, truth)
+    assert np.median(errors.ttft) < 0.005 and np.median(np.abs(errors.tpot)) < 0.001
+    assert [lane["arrivals"] for lane in manifest["lanes"]] == [
+        int((records["lane"] == number).sum()) for number in range(workers or 1)
+    ]
+    assert all(lane["batches_sent"] == lane["batches_received"] for lane in manifest["lanes"])
+    assert "due " in found.out and found.summary["verdict"] in found.out
+    failed = {
+        rule["rule"] for rule in found.summary["rules"] if not rule["passed"] and rule["verdict"] == "INVALID"
+    }
+    assert failed <= {"enough_requests"}, found.out
+    assert not list(found.folder.glob(".*")), "nothing of the making is left"
+
+
+def test_the_load_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    asked, words, digests = [], [], set()
+    for workers in (None, 2, 3):
+        with metronome("--ttft", "0.01", "--tpot", "0.001") as server:
+            found = load(tmp_path / str(workers), server.url, "--duration", "2", workers=workers)
+            truth = server.stop()
+        columns = ["arrival", "due", "workload", "prompt_asked", "output_asked"]
+        asked.append(found.records.sort_values("arrival")[columns].reset_index(drop=True))
+        words.append(sorted(truth.words))
+        digests.add(found.manifest["schedule_digest"])
+    for other in asked[1:]:
+        pd.testing.assert_frame_equal(asked[0], other)
+    assert words[0] == words[1] == words[2] and len(digests) == 1
+    assert len(set(words[0])) == len(words[0]), "prompts are unique from their first words on"
+
+
+def test_a_closed_loop_and_a_conversation_follow_their_answers(tmp_path: Path) -> None:
+    closed = SHORT.replace("rate: 20", "").replace(
+        "{process: poisson}", "{process: closed-loop, concurrency: 4, think: 0.1}"
+    )
+    talk = SHORT.replace("rate: 20", "rate: 3") + "conversation: {turns: 3, think: 0.2, system_tokens: 8}\n"
+    with metronome("--ttft", "0.05", "--tpot", "0.005") as server:
+        loop = load(tmp_path / "closed", server.url, scenario=closed, workers=2).records
+        chat = load(tmp_path / "talk", server.url, scenario=talk, workers=2).records
+    assert loop["status"].eq("completed").all() and loop["conversation"].nunique() == 4
+    for _, client in loop.sort_values("due").groupby("conversation"):
+        gaps = client["due"].to_numpy()[1:] - client["end"].to_numpy()[:-1]
+        assert gaps == pytest.approx(0.1, abs=1e-6), "the next request is due a think time after the answer"
+    assert chat["turn"].max() == 2 and chat["status"].eq("completed").all()
+    firsts, seconds = (chat[chat["turn"] == turn].set_index("conversation") for turn in (0, 1))
+    grown = (seconds["prompt_tokens"] - firsts["prompt_tokens"]).dropna()
+    assert len(grown) > 3 and (grown > 10).all(), "history goes along"

@@ -1,0 +1,572 @@
+"""`python -m reports compare`, whole: from run folders to comparison.json."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from bench.synthetic import Shape, edit_manifest, make_run
+from common.places import ROOT
+from common.usage import UsageError
+from reports.__main__ import main
+from reports.commands.assembly import assemble
+from reports.commands.compare import show
+from reports.comparison.survivors_only import careless
+from reports.document import schema
+from reports.document.schema import Comparison, ParetoPoint
+from reports.findings.recommend import choice
+from reports.pages import sections
+from reports.runs.runs import load_run, read_manifest
+from reports.runs.selection import named_runs, newest_runs
+
+SHAPE = Shape(
+    rate=30, duration=20, warmup=2, drain=10, output=20, ttft=0.04, tpot=0.01, jitter=0.03, slots=30
+)
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+def add(results: Path, name: str, **changes: Any) -> Path:
+    folder = results / name
+    make_run(folder, SHAPE, variant=name.split("-", 1)[1], **changes)
+    return folder
+
+
+def two(results: Path, **changes: Any) -> list[Path]:
+    return [
+        add(results, "20260101T000000Z-baseline"),
+        add(results, "20260101T000100Z-optimized", **{"noise_seed": 2, "tpot": 0.005} | changes),
+    ]
+
+
+def built(folders: list[Path], matters: float = 0.03, **more: Any) -> Comparison:
+    runs = [load_run(folder) for folder in folders]
+    return assemble(runs, baseline=runs[0].manifest.variant, matters=matters, name="n", command="c", **more)
+
+
+def marks(found: Comparison) -> dict[str, str]:
+    return {metric.name: metric.changes[0].mark for metric in found.metrics}
+
+
+def test_the_schema_in_the_documentation_is_the_models() -> None:
+    text = (ROOT / "docs" / "comparison.schema.json").read_text(encoding="utf-8")
+    assert text == schema.schema(), "python -m reports.document.schema > docs/comparison.schema.json"
+
+
+def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import jsonschema  # type: ignore[import-untyped]
+
+    two(results)
+    assert main(["compare"]) == 0
+    out = capsys.readouterr().out
+    assert "TPOT p50" in out and "better" in out
+    latest = results / "latest"
+    assert latest.is_symlink() and not Path(latest.readlink()).is_absolute()
+    written = json.loads((latest / "comparison.json").read_text(encoding="utf-8"))
+    jsonschema.validate(written, json.loads(schema.schema()))
+    assert (latest / "README.md").is_file() and (latest / "report.html").is_file()
+    assert written["command"].startswith("python -m reports compare 20260101T000000Z-baseline 20260101")
+    assert [metric["name"] for metric in written["metrics"]][:3] == [
+        "output_token_throughput",
+        "offered_rate",
+        "completed_rate",
+    ]
+
+
+def test_named_runs_need_no_results_folder(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = two(results)
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(results / "not" / "there"))
+    assert main(["compare", *map(str, folders)]) == 0, capsys.readouterr().err
+    assert (results / "not" / "there" / "latest" / "report.html").is_file()
+
+
+def test_the_same_runs_give_the_same_report(results: Path) -> None:
+    folders = two(results)
+    assert built(folders) == built(folders)
+
+
+def test_marks_of_a_faster_variant(results: Path) -> None:
+    found = built(two(results))
+    said = marks(found)
+    assert said["tpot_p50"] == said["tpot_p99"] == said["itl_p99"] == said["latency_p50"] == "better"
+    assert said["ttft_p50"] == said["completed"] == said["offered_rate"] == "no difference shown"
+    assert found.methods[0].kind == "paired blocks of time"
+    assert "Better with optimized: TPOT p50" in found.conclusion[0].better
+    assert found.conclusion[0].worse.startswith("Nothing got worse")
+    assert "everyone" in found.conclusion[0].use
+    assert {insight.kind for insight in found.insights} >= {"win"}
+    assert [point.unbeaten for point in found.pareto].count(True) >= 1
+
+
+def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
+    """Two runs of one server differ a little; that beats nobody. One that falls behind is beaten."""
+    folders = [
+        add(results, "20260101T000000Z-baseline"),
+        add(results, "20260101T000100Z-same", noise_seed=2),
+        add(results, "20260101T000200Z-behind", slots=5),
+    ]
+    assert {point.variant: point.unbeaten for point in built(folders).pareto} == {
+        "baseline": True,
+        "same": True,
+        "behind": False,
+    }
+
+
+def test_a_saturated_variant(results: Path) -> None:
+    found = built(two(results, slots=5, tpot=0.01, drain=40))
+    verdicts = {run.variant: run.verdict for run in found.runs}
+    assert verdicts == {"baseline": "VALID", "optimized": "SATURATED"}
+    ttft = next(metric for metric in found.metrics if metric.name == "ttft_p50").changes[0]
+    assert ttft.mark == "worse" and "SATURATED" in (ttft.warning or "")
+    assert "Do not use optimized at this rate" in found.conclusion[0].use
+    assert any(
+        (each.command or "").startswith("make capacity VARIANT=optimized RPS=30 ")
+        for each in found.recommendations
+    )
+    kinds = {insight.kind for insight in found.insights if insight.variant == "optimized"}
+    assert {"trade-off", "tpot", "warning"} <= kinds
+    worse = found.conclusion[0].worse
+    assert "TTFT p50 " in worse and ", p99 " in worse, "a percentile's second one needs no name"
+    sentences = [found.conclusion[0].better, worse, found.conclusion[0].use]
+    assert all(text.endswith(".") and ". " not in text for text in sentences), "three sentences"
+    assert sum(text.count("depend on how long") for text in sentences) == 1
+    warning = next(each.text for each in found.insights if each.kind == "warning")
+    assert "in flight" in warning
+
+
+def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
+    folder = add(results, "20260101T000000Z-baseline", slots=3, drain=3)
+    lines = {line.metric: line for line in careless(load_run(folder))}
+    latency, success = lines["latency_p99"], lines["success_share"]
+    assert latency.careless is not None and latency.honest is None
+    assert latency.honest_display.startswith(">")
+    assert success.careless == 1.0 and success.honest is not None and success.honest < 0.9
+
+
+def summary_of(found: Comparison) -> dict[str, str]:
+    """The first table of the report."""
+    table = sections.sections(found, {})[0].blocks[0]
+    return {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+
+
+def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(results: Path) -> None:
+    """A user of a remote H100 must not read the name of the load generator's processor as the hardware."""
+    folder = add(results, "20260101T000000Z-baseline")
+    edit_manifest(folder, target=None, host="http://me:word@gpu:8000", lanes={"beside_server": False})
+    found = built([folder])
+    shown = summary_of(found)
+    assert sections.title(found) == "baseline: chat-medium on synthetic"
+    assert shown["Server"] == "http://gpu:8000 (not launched by us; its hardware is not known)"
+    assert shown["Load from"] == "synthetic, 2 cores" and "Hardware" not in shown
+    assert found.roofline.missing and not found.roofline.predictions
+    edit_manifest(folder, model=None)
+    assert sections.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
+
+
+def test_a_running_server_beside_the_load_has_the_load_s_machine(results: Path) -> None:
+    folders = two(results)
+    shown = summary_of(built(folders))
+    assert shown["Server"] == "http://127.0.0.1:8000 (not launched by us; target cpu-tiny)"
+    assert shown["Hardware"].startswith("synthetic, 2 cores, which made the load too")
+    assert "Load from" not in shown
+    edit_manifest(folders[1], host="http://gpu:8000", lanes={"beside_server": False})
+    shown = summary_of(built(folders))
+    assert shown["Server"].startswith("http://127.0.0.1:8000 (baseline), http://gpu:8000 (optimized)")
+    assert shown["Load from"] == "synthetic, 2 cores"
+
+
+def test_the_load_s_machine_decides_only_where_the_server_is_on_it(results: Path) -> None:
+    """The same server elsewhere may be loaded from another machine; one beside the load is then another's."""
+    folders = two(results)
+    for folder, cores in zip(folders, (2, 16), strict=True):
+        edit_manifest(folder, host="http://gpu:8000", lanes={"beside_server": False})
+        edit_manifest(folder, machine={"cpu": "x", "cores": cores})
+    found = built(folders)
+    (caution,) = [each for each in found.conditions if each.condition in ("CPU", "cores", "load from")]
+    assert (caution.condition, caution.comparable) == ("load from", True)
+    assert "not comparable" not in marks(found).values()
+    for folder in folders:
+        edit_manifest(folder, host="http://127.0.0.1:8000", lanes={"beside_server": True})
+    found = built(folders)
+    assert {each.condition: each.comparable for each in found.conditions} == {"cores": False}
+    assert set(marks(found).values()) == {"not comparable"}
+
+
+def test_an_invalid_run_is_not_compared(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], lanes={"batches_received": 3})
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    assert "INVALID" in found.metrics[0].changes[0].reason
+    assert found.conclusion[0].use.startswith("No advice on optimized")
+
+
+def repeats(results: Path, **shapes: Any) -> list[Path]:
+    """Three runs of each variant; `shapes`: what is different of `one` to `three`, the baseline's."""
+    folders = []
+    for number, word in enumerate(("one", "two", "three")):
+        at = f"20260101T00{number}000Z"
+        folders.append(add(results, f"{at}-baseline", **{"noise_seed": 3 + number} | shapes.get(word, {})))
+        folders.append(add(results, f"{at}-optimized", noise_seed=6 + number, tpot=0.005))
+    return folders
+
+
+LATE = {"send_lag": 0.3}
+
+
+def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = repeats(results, one=LATE)
+    found = built(folders)
+    [gone] = found.left_out
+    assert (gone.run, gone.verdict, gone.repeat) == (folders[0].name, "CLIENT-LIMITED", 1)
+    assert [run.run for run in found.runs if run.variant == "baseline"] == [folders[2].name, folders[4].name]
+    assert found.methods[0].repeats == [2, 3] and marks(found)["tpot_p50"] == "better"
+    without = built([folders[2], *folders[1:2], *folders[3:]])
+    assert [metric.readings for metric in found.metrics] == [metric.readings for metric in without.metrics]
+    assert marks(found) == marks(without)
+    assert main(["compare", *map(str, folders), "--name", "six"]) == 0
+    assert f"{folders[0].name} CLIENT-LIMITED, left out: " in capsys.readouterr().out
+    page = (results / "reports" / "six" / "README.md").read_text()
+    assert "left out, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
+
+
+@pytest.mark.parametrize(
+    ("shapes", "left"),
+    [
+        ({"one": LATE, "two": LATE}, 0),  # one sound repeat alone says nothing of how runs differ
+        ({"one": {"failed_share": 0.1}}, 0),  # the server's doing
+        ({"one": {"failed_share": 0.1} | LATE}, 0),
+        ({"one": {"cold": 1.0, "cold_time": 4.0}}, 0),  # the server was slow at first
+        ({"three": LATE}, 1),
+    ],
+)
+def test_what_is_no_mere_disturbance_is_not_left_out(
+    results: Path, shapes: dict[str, dict[str, float]], left: int
+) -> None:
+    found = built(repeats(results, **shapes))
+    assert len(found.left_out) == left
+    assert ("not comparable" in marks(found).values()) is (left == 0)
+
+
+def test_other_conditions_are_named(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], scenario_hash="ffffffffffff", seed=9)
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    assert "scenario hash ffffffffffff instead of" in found.metrics[0].changes[0].reason
+    named = {each.condition: each.comparable for each in found.conditions}
+    assert named == {"scenario hash": False, "seed": True}
+    assert found.methods[0].kind == "unpaired blocks of time"
+
+
+def test_other_lengths_and_another_slo_are_named(results: Path) -> None:
+    folders = two(results)
+    own = read_manifest(folders[1]).scenario
+    slo, lengths = (
+        {"ttft": 0.5, "tpot": 0.05, "share": 0.9},
+        {"distribution": "lognormal", "mean": 550.0, "sd": 200.0},
+    )
+    changed = own | {
+        "slo": slo,
+        "prompt_tokens": lengths,
+        "output_tokens": {"distribution": "constant", "mean": 64.0},
+    }
+    edit_manifest(folders[1], scenario_hash="ffffffffffff", scenario=changed)
+    found = built(folders)
+    assert set(marks(found).values()) == {"not comparable"}
+    reason = found.metrics[0].changes[0].reason
+    assert "input tokens lognormal (mean 550, sd 200) instead of" in reason
+    assert "output tokens 64 instead of" in reason
+    assert "SLO TTFT 500 ms, TPOT 50 ms, for 90 % of arrivals instead of" in reason
+
+
+def test_repeats_give_the_interval(results: Path) -> None:
+    folders = [
+        add(results, f"20260101T00{repeat}{side}00Z-{name}", noise_seed=repeat, tpot=0.01 - 0.004 * side)
+        for repeat in range(3)
+        for side, name in enumerate(("baseline", "optimized"))
+    ]
+    found = built(folders)
+    assert (found.methods[0].kind, found.methods[0].repeats) == ("runs", [3, 3])
+    assert [len(reading.by_run) for reading in found.metrics[0].readings] == [3, 3]
+    assert marks(found)["tpot_p50"] == "better"
+
+
+def test_repeats_with_schedules_of_their_own_are_paired(results: Path) -> None:
+    folders = [
+        add(results, f"20260101T00{repeat}{side}00Z-{name}", seed=repeat, noise_seed=10 * repeat + side)
+        for repeat in range(2)
+        for side, name in enumerate(("baseline", "optimized"))
+    ]
+    assert built(folders).methods[0].kind == "runs in pairs"
+
+
+def test_three_variants_and_one_that_was_refused(results: Path) -> None:
+    two(results)
+    add(results, "20260101T000200Z-batch-16", noise_seed=3)
+    (results / "20260101T000300Z-compiled").mkdir()
+    refusal = {"variant": "compiled", "target": "cpu-tiny", "reason": "unrecognized arguments: --foo"}
+    (results / "20260101T000300Z-compiled" / "not_applied.json").write_text(json.dumps(refusal))
+    assert main(["compare", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
+    found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
+    assert [variant.name for variant in found.variants] == ["baseline", "optimized", "batch-16", "compiled"]
+    assert (found.variants[3].applied, found.variants[3].result) == (
+        False,
+        "N/A: unrecognized arguments: --foo",
+    )
+    assert len(found.metrics[0].changes) == 2
+    assert "20260101T000300Z-compiled" in found.command
+
+
+def test_one_run_alone_has_no_changes(results: Path) -> None:
+    found = built([add(results, "20260101T000000Z-baseline")])
+    assert all(metric.changes == [] for metric in found.metrics)
+    assert found.conclusion == [] and found.methods == []
+
+
+def test_earlier_runs_are_listed_with_what_differs(results: Path) -> None:
+    two(results)
+    old = add(results, "20250101T000000Z-baseline")
+    edit_manifest(old, seed=5, started_at="2025-01-01T00:00:00+00:00")
+    assert main(["judge", str(old), "--quiet"]) == 0
+    assert main(["compare"]) == 0
+    found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
+    [earlier] = found.earlier
+    assert (earlier.run, earlier.comparable, earlier.differences) == (
+        old.name,
+        False,
+        ["seed 5 instead of 1"],
+    )
+    assert earlier.metrics["tpot_p50"] == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_newest_runs_of_one_scenario_are_chosen(results: Path) -> None:
+    two(results)
+    later = add(results, "20260102T000000Z-baseline")
+    edit_manifest(later, scenario_hash="ffffffffffff", started_at="2026-01-02T00:00:00+00:00")
+    broken = results / "20260103T000000Z-optimized"
+    broken.mkdir()
+    (broken / "manifest.json").write_text("{")
+    (broken / "requests.parquet").write_text("")
+    chosen = newest_runs("baseline", ["optimized"], results)
+    assert [folder.name for folder in chosen.folders] == [
+        "20260101T000000Z-baseline",
+        "20260101T000100Z-optimized",
+    ]
+
+
+def test_of_the_baseline_s_runs_the_newest_of_the_same_seed_is_chosen(results: Path) -> None:
+    two(results)
+    later = add(results, "20260102T000000Z-baseline", seed=2)
+    edit_manifest(later, started_at="2026-01-02T00:00:00+00:00")
+    assert newest_runs("baseline", ["optimized"], results).folders[0].name == "20260101T000000Z-baseline"
+    edit_manifest(results / "20260101T000100Z-optimized", seed=3)
+    assert newest_runs("baseline", ["optimized"], results).folders[0] == later
+
+
+def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results: Path) -> None:
+    folders = two(results, seed=7, arrivals="constant")
+    head = "\n".join(str(block) for block in sections.sections(built(folders), {})[0].blocks)
+    assert "seeds 1 and 7" in head
+    assert "in 50, out 20 on average of the completed requests" in head
+
+
+def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None:
+    """Its share may be met for as long as the test ran, and it would be the one to take."""
+    slo = {"ttft": 60.0, "tpot": 0.015, "share": 0.99}
+    folders = [
+        add(results, "1-baseline", slo=slo, tpot=0.02),
+        add(results, "2-slow", slo=slo, noise_seed=2, tpot=0.02),
+        add(results, "3-small", slo=slo, noise_seed=3, slots=6, drain=30),
+    ]
+    found = built(folders)
+    assert found.runs[2].verdict == "SATURATED"
+    assert found.pareto[2].goodput_share == 1.0
+    assert [point.meets_slo for point in found.pareto] == [False, False, False]
+    assert not any("take small" in each.text for each in found.recommendations)
+
+
+def test_a_percentile_of_too_few_is_marked_and_not_compared(results: Path) -> None:
+    """A run of many answers of one token has enough requests for its TTFT, and not for its TPOT."""
+    folders = two(results)
+    for folder in folders:
+        table = pq.read_table(folder / "requests.parquet")
+        at = table.schema.get_field_index("output_tokens")
+        tokens = [20 if k % 20 == 0 else 1 for k in range(len(table))]
+        columns = table.set_column(at, table.schema.field(at), pa.array(tokens, pa.int32()))
+        pq.write_table(columns, folder / "requests.parquet")
+        (folder / "server_metrics.parquet").unlink()
+    found = built(folders)
+    tpot = next(metric for metric in found.metrics if metric.name == "tpot_p99")
+    count = tpot.readings[0].count
+    assert 20 < count < 50 and tpot.readings[0].display.endswith(f" (of {count})")
+    assert marks(found)["tpot_p99"] == "not comparable" and "it needs 459" in tpot.changes[0].reason
+    assert marks(found)["tpot_p50"] == "better", "a median needs 7"
+    enough = next(rule for rule in found.runs[0].rules if rule.rule == "enough_requests")
+    assert enough.passed and f"the p99 of TPOT is of {count} only" in enough.text
+
+
+def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> None:
+    found = built(two(results))
+    printed = {}
+    for width in (80, 120):
+        page = io.StringIO()
+        show(found, Console(width=width, file=page))
+        printed[width] = page.getvalue()
+        for metric in found.metrics:
+            [row] = [line for line in page.getvalue().splitlines() if line.startswith(metric.label + "  ")]
+            assert metric.readings[1].display in row and metric.changes[0].display in row
+    assert "% interval" in printed[120] and "% interval" not in printed[80]
+
+
+def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add(results, "20260101T000000Z-baseline")
+    assert main(["compare", "--if-both"]) == 0
+    assert "make optimized" in capsys.readouterr().out
+    assert not (results / "latest").exists()
+    with pytest.raises(UsageError, match="make optimized"):
+        main(["compare"])
+
+
+def test_if_both_compares_no_other_runs_than_the_newest(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of another load was followed by an old table, as if that were its own."""
+    two(results)
+    load = {"scenario_hash": "bbbbbbbbbbbb", "started_at": "2026-01-02T00:00:00+00:00"}
+    newest = add(results, "20260102T000000Z-baseline")
+    edit_manifest(newest, **load)
+    assert main(["compare", "--if-both"]) == 0
+    said = capsys.readouterr().out
+    assert f"no optimized has run under the load of {newest.name}" in said and "make optimized" in said
+    assert not (results / "latest").exists()
+    edit_manifest(add(results, "20260102T000100Z-optimized"), **load)
+    assert main(["compare", "--if-both"]) == 0
+    assert "baseline: 20260102T000000Z-baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nope"], "no such run"),
+        (["20260101T000000Z-baseline", "20260101T000000Z-baseline"], "named twice"),
+        (["--matters", "-1"], "--matters"),
+        (["--matters", "nan"], "--matters"),
+        (["--name", "../x"], "--name"),
+        (["--variants", "baseline"], "only the baseline"),
+        (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
+        (["20260101T000000Z-baseline", "--variants", "z"], "leave one out"),
+    ],
+)
+def test_users_mistakes(results: Path, arguments: list[str], complaint: str) -> None:
+    two(results)
+    with pytest.raises(UsageError, match=complaint):
+        main(["compare", *arguments])
+
+
+def test_a_folder_named_latest_is_not_replaced(results: Path) -> None:
+    two(results)
+    (results / "latest").mkdir()
+    with pytest.raises(UsageError, match="is no link"):
+        main(["compare"])
+
+
+def test_the_baseline_is_the_one_called_so(results: Path) -> None:
+    folders = two(results)
+    names = [folder.name for folder in reversed(folders)]
+    assert named_runs(names, None, results).baseline == "baseline"
+    assert named_runs(names, "optimized", results).folders[0].name == names[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failed_share": 1.0},
+        {"hung_share": 1.0},
+        {"rate": 0.5, "duration": 4},
+        {"output": 1},
+        {"slo": None},
+        {"lanes": 2, "lost_lane": 1},
+        {"slots": 1, "drain": 0},
+    ],
+)
+def test_strange_runs_make_a_report_too(results: Path, changes: dict[str, Any]) -> None:
+    folders = two(results, **changes)
+    for order in (folders, folders[::-1]):
+        found = built(order)
+        Comparison.model_validate_json(found.model_dump_json())
+        assert found.conclusion[0].use
+    assert built(folders[1:]).metrics[0].changes == []
+
+
+def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_do() -> None:
+    def point(
+        name: str,
+        work: float,
+        meets: bool | None,
+        ttft: float = 0.1,
+        usable: bool = True,
+        tpot: float | None = None,
+    ) -> ParetoPoint:
+        return ParetoPoint(
+            variant=name,
+            output_token_throughput=work,
+            ttft_p50=ttft,
+            tpot_p50=tpot,
+            usable=usable,
+            unbeaten=True,
+            meets_slo=meets,
+        )
+
+    points = [
+        point("slow", 100, True, 0.01),
+        point("breaks it", 300, False),
+        point("most", 200, True, 0.3),
+        point("as much", 195, True, 0.2),
+        point("broken", 900, None, usable=False),
+    ]
+    [said] = choice(points, 0.03)
+    assert said.text == "Under the SLO, take as much." and "3 variants" in said.reason
+    assert "195.0 tok/s" in said.reason and "TTFT p50 200.0 ms" in said.reason
+    assert choice(points, 0.001)[0].text == "Under the SLO, take most."
+    [none] = choice([point("a", 1, False), point("b", 2, False), point("c", 3, None, usable=False)], 0.03)
+    assert none.text.startswith("None of the variants")
+    assert choice(points[:2], 0.03) == [], "of two, the conclusion speaks"
+    alike = [
+        point("baseline", 200, True, 0.0505, tpot=0.020),
+        point("slower", 200, True, 0.0503, tpot=0.035),
+        point("quick", 200, True, 0.0507, tpot=0.008),
+    ]
+    assert choice(alike, 0.03)[0].text == "Under the SLO, take quick.", "0.4 ms of TTFT are no reason"
+    same = [point(name, 200, True, 0.05, tpot=0.02) for name in ("baseline", "one", "two")]
+    assert choice(same, 0.03)[0].text == (
+        "Under the SLO, take baseline, one and two (nothing here tells them apart)."
+    )
+    assert "take baseline and two (" in choice(same, 0.03, worse=["one"])[0].text
+
+
+def test_labels_of_one_server_are_named_as_such(results: Path) -> None:
+    """With HOST= nothing is launched: 'optimized' was then no other server, and nothing was applied."""
+    found = built(two(results))
+    assert found.conclusion[0].use.endswith(
+        "; one server, http://127.0.0.1:8000, answered for every variant, so this compares it with itself."
+    )
+    table = sections.sections(found, {})[1].blocks[0]
+    assert [cells[3].text for cells in table.rows] == ["not known: not launched by us"] * 2  # type: ignore[union-attr]
+
+
+def test_another_server_for_each_variant_is_a_comparison(results: Path) -> None:
+    folders = two(results)
+    edit_manifest(folders[1], host="http://gpu:8000")
+    assert "with itself" not in built(folders).conclusion[0].use

@@ -1,0 +1,351 @@
+"""The texts: they say what the figures say, and only that."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from bench.synthetic import Shape, make_run
+from reports.commands.assembly import assemble
+from reports.document.lookup import Facts
+from reports.document.schema import Change, Metric, Recommendation, ServerSide, Stall
+from reports.findings import conclusion, insights, recommend
+from reports.runs.runs import load_run
+
+SHAPE = Shape(rate=30, duration=20, warmup=2, drain=10, output=10, ttft=0.04, tpot=0.01)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """Facts of two equal variants; tests replace what they are about."""
+    folder = tmp_path_factory.mktemp("runs")
+    for number, name in enumerate(("baseline", "optimized")):
+        make_run(folder / name, SHAPE, variant=name, noise_seed=number)
+    runs = [load_run(folder / name) for name in ("baseline", "optimized")]
+    found = assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    metrics = {metric.name: metric for metric in found.metrics}
+    return Facts("baseline", 0.03, metrics, found.variants, found.runs, found.slo)
+
+
+def marked(facts: Facts, verdicts: dict[str, str] | None = None, **marks: str) -> Facts:
+    """The facts with other marks (by metric) and verdicts (by variant)."""
+    metrics = dict(facts.metrics)
+    for name, mark in marks.items():
+        change = (
+            metrics[name].changes[0].model_copy(update={"mark": mark, "display": "+50.0 %", "change": 0.5})
+        )
+        metrics[name] = metrics[name].model_copy(update={"changes": [change]})
+    runs = [
+        run.model_copy(update={"verdict": (verdicts or {}).get(run.variant, "VALID")}) for run in facts.runs
+    ]
+    return dataclasses.replace(facts, metrics=metrics, runs=runs)
+
+
+def served(facts: Facts, baseline: dict[str, float], optimized: dict[str, float]) -> Facts:
+    sides = {"baseline": ServerSide(**baseline), "optimized": ServerSide(**optimized)}
+    runs = [run.model_copy(update={"server": sides[run.variant]}) for run in facts.runs]
+    return dataclasses.replace(facts, runs=runs)
+
+
+def commanded(facts: Facts, line: str) -> Facts:
+    variants = [variant.model_copy(update={"command_line": line}) for variant in facts.variants]
+    return dataclasses.replace(facts, variants=variants)
+
+
+def commands(facts: Facts) -> list[str | None]:
+    return [each.command for each in recommend.recommendations(facts)]
+
+
+@pytest.mark.parametrize(
+    ("marks", "verdicts", "said"),
+    [
+        ({}, {}, "no reason"),
+        ({"tpot_p50": "better"}, {}, "Use optimized for everyone"),
+        ({"ttft_p50": "worse"}, {}, "Stay with baseline"),
+        (
+            {"tpot_p50": "better", "ttft_p50": "worse"},
+            {},
+            "stay with baseline for those who wait for the start",
+        ),
+        (
+            {"tpot_p50": "better", "tpot_p99": "worse"},
+            {},
+            "Optimized gains and loses in the pace of tokens: choose by the percentile",
+        ),
+        (
+            {"tpot_p50": "better", "latency_p50": "better", "itl_p99": "worse"},
+            {},
+            "use optimized for those who wait for the whole answer; optimized gains and loses in the pace of",
+        ),
+        (
+            {"tpot_p50": "better", "unfinished": "worse"},
+            {},
+            "stay with baseline for those whose requests must not fail",
+        ),
+        ({"ttft_p50": "unstable"}, {}, "repeats agree too little"),
+        (
+            {"tpot_p50": "better", "ttft_p50": "worse"},
+            {"optimized": "SATURATED"},
+            "Do not use optimized at this rate",
+        ),
+        ({"unfinished": "worse"}, {"optimized": "SATURATED"}, "optimized falls behind."),
+        ({"ttft_p50": "better"}, {"baseline": "SATURATED"}, "Use optimized: it keeps up"),
+        (
+            {"tpot_p50": "better"},
+            {"optimized": "SATURATED"},
+            "optimized ran SATURATED, but that one keeps up",
+        ),
+        ({}, {"baseline": "SATURATED"}, "There is no reason in these figures to prefer"),
+        ({}, {"baseline": "SATURATED", "optimized": "SATURATED"}, "Neither keeps up"),
+    ],
+)
+def test_advice_follows_the_marks(
+    plain: Facts, marks: dict[str, str], verdicts: dict[str, str], said: str
+) -> None:
+    text = conclusion.conclude(marked(plain, verdicts, **marks), "optimized").use.lower()
+    assert said.lower() in text
+
+
+def test_one_saturated_repeat_of_several_decides_nothing(plain: Facts) -> None:
+    """Near the capacity of a server, which of its repeats runs SATURATED is chance."""
+    facts = marked(plain, latency_p50="better")
+    again = [run.model_copy(update={"repeat": 2}) for run in facts.runs]
+    first = facts.runs[0].model_copy(update={"verdict": "SATURATED"})
+    said = conclusion.conclude(
+        dataclasses.replace(facts, runs=[first, facts.runs[1], *again]), "optimized"
+    ).use
+    assert said == (
+        "Use optimized for everyone: nothing here speaks against it; repeat 1 of baseline ran SATURATED, but "
+        "that one keeps up and the other does not is not shown."
+    )
+
+
+def test_what_little_is_known_of_is_no_support(plain: Facts) -> None:
+    facts = marked(plain, tpot_p50="better", latency_p99="unstable")
+    row = facts.metrics["ttft_p99"]
+    wide = row.changes[0].model_copy(update={"change": 0.4, "low": -0.5, "high": 4.0})
+    apart = [row.readings[0], row.readings[1].model_copy(update={"value": 0.1})]
+    metrics = dict(facts.metrics) | {
+        "ttft_p99": row.model_copy(update={"changes": [wide], "readings": apart}),
+        "goodput_share": alike(facts.metrics["goodput_share"], 0.0),
+    }
+    known = dataclasses.replace(facts, metrics=metrics)
+    said = conclusion.conclude(known, "optimized").use
+    assert said.startswith("Use optimized for what got better; little is known of TTFT p99 and latency p99:")
+    runs = [run.model_copy(update={"verdict": "SATURATED"}) for run in known.runs]
+    said = conclusion.conclude(dataclasses.replace(known, runs=runs), "optimized").use
+    assert said.endswith("little is known of TTFT p99 and latency p99."), "more runs of a queue tell no more"
+
+
+def alike(row: Metric, value: float) -> Metric:
+    """The metric where both have this value, so that no relative change may be known."""
+    readings = [each.model_copy(update={"value": value}) for each in row.readings]
+    changes = [each.model_copy(update={"change": None, "low": None, "high": None}) for each in row.changes]
+    return row.model_copy(update={"readings": readings, "changes": changes})
+
+
+def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
+    before = {
+        "queue_mean": 0.01,
+        "prefill_mean": 0.03,
+        "send_lag_mean": 0.001,
+        "running_mean": 18.0,
+        "waiting_mean": 0.0,
+    }
+    after = {
+        "queue_mean": 5.01,
+        "prefill_mean": 0.02,
+        "send_lag_mean": 0.001,
+        "running_mean": 7.9,
+        "waiting_mean": 40.0,
+    }
+    found = insights.why_ttft(marked(served(plain, before, after), ttft_p50="worse"), "optimized")
+    assert found is not None
+    assert "queue 10.0 to 5010 ms" in found.text
+    assert "The queue makes up 100 % of the rise of 4990 ms" in found.text
+    assert "7.9 and 40.0 with optimized" in found.text
+    assert found.figures["queue_mean_change"] == pytest.approx(5.0)
+
+
+def test_why_ttft_explains_only_a_change_that_is_claimed(plain: Facts) -> None:
+    before, after = {"queue_mean": 0.01, "prefill_mean": 0.03}, {"queue_mean": 0.012, "prefill_mean": 0.03}
+    quiet = "no difference shown"
+    facts = marked(
+        served(plain, before, after),
+        ttft_p50=quiet,
+        ttft_p99=quiet,
+        scheduled_ttft_p50=quiet,
+        scheduled_ttft_p99=quiet,
+    )
+    found = insights.why_ttft(facts, "optimized")
+    assert found is not None and "makes up" not in found.text and "none to explain" in found.text
+
+
+def test_why_ttft_blames_no_part_where_the_servers_own_are_unknown(plain: Facts) -> None:
+    sides = ({"network_mean": 0.5, "running_mean": 8.0, "waiting_mean": wait} for wait in (1.0, 300.0))
+    facts = marked(served(plain, *(side | {"send_lag_mean": 0.001} for side in sides)), ttft_p50="worse")
+    found = insights.why_ttft(facts, "optimized")
+    assert found is not None and "makes up" not in found.text and "300.0 with optimized" in found.text
+
+
+def test_a_stall_is_named_with_the_clients_own(plain: Facts) -> None:
+    stall = Stall(start=22.0, end=26.0, streaming=8)
+    runs = [
+        run.model_copy(update={"stalls": [stall] if run.variant == "optimized" else []}) for run in plain.runs
+    ]
+    found = [each.text for each in insights.insights(dataclasses.replace(plain, runs=runs))]
+    (text,) = [each for each in found if "no token came" in each]
+    assert "for at least 4 s (22 to 26 s) no token came, though 8 answers" in text
+    assert "the loop of" in text and "stalled" in text and "repeats" in text
+
+
+def test_why_ttft_needs_the_servers_figures(plain: Facts) -> None:
+    assert insights.why_ttft(served(plain, {}, {}), "optimized") is None
+
+
+def test_why_tpot_blames_the_batch_only_where_it_fits(plain: Facts) -> None:
+    before = {"running_mean": 18.0, "running_max": 30.0, "bytes_per_step": 2e8, "waiting_mean": 0.0}
+    after = {"running_mean": 7.0, "running_max": 8.0, "bytes_per_step": 1e8, "waiting_mean": 40.0}
+    facts = marked(served(plain, before, after), tpot_p50="better")
+    found = insights.why_tpot(served(facts, before, after), "optimized")
+    assert found is not None
+    assert "moved per step 200 MB to 100 MB" in found.text and "batch is held smaller" in found.text
+    quicker = insights.why_tpot(served(facts, before, after | {"waiting_mean": 0.0}), "optimized")
+    assert quicker is not None and "does not explain it" in quicker.text, "a faster step empties the batch"
+    found = insights.why_tpot(served(facts, after, before), "optimized")
+    assert found is not None and "does not explain it" in found.text
+
+
+def test_a_smaller_batch_that_moves_the_same_bytes_is_named(plain: Facts) -> None:
+    """A 7B model on an H100: 14.8 GB a step at a batch of 34, 14.3 GB at 8."""
+    before = {"running_mean": 34.0, "bytes_per_step": 14.8e9, "waiting_mean": 0.0}
+    after = {"running_mean": 7.9, "bytes_per_step": 14.3e9, "waiting_mean": 537.0}
+    facts = marked(served(plain, before, after), tpot_p50="not comparable", tpot_p99="not comparable")
+    found = insights.why_tpot(served(facts, before, after), "optimized")
+    assert found is not None and "moved per step 14.8 GB to 14.3 GB" in found.text
+    assert "fewer requests share the same cost" in found.text and "No change of TPOT" in found.text
+    halved = insights.why_tpot(served(facts, before, after | {"bytes_per_step": 7e9}), "optimized")
+    assert halved is not None and "share the same cost" not in halved.text
+
+
+def test_a_tpot_that_is_not_known_is_left_out(plain: Facts) -> None:
+    row = plain.metrics["tpot_p50"]
+    unknown = [row.readings[0], row.readings[1].model_copy(update={"value": None, "display": "n/a"})]
+    metrics = dict(plain.metrics) | {"tpot_p50": row.model_copy(update={"readings": unknown})}
+    facts = served(dataclasses.replace(plain, metrics=metrics), {"running_mean": 34.0}, {"running_mean": 7.9})
+    found = insights.why_tpot(facts, "optimized")
+    assert found is not None and "n/a" not in found.text and "34.0 to 7.9" in found.text
+
+
+def test_the_conclusion_tells_of_smoother_tokens_too(plain: Facts) -> None:
+    said = conclusion.conclude(marked(plain, itl_p99="better", ttft_p50="worse"), "optimized")
+    assert said.better.startswith("Better with optimized: ITL p99 +50.0 %")
+    assert "who read or process long answers" in said.use
+
+
+def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
+    facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 8")
+    assert 'make sweep VARIANTS="baseline batch-16 batch-32"' in commands(facts)
+    facts = commanded(served(plain, {"running_max": 16.0, "waiting_mean": 9.0}, {}), "vllm --max-num-seqs 16")
+    assert 'make sweep VARIANTS="baseline batch-32"' in commands(facts)
+    facts = commanded(served(plain, {"running_max": 32.0, "waiting_mean": 9.0}, {}), "vllm --max-num-seqs 32")
+    assert not any("batch-" in (command or "") for command in commands(facts)), "none is larger"
+    facts = commanded(served(plain, {"running_max": 8.0, "waiting_mean": 20.0}, {}), "vllm --max-num-seqs 64")
+    assert 'make sweep VARIANTS="baseline batch-16 batch-32"' not in commands(facts)
+    full = served(plain, {}, {"running_max": 8.0, "waiting_mean": 20.0})
+    lines = {"baseline": "vllm", "optimized": "vllm --max-num-seqs 8"}
+    variants = [each.model_copy(update={"command_line": lines[each.name]}) for each in full.variants]
+    facts = dataclasses.replace(full, variants=variants)
+    assert not any("batch-" in (command or "") for command in commands(facts)), (
+        "baseline has no limit, and holds"
+    )
+
+
+def test_a_queue_that_breaks_the_slo_asks_for_a_scenario_with_priorities(plain: Facts) -> None:
+    """The variant changes nothing where no request has a priority."""
+    share = plain.metrics["goodput_share"]
+    few = [each.model_copy(update={"value": 0.2}) for each in share.readings]
+    metrics = dict(plain.metrics) | {"goodput_share": share.model_copy(update={"readings": few})}
+    facts = served(dataclasses.replace(plain, metrics=metrics), {}, {"queue_mean": 46.9})
+    advice = 'make sweep VARIANTS="baseline optimized priority" SCENARIO=chat-priority'
+    assert advice in commands(facts)
+    content = dataclasses.replace(facts, slo=dict(facts.slo or {}) | {"share": 0.2})
+    assert advice not in commands(content), "a fifth of the arrivals is all that the SLO asks"
+
+
+def test_eager_variants_ask_for_compiled_ones(plain: Facts) -> None:
+    assert 'make sweep VARIANTS="baseline compiled"' in commands(commanded(plain, "vllm --enforce-eager"))
+    assert 'make sweep VARIANTS="baseline compiled"' not in commands(commanded(plain, "vllm"))
+
+
+def test_saturated_ones_ask_for_their_capacity_and_not_for_repeats(plain: Facts) -> None:
+    found = commands(marked(plain, {"optimized": "SATURATED"}))
+    assert "make capacity VARIANT=optimized" in found
+    assert not any("REPEATS" in (command or "") for command in found)
+
+
+def test_a_run_to_make_again_comes_with_its_setting(plain: Facts) -> None:
+    rule = (
+        plain.runs[0]
+        .rules[0]
+        .model_copy(update={"verdict": "INVALID", "passed": False, "advice": "warm up longer: --warmup 14"})
+    )
+    runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
+    advised = recommend.recommendations(dataclasses.replace(plain, runs=runs))
+    assert [each.command for each in advised] == ["make baseline WARMUP=14"]
+    assert advised[0].text == "Measure baseline again: warm up longer: WARMUP=14."
+
+
+def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
+    wide: dict[str, Any] = {"low": -0.1, "high": 0.1, "mark": "no difference shown"}
+    row = plain.metrics["ttft_p50"]
+    change = Change.model_validate(row.changes[0].model_dump() | wide)
+    metrics = dict(plain.metrics) | {"ttft_p50": row.model_copy(update={"changes": [change]})}
+    facts = dataclasses.replace(plain, metrics=metrics)
+    assert "make compare REPEATS=3" in commands(facts)
+    renamed = [facts.variants[0], facts.variants[1].model_copy(update={"name": "compiled"})]
+    metrics = {
+        name: each.model_copy(
+            update={
+                part: [
+                    one.model_copy(update={"variant": one.variant.replace("optimized", "compiled")})
+                    for one in getattr(each, part)
+                ]
+                for part in ("changes", "readings")
+            }
+        )
+        for name, each in metrics.items()
+    }
+    facts = dataclasses.replace(facts, variants=renamed, metrics=metrics)
+    assert 'make compare REPEATS=3 VARIANTS="baseline compiled"' in commands(facts)
+
+
+def test_nothing_to_do_where_nothing_is_wrong(plain: Facts) -> None:
+    assert not [command for command in commands(plain) if command and "capacity" in command]
+
+
+def test_advice_keeps_the_runs_settings() -> None:
+    given = [
+        Recommendation(text="a", reason="b", command="make capacity"),
+        Recommendation(text="a", reason="b", command="make sweep SCENARIO=chat-priority"),
+        Recommendation(text="a", reason="b", command=None),
+        Recommendation(text="a", reason="b", command="make baseline DURATION=120"),
+    ]
+
+    def commands(settings: list[str], hosts: list[str]) -> list[str | None]:
+        return [each.command for each in recommend.under_same_conditions(given, settings, hosts)]
+
+    assert commands([], []) == [each.command for each in given]
+    assert commands(["SCENARIO=burst", "RPS=4.6", "DURATION=4"], []) == [
+        "make capacity SCENARIO=burst RPS=4.6",  # its steps are long enough by themselves
+        "make sweep SCENARIO=chat-priority",
+        None,
+        "make baseline DURATION=120 SCENARIO=burst RPS=4.6",
+    ]
+    assert commands(["RPS=4.6"], ["http://gpu:8000"]) == [
+        "make capacity RPS=4.6 HOST=http://gpu:8000",
+        None,
+        None,
+        "make baseline DURATION=120 RPS=4.6 HOST=http://gpu:8000",
+    ]
+    assert commands([], ["http://gpu:8000", "http://gpu:8001"]) == [None] * 4

@@ -1,0 +1,61 @@
+"""The settings of make that give a run's conditions again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.synthetic import Shape, edit_manifest, make_run
+from loadgen.workload import scenario
+from reports.findings import make_command as module
+from reports.findings.make_command import settings
+from reports.runs.runs import load_run
+
+
+def settings_of(folder: Path, name: str, scenario: dict[str, Any], **manifest: Any) -> list[str]:
+    make_run(folder, Shape(rate=5, duration=5))
+    edit_manifest(folder, scenario_name=name, scenario=scenario, **manifest)
+    return settings(load_run(folder))
+
+
+@pytest.mark.parametrize("name", scenario.list_scenarios())
+def test_a_scenario_as_it_is_written_needs_no_settings(tmp_path: Path, name: str) -> None:
+    found = settings_of(tmp_path, name, scenario.Scenario.load(name).to_dict())
+    assert found == ([] if name == module.USUAL_SCENARIO else [f"SCENARIO={name}"])
+
+
+def test_what_was_set_otherwise_is_named(tmp_path: Path) -> None:
+    """Whatever make passes on to the scenario, in the form in which it takes it."""
+    asked = scenario.Scenario.load("chat-medium").with_overrides(
+        rate=4.6,
+        duration=120,
+        warmup=0,
+        drain=30,
+        timeout=90,
+        arrivals="gamma",
+        prompt_tokens=scenario.Lengths.of_text("550,200,100-16000"),
+        output_tokens=scenario.Lengths.of_text("64"),
+        slo={"ttft": 0.5, "tpot": 0.02, "share": 0.95},
+    )
+    found = settings_of(tmp_path, "chat-medium", asked.to_dict(), seed=7)
+    assert " ".join(found) == (
+        "RPS=4.6 DURATION=120 WARMUP=0 DRAIN=30 TIMEOUT=90 SEED=7 ARRIVALS=gamma "
+        "INPUT_TOKENS=550,200,100-16000 OUTPUT_TOKENS=64 SLO_TTFT=500 SLO_TPOT=20 SLO_SHARE=0.95"
+    )
+    closed = scenario.Scenario.load("closed-loop-chat").with_overrides(concurrency=4).to_dict()
+    assert settings_of(tmp_path, "closed-loop-chat", closed) == ["SCENARIO=closed-loop-chat", "CONCURRENCY=4"]
+
+
+def test_the_users_own_files_are_named_by_a_path(tmp_path: Path) -> None:
+    found = settings_of(tmp_path, "mine", {"rate": 3}, target="my-gpu")
+    assert found == ["TARGET=path/to/my-gpu.yaml", "SCENARIO=path/to/mine.yaml"]
+    assert settings_of(tmp_path, "mine", {}, target=None, scenario_hash=None) == []
+
+
+def test_what_a_scenario_takes_by_itself() -> None:
+    """The same as where the load is made, of which reports import nothing."""
+    fields = scenario.Scenario.model_fields
+    assert {name: fields[name].default for name in module.USUAL} == module.USUAL
+    assert fields["arrivals"].default.model_dump() == module.USUAL_ARRIVALS
+    assert scenario.ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
+    assert scenario.Slo().model_dump(exclude_none=True) == module.USUAL_SLO

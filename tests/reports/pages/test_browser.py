@@ -1,0 +1,102 @@
+"""report.html in a real browser: Chromium, headless, wide and narrow, light and dark."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.pages.render import render
+from tests.support.make_comparison import make_comparison
+from tests.support.make_report import make_pair
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian: apt install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder: Path = tmp_path_factory.mktemp("report")
+    runs = make_pair(tmp_path_factory.mktemp("runs"))
+    render(make_comparison(runs, "a long text that " + "x" * 200 + " <b>&"), runs, folder)
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def opened_page(browser: Any, address: str, width: int, scheme: str) -> tuple[Any, list[str], list[str]]:
+    """(the page, its console errors, its requests beyond the file itself)."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    errors: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    until(page, "[...document.querySelectorAll('.panel')].every((panel) => panel.querySelector('.main-svg'))")
+    return (
+        page,
+        errors,
+        [url for url in requests if url != address and not url.startswith(("data:", "blob:"))],
+    )
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait at most 20 s (the page's own policy forbids what wait_for_function does)."""
+    for _ in range(200):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"never true: {expression}")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_the_page_is_whole(browser: Any, address: str, width: int, scheme: str) -> None:
+    page, errors, requests = opened_page(browser, address, width, scheme)
+    assert errors == [] and requests == []
+    drawn = page.evaluate(
+        "[...document.querySelectorAll('.panel')].map((panel) => [panel.querySelectorAll('path').length,"
+        " panel.getBoundingClientRect().width, panel.getBoundingClientRect().height])"
+    )
+    assert len(drawn) >= 8
+    assert all(paths > 3 and wide > 200 and high > 100 for paths, wide, high in drawn)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.body.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    plots = page.evaluate(
+        "[...document.querySelectorAll('.panel .main-svg:first-child')].map((svg) => svg.style.background)"
+    )
+    assert set(plots) == {paper}
+    assert paper == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 22, 28)")
+    page.close()
+
+
+def test_tables_can_be_sorted(browser: Any, address: str) -> None:
+    page, errors, _ = opened_page(browser, address, 1280, "light")
+    column = "#section-3 table:first-of-type tbody tr td:nth-child(3)"
+    page.locator("#section-3 table").first.locator("th button", has_text="baseline").click()
+    shown = page.eval_on_selector_all(column, "(cells) => cells.map((cell) => Number(cell.dataset.sort))")
+    first_table = shown[: page.locator("#section-3 table").first.locator("tbody tr").count()]
+    assert first_table == sorted(first_table) and len(first_table) > 5
+    assert errors == []
+    page.close()
+
+
+def test_colours_follow_the_reader(browser: Any, address: str) -> None:
+    page, _, _ = opened_page(browser, address, 1280, "light")
+    page.emulate_media(color_scheme="dark")
+    until(page, "document.querySelector('.panel .main-svg').style.background === 'rgb(18, 22, 28)'")
+    page.close()

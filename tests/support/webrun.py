@@ -1,0 +1,113 @@
+"""Locust with its web UI, and a browser that looks at it, for the tests."""
+
+import json
+import shutil
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.ports import free_port
+from tests.support.loadrun import LoadRun
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class WebRun(LoadRun):
+    """A Locust with a web UI at `url`; several runs can be started in it."""
+
+    def __init__(self, folder: Path, server: str, *options: str, **settings: Any) -> None:
+        port, master = free_port(), str(free_port())
+        self.url = f"http://127.0.0.1:{port}"
+        places = ["--web-host", "127.0.0.1", "--web-port", str(port)]
+        if settings.get("workers", 1) is not None:
+            places += ["--master-bind-port", master, "--master-port", master]
+        super().__init__(folder, server, *places, *options, headless=False, **settings)
+
+    def answers(self) -> None:
+        """Until it takes connections: it says that it starts a moment before."""
+        self.wait_for("Starting web interface")
+        port, deadline = int(self.url.rpartition(":")[2]), time.monotonic() + 30
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):
+                assert time.monotonic() < deadline, self.err
+                time.sleep(0.1)
+
+    def ready(self, workers: int) -> None:
+        """Until the UI answers and the workers have joined."""
+        self.answers()
+        deadline = time.monotonic() + 30
+        while self.get("/worker-count")["worker_count"] < workers:
+            assert time.monotonic() < deadline, self.err
+            time.sleep(0.1)
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path, by whatever way but a browser."""
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+                    return json.load(answer)
+            except ConnectionError:
+                time.sleep(0.1)
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionError):
+                    raise
+                time.sleep(0.1)
+        raise AssertionError(f"{self.url} does not answer: {self.err}")
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+class Tab:
+    """A page of a browser with what it complained about."""
+
+    def __init__(self, browser: Any, width: int = 1280, scheme: str = "light") -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on(
+            "console", lambda found: self.errors.append(found.text) if found.type == "error" else None
+        )
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on(
+            "request",
+            lambda found: (
+                None
+                if found.url.startswith(("http://127.0.0.1", "data:", "blob:"))
+                else self.foreign.append(found.url)
+            ),
+        )
+
+    def until(self, expression: str, within: float = 20.0) -> Any:
+        """Wait until the JavaScript gives something true (the pages' policies forbid wait_for_function)."""
+        deadline = time.monotonic() + within
+        while not (found := self.page.evaluate(expression)):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(100)
+        return found
+
+    def close(self) -> None:
+        assert not self.errors, self.errors
+        assert not self.foreign, f"nothing may come from the network: {self.foreign}"
+        self.page.close()
