@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from reports.comparison.resampling import ROWS
 from reports.document.schema import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
 from reports.metrics import request_metrics
-from reports.runs.importers.foreign import Claim, Foreign
+from reports.runs.importers.imported import Claim, Imported
 from reports.runs.runs import Run
 from reports.text import formatting
 
@@ -14,7 +14,7 @@ HEADLINE = ("output_token_throughput", "completed_rate", "latency_p50", "ttft_p5
 
 
 def check_claims(
-    found: Sequence[Foreign], runs: Sequence[Run], comparison: Comparison, apart: str | None = None
+    found: Sequence[Imported], runs: Sequence[Run], comparison: Comparison, apart: str | None = None
 ) -> list[ClaimCheck]:
     """The changes of the second file against the first, if there are two; then the figures of each.
 

@@ -8,7 +8,7 @@ from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.document.schema import ClaimCheck, Comparison
 from reports.findings.audit_claims import HEADLINE, reading_of
 from reports.metrics import plateau, request_metrics
-from reports.runs.importers.foreign import Foreign
+from reports.runs.importers.imported import Imported
 from reports.runs.runs import Run
 from reports.text import formatting
 
@@ -17,7 +17,7 @@ SPOKEN = 3  # claims in the paragraph; the table has all
 
 
 def paragraph(
-    found: Sequence[Foreign],
+    found: Sequence[Imported],
     runs: Sequence[Run],
     comparison: Comparison,
     checks: Sequence[ClaimCheck],
@@ -37,7 +37,7 @@ def paragraph(
     return " ".join(part for part in parts if part)
 
 
-def limit_lines(found: Sequence[Foreign], runs: Sequence[Run]) -> list[str]:
+def limit_lines(found: Sequence[Imported], runs: Sequence[Run]) -> list[str]:
     """What a plateau of the requests at work says, for each run that has one."""
     lines = []
     for each, run in zip(found, runs, strict=True):
@@ -84,7 +84,7 @@ def _headline(checks: Sequence[ClaimCheck], pair: bool) -> list[ClaimCheck]:
     return ranked[:SPOKEN]
 
 
-def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Foreign]) -> str:
+def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Imported]) -> str:
     metric = next(each for each in comparison.metrics if each.name == check.metric)
     unit = metric.display_unit
     if len(found) == 1:
@@ -98,7 +98,7 @@ def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Foreign]) 
     return f"{_label(metric.label)} {check.claimed_display} ({values[0]} to {values[1]} {unit})"
 
 
-def _success(found: Sequence[Foreign]) -> str:
+def _success(found: Sequence[Imported]) -> str:
     counts = [claim.value for each in found for claim in each.claims if claim.row == "completed"]
     if len(counts) != len(found):
         return ""
@@ -157,7 +157,7 @@ def _fates(runs: Sequence[Run]) -> str:
 
 
 def _difference(
-    found: Sequence[Foreign], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
+    found: Sequence[Imported], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
 ) -> str:
     """Where claims and records part, as far as the file shows how the tool reckoned."""
     by_reason: dict[str, list[str]] = {}
@@ -175,7 +175,7 @@ def _difference(
     return "" if wrong else "There is no difference that matters."
 
 
-def causes(each: Foreign, run: Run) -> list[str]:
+def causes(each: Imported, run: Run) -> list[str]:
     """How the tool came to its figures, where that can be checked."""
     claims = {claim.row: claim.value for claim in each.claims}
     done = run.records.status_is(COMPLETED)
