@@ -16,6 +16,7 @@ COMMANDS = {  # name: (module, one line)
     "compare": ("reports.commands.compare", "write a report that compares runs"),
     "history": ("reports.commands.history", "list all runs"),
     "audit": ("reports.commands.audit", "report on another tool's result file"),
+    "export": ("reports.commands.export", "write a run as another tool's result file"),
 }
 
 

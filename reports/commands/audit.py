@@ -5,7 +5,7 @@ import datetime
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from reports.comparison import comparability
 from reports.comparison.resampling import ROWS
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
+from reports.findings.audit_definitions import same_figures
 from reports.findings.audit_words import limit_lines, paragraph
 from reports.runs.conditions import incomparable
 from reports.runs.importers.imported import Imported
@@ -115,14 +116,10 @@ def _results(path: Path) -> list[Imported]:
 
 def _labelled(found: Sequence[Sequence[Imported]], labels: Sequence[str]) -> list[Imported]:
     """Each result by the label that was given, else by its file's name; with its folder's where two agree."""
-    stems = [_stem(results[0].path) for results in found]
-    if len(set(stems)) < len(stems):
-        stems = [
-            f"{results[0].path.resolve().parent.name}/{stem}"
-            for results, stem in zip(found, stems, strict=True)
-        ]
-    if len(set(stems)) < len(stems):
-        stems = [str(results[0].path) for results in found]
+    for name in _NAMINGS:
+        stems = [name(results[0]) for results in found]
+        if len(set(stems)) == len(stems):
+            break
     names = [*labels, *stems[len(labels) :]]
     if len(set(names)) < len(names):
         raise UsageError(f"--label {names[0]}: names both files; give each a name of its own")
@@ -134,9 +131,16 @@ def _labelled(found: Sequence[Sequence[Imported]], labels: Sequence[str]) -> lis
 
 
 def _stem(path: Path) -> str:
-    """The file's name without what says its kind; its folder's where all such files are called the same."""
-    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return stem or path.name
+    """The file's name without what says its kind."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+
+
+_NAMINGS: tuple[Callable[[Imported], str], ...] = (  # the first that tells two files apart
+    lambda each: _stem(each.path),
+    lambda each: f"{each.path.resolve().parent.name}/{_stem(each.path)}",
+    lambda each: f"{_stem(each.path)} ({each.tool})",
+    lambda each: str(each.path),
+)
 
 
 def audit(
@@ -160,6 +164,7 @@ def audit(
         paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(found, runs),
         checks=checks,
+        same=same_figures(found, runs, matters),
         notes=_notes(found, runs),
         untold=_untold(runs),
     )
@@ -177,7 +182,24 @@ def as_runs(found: Sequence[Imported]) -> list[Run]:
         names = [f"{each.path.resolve().parent.name}/{each.path.name}" for each in found]
     if len(set(names)) < len(names):
         names = [str(each.path) for each in found]
+    if len({each.tool for each in found}) > 1:
+        found = _as_one_load(found)
     return [one.run(one.label, name, span) for one, name, span in zip(found, names, spans, strict=True)]
+
+
+def _as_one_load(found: Sequence[Imported]) -> list[Imported]:
+    """Files of two tools, with what both of them say of their load: their words for it differ."""
+    said = [{"rate": each.asked.get("rate"), "arrivals": _process(each)} for each in found]
+    both = {key for key in ("rate", "arrivals") if all(each[key] is not None for each in said)}
+    return [
+        replace(each, asked={key: value for key, value in one.items() if key in both}, ran="each tool")
+        for each, one in zip(found, said, strict=True)
+    ]
+
+
+def _process(found: Imported) -> str | None:
+    arrivals = found.asked.get("arrivals")
+    return arrivals.get("process") if isinstance(arrivals, dict) else arrivals
 
 
 def _apart(runs: Sequence[Run], matters: float) -> str | None:

@@ -117,7 +117,7 @@ class AiPerf(Importer):
                 open_loop=rated is not None,
                 claims=claims,
                 model=_model(config),
-                asked={"rate": rated, "requests": len(requests)},
+                asked={"rate": rated, "arrivals": _arrivals(config), "requests": len(requests)},
                 limits=Limits(limits, {"lanes_lost": _NO_LANES}),
                 notes=notes,
                 version=str(beside[1].get("aiperf_version")) if beside else None,
@@ -301,6 +301,14 @@ def _find(config: object, *names: str) -> float | None:
     if isinstance(config, list):
         return next((found for each in config if (found := _find(each, *names)) is not None), None)
     return None
+
+
+def _arrivals(config: Mapping[str, Any]) -> dict[str, Any]:
+    phases = config.get("phases")
+    kinds = (
+        [each.get("type") for each in phases if isinstance(each, Mapping)] if isinstance(phases, list) else []
+    )
+    return {"process": str(kinds[-1]) if kinds else None}
 
 
 def _model(config: Mapping[str, Any]) -> str | None:

@@ -42,7 +42,7 @@ TIMED_RULES = (
 )
 RULES = (
     *TIMED_RULES,
-    *("accounting", "lanes_lost", "batches_lost", "clocks", "enough_requests", "streamed"),
+    *("accounting", "lanes_lost", "batches_lost", "clocks", "streamed"),
     *("failed_share", "answer_lengths", "refused_share"),
 )
 _NO_RATE = "the requests came as one burst, at no rate"
@@ -87,6 +87,7 @@ class Imported:
     placed: bool = True  # whether the file says when requests were sent; else only how long they took
     version: str | None = None  # of the tool
     label: str = ""  # what reports call it
+    ran: str | None = None  # who ran the load, where that is not this tool alone
 
     @property
     def has_records(self) -> bool:
@@ -118,7 +119,7 @@ class Imported:
             variant=variant,
             model=self.model,
             scenario=self.asked,
-            scenario_name=f"as {self.tool} ran it",
+            scenario_name=f"as {self.ran or self.tool} ran it",
             window=Window(start=0.0, end=window_end),
             schedule_end=window_end,
             drained_at=max(self.watched, window_end),

@@ -39,7 +39,7 @@ class LocustTable(Importer):
     rank = 1
 
     def knows(self, source: Source) -> bool:
-        return source.shape == "table" and {"Request Count", "Failure Count", "Requests/s"} <= source.names
+        return source.shape == "table" and {"Request Count", "Failure Count"} <= source.names
 
     def read(self, source: Source) -> list[Imported]:
         head, *rows = source.rows_of_table()

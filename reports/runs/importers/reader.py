@@ -19,6 +19,7 @@ from reports.runs.importers import (  # noqa: F401 (each registers its importers
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.registry import find, kinds
 from reports.runs.importers.source import Source
+from reports.text import escape
 
 MOST_FILES = 500  # of a folder that are looked at
 
@@ -28,7 +29,12 @@ def read(path: Path) -> list[Imported]:
     source = Source(_chosen(path) if path.is_dir() else path)
     found = find(source)
     if found is None:
-        raise UsageError(f"{path}: of no kind that can be audited: {'; '.join(kinds())}")
+        if source.shape in ("object", "array"):
+            source.value()  # raises where it is cut off
+        begin = escape.clean(source.begin.decode("utf-8", "replace"))
+        raise UsageError(
+            f"{path}: begins with {begin!r} and is of no kind that can be audited: {'; '.join(kinds())}"
+        )
     return found.read(source)
 
 

@@ -60,6 +60,11 @@ class Source:
         found = (_YAML_KEY if self.shape == "yaml" else _KEY).findall(self._head + b"\n" + self._tail)
         return frozenset(name.decode("ascii", "replace") for name in found)
 
+    @property
+    def begin(self) -> bytes:
+        """The first characters of the first line that is not empty."""
+        return (self._head.strip().splitlines() or [b""])[0][:40]
+
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """The bytes, unpacked where the file is packed."""

@@ -217,11 +217,12 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
     failed = _failed(lists, numbers)
     records = _Records(path, result, numbers, failed)
     load = _load(path, found, records)
+    columns = records.columns(load, lists["errors"])
     return Imported(
         path=path,
         tool=dialect.tool,
-        table=make_table(records.columns(load, lists["errors"]), records.chunks(load)),
-        watched=max(float(np.max(records.sent(load) + records.until)), ROUNDING),
+        table=make_table(columns, records.chunks(load)),
+        watched=max(float(columns["end"].max()), ROUNDING),
         due=_counted(path, found, len(failed)),
         open_loop=load is not None and load.open_loop,
         claims=_claims(path, found, records, dialect),
@@ -288,13 +289,13 @@ class _Records:
 
     def columns(self, load: Load | None, errors: Sequence[Any]) -> dict[str, Any]:
         sent, first = self.sent(load), self.first()
-        last = np.where(np.isnan(first), np.nan, self.until)
+        last = np.array([each[-1] if len(each) else np.nan for each in self.chunks(load)])
         return {
             "due": sent if load is None else load.due - float(load.due.min()),
             "sent": sent,
             "first_token": sent + first,
-            "last_token": sent + last,
-            "end": np.fmax(sent + last, sent),
+            "last_token": last,
+            "end": np.fmax(last, sent),
             "status": [FAILED if each else COMPLETED for each in self.failed],
             "error": [
                 error_line(text) if bad else None for text, bad in zip(errors, self.failed, strict=True)
@@ -401,7 +402,9 @@ def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     """The lists of the file, all of one length."""
     missing = [name for name in LISTS if not isinstance(found.get(name), list)]
     if missing:
-        raise UsageError(f"{path}: has no list {missing[0]}, so no single requests; take the whole file")
+        raise UsageError(
+            f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
+        )
     names = [name for name in (*LISTS, *EXTRA) if name != "itls" and isinstance(found.get(name), list)]
     lists = {name: found[name] for name in names}
     lengths = {name: len(values) for name, values in lists.items()}
