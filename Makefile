@@ -147,7 +147,7 @@ audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-report bench-memory
+.PHONY: bench bench-vllm calibrate bench-verdict bench-report bench-memory bench-rosetta
 bench: .venv/.made ## How exact and how cheap the load generator is on this machine
 	@$(PY) -m bench.accuracy
 
@@ -166,6 +166,9 @@ bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 r
 
 bench-memory: .venv/.made ## Whether a worker's memory stays flat over five minutes
 	@$(PY) -m bench.endurance
+
+bench-rosetta: .venv/.made ## What other tools report of a known stream; PEERS: folder of their environments
+	@$(PY) -m bench.rosetta --peers $(or $(PEERS),peers)
 
 # Check --------------------------------------------------------------------------------------------
 

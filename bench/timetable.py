@@ -25,9 +25,7 @@ class Timetable:
     def offsets(self, index: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.float64]:
         """Seconds from the start at which token `index` (from 0) of an answer of `asked` tokens is due."""
         number = np.where(index < self.first_chunk, 0, 1 + (index - self.first_chunk) // self.chunk)
-        begins = (
-            self.first_chunk + (number - 1) * self.chunk
-        )  # first token of the chunk
+        begins = self.first_chunk + (number - 1) * self.chunk  # first token of the chunk
         late = (number > 0) & (begins * 2 >= asked)
         return self.ttft + number * self.chunk * self.tpot + late * self.stall
 

@@ -229,15 +229,15 @@ def _own(requests: Requests, found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _weighted(metric: str, values: Floats, weights: Floats) -> dict[str, float]:
-    order = np.argsort(values)
-    ranked, share = values[order], np.cumsum(weights[order]) / weights.sum()
-    at = {
-        name: min(int(np.searchsorted(share, each / 100 - 1e-12)), len(ranked) - 1)
-        for name, each in SHARES.items()
-    }
-    return {f"{metric}_mean": float(np.average(values, weights=weights))} | {
-        f"{metric}_{name}": float(ranked[place]) for name, place in at.items()
-    }
+    """Mean, and the smallest value whose summed share reaches the percentile; sums as the tool rounds them."""
+    ranked, inverse = np.unique(values, return_inverse=True)
+    shares = np.bincount(inverse, weights=weights)
+    reached = np.cumsum(shares / shares.sum())
+    found = {f"{metric}_mean": float(np.average(values, weights=weights))}
+    for name, share in SHARES.items():
+        place = min(int(np.searchsorted(reached, share / 100, side="left")), len(ranked) - 1)
+        found[f"{metric}_{name}"] = float(ranked[place])
+    return found
 
 
 def _row(source: Source, columns: list[tuple[str, ...]], cells: list[str]) -> Imported:

@@ -84,7 +84,9 @@ def test_the_report_begins_with_that_paragraph(
     assert (tmp_path / "latest").resolve() == folder.resolve()
     readme = (folder / "README.md").read_text()
     lines = [line for line in readme.splitlines() if line and not line.startswith("#")]
-    assert lines[0].startswith("optimized is held against baseline, the baseline (the first file named). The tool")
+    assert lines[0].startswith(
+        "optimized is held against baseline, the baseline (the first file named). The tool"
+    )
     assert "The tool claimed output token throughput +19.7 %" in lines[0]
     assert "not in the file" in readme and "the file names no SLO" in readme
     assert "a prompt" not in readme and "an answer" not in (folder / "comparison.json").read_text()

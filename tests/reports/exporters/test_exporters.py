@@ -75,4 +75,6 @@ def test_the_command_writes_into_the_run_s_folder(run: Run, capsys: pytest.Captu
 
 
 def without_null(found: Any) -> Any:
-    return {k: without_null(v) for k, v in found.items() if v is not None} if isinstance(found, dict) else found
+    return (
+        {k: without_null(v) for k, v in found.items() if v is not None} if isinstance(found, dict) else found
+    )
