@@ -167,7 +167,7 @@ bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 r
 bench-memory: .venv/.made ## Whether a worker's memory stays flat over five minutes
 	@$(PY) -m bench.endurance
 
-bench-rosetta: .venv/.made ## What other tools report of a known stream; PEERS: folder of their environments
+bench-rosetta: .venv/.made ## What other tools report of a known stream (PEERS)
 	@$(PY) -m bench.rosetta --peers $(or $(PEERS),peers)
 
 # Check --------------------------------------------------------------------------------------------

@@ -5,35 +5,28 @@ takes an observation (nearest rank: GuideLLM, evalscope). Both are of the reques
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from reports.runs.runs import Floats
 
+Rule = Literal["linear", "nearest"]
+_METHODS: dict[Rule, Literal["linear", "inverted_cdf"]] = {"linear": "linear", "nearest": "inverted_cdf"}
 SHARES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 
 
-def linear(values: Floats, share: float) -> float:
-    """The percentile (0 to 100) between the two neighbours."""
-    return float(np.percentile(values, share))
-
-
-def nearest(values: Floats, share: float) -> float:
-    """The smallest observation that at least that share (0 to 100) does not exceed."""
-    return float(np.percentile(values, share, method="inverted_cdf"))
-
-
-def statistics(durations: Mapping[str, ArrayLike], rule: str = "linear") -> dict[str, float]:
+def statistics(durations: Mapping[str, ArrayLike], rule: Rule = "linear") -> dict[str, float]:
     """'<metric>_mean', '<metric>_p50', … of each metric that has values; NaN among them are left out."""
-    percentile = {"linear": linear, "nearest": nearest}[rule]
     found = {}
     for metric, values in durations.items():
         kept = np.asarray(values, dtype=np.float64)
         kept = kept[~np.isnan(kept)]
         if len(kept):
             found[f"{metric}_mean"] = float(kept.mean())
-            found |= {f"{metric}_{name}": percentile(kept, share) for name, share in SHARES.items()}
+            values_at = np.percentile(kept, list(SHARES.values()), method=_METHODS[rule])
+            found |= {f"{metric}_{name}": float(at) for name, at in zip(SHARES, values_at, strict=True)}
     return found
 
 

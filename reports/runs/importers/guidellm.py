@@ -229,7 +229,7 @@ def _own(requests: Requests, found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _weighted(metric: str, values: Floats, weights: Floats) -> dict[str, float]:
-    """Mean, and the smallest value whose summed share reaches the percentile; sums as the tool rounds them."""
+    """Mean, and the least value whose summed share reaches the percentile, by the tool's own sums."""
     ranked, inverse = np.unique(values, return_inverse=True)
     shares = np.bincount(inverse, weights=weights)
     reached = np.cumsum(shares / shares.sum())

@@ -24,6 +24,7 @@ import itertools
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ from reports.runs.runs import Floats, Limits, Mask
 LISTS = ("ttfts", "itls", "input_lens", "output_lens", "errors")
 EXTRA = ("start_times", "latencies", "queue_times")
 MARKS = ("request_throughput", "output_throughput", "num_prompts", "ttfts", "start_times")
+AT_MOST_WHOLE = 32 << 20  # bytes of a file that is parsed at once, with some five times as much memory
 UNREAD = ("generated_texts",)
 ROLE_FIRST = 0.95  # share of the answers whose chunks must show it
 AT_ONCE = 0.001  # s between two chunks that were sent together
@@ -109,7 +111,7 @@ class Result:
     gaps: Floats = field(default_factory=lambda: np.zeros(0))
     offsets: Sequence[int] = (0,)
 
-    @property
+    @cached_property
     def streamed(self) -> Floats:
         """Seconds from the first to the last chunk of each request."""
         ends = np.concatenate([[0.0], np.cumsum(self.gaps)])
@@ -138,12 +140,20 @@ class VllmBench(Importer):
 
 
 def read_results(source: Source) -> list[Result]:
-    """All results of a file. Text that only Python's json reads (NaN, Infinity) is read by that."""
+    """All results of a file: at once where it is small, which is faster, else streamed."""
+    if source.size is not None and source.size <= AT_MOST_WHOLE:
+        try:
+            return _all(source.path, source.quickly())
+        except ValueError:  # several values, NaN or Infinity, or damaged
+            pass
     try:
         return list(_streamed(source))
     except (ijson.JSONError, UnicodeDecodeError):
-        found = source.value()  # an error that names line and column
-        return [_whole(source.path, each) for each in (found if isinstance(found, list) else [found])]
+        return _all(source.path, source.value())  # an error names line and column
+
+
+def _all(path: Path, found: Any) -> list[Result]:
+    return [_whole(path, each) for each in (found if isinstance(found, list) else [found])]
 
 
 def _streamed(source: Source) -> Iterator[Result]:
@@ -179,9 +189,18 @@ def _whole(path: Path, found: Any) -> Result:
     if not isinstance(found, dict):
         raise UsageError(f"{path}: holds a {type(found).__name__}, not the JSON object that a tool writes")
     lists = found.get("itls")
-    gaps = [[number(v, f"{path}: itls[{i}]") for v in each] for i, each in enumerate(lists or [])]
-    offsets = [0, *itertools.accumulate(len(each) for each in gaps)]
-    return Result(found, np.array(list(itertools.chain.from_iterable(gaps)), np.float64), offsets)
+    gaps = [_gaps(path, index, each) for index, each in enumerate(lists if isinstance(lists, list) else [])]
+    offsets = [0, *itertools.accumulate(map(len, gaps))]
+    return Result(found, np.concatenate([np.zeros(0), *gaps]), offsets)
+
+
+def _gaps(path: Path, index: int, found: Any) -> Floats:
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: record {index} (from 0): itls is no list of gaps")
+    gaps = np.array(found, np.float64) if {float, int}.issuperset(map(type, found)) else None
+    if gaps is None or not np.isfinite(gaps).all():
+        gaps = np.array([number(each, f"{path}: record {index} (from 0): itls") for each in found])
+    return gaps
 
 
 def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
@@ -217,11 +236,12 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
     failed = _failed(lists, numbers)
     records = _Records(path, result, numbers, failed)
     load = _load(path, found, records)
-    columns = records.columns(load, lists["errors"])
+    chunks = records.chunks(load)
+    columns = records.columns(load, lists["errors"], chunks)
     return Imported(
         path=path,
         tool=dialect.tool,
-        table=make_table(columns, records.chunks(load)),
+        table=make_table(columns, chunks),
         watched=max(float(columns["end"].max()), ROUNDING),
         due=_counted(path, found, len(failed)),
         open_loop=load is not None and load.open_loop,
@@ -255,7 +275,7 @@ class _Records:
         """As the tool has it; old versions do not save it."""
         return self.numbers.get("latencies", self.until)
 
-    @property
+    @cached_property
     def role_first(self) -> bool:
         """Whether answers begin with a chunk that holds no token: it alone makes as many gaps as tokens."""
         done = ~self.failed & (self.result.counts > 0)
@@ -287,9 +307,9 @@ class _Records:
             ttft[has] += self.result.gaps[starts[has]]
         return ttft
 
-    def columns(self, load: Load | None, errors: Sequence[Any]) -> dict[str, Any]:
+    def columns(self, load: Load | None, errors: Sequence[Any], chunks: Sequence[Floats]) -> dict[str, Any]:
         sent, first = self.sent(load), self.first()
-        last = np.array([each[-1] if len(each) else np.nan for each in self.chunks(load)])
+        last = np.array([each[-1] if len(each) else np.nan for each in chunks])
         return {
             "due": sent if load is None else load.due - float(load.due.min()),
             "sent": sent,
@@ -306,14 +326,19 @@ class _Records:
 
     def chunks(self, load: Load | None) -> list[Floats]:
         """When the chunks with text of each request came."""
-        skip = 1 if self.role_first else 0
-        sent, ttft, offsets = self.sent(load), self.numbers["ttfts"], self.result.offsets
+        starts, ends = np.asarray(self.result.offsets)[:-1], np.asarray(self.result.offsets)[1:]
+        began = self.sent(load) + self.numbers["ttfts"]
+        summed = np.concatenate([[0.0], np.cumsum(self.result.gaps)])
+        late = np.repeat(began - summed[starts], ends - starts)
+        times = summed[1:] + late  # when the chunk after each gap came
         found = []
-        for i, (begin, end) in enumerate(itertools.pairwise(offsets)):
-            times = np.concatenate([[0.0], np.cumsum(self.result.gaps[begin:end])])
-            found.append(
-                np.zeros(0) if ttft[i] <= 0 else (sent[i] + ttft[i] + times)[skip if end > begin else 0 :]
-            )
+        for i, (begin, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            if self.numbers["ttfts"][i] <= 0:
+                found.append(np.zeros(0))
+            elif self.role_first and end > begin:
+                found.append(times[begin:end])
+            else:
+                found.append(np.concatenate([began[i : i + 1], times[begin:end]]))
         return found
 
     def own(self, duration: float | None) -> dict[str, float]:
