@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PY := .venv/bin/python
+TS := $(PY) -m tokenswarm
+ENV := .venv/bin/tokenswarm
 
 # What a run is made with; empty leaves it to the scenario (or, for TARGET, to the GPU that is there).
 TARGET ?= auto
@@ -46,7 +48,7 @@ UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABL
 $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those there are))
 
 # Nor is one of use to a target that does not take it.
-GOALS_VARIANT = run capacity ui master
+GOALS_VARIANT = run capacity ui serve master
 GOALS_VARIANTS = compare sweep
 GOALS_REPEATS = compare
 GOALS_FRESH = compare sweep
@@ -84,97 +86,103 @@ help: ## List the targets
 	@$(PY) -c 'import pathlib, site; pathlib.Path(site.getsitepackages()[0], "tokenswarm.pth").write_text("$(CURDIR)\n")'
 	@touch $@
 
-.venv/.made-dev: .venv/.made requirements-dev.txt
+# The command by its name, from any folder; -P: what lies in that folder is not taken for a package of ours.
+$(ENV): .venv/.made
+	@printf '#!/bin/sh\nexec "$$(dirname "$$(readlink -f "$$0")")/python" -P -m tokenswarm "$$@"\n' > $@
+	@chmod +x $@
+
+.venv/.made-dev: $(ENV) requirements-dev.txt
 	$(PY) -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
 .PHONY: setup server-setup
-setup: .venv/.made ## Make the environment for load and reports
+setup: $(ENV) ## Make the environment for load and reports
 
-server-setup: .venv/.made ## Make the server's environment, where one is launched here
-	@$(if $(HOST),true,$(PY) -m server.install --target "$(TARGET)")
+server-setup: $(ENV) ## Make the server's environment, where one is launched here
+	@$(if $(HOST),true,$(TS) server-setup --target "$(TARGET)")
 
 # Measure -----------------------------------------------------------------------------------------
 
 .PHONY: baseline optimized run report compare sweep capacity ui
 baseline optimized: server-setup ## Run a variant; once both have run, write the report
-	@$(PY) -m campaign run $@ $(STRICT_FLAG) $(RUN)
-	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(PY) -m reports compare --if-both)
+	@$(TS) run $@ $(STRICT_FLAG) $(RUN)
+	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(TS) report --if-both)
 
 run: server-setup ## Run VARIANT
-	@$(PY) -m campaign run "$(VARIANT)" $(STRICT_FLAG) $(RUN)
+	@$(TS) run "$(VARIANT)" $(STRICT_FLAG) $(RUN)
 
-report: .venv/.made ## Write the report of the newest baseline and optimized runs
-	@$(PY) -m reports compare
+report: $(ENV) ## Write the report of the newest baseline and optimized runs
+	@$(TS) report
 
 compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare them
-	@$(PY) -m campaign compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
+	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
-	@$(PY) -m campaign sweep $(VARIANTS) $(SERIES) $(RUN)
+	@$(TS) sweep $(VARIANTS) $(SERIES) $(RUN)
 
-capacity: server-setup ## Find the highest rate at which VARIANT holds the SLO
-	@$(PY) -m campaign capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
+capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
+	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
 
 ui: server-setup ## Open Locust's web UI with VARIANT behind it
-	@$(PY) -m campaign ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)
+	@$(TS) ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)
 
 # Serve and distribute -----------------------------------------------------------------------------
 
-.PHONY: serve-baseline serve-optimized variants master worker
-serve-baseline serve-optimized: server-setup ## Serve a variant in the foreground
-	@$(PY) -m server.launch $(@:serve-%=%) --target "$(TARGET)" --port $(PORT)
+.PHONY: serve serve-baseline serve-optimized variants master worker
+serve: server-setup ## Serve VARIANT in the foreground
+	@$(TS) serve "$(VARIANT)" --target "$(TARGET)" --port $(PORT)
 
-variants: .venv/.made ## List the variants and what each changes
-	@$(PY) -m server.launch --list
+serve-baseline serve-optimized: server-setup ## The same of a variant by its name
+	@$(TS) serve $(@:serve-%=%) --target "$(TARGET)" --port $(PORT)
 
-master: .venv/.made ## Wait for WORKERS workers of other hosts, then load HOST
-	@TOKENSWARM_VARIANT="$(VARIANT)" $(PY) -m loadgen -f "$(LOCUSTFILE)" --headless --master \
-	  --expect-workers $(WORKERS) --host "$(HOST)" $(LOAD)
+variants: $(ENV) ## List the variants and what each changes
+	@$(TS) variants
 
-worker: .venv/.made ## Make load for the master on MASTER
-	@$(PY) -m loadgen -f "$(LOCUSTFILE)" --worker --master-host "$(MASTER)"
+master: $(ENV) ## Wait for WORKERS workers of other hosts, then load HOST
+	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(LOAD)
+
+worker: $(ENV) ## Make load for the master on MASTER
+	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)"
 
 # Look back ----------------------------------------------------------------------------------------
 
 .PHONY: history audit
-history: .venv/.made ## List all runs, and what waits to be recovered
-	@$(PY) -m reports history
-	@$(PY) -m loadgen.records.collect list
+history: $(ENV) ## List all runs, and what waits to be recovered
+	@$(TS) history
 
-audit: .venv/.made ## Report on other tools' result files: FILES="a.json b.json"
-	@$(PY) -m reports audit $(FILES)
+audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
+	@$(TS) audit $(FILES)
 
 # Measure ourselves --------------------------------------------------------------------------------
 
 .PHONY: bench bench-vllm calibrate bench-verdict bench-report bench-memory bench-rosetta
-bench: .venv/.made ## How exact and how cheap the load generator is on this machine
-	@$(PY) -m bench.accuracy
+bench: $(ENV) ## How exact and how cheap the load generator is on this machine
+	@$(TS) bench accuracy
 
-bench-vllm: .venv/.made ## The same, with vllm bench serve beside it
-	@$(PY) -m server.install --target cpu-tiny
-	@$(PY) -m bench.accuracy --vllm
+bench-vllm: $(ENV) ## The same, with vllm bench serve beside it
+	@$(TS) server-setup --target cpu-tiny
+	@$(TS) bench accuracy --vllm
 
-calibrate: .venv/.made ## As bench, kept: reports then state the client's error
-	@$(PY) -m bench.calibrate
+calibrate: $(ENV) ## As bench, kept: reports then state the client's error
+	@$(TS) bench calibrate
 
-bench-verdict: .venv/.made ## How often a comparison claims what, in simulation
-	@$(PY) -m bench.verdict
+bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
+	@$(TS) bench verdict
 
-bench-report: .venv/.made ## Time and memory of reports on 1,200 and 1,000,000 records
-	@$(PY) -m bench.report
+bench-report: $(ENV) ## Time and memory of reports on 1,200 and 1,000,000 records
+	@$(TS) bench report
 
-bench-memory: .venv/.made ## Whether a worker's memory stays flat over five minutes
-	@$(PY) -m bench.endurance
+bench-memory: $(ENV) ## Whether a worker's memory stays flat over five minutes
+	@$(TS) bench memory
 
-bench-rosetta: .venv/.made ## What other tools report of a known stream (PEERS)
-	@$(PY) -m bench.rosetta --peers $(or $(PEERS),peers)
+bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
+	@$(TS) bench rosetta --peers $(or $(PEERS),peers)
 
 # Check --------------------------------------------------------------------------------------------
 
 .PHONY: test lint clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
-	@$(PY) -m server.install --target cpu-tiny
+	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 lint: .venv/.made-dev ## ruff and mypy

@@ -16,13 +16,13 @@ import numpy as np
 
 from bench import floor, load, rival
 from bench.errors import compare
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 from loadgen.host.machine import describe
 
 RATES = (20.0, 50.0, 100.0, 200.0)
 _HEAD = (
     "| asked /s | sent /s | requests | TTFT error p50 / p99 ms | against timetable p50 / p99 ms | TPOT error "
-    "p99 ms | send lag p99 ms | CPU s per 1,000 chunks | of which the bare kernel | memory MiB | "
+    "p99 ms | dispatch delay p99 ms | CPU s per 1,000 chunks | of which the bare kernel | memory MiB | "
     "server late p50 / p99 ms |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|"
 )
@@ -43,7 +43,7 @@ class Row:
     ttft_timetable_error_p50: float
     ttft_timetable_error_p99: float
     tpot_error_p99: float
-    send_lag_p99: float
+    dispatch_delay_p99: float
     cpu_s_per_1000_chunks: float
     floor_cpu_s_per_1000_chunks: float  # of a client that only receives and stamps: see bench.floor
     memory_bytes: int
@@ -70,7 +70,7 @@ def row_of(rate: float, run: load.Run, bare: float) -> Row:
         ttft_timetable_error_p50=_percentile(errors.ttft_timetable, 50),
         ttft_timetable_error_p99=_percentile(np.abs(errors.ttft_timetable), 99),
         tpot_error_p99=_percentile(np.abs(errors.tpot), 99),
-        send_lag_p99=_percentile((records["sent"] - records["due"]).to_numpy(float), 99),
+        dispatch_delay_p99=_percentile((records["sent"] - records["due"]).to_numpy(float), 99),
         cpu_s_per_1000_chunks=_cpu_seconds(run) / errors.tokens * 1000,
         floor_cpu_s_per_1000_chunks=bare,
         memory_bytes=int(run.worker["rss"].max()),
@@ -133,7 +133,7 @@ def _line(row: Row) -> str:
         ms(row.ttft_error_p50, row.ttft_error_p99),
         ms(row.ttft_timetable_error_p50, row.ttft_timetable_error_p99),
         ms(row.tpot_error_p99, places=4),
-        ms(row.send_lag_p99),
+        ms(row.dispatch_delay_p99),
         f"{row.cpu_s_per_1000_chunks:.4f}",
         f"{row.floor_cpu_s_per_1000_chunks:.4f}",
         f"{row.memory_bytes / 2**20:.0f}",
@@ -178,17 +178,17 @@ Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, fu
 {beside}
 ## How to read it
 
-- The server is the project's own metronome (`python -m bench.metronome`): the first token 80 ms after the
+- The server is the project's own metronome (`tokenswarm bench metronome`): the first token 80 ms after the
   request was read, then one every 20 ms. It logs when each token really left.
 - **TTFT error** = the client's TTFT - (first token sent - request read), for every completed request, the
   first ones, which still had to connect, among them. Both ways over the loopback are in it. p50 is signed,
   p99 is of the absolute error.
 - **Against timetable**: the same against 80 ms flat, so the metronome's lateness is in it.
 - **TPOT error** = the client's TPOT - the true one, p99 of the absolute error.
-- **Send lag** = sent - due.
+- **Dispatch delay** = sent - due.
 - **CPU** is the user and system time of the worker process from its first request to its end, divided by
   the chunks it stamped; all of Locust is in it. **Of which the bare kernel**: the same for a client that
-  only sends, receives and stamps (`python -m bench.floor`); no client that is woken for each chunk costs
+  only sends, receives and stamps (`tokenswarm bench floor`); no client that is woken for each chunk costs
   less on this machine. Ours is woken for the first token and then reads many streams in rounds, 2 ms
   apart; its stamps are the kernel's.
 - **Memory** is the worker's largest resident size.
@@ -203,20 +203,18 @@ _BESIDE = """
 """
 
 
-def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m bench.accuracy", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests per second")
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     parser.add_argument("--vllm", action="store_true", help="measure vllm bench serve, too")
     parser.add_argument("--write", type=Path, help="write the page here, e.g. docs/accuracy.md")
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table."""
     if min(args.rates) <= 0 or args.seconds < 1:
         raise UsageError("--rates must be more than 0, --seconds at least 1")
-    return args
-
-
-def main() -> int:
-    args = _arguments()
     version = rival.version() if args.vllm else ""  # asked before the minutes that the rest takes
     rows, beside = measure(args.rates, args.seconds), ""
     print(table(rows))
@@ -227,7 +225,3 @@ def main() -> int:
     if args.write is not None:
         args.write.write_text(page(rows, args.seconds, beside))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

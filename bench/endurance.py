@@ -1,7 +1,7 @@
 """Does the worker's memory stay flat over a long run? Exit code 1 when it does not."""
 
-import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import load
 from bench.accuracy import choose_cpus
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 
 _STAMP = 8  # bytes the worker takes for a chunk while its stream lives
 _SHARE = 0.1  # of the stamps' bytes that may stay behind
@@ -48,23 +48,22 @@ def growth(worker: pd.DataFrame, first: float, last: float, chunks: int) -> Grow
     return Growth(early, late, stamped)
 
 
-def main() -> int:
-    parser = Parser(prog="python -m bench.endurance", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=300.0)
-    args = parser.parse_args()
+
+
+def run(args: Namespace) -> int:
+    """Exit code 0 when the memory stays flat, 1 when not."""
     with tempfile.TemporaryDirectory(prefix="endurance-") as folder:
-        run = load.run(args.rate, args.seconds, Path(folder, "run"), choose_cpus())
-    sent = run.truth.sent
-    seen = growth(run.worker, float(run.truth.read[0]), float(run.truth.read[-1]), len(sent))
+        loaded = load.run(args.rate, args.seconds, Path(folder, "run"), choose_cpus())
+    sent = loaded.truth.sent
+    seen = growth(loaded.worker, float(loaded.truth.read[0]), float(loaded.truth.read[-1]), len(sent))
     print(
-        f"{len(run.truth.read):,} requests, {len(sent):,} chunks in {args.seconds:g} s: the worker's memory "
-        f"went from {seen.early / 2**20:.1f} to {seen.late / 2**20:.1f} MiB over half the run, in which it "
-        f"took {seen.stamped / 2**20:.1f} MiB of stamps: {'flat' if seen.flat else 'NOT FLAT'} "
+        f"{len(loaded.truth.read):,} requests, {len(sent):,} chunks in {args.seconds:g} s: the worker's "
+        f"memory went from {seen.early / 2**20:.1f} to {seen.late / 2**20:.1f} MiB over half the run, in "
+        f"which it took {seen.stamped / 2**20:.1f} MiB of stamps: {'flat' if seen.flat else 'NOT FLAT'} "
         f"(bound: {_SHARE:.0%} of the stamps)"
     )
     return 0 if seen.flat else 1
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

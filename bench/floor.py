@@ -1,6 +1,6 @@
 """What the kernel alone asks of a client: the cheapest that can stamp every chunk when it comes.
 
-    python -m bench.floor --port 8000 --rate 20 --seconds 25
+    tokenswarm bench floor --port 8000 --rate 20 --seconds 25
 
 One epoll loop on plain sockets: it sends, waits, receives and stamps, and knows nothing of HTTP, events or
 records. Prints the CPU seconds per 1,000 chunks; a real client cannot cost less on the machine.
@@ -12,13 +12,14 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from array import array
 
 import numpy as np
 
 from bench.process import metronome
 from common.places import ROOT
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 
 TOKENS = 150  # of each answer, as bench/accuracy.yaml has it
 _BODY = (
@@ -64,7 +65,7 @@ def measure(rate: float, seconds: float, cpus: tuple[int, int] | None) -> float:
         words = ["--port", port, "--rate", str(rate), "--seconds", str(seconds)]
         words += ["--cpu", str(cpus[0])] if cpus else []
         done = subprocess.run(
-            [sys.executable, "-m", "bench.floor", *words],
+            [sys.executable, "-m", "tokenswarm", "bench", "floor", *words],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -82,19 +83,18 @@ def _connect(port: int, poll: select.epoll) -> socket.socket:
     return sock
 
 
-def main() -> int:
-    parser = Parser(prog="python -m bench.floor", description=__doc__)
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--port", type=int, required=True, help="of a metronome on this machine")
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--cpu", type=int, help="the core to run on")
-    args = parser.parse_args()
+
+
+def run(args: Namespace) -> int:
+    """Print CPU seconds per 1,000 chunks."""
     if args.cpu is not None:
         os.sched_setaffinity(0, {args.cpu})
     cpu, chunks = drive(args.port, args.rate, args.seconds)
     print(f"{1000 * cpu / chunks:.5f}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -1,6 +1,6 @@
 """A server that speaks vLLM's HTTP API on a known timetable, and logs what it really did.
 
-    python -m bench.metronome --port 8000 --ttft 0.08 --tpot 0.02 [--slots N | --capacity R] [--log FILE]
+    tokenswarm bench metronome --port 8000 --ttft 0.08 --tpot 0.02 [--slots N | --capacity R] [--log FILE]
 
 A stream starts when its request has been read (or, under `--slots` and `--capacity`, when its turn
 comes). Token i is due at start + ttft + i * tpot, unless a trait of `bench.timetable` is asked for. One
@@ -37,7 +37,7 @@ from bench.gauges import Gauges
 from bench.service import Paced, Service, Slots
 from bench.timetable import Timetable
 from bench.truth import Answer, Truth
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 
 MAX_MODEL_LEN = 32_768
 _VERSION = "0.32.0+metronome"
@@ -87,6 +87,7 @@ class Metronome:
         tokens: int | None = None,
         model: str = "metronome",
         as_vllm: bool = False,
+        shared: bool = False,
     ) -> None:
         self._timetable, self._tokens = timetable, tokens
         self._gap = timetable.chunk * timetable.tpot  # seconds between two chunks
@@ -101,7 +102,7 @@ class Metronome:
         self._gauges = Gauges(model, self._running, lambda: service.waiting(time.perf_counter()))
         self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
-        self._listener = socket.create_server(address, backlog=4096)
+        self._listener = socket.create_server(address, backlog=4096, reuse_port=shared)
         self._listener.setblocking(False)
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._routes: dict[tuple[str, str], Callable[[Connection, Request], None]] = {
@@ -114,6 +115,8 @@ class Metronome:
             ("GET", "/metrics"): self._metrics,
             ("GET", "/truth"): self._send_truth,
         }
+        if shared:  # one process's counters would pass for those of all
+            del self._routes["GET", "/metrics"]
         if as_vllm:
             version = orjson.dumps({"version": _VERSION})
             self._routes["GET", "/version"] = lambda to, request: to.send(wire.answer(200, version))
@@ -371,8 +374,8 @@ def _summary(truth: Truth) -> str:
     return f"{head}; late by p50 {late[0]:.3f}, p99 {late[1]:.3f}, max {late[2]:.3f} ms"
 
 
-def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m bench.metronome", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
     parser.add_argument("--ttft", type=float, default=0.08, help="seconds to the first token")
@@ -389,8 +392,11 @@ def _arguments() -> argparse.Namespace:
     limit.add_argument("--capacity", type=float, help="requests per second that start; the rest queue")
     parser.add_argument("--model", default="metronome")
     parser.add_argument("--as-vllm", action="store_true", help="answer /version, as vLLM does")
+    parser.add_argument("--share-port", action="store_true", help="let others listen there too; no /metrics")
     parser.add_argument("--log", type=Path, help="write what was really done here (.npz) when stopped")
-    args = parser.parse_args()
+
+
+def _check(args: argparse.Namespace) -> None:
     args.first_chunk = args.chunk if args.first_chunk is None else args.first_chunk
     for name in ("tpot", "ttft", "stall"):
         if getattr(args, name) < 0:
@@ -403,17 +409,25 @@ def _arguments() -> argparse.Namespace:
             raise UsageError(f"--{name}: must be more than 0, is {getattr(args, name)}")
     if args.log is not None and not (args.log.parent.is_dir() and os.access(args.log.parent, os.W_OK)):
         raise UsageError(f"--log {args.log}: its folder does not exist or cannot be written to")
-    return args
 
 
-def main() -> int:
-    args = _arguments()
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    _check(args)
     service: Service[Stream] = Slots(args.slots) if args.slots else Paced(args.capacity or float("inf"))
     address = (args.host, args.port)
     names = [field.name for field in dataclasses.fields(Timetable)]
     timetable = Timetable(**{name: getattr(args, name) for name in names})
     try:
-        server = Metronome(address, timetable, service, args.tokens, args.model, args.as_vllm)
+        server = Metronome(
+            address,
+            timetable,
+            service,
+            args.tokens,
+            args.model,
+            as_vllm=args.as_vllm,
+            shared=args.share_port,
+        )
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise UsageError(f"--port {args.port}: cannot listen on {args.host}: {why}") from None
@@ -428,7 +442,3 @@ def main() -> int:
         truth.save(args.log)
     print(_summary(truth), file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

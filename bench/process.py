@@ -42,14 +42,15 @@ class Child:
 
 
 @contextlib.contextmanager
-def metronome(*options: str, cpu: int | None = None) -> Iterator[Child]:
-    """Run `python -m bench.metronome` with `options` on a free port, on core `cpu` when given.
+def metronome(*options: str, cpu: int | None = None, port: int = 0) -> Iterator[Child]:
+    """Run `tokenswarm bench metronome` with `options` on a free port or on `port`, on core `cpu` when given.
 
     It is stopped on every way out. Raises UsageError when it does not start.
     """
     with unwound(), tempfile.TemporaryDirectory(prefix="metronome-") as folder:
         log = Path(folder, "truth.npz")
-        command = [sys.executable, "-m", "bench.metronome", "--port", "0", "--log", str(log), *options]
+        command = [sys.executable, "-m", "tokenswarm", "bench", "metronome"]
+        command += ["--port", str(port), "--log", str(log), *options]
         process = subprocess.Popen(
             command,
             cwd=ROOT,

@@ -1,7 +1,7 @@
-"""What a report costs: `python -m bench.report` (time and peak memory for 1,200 and 1,000,000 records).
+"""What a report costs: `tokenswarm bench report` (time and peak memory for 1,200 and 1,000,000 records).
 
 Makes a pair of synthetic runs (half of the records each, 20 tokens an answer, so 20 chunks in each record)
-with the tests' generator, and runs `python -m reports compare` on them in a process of its own. `--alone`:
+with the tests' generator, and runs `tokenswarm report` on them in a process of its own. `--alone`:
 all records in one run. Bounds: 5 s and 30 s on 2 cores, 2 GiB.
 """
 
@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.synthetic import Shape, make_run
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 
 SIZES = (1_200, 1_000_000)
 SECONDS = {1_200: 5.0, 1_000_000: 30.0}
@@ -63,7 +64,7 @@ def make(results: Path, records: int, tokens: int, alone: bool) -> list[str]:
 
 def measure(results: Path, names: list[str], records: int) -> Cost:
     """Run the command and wait for it. Raises UsageError when it fails."""
-    command = [sys.executable, "-m", "reports", "compare", *names]
+    command = [sys.executable, "-m", "tokenswarm", "report", *names]
     environment = {**os.environ, "TOKENSWARM_RESULTS": str(results)}
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -79,13 +80,15 @@ def measure(results: Path, names: list[str], records: int) -> Cost:
     return Cost(records, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def main() -> int:
-    """Exit code 0 when the bounds hold, 1 when not."""
-    parser = Parser(prog="python -m bench.report", description=(__doc__ or "").split("\n")[0])
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("records", nargs="*", type=int, help=f"sizes (default: {' '.join(map(str, SIZES))})")
     parser.add_argument("--tokens", type=int, default=20, help="of each answer (default: 20)")
     parser.add_argument("--alone", action="store_true", help="one run, not a pair")
-    given = parser.parse_args()
+
+
+def run(given: Namespace) -> int:
+    """Exit code 0 when the bounds hold, 1 when not."""
     sizes = given.records or list(SIZES)
     if min(sizes) < 200 or given.tokens < 2:
         raise UsageError("records must be 200 or more, --tokens 2 or more")
@@ -98,7 +101,3 @@ def main() -> int:
         costs.append(cost)
         print(f"{records:>10,}{cost.wall_s:>10.1f}{cost.cpu_s:>10.1f}{cost.peak / 2**20:>12.0f}", flush=True)
     return 0 if all(cost.holds() for cost in costs) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

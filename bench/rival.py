@@ -59,7 +59,7 @@ def version() -> str:
     """Of the installed vLLM. Raises UsageError where there is none."""
     python = python_of("cpu")
     if not python.exists():
-        raise UsageError(f"{python}: not there; `python -m server.install --target cpu-tiny` installs it")
+        raise UsageError(f"{python}: not there; `tokenswarm server-setup --target cpu-tiny` installs it")
     done = subprocess.run([python, "-c", _VERSION], capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():
         raise UsageError(f"{python}: has no vLLM")

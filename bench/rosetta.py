@@ -1,6 +1,6 @@
 """What each peer reports of a stream whose timetable is known: the tables of docs/rosetta.md.
 
-python -m bench.rosetta --peers FOLDER [--only TOOL…] [--keep FOLDER]
+tokenswarm bench rosetta --peers FOLDER [--only TOOL…] [--keep FOLDER]
 
 FOLDER holds one virtual environment for each tool, by its name below (`python -m venv FOLDER/guidellm`, and
 so on); a tool that is not there is said and left out. Each is run against the metronome with one odd trait at
@@ -26,7 +26,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from bench.process import metronome
 from bench.truth import Truth
-from common.usage import Parser, UsageError, exit_code
+from common.usage import UsageError
 from reports.runs.importers.reader import read
 
 REQUESTS, RATE, TOKENS = 100, 20, 40
@@ -230,7 +230,7 @@ def claimed(folder: Path, result: str) -> dict[str, float]:
     return {claim.row: claim.value for claim in found.claims}
 
 
-def run(tool: str, trait: str, peers: Path, out: Path, tokenizer: Path) -> None:
+def _measure(tool: str, trait: str, peers: Path, out: Path, tokenizer: Path) -> None:
     """Run one tool once; its files and the metronome's log are left in `out`. Raises UsageError."""
     options = (*("--ttft", str(TTFT), "--tpot", str(TPOT), "--tokens", str(TOKENS)), *TRAITS[trait][0])
     with metronome(*options) as server:
@@ -282,14 +282,17 @@ def installed(peers: Path, only: Sequence[str]) -> list[str]:
     return found
 
 
-def main() -> int:
-    parser = Parser(prog="python -m bench.rosetta", description=__doc__.split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--peers", type=Path, required=True, help="folder of the tools' environments")
     parser.add_argument("--only", nargs="+", choices=TOOLS, default=list(TOOLS), metavar="TOOL")
     parser.add_argument(
         "--keep", type=Path, help="keep what the tools wrote here; what is there is not run again"
     )
-    arguments: argparse.Namespace = parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the tables."""
     kept = arguments.keep or Path(tempfile.mkdtemp(prefix="rosetta-"))
     try:
         tokenizer = make_tokenizer(kept / "tokenizer")
@@ -301,7 +304,7 @@ def main() -> int:
                 if not (out / "truth.npz").is_file():
                     shutil.rmtree(out, ignore_errors=True)
                     out.mkdir(parents=True)
-                    run(tool, trait, arguments.peers, out, tokenizer)
+                    _measure(tool, trait, arguments.peers, out, tokenizer)
                 rows.setdefault("**truth**", truth_of(Truth.load(out / "truth.npz")))
                 rows[tool] = claimed(out, TOOLS[tool][2])
             print(table(trait, rows), end="\n\n", flush=True)
@@ -309,7 +312,3 @@ def main() -> int:
         if arguments.keep is None:
             shutil.rmtree(kept, ignore_errors=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -5,7 +5,7 @@ queue with `slots` servers (M/D/c when the lengths are constant and arrivals are
 `Shape.capacity` saturates. Everything follows from `seed` (arrivals, lengths) and `noise_seed` (the
 server's wobble and jitter, which requests fail): two runs with one seed have the same arrivals.
 
-    python -m bench.synthetic FOLDER --records 1000000 --output 20
+    tokenswarm bench synthetic FOLDER --records 1000000 --output 20
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Shape:
     broken_share: float = 0.0  # fail in the middle of the stream
     hung_share: float = 0.0  # never get a token: unfinished
     lost_lane: int | None = None  # this lane dies half way through the window
-    send_lag: float = 0.0002  # mean of an exponential
+    dispatch_delay: float = 0.0002  # mean of an exponential
     network: float = 0.0005  # client's durations minus the server's
     prefix_hits: float = 0.0  # share of prompt tokens
     variant: str = "baseline"
@@ -129,7 +129,7 @@ def simulate(shape: Shape) -> Truth:
     count = len(due)
     tokens = _lengths(shape, load, count)
     window = (shape.warmup, shape.warmup + shape.duration)
-    sent = due + noise.exponential(shape.send_lag, count) if shape.send_lag else due.copy()
+    sent = due + noise.exponential(shape.dispatch_delay, count) if shape.dispatch_delay else due.copy()
     speed = _speed(shape, noise, window[1])(due) * np.exp(shape.jitter * noise.standard_normal(count))
     prefill = (shape.ttft + shape.cold * np.exp(-due / shape.cold_time)) * speed
     decode = shape.tpot * speed * (tokens - 1)
@@ -399,8 +399,8 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Write a synthetic run folder.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("folder", type=Path)
     parser.add_argument("--records", type=int, help="about this many; sets the duration")
     for entry in dataclasses.fields(Shape):
@@ -409,13 +409,13 @@ def main() -> None:
         )
         if entry.name != "slo":
             parser.add_argument(f"--{entry.name.replace('_', '-')}", type=kind, default=entry.default)
-    given = vars(parser.parse_args())
-    folder, records = given.pop("folder"), given.pop("records")
-    if records:
-        given["duration"] = records / given["rate"] - given["warmup"]
-    truth = make_run(folder, Shape(**given))
-    print(f"{folder}: {len(truth.due)} records, {truth.counts()}")
 
 
-if __name__ == "__main__":
-    main()
+def run(given: argparse.Namespace) -> int:
+    """Write the folder."""
+    shape = {each.name: getattr(given, each.name) for each in dataclasses.fields(Shape) if each.name != "slo"}
+    if given.records:
+        shape["duration"] = given.records / given.rate - given.warmup
+    truth = make_run(given.folder, Shape(**shape))
+    print(f"{given.folder}: {len(truth.due)} records, {truth.counts()}")
+    return 0

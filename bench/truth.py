@@ -58,6 +58,17 @@ class Truth:
             timetable=timetable,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["Truth"]) -> "Truth":
+        """What several metronomes of one timetable did together."""
+        arrays = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("ident", "words", "read", "start", "asked", "sent")
+        }
+        counts = np.concatenate([np.diff(part.offsets) for part in parts])
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(**arrays, offsets=offsets, timetable=parts[0].timetable)
+
     def due(self) -> np.ndarray:
         """When the timetable wanted each token sent, shaped like `sent`."""
         counts = np.diff(self.offsets)
@@ -86,4 +97,5 @@ class Truth:
                 arrays = {name: data[name] for name in cls.__dataclass_fields__}
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{path}: not a log of the metronome: {error}") from None
-        return cls(**arrays | {"timetable": Timetable(**json.loads(str(arrays["timetable"])))})
+        timetable = Timetable(**json.loads(str(arrays.pop("timetable"))))
+        return cls(**arrays, timetable=timetable)

@@ -1,4 +1,4 @@
-"""How often the comparison claims what: `python -m bench.verdict` (make bench-verdict).
+"""How often the comparison claims what: `tokenswarm bench verdict`.
 
 Simulates pairs of runs of a queueing server whose speed drifts: a variant with itself, and one that
 takes 5 % longer for prefill and for every token. Each pair goes through the report's own statistics.
@@ -8,8 +8,8 @@ times and drift from a recorded run instead.
 
 import dataclasses
 import math
-import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ import numpy as np
 import pyarrow as pa
 
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
-from common.usage import Parser, UsageError, exit_code
-from reports.commands.compare import MATTERS
-from reports.comparison import resampling
+from common.usage import UsageError
+from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
-from reports.comparison.resampling import HEADLINE, ROWS
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import HEADLINE, ROWS
 from reports.runs.runs import Manifest, Records, Run, load_run
 from reports.runs.server_metrics import ServerMetrics
 
@@ -117,10 +116,10 @@ def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> 
 
 def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iterator[tuple[str, str]]:
     """Each metric's mark. `overloaded`: who is offered more than it can serve, so runs SATURATED."""
-    setting = Setting("A", "B", MATTERS / 100, None, tuple(overloaded), tuple(overloaded))
+    setting = Setting("A", "B", MINIMUM_EFFECT / 100, None, tuple(overloaded), tuple(overloaded))
     blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
     for row in JUDGED:
-        figures = [[resampling.figure(run, row) for run in side] for side in (baseline, other)]
+        figures = [[catalogue.figure(run, row) for run in side] for side in (baseline, other)]
         found = estimate(row, baseline, other, blocks, growing=overloaded)
         yield row.name, claim(row, found, figures, setting).mark
 
@@ -219,30 +218,30 @@ def describe(shape: Shape) -> str:
     )
 
 
-def main() -> int:
-    """Exit code 0 when the bounds hold, 1 when not."""
-    parser = Parser(prog="python -m bench.verdict", description=(__doc__ or "").split("\n")[0])
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
     parser.add_argument("--pairs", type=int, default=100, help="comparisons of each kind (default: 100)")
-    parser.add_argument("--from", dest="run", type=Path, metavar="RUN", help="a run folder to be like")
-    given = parser.parse_args()
+    parser.add_argument("--from", dest="like", type=Path, metavar="RUN", help="a run folder to be like")
+
+
+def run(given: Namespace) -> int:
+    """Exit code 0 when the bounds hold, 1 when not."""
     if given.pairs < 1:
         raise UsageError(f"--pairs {given.pairs}: must be 1 or more")
-    shape = shape_of(load_run(given.run)) if given.run else CHAT_MEDIUM
+    shape = shape_of(load_run(given.like)) if given.like else CHAT_MEDIUM
     began = time.process_time()
     print(describe(shape))
     same, slow = compare_pairs(shape, 1.0, given.pairs), compare_pairs(shape, SLOWER, given.pairs)
     show("A variant with itself", same)
     show(f"With one that is {100 * (SLOWER - 1):.0f} % slower", slow)
-    if not given.run:
+    if not given.like:
         show_drifts(shape, given.pairs)
         show_overload(shape, given.pairs)
     least = least_found(slow)
-    print(f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MATTERS:g} % and the 95 % interval")
+    print(
+        f"\n* headline metrics: {', '.join(HEADLINE)}; claimed beyond {MINIMUM_EFFECT:g} % and the interval"
+    )
     print(f"none where there is none, all of them: {same.quiet} of {same.pairs} ({LEAST_QUIET:.0%} wanted)")
     print(f"the slower one found, each of them: {least} of {slow.pairs} or more ({LEAST_FOUND:.0%} wanted)")
     print(f"all of them at once: {slow.found} of {slow.pairs}; {time.process_time() - began:.0f} s of CPU")
     return 0 if same.quiet >= LEAST_QUIET * same.pairs and least >= LEAST_FOUND * slow.pairs else 1
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -1,1 +1,1 @@
-"""Which runs, in which order: one variant, several in turn, or rates until the SLO breaks."""
+"""Which runs, in which order: one variant, several in turn, or rates until one misses the SLO."""

@@ -1,4 +1,4 @@
-"""The highest rate at which a variant holds the scenario's SLO: short runs against one running server."""
+"""The highest rate at which a variant meets the scenario's SLO: short runs against one running server."""
 
 import shutil
 import sys
@@ -12,6 +12,7 @@ from campaign.load import INTERRUPTED
 from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
+from campaign.terms import add_arguments as add_arguments
 from common.results import SERVER, make_new, stamped, write_json
 from common.terminal import say
 from common.usage import UsageError
@@ -24,7 +25,7 @@ from server.plan import make_plan
 NOT_FOUND = 1
 
 
-def run_capacity(given: Namespace, runner: Runner = loads.run_once) -> int:
+def run(given: Namespace, runner: Runner = loads.run_once) -> int:
     """Search, with a server that is launched once, and write what came of it.
 
     Exit code 0: found, as narrow as asked; 1: not; 2: a mistake, or a step made no run; 130: interrupted.
@@ -82,7 +83,7 @@ def _launch(terms: Terms) -> int:
     server = folder / "server"
     server.mkdir()
     words = ["capacity", plan.label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
-    command = [sys.executable, "-m", "campaign", *words]
+    command = [sys.executable, "-m", "tokenswarm", *words]
     return loads.serve(terms.load, variant, command, server)
 
 

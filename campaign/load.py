@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from loadgen.workload.scenario import Scenario
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
+SCENARIO = "chat-medium"
 MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
 WORKERS_PER_CORE = 4
 VERDICTS = (0, 3, 4, 5)  # exit codes of a run that was written and judged
@@ -41,6 +42,22 @@ PASSED_ON = (
     "tokenizer",
     "ca_file",
 )
+METAVARS = {  # where it is no number
+    "duration": "S",
+    "warmup": "S",
+    "drain": "S",
+    "timeout": "S",
+    "arrivals": "PROCESS",
+    "input_tokens": "N[,SD[,MIN-MAX]]",
+    "output_tokens": "N[,SD[,MIN-MAX]]",
+    "slo_ttft": "MS",
+    "slo_tpot": "MS",
+    "slo_share": "P",
+    "model": "NAME",
+    "metrics_port": "[HOST:]PORT",
+    "tokenizer": "DIR",
+    "ca_file": "FILE",
+}
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
 FLAGS = ("insecure",)  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
@@ -67,15 +84,17 @@ class Load:
         if self.master_port:  # else Locust takes a free one as it starts; one chosen now may be taken by then
             port = str(self.master_port)
             words += ["--master-port", port, "--master-bind-port", port]
-        words += ["--scenario", self.scenario]
-        return words + self._option_words()
+        return words + self.load_words()
+
+    def load_words(self) -> list[str]:
+        """The words that say what load is made, as Locust takes them."""
+        return ["--scenario", self.scenario, *self._option_words()]
 
     def arguments(self) -> list[str]:
         """The words of `add_arguments` that give this load again, without the host."""
         words = ["--target", self.target, "--port", str(self.port), "--workers", str(self.workers)]
         words += ["--master-port", str(self.master_port)] if self.master_port else []
-        words += ["--locustfile", self.locustfile, "--scenario", self.scenario]
-        return words + self._option_words()
+        return [*words, "--locustfile", self.locustfile, *self.load_words()]
 
     def _option_words(self) -> list[str]:
         return [
@@ -93,8 +112,7 @@ class Load:
         cores = os.cpu_count() or 1
         if self.workers > max(MOST_WORKERS, WORKERS_PER_CORE * cores):
             raise UsageError(f"--workers {self.workers}: too many for {cores} cores; one per core is plenty")
-        if not (ROOT / self.locustfile).is_file():
-            raise UsageError(f"--locustfile {self.locustfile}: no such file")
+        require_locustfile(self.locustfile)
         for variant in variants:
             if self.host is None:
                 make_plan(variant, self.target, self.port)
@@ -115,16 +133,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
-    parser.add_argument("--locustfile", default=LOCUSTFILE)
-    parser.add_argument("--workers", type=whole, default=1, help="Locust worker processes")
-    parser.add_argument(
-        "--master-port", type=whole, help="where Locust's workers join (default: any free one)"
-    )
-    parser.add_argument("--scenario", default="chat-medium")
+    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="Locust worker processes")
+    add_load_arguments(parser).add_argument("--master-port", type=whole, metavar="PORT")
+
+
+def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
+    """Those of them that say what load is made, as every verb that makes load takes them; their group."""
+    group = parser.add_argument_group("the load (docs/measure.md; without an option it is the scenario's)")
+    group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
+    group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
     for name in PASSED_ON:
-        parser.add_argument(_option(name))
+        group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
     for name in FLAGS:
-        parser.add_argument(_option(name), action="store_true")
+        group.add_argument(_option(name), action="store_true")
+    return group
+
+
+def require_locustfile(path: str) -> None:
+    """Raise UsageError where there is no such file."""
+    if not (ROOT / path).is_file():
+        raise UsageError(f"--locustfile {path}: no such file")
 
 
 def load_of(given: Namespace) -> Load:
@@ -182,7 +210,7 @@ def serve(load: Load, variant: str, command: list[str], folder: Path | None = No
     """Run the command against the variant, launched for it, or against the load's host; its exit code."""
     environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
     if load.host is None:
-        launcher = [sys.executable, "-m", "server.launch", variant, "--target", load.target]
+        launcher = [sys.executable, "-m", "tokenswarm", "serve", variant, "--target", load.target]
         launcher += ["--port", str(load.port)] + (["--folder", str(folder)] if folder else [])
         return child.run([*launcher, "--", *command], environment)
     environment |= {"TOKENSWARM_VARIANT": variant, "LOCUST_HOST": load.host}

@@ -1,4 +1,4 @@
-"""The search for the highest rate that holds: double or halve to a bracket, then narrow it. No I/O."""
+"""The search for the highest rate that meets the SLO: a bracket by doubling or halving, narrowed. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Rung:
         """Of all runs at this rate together."""
         if not self.usable:
             return "unclear"
-        return "held" if self.met >= self.share * self.judged and not self.behind else "broke"
+        return "met" if self.met >= self.share * self.judged and not self.behind else "missed"
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -57,7 +57,7 @@ class Rung:
         """Whether another run might turn it over. No miss at all does not count as near the limit."""
         if self.state == "unclear":
             return True
-        if self.met >= self.share * self.judged:  # held, or broke by falling behind
+        if self.met >= self.share * self.judged:  # met, or missed by falling behind
             return any(run.behind for run in self.usable) or (
                 self.met < self.judged and self.interval[0] < self.share
             )
@@ -81,7 +81,7 @@ class Search:
             return last.rate
         low, high = bracket(rungs)
         if low is None:
-            assert high is not None, "a rung held, broke or was unclear"
+            assert high is not None, "a rung met it, missed it or was unclear"
             lower = _round(high.rate / 2)
             return lower if lower * self.step_seconds >= LEAST_ARRIVALS else None
         if high is None:
@@ -93,7 +93,7 @@ class Search:
     def narrow(self, rungs: Sequence[Rung]) -> bool:
         """Whether the server's limit is known as closely as asked."""
         low, high = bracket(rungs)
-        if low is None or high is None or high.state != "broke":
+        if low is None or high is None or high.state != "missed":
             return False
         return self._close(low, high)
 
@@ -103,7 +103,7 @@ class Search:
     def _hint(self, low: Rung, high: Rung) -> float | None:
         """A rate beside the one that an overloaded server worked off, which its limit is often near.
 
-        First just below it, and when that held just above. Only where the server was clearly overloaded:
+        First just below it, and when that met it just above. Only where the server was clearly overloaded:
         elsewhere the hint would creep down from `high`, and halving the bracket is quicker.
         """
         if not high.worked_off * (1 + self.tolerance) < high.rate:
@@ -115,11 +115,11 @@ class Search:
 
 
 def bracket(rungs: Sequence[Rung]) -> tuple[Rung | None, Rung | None]:
-    """The highest rate that held, and the lowest above it that broke or was unclear."""
-    not_held = [rung for rung in rungs if rung.state != "held"]
-    high = min(not_held, key=lambda rung: rung.rate, default=None)
-    held = [rung for rung in rungs if rung.state == "held" and (high is None or rung.rate < high.rate)]
-    return max(held, key=lambda rung: rung.rate, default=None), high
+    """The highest rate that met the SLO, and the lowest above it that missed it or was unclear."""
+    not_met = [rung for rung in rungs if rung.state != "met"]
+    high = min(not_met, key=lambda rung: rung.rate, default=None)
+    met = [rung for rung in rungs if rung.state == "met" and (high is None or rung.rate < high.rate)]
+    return max(met, key=lambda rung: rung.rate, default=None), high
 
 
 def _round(rate: float) -> float:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from campaign import child, plan, state
-from campaign.load import Load, absolute, add_arguments, load_of, run_once
+from campaign import load as loads
+from campaign.load import Load, absolute, load_of, run_once
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
@@ -21,16 +22,18 @@ Reporter = Callable[[list[str], str, str], int]  # of these runs against a varia
 CODES = {"VALID": 0, "SATURATED": 3, "CLIENT-LIMITED": 4, "INVALID": 5}
 
 
-def add_series_arguments(parser: ArgumentParser, repeats: int) -> None:
+def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     """The arguments of compare and sweep; `repeats` is the default."""
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="the first is what others are held to")
-    parser.add_argument("--repeats", type=whole, default=repeats, help=f"runs of each (default: {repeats})")
+    parser.add_argument(
+        "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
+    )
     parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
     parser.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the runs' worst verdict")
-    add_arguments(parser)
+    loads.add_arguments(parser)
 
 
-def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter | None = None) -> int:
+def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None = None) -> int:
     """Make the runs that are still to be made, then the report. Returns the exit code.
 
     2: a mistake, or a run could not be made (of the first variant, or of one that has served before);
@@ -39,7 +42,7 @@ def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter |
     load, variants = load_of(given), [absolute(variant) for variant in given.variants]
     plan.check_variants(variants, given.repeats)
     load.check(variants)
-    wanted = plan.request(given.command, load, variants, given.repeats)
+    wanted = plan.request(given.verb, load, variants, given.repeats)
     name = plan.name_of(wanted)
     with state.held(name):
         campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted), given.fresh)
@@ -50,8 +53,8 @@ def run_series(given: Namespace, runner: Runner = run_once, reporter: Reporter |
 
 
 def report(runs: list[str], baseline: str, name: str) -> int:
-    """Write the report into results/reports/NAME, by `python -m reports compare`."""
-    command = [sys.executable, "-m", "reports", "compare", *runs, "--baseline", baseline, "--name", name]
+    """Write the report into results/reports/NAME, by `tokenswarm report`."""
+    command = [sys.executable, "-m", "tokenswarm", "report", *runs, "--baseline", baseline, "--name", name]
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
 

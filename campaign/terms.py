@@ -34,27 +34,30 @@ class Terms:
         return self.load.resolved()
 
     def arguments(self) -> list[str]:
-        """The words of `add_capacity_arguments` that give these terms again, without variant and host."""
+        """The words of `add_arguments` that give these terms again, without variant and host."""
         words = ["--step-seconds", f"{self.search.step_seconds:g}", "--max-steps", str(self.max_steps)]
         words += ["--tolerance", f"{100 * self.search.tolerance:g}", "--again", self.command]
         return words + self.load.arguments()
 
 
-def add_capacity_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of capacity."""
-    parser.add_argument("variant")
+    parser.add_argument("variant", metavar="VARIANT", help="what is served")
     parser.add_argument(
-        "--step-seconds", type=number, help=f"judged in each step (default: --duration, or {STEP_SECONDS:g})"
+        "--step-seconds",
+        type=number,
+        metavar="S",
+        help=f"of a step (default: --duration, or {STEP_SECONDS:g})",
     )
     parser.add_argument(
-        "--max-steps", type=whole, default=MAX_STEPS, help=f"runs at most (default: {MAX_STEPS})"
+        "--max-steps", type=whole, default=MAX_STEPS, metavar="N", help=f"runs at most (default: {MAX_STEPS})"
     )
     parser.add_argument(
         "--tolerance",
         type=number,
         default=TOLERANCE,
         metavar="PCT",
-        help=f"how far apart the two ends may be when the search ends (default: {TOLERANCE:g} %%)",
+        help=f"how far apart the ends may be at last (default: {TOLERANCE:g} %%)",
     )
     loads.add_arguments(parser)
     # What the command tells itself, once it has launched the server.
@@ -70,7 +73,7 @@ def terms_of(given: Namespace) -> Terms:
     asked = load.resolved()
     slo, start = asked.slo, asked.mean_rate
     if slo is None or not (slo.ttft or slo.tpot or slo.latency):
-        raise UsageError(f"scenario {asked.name} has no slo, so no rate can break it; give it one")
+        raise UsageError(f"scenario {asked.name} has no slo, so no rate can miss it; give it one")
     if start is None:
         how = "a closed loop sets its own pace" if asked.arrivals.process == "closed-loop" else "give --rps"
         raise UsageError(f"scenario {asked.name} has no rate to vary: {how}")
@@ -114,4 +117,4 @@ def _check_numbers(given: Namespace) -> None:
 def _command(given: Namespace, load: Load, seconds: float) -> str:
     words = ["--step-seconds", f"{seconds:g}", "--max-steps", str(given.max_steps)]
     words += ["--tolerance", f"{given.tolerance:g}"] + (["--host", load.host] if load.host else [])
-    return shlex.join(["python", "-m", "campaign", "capacity", given.variant, *words, *load.arguments()])
+    return shlex.join(["tokenswarm", "capacity", given.variant, *words, *load.arguments()])

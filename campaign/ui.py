@@ -10,17 +10,19 @@ from common.usage import UsageError, whole
 WEB_PORT = 8089
 
 
-def add_ui_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """The arguments of ui."""
-    parser.add_argument("variant")
-    parser.add_argument("--web-port", type=whole, default=WEB_PORT, help=f"of the page (default: {WEB_PORT})")
+    parser.add_argument("variant", metavar="VARIANT", help="what is served")
     parser.add_argument(
-        "--web-host", default="127.0.0.1", help="address the page is served on (default: this machine only)"
+        "--web-port", type=whole, default=WEB_PORT, metavar="PORT", help=f"of the page (default: {WEB_PORT})"
+    )
+    parser.add_argument(
+        "--web-host", default="127.0.0.1", metavar="HOST", help="its address (default: this machine only)"
     )
     load.add_arguments(parser)
 
 
-def run_ui(given: Namespace) -> int:
+def run(given: Namespace) -> int:
     """Serve the page until Ctrl-C; the first drains and keeps a run that is under way. Exit code 0 then."""
     wanted = load.load_of(given)
     wanted.check([given.variant])

@@ -1,4 +1,4 @@
-"""For programs, imported first: what is amiss before their other imports is one line, no traceback.
+"""For programs, called first: what is amiss before their other imports is one line, no traceback.
 
 An old Python and packages that are not installed are named, and Ctrl-C while they still import ends them.
 `common.usage.exit_code` brings KeyboardInterrupt back, once there is something to end in good order; in
@@ -9,13 +9,6 @@ import signal
 import sys
 from importlib.util import find_spec
 
-_PROGRAMS = (
-    "campaign.__main__",
-    "loadgen.__main__",
-    "reports.__main__",
-    "server.launch",
-    "server.install",
-)
 _OLDEST = (3, 11)
 _TYPICAL = "locust"  # where it is, the rest of requirements.txt is
 _ADVICE = "`make setup` makes the environment, `. .venv/bin/activate` enters it"
@@ -28,8 +21,8 @@ def missing():  # type: ignore[no-untyped-def]  # an old Python must get this fa
     return None if find_spec(_TYPICAL) else f"its packages are not installed for this Python: {_ADVICE}"
 
 
-_program = getattr(sys.modules["__main__"], "__spec__", None)
-if _program is not None and _program.name in _PROGRAMS:
+def begin():  # type: ignore[no-untyped-def]
+    """Exit with code 2 where something is missing; have Ctrl-C end the process without a traceback."""
     amiss = missing()
     if amiss:
         sys.stderr.write(f"tokenswarm: {amiss}\n")

@@ -4,8 +4,15 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # a clone's, or the folder that an installed wheel lies in
+IN_CLONE = (ROOT / "pyproject.toml").is_file()
+# Of what is made here and stays: the servers' environments, .cache/. A wheel's own folder is not for that.
+HOME = (
+    ROOT
+    if IN_CLONE
+    else Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()) / "tokenswarm"
+)
 
 
 def cache() -> Path:
     """The folder of what can be made again (the CPU model, vLLM's flags): .cache/, or TOKENSWARM_CACHE."""
-    return Path(os.environ.get("TOKENSWARM_CACHE") or ROOT / ".cache")
+    return Path(os.environ.get("TOKENSWARM_CACHE") or HOME / ".cache")

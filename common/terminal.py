@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import stat
 import sys
+import time
+from collections.abc import Callable
 
 
 def endings() -> tuple[int, ...]:
@@ -43,3 +46,30 @@ def write_nowhere(place: int) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, place)
     os.close(nowhere)
+
+
+class StatusLine:
+    """One line on stderr: rewritten on a terminal, a plain line every `every` seconds in a log."""
+
+    def __init__(self, every: float) -> None:
+        self._live = sys.stderr.isatty()
+        self._every = every
+        self._shown = float("-inf")
+
+    def show(self, make: Callable[[int | None], str]) -> None:
+        """`make` gets the columns that there are (None in a log) and gives the line's text."""
+        if self._live:
+            write(f"\r\x1b[K{make(shutil.get_terminal_size().columns - 1)}")
+        elif time.monotonic() - self._shown >= self._every:
+            self._shown = time.monotonic()
+            say(make(None))
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.clear()
+        say(text)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._live:
+            write("\r\x1b[K")

@@ -2,9 +2,10 @@
 
 import difflib
 import signal
-from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable
-from typing import NoReturn
+import textwrap
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from common import terminal
 
@@ -15,8 +16,33 @@ class UsageError(Exception):
     """A user's mistake: its text is one line that says what is wrong, where, and what to do."""
 
 
+class Compact(HelpFormatter):
+    """Help that fits a screen: options without words of their own run on in lines."""
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(None if heading in ("positional arguments", "options") else heading)
+
+    def add_arguments(self, actions: Iterable[Action]) -> None:
+        told = list(actions)
+        super().add_arguments([each for each in told if each.help is not None])
+        rest = [self._format_action_invocation(each) for each in told if each.help is None]
+        self._add_item(self._run_on, [rest])
+
+    def _run_on(self, options: Sequence[str]) -> str:
+        unbroken = "  ".join(each.replace(" ", "\0") for each in options)
+        indent = " " * self._current_indent
+        lines = textwrap.wrap(
+            unbroken, self._width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+        return "".join(f"{line}\n" for line in lines).replace("\0", " ")
+
+
 class Parser(ArgumentParser):
     """A command line on which a mistake is a UsageError: one line, without the list of all options."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**{"formatter_class": Compact, "add_help": False, **more})
+        self.add_argument("-h", "--help", action="help", help=SUPPRESS)  # who reads its line has found it
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message.removeprefix('argument ')} ({self.prog} --help lists the options)")

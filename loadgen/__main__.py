@@ -2,7 +2,8 @@
 
 from importlib import import_module
 
-import common.early  # noqa: F401  (before Locust)
+from common import early
 
+early.begin()
 import_module("loadgen.user")  # its options, also of a locustfile that is none of ours and is told so
 import_module("locust.main").main()

@@ -10,7 +10,8 @@ from common.ports import free_port, is_free
 from common.usage import UsageError
 from loadgen.protocol.settings import DEFAULT_SCENARIO
 from loadgen.telemetry import otlp
-from loadgen.workload.scenario import PROCESSES, list_scenarios
+from loadgen.workload.arrivals import PROCESSES
+from loadgen.workload.scenario import list_scenarios
 
 MASTER_PORT = 5557  # Locust's own
 

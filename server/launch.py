@@ -1,23 +1,22 @@
 """Serve a variant, and run a command against it.
 
-    python -m server.launch VARIANT [--target T] [--port P] [--dry-run] [--list] [-- COMMAND ...]
+    tokenswarm serve VARIANT [--target T] [--port P] [--dry-run] [-- COMMAND ...]
 
 Without a command it serves until Ctrl-C. On every way out the server and all that it started are stopped.
 The run's folder gets server.log and server.json, or not_applied.json when the variant cannot be served.
 """
 
 import os
-import sys
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import IO, Any
 
-import common.early  # noqa: F401  (first)
 from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
-from common.terminal import say
-from common.usage import USAGE, Parser, UsageError, exit_code, whole
-from server import health, installed, log, model, runfolder, variants
+from common.terminal import StatusLine, say
+from common.usage import USAGE, UsageError, whole
+from server import health, installed, log, model, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.gpu import require_gpu
 from server.install import python_of
@@ -25,7 +24,6 @@ from server.plan import Plan, make_plan
 from server.process import Group
 from server.signals import Signals, unwound
 from server.targets import AUTO
-from server.waiting import Waiting
 
 SERVER_GRACE_S = 15.0  # from SIGTERM to SIGKILL
 COMMAND_GRACE_S = 10.0
@@ -34,21 +32,26 @@ SECOND_BOUND_S = 10.0  # after the second
 POLL_S = 0.1
 DIED_WHILE_RUNNING = 1
 SIGNALLED = 128  # that of one ended by a signal is more
+PLAIN_EVERY_S, PLAIN_WIDTH = 10.0, 120  # in a log: s between two lines while a server starts, and columns
 
 
-def main(argv: list[str] | None = None) -> int:
-    words, command = _split(sys.argv[1:] if argv is None else argv)
-    options = _parser().parse_args(words)
-    if options.list:
-        return _list()
-    if not options.variant:
-        raise UsageError(f"name a variant: {', '.join(variants.names())}")
-    plan = make_plan(options.variant, options.target, options.port)
-    if options.dry_run:
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("variant", metavar="VARIANT", help="its name, or the path of a YAML file")
+    parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
+    parser.add_argument("--port", type=whole, default=DEFAULT_PORT, help="the server's port (default: 8000)")
+    parser.add_argument("--folder", type=_folder, help="the run's folder, which exists (default: a new one)")
+    parser.add_argument("--dry-run", action="store_true", help="print the server's command and stop")
+
+
+def run(given: Namespace) -> int:
+    """Serve, and run the command in `given.words` where there is one; its exit code."""
+    plan = make_plan(given.variant, given.target, given.port)
+    if given.dry_run:
         print(plan.command().line_with_environment)
         return 0
     with unwound():
-        return launch(plan, command, options.folder)
+        return launch(plan, given.words, given.folder)
 
 
 def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
@@ -135,14 +138,19 @@ def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
 
 def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
     """Seconds until the server was ready, or None when a signal came first."""
-    line = Waiting(f"waiting for {plan.variant_name}")
+    line = StatusLine(PLAIN_EVERY_S)
+
+    def show(elapsed: float, newest: str) -> None:
+        text = f"waiting for {plan.variant_name}: {elapsed:3.0f} s  {newest}".rstrip()
+        line.show(lambda width: text[: width or PLAIN_WIDTH])
+
     try:
         return health.wait(
             plan.url,
             lambda: group.exit_code,
             folder / LOG,
             plan.target.start_within_s,
-            line.show,
+            show,
             lambda: bool(signals.received),
         )
     except health.StartFailedError as error:
@@ -233,47 +241,8 @@ def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> N
         say(f"{folder / NOT_APPLIED}: cannot be written: {amiss.strerror}")
 
 
-def _list() -> int:
-    for name in variants.names():
-        variant = variants.read_variant(name)
-        print(f"{name:<20} {variant.changes}")
-        print(f"{'':<20} {'; '.join(_differences(variant))}")
-    return 0
-
-
-def _differences(variant: variants.Variant) -> list[str]:
-    added = [f"adds {flag}" for flag in variant.add]
-    removed = [f"removes {flag}" for flag in variant.remove]
-    settings = [f"sets {name}={value}" for name, value in variant.environment.items()]
-    return [*added, *removed, *settings] or ["the target's own command"]
-
-
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """Our own words, and the command after "--"."""
-    if "--" not in words:
-        return words, []
-    cut = words.index("--")
-    return words[:cut], words[cut + 1 :]
-
-
 def _folder(text: str) -> Path:
     path = Path(text).resolve()
     if not path.is_dir():
         raise UsageError(f"--folder {text}: no such folder")
     return path
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="python -m server.launch", description=__doc__.splitlines()[0])
-    parser.add_argument("variant", nargs="?", help="a variant's name, or the path of a YAML file")
-    parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
-    parser.add_argument("--port", type=whole, default=DEFAULT_PORT, help="the server's port (default: 8000)")
-    parser.add_argument("--folder", type=_folder, help="the run's folder, which exists (default: a new one)")
-    parser.add_argument("--dry-run", action="store_true", help="print the server's command and stop")
-    parser.add_argument("--list", action="store_true", help="list the variants and what each changes")
-    parser.epilog = "after --, the command to run against the server"
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -148,7 +148,7 @@ def test_the_image_holds_all_that_a_run_needs(tmp_path: Path) -> None:
     for folder in folders:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import sys, locustfiles.chat, reports.__main__, loadgen.records.collect\n"
+        "import sys, locustfiles.chat, tokenswarm.__main__, reports.verdict.judge, reports.commands.compare\n"
         "for each in list(sys.modules.values()): print(getattr(each, '__file__', None) or '')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -35,7 +35,7 @@ def test_every_setting_that_help_lists_is_known() -> None:
 def test_a_setting_that_the_target_does_not_take_is_named() -> None:
     for words, said in (
         (["baseline", "REPEATS=5"], "REPEATS is for: make compare"),
-        (["baseline", "optimized", "VARIANT=batch-8"], "VARIANT is for: make run capacity ui master"),
+        (["baseline", "optimized", "VARIANT=batch-8"], "VARIANT is for: make run capacity ui serve master"),
     ):
         ended = make("-n", *words)
         assert (ended.returncode, ended.stdout) == (2, "") and said in ended.stderr
@@ -56,9 +56,11 @@ def test_help_fits_a_terminal() -> None:
 def test_settings_reach_the_command_and_empty_ones_do_not() -> None:
     told = make("-n", "run", "VARIANT=batch-8", "RPS=5", "HOST=http://127.0.0.1:1").stdout
     assert (
-        '-m campaign run "batch-8"' in told and '--rps "5"' in told and '--host "http://127.0.0.1:1"' in told
+        '-m tokenswarm run "batch-8"' in told
+        and '--rps "5"' in told
+        and '--host "http://127.0.0.1:1"' in told
     )
-    assert "--duration" not in told and "server.install" not in told
+    assert "--duration" not in told and "server-setup" not in told
 
 
 def test_slo_and_lengths_reach_every_load_and_the_search_has_its_own() -> None:

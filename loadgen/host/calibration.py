@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common.former_names import renamed
 from common.results import results_folder, write_json
 from common.usage import UsageError
 from loadgen.host import machine
@@ -50,7 +51,7 @@ def _ratio(one: float, other: float) -> float:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        known = json.loads(path.read_text())
+        known = renamed(json.loads(path.read_text()))
     except FileNotFoundError:
         return {"format": FORMAT, "machines": {}}
     except (OSError, ValueError) as error:

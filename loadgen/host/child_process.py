@@ -48,8 +48,8 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, ca
         return Done(os.waitstatus_to_exitcode(watcher.rstatus), out.read().decode(errors="replace"))
 
 
-def run_reports(words: Sequence[str], capture: bool = False) -> Done:
-    """`python -m reports WORDS`, from wherever Locust was started."""
+def run_verb(words: Sequence[str], capture: bool = False) -> Done:
+    """`tokenswarm WORDS`, from wherever Locust was started."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    return run([sys.executable, "-m", "reports", *words], here, capture)
+    return run([sys.executable, "-m", "tokenswarm", *words], here, capture)

@@ -1,18 +1,24 @@
-"""Counts in buckets with fixed bounds: what Prometheus and OpenTelemetry take for a distribution.
+"""Distributions as counts in buckets, which add up: for eyes, for Prometheus, for OpenTelemetry."""
 
-Unlike a digest's, these buckets are exact at their bounds, and the sum of all values is kept.
-"""
-
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 Sparse = tuple[list[int], list[int], list[float]]  # numbers of buckets, and their counts and sums
+METRICS = ("ttft", "scheduled_ttft", "tpot", "itl", "latency", "scheduled_latency", "dispatch_delay")
+LEAST = 1e-5  # s; everything smaller counts as this
+WIDTH = math.log(1.01)
+BUCKETS = 2200  # up to LEAST * 1.01 ** BUCKETS: nine hours
+
+Counts = tuple[list[int], list[int]]  # numbers of buckets, and what is in each
 
 
 class Histogram:
-    """Bucket i counts values up to and including bounds[i]; the last one counts the rest.
+    """What Prometheus and OpenTelemetry take for a distribution: exact at its bounds, and the sum is kept.
+
+    Bucket i counts values up to and including bounds[i]; the last one counts the rest.
 
     `bounds`: rising.
     """
@@ -63,3 +69,55 @@ class Histogram:
     @property
     def sum(self) -> float:
         return sum(self.sums)
+
+
+class Digest:
+    """Durations (s) in buckets that are 1 % wide: for live percentiles of any of them.
+
+    Workers' can be added up. The records give exact percentiles after the run.
+    """
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(BUCKETS, dtype=np.int64)
+
+    def add(self, seconds: float) -> None:
+        place = int(math.log(seconds / LEAST) / WIDTH) if seconds > LEAST else 0
+        self._counts[min(place, BUCKETS - 1)] += 1
+
+    def extend(self, seconds: np.ndarray) -> None:
+        """Add many at once; NaN is passed over."""
+        known = seconds[~np.isnan(seconds)]
+        places = np.log(np.maximum(known, LEAST) / LEAST) / WIDTH
+        np.add.at(self._counts, np.minimum(places.astype(np.int64), BUCKETS - 1), 1)
+
+    def merge(self, sparse: Counts) -> None:
+        """Add what `take` of another digest gave."""
+        np.add.at(self._counts, sparse[0], sparse[1])
+
+    def add_all(self, other: "Digest") -> None:
+        """Add what another digest holds."""
+        self._counts += other._counts
+
+    def take(self) -> Counts:
+        """What has been counted since the last take; the counts start again from none."""
+        places = np.flatnonzero(self._counts)
+        found = places.tolist(), self._counts[places].tolist()
+        self._counts[:] = 0
+        return found
+
+    @property
+    def count(self) -> int:
+        return int(self._counts.sum())
+
+    def percentile(self, share: float) -> float | None:
+        """The value that `share` of the counted ones do not exceed, to 1 %; None when there are none."""
+        total = self.count
+        if not total:
+            return None
+        place = int(np.searchsorted(np.cumsum(self._counts), max(1, math.ceil(share * total))))
+        return LEAST * math.exp((place + 0.5) * WIDTH)
+
+
+def empty_digests() -> dict[str, Digest]:
+    """An empty digest for each metric."""
+    return {name: Digest() for name in METRICS}

@@ -66,7 +66,9 @@ SCHEDULED_TTFT = _histogram(
 SCHEDULED_DURATION = _histogram(
     "tokenswarm.scheduled_operation_duration", "s", _DURATION, "Due to last token of a completed request"
 )
-SEND_LAG = _histogram("tokenswarm.send_lag", "s", _LAG, "Due to sent: the load generator's own delay")
+DISPATCH_DELAY = _histogram(
+    "tokenswarm.dispatch_delay", "s", _LAG, "Due to sent: the load generator's own delay"
+)
 
 ARRIVALS_DUE = Instrument("tokenswarm.arrivals.due", "counter", "{request}", "Arrivals that came due")
 SENT = Instrument("tokenswarm.requests.sent", "counter", "{request}", "Requests sent")
@@ -116,7 +118,7 @@ COUNTED: dict[str, tuple[Instrument, dict[str, str]]] = {
     "tpot": (TIME_PER_OUTPUT_TOKEN, {}),
     "scheduled_ttft": (SCHEDULED_TTFT, {}),
     "scheduled_latency": (SCHEDULED_DURATION, {}),
-    "send_lag": (SEND_LAG, {}),
+    "dispatch_delay": (DISPATCH_DELAY, {}),
 }
 
 

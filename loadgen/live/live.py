@@ -5,8 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.live.digest import METRICS, Digest, empty_digests
-from loadgen.live.histogram import Histogram
+from loadgen.live.histogram import METRICS, Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
@@ -62,7 +61,7 @@ class Flow:
 
 
 @dataclass
-class Lane:
+class LanePulse:
     """The last pulse of one lane; `t`: when it was sent, seconds from the start."""
 
     t: float = 0.0
@@ -79,7 +78,7 @@ class Live:
 
     def __init__(self, end: float, window: tuple[float, float], lanes: int) -> None:
         self.end, self.window = end, window
-        self.lanes = {number: Lane() for number in range(lanes)}
+        self.lanes = {number: LanePulse() for number in range(lanes)}
         self.lost: set[int] = set()
         self.points: list[Point] = []
         self.histograms: dict[str, dict[str, Histogram]] = {}  # by workload; keys of instruments.COUNTED
@@ -212,9 +211,9 @@ class Live:
         """The verdict so far and why, of what can be seen while the run goes; "" while there is none."""
         if self.lost:
             return "INVALID", f"lane {', '.join(map(str, sorted(self.lost)))} was lost"
-        lag = self.percentiles()["send_lag"]["p99"]
+        lag = self.percentiles()["dispatch_delay"]["p99"]
         if lag is not None and lag > LAG_BOUND:
-            return "CLIENT-LIMITED", f"send lag p99 {lag * 1e3:.1f} ms"
+            return "CLIENT-LIMITED", f"dispatch delay p99 {lag * 1e3:.1f} ms"
         counts = self.counts()
         failed, refused, most = counts[FAILED], counts["refused"], FAILED_SHARE * self.due
         if failed - refused > most:

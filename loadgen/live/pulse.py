@@ -13,8 +13,7 @@ import numpy as np
 from locust.env import Environment
 from locust.event import EventHook
 
-from loadgen.live.digest import Digest, empty_digests
-from loadgen.live.histogram import Histogram
+from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.protocol import events
 from loadgen.records.record import COMPLETED, FAILED, OVERLOADED, Record, timed_out, tpot
@@ -91,7 +90,7 @@ class Pulse:
         if not judged:
             self._warming.add(arrival.number)
         figures.counts["sent"] += 1
-        figures.add("send_lag", now - due, judged)
+        figures.add("dispatch_delay", now - due, judged)
 
     def _on_first_token(self, arrival: Arrival, ttft: float, scheduled_ttft: float, **_: Any) -> None:
         figures, judged = self._of(arrival.workload), arrival.number not in self._warming

@@ -5,7 +5,6 @@ there should be: one for each lane, until the run is over.
 """
 
 import atexit
-import contextlib
 import json
 import logging
 import signal
@@ -16,57 +15,27 @@ from typing import Any
 
 import gevent
 import locust.runners
-import psutil
 from gevent.lock import RLock
-from locust import LoadTestShape
-from locust.dispatch import UsersDispatcher
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
 from common import terminal
 from common.results import SERVER, SUMMARY
 from common.usage import USAGE, UsageError
-from loadgen.client.transport import Host
 from loadgen.host import child_process
-from loadgen.master import manifest
-from loadgen.master.run import Lane, Run
-from loadgen.master.scrape import Scraper
-from loadgen.master.server_info import Served, Server, names_proxy
-from loadgen.master.status_line import LiveLine
+from loadgen.master import status_line, worker_processes
+from loadgen.master.beginning import begin, reach
+from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
+from loadgen.master.run import LaneState, Run
 from loadgen.protocol import events, messages
-from loadgen.protocol.plan import Plan
-from loadgen.protocol.settings import Settings, request_headers, settings_of
-from loadgen.workload.context_limit import require_room
-from loadgen.workload.schedule import Schedule, schedule
+from loadgen.protocol.settings import settings_of
 
 INTERRUPTED = 130
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
-WORKERS_END_WITHIN = 10.0  # s to wait for those of --processes when all is over
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
 logger = logging.getLogger(__name__)
-
-
-class Shape(LoadTestShape):
-    """Asks the conductor."""
-
-    def __init__(self, conductor: "Conductor") -> None:
-        super().__init__()
-        self._conductor = conductor
-
-    def tick(self) -> tuple[int, float] | None:
-        return self._conductor.tick()
-
-
-class FixedDispatcher(UsersDispatcher):
-    """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for."""
-
-    def add_worker(self, worker_node: Any) -> None:
-        logger.warning("worker %s joined late: it takes part from the next run", worker_node.id)
-
-    def remove_worker(self, worker_node: Any) -> None:
-        """The others keep their users."""
 
 
 class Conductor:
@@ -75,7 +44,7 @@ class Conductor:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._runner = environment.runner
-        self._line = LiveLine()
+        self._line = terminal.StatusLine(status_line.PLAIN_EVERY)
         self._stepping = RLock()
         self._interrupted = False
         self.run: Run | None = None
@@ -93,9 +62,10 @@ class Conductor:
         self._announced = self._take_over_waiting(options)
         locust.runners.HEARTBEAT_LIVENESS = PATIENCE
         if options.processes:
-            atexit.register(_await_workers)  # before Locust's own, which waits for none that still runs
+            # before Locust's own, which waits for none that still runs
+            atexit.register(worker_processes.await_end)
 
-    def tick(self) -> tuple[int, float] | None:
+    def tick(self) -> Tick:
         """How many users there should be, and how fast they come; None when the run is over."""
         try:
             with self._stepping:
@@ -107,11 +77,16 @@ class Conductor:
             self._fail(f"the run failed: {type(error).__name__}: {error}")
         return None
 
-    def _step(self) -> tuple[int, float] | None:
+    def _step(self) -> Tick:
         if self.run is None:
             self._interrupted, self.failure = False, None
             self._catch_signals()
-            self.run = self.latest = self._begin()
+            self.run = self.latest = begin(
+                settings_of(vars(self._environment.parsed_options), self._environment.host),
+                self._workers,
+                self._send,
+                self._say,
+            )
             self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:
             if not (self.run.folder / SERVER).is_file():  # else the launcher has said it
@@ -120,46 +95,12 @@ class Conductor:
         else:
             self._say_lost(self.run.mark_lost(self._alive))
             going_on = self.run.step()
-            self._line.show(self.run.live, self.run.now, self.run.phase, self.run.left)
+            self._line.show(self.run.line)
             if not going_on:
                 self._finish(self.run)
                 return None
         count = len(self.run.lanes)
         return count, float(count)
-
-    def _begin(self) -> Run:
-        settings = settings_of(vars(self._environment.parsed_options), self._environment.host)
-        server, served = reach(settings)
-        load = schedule(settings.scenario, settings.seed)
-        require_room(load, served.max_model_len)
-        workers = self._workers()
-        vocabulary = server.vocabulary(served.model, settings.tokenizer)
-        if vocabulary.how == "estimate":
-            self._say(
-                "the server has no /tokenize: prompt lengths are estimated (--tokenizer DIR makes them exact)"
-            )
-        if names_proxy(settings.host):
-            self._say("the environment's proxy is not used: the load goes straight to the host")
-        subject = manifest.Subject.of_environment()
-        for remark in load.remarks:
-            self._say(remark)
-        folder = manifest.make_folder(subject)
-        self._say(_summary(load, settings, served, len(workers)))
-        plan = Plan(
-            run=folder.name,
-            scenario=settings.scenario.to_dict(),
-            seed=settings.seed,
-            digest=load.digest(),
-            lanes=len(workers),
-            host=settings.host,
-            model=served.model,
-            vllm=served.vllm_version is not None,
-            vocabulary=vocabulary.to_dict(),
-            verify=settings.verify,
-            keep_text=settings.keep_text,
-        )
-        draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
-        return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), self._send)
 
     def _finish(self, run: Run) -> None:
         """Collect, write, judge; whatever happens, the workers are told that it is over."""
@@ -170,7 +111,7 @@ class Conductor:
         except OSError as error:
             raise UsageError(
                 f"{run.folder}: cannot be written: {error.strerror}; the records so far are kept in it: free "
-                f"space, then `python -m loadgen.records.collect recover {run.folder}`"
+                f"space, then `tokenswarm recover {run.folder}`"
             ) from None
         finally:
             run.end()
@@ -183,10 +124,10 @@ class Conductor:
         run.over.set()
 
     def _judge(self, run: Run) -> int:
-        """Run `reports judge` in a process of its own, so that judging never disturbs a measurement."""
+        """Run `tokenswarm judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
         allow = self._environment.parsed_options.allow
-        return child_process.run_reports(words + (["--allow", allow] if allow else [])).code
+        return child_process.run_verb(words + (["--allow", allow] if allow else [])).code
 
     def _fail(self, text: str) -> None:
         self._line.clear()
@@ -240,7 +181,7 @@ class Conductor:
 
     def _register(self) -> None:
         environment = self._environment
-        environment.shape_class = Shape(self)
+        environment.shape_class = Shape(self.tick)
         environment.shape_class.runner = self._runner
         environment.dispatcher_class = FixedDispatcher
         handlers = {
@@ -318,51 +259,15 @@ class Conductor:
             reach(settings_of(vars(options), self._environment.host))
         except UsageError as error:
             terminal.say(f"tokenswarm: {error}")
-            _kill_workers()
+            worker_processes.kill()
             sys.exit(USAGE)
 
-    def _say_lost(self, lanes: list[Lane]) -> None:
+    def _say_lost(self, lanes: list[LaneState]) -> None:
         for lane in lanes:
             self._say(f"worker {lane.worker} is lost, and with it what lane {lane.number} had still to send")
 
     def _say(self, text: str) -> None:
         self._line.say(text)
-
-
-def reach(settings: Settings) -> tuple[Server, Served]:
-    """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
-    Host.resolve(settings.host)
-    server = Server(settings.host, request_headers(), settings.verify)
-    return server, server.describe(settings.model)
-
-
-def _kill_workers() -> None:
-    """End the workers of --processes, which have nothing to lose yet: Locust would not wait for them."""
-    workers = psutil.Process().children()
-    for worker in workers:
-        with contextlib.suppress(psutil.Error):
-            worker.kill()
-    _await_end(workers)
-
-
-def _await_workers() -> None:
-    """Let the workers of --processes end first, so that nothing outlives this process; one that does not (it
-    may be stopped) is killed: the run is written, and the lane was lost long ago."""
-    workers = psutil.Process().children()
-    _await_end(workers)
-    for worker in workers:
-        with contextlib.suppress(psutil.Error):
-            if worker.status() != psutil.STATUS_ZOMBIE:
-                worker.kill()
-
-
-def _await_end(workers: list[psutil.Process]) -> None:
-    """Wait, up to WORKERS_END_WITHIN, until they have ended; Locust reaps them."""
-    deadline = time.monotonic() + WORKERS_END_WITHIN
-    for worker in workers:
-        with contextlib.suppress(psutil.Error):
-            while worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-                gevent.sleep(0.01)
 
 
 def _verdict(folder: Path) -> str:
@@ -371,15 +276,3 @@ def _verdict(folder: Path) -> str:
         return str(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["verdict"])
     except (OSError, ValueError, KeyError):
         return "not judged"
-
-
-def _summary(load: Schedule, settings: Settings, served: Served, workers: int) -> str:
-    """What is about to happen, in one line."""
-    scenario = settings.scenario
-    rate = f"{scenario.mean_rate:g}/s" if scenario.mean_rate else "its own pace"
-    return (
-        f"{scenario.name}: {len(load.arrivals)} arrivals ({scenario.arrivals.process}, {rate}) over "
-        f"{scenario.warmup:g} + {scenario.duration:g} s, drain up to {scenario.drain:g} s, "
-        f"seed {settings.seed}, {workers} worker{'s' if workers > 1 else ''}, "
-        f"model {served.model} at {settings.host}"
-    )

@@ -3,35 +3,22 @@
 import json
 import os
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from common.places import ROOT
+from common.places import IN_CLONE
 from common.results import MANIFEST, SERVER, now, results_folder, stamped
 from common.usage import UsageError
+from common.version import DESCRIBE, named
 from loadgen.host import child_process, machine
 from loadgen.master.server_info import Served
+from loadgen.protocol.settings import Subject
 from loadgen.records.collect import BATCHES, DRAFT
 from loadgen.workload.schedule import Schedule
 from loadgen.workload.vocabulary import Vocabulary
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is under test, as the launcher named it; without one, by the host alone."""
-
-    variant: str
-    target: str | None
-
-    @classmethod
-    def of_environment(cls) -> "Subject":
-        return cls(
-            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
-        )
 
 
 def make_folder(subject: Subject) -> Path:
@@ -79,6 +66,7 @@ def draft(
         "model": served.model,
         "host": host,
         "scenario": scenario.to_dict(),
+        "scenario_defaults": scenario.defaults(),
         "scenario_name": scenario.name,
         "scenario_hash": scenario.hash(),
         "seed": schedule.seed,
@@ -96,7 +84,7 @@ def draft(
         "dataset_remarks": list(schedule.remarks),
         "server": server,
         "versions": {
-            "tokenswarm": commit(),
+            "tokenswarm": named(commit()),
             "python": platform.python_version(),
             "locust": version("locust"),
             "gevent": version("gevent"),
@@ -109,10 +97,11 @@ def draft(
 
 
 def commit() -> str | None:
-    """The project's own git commit, with "-dirty" where files differ; None outside a checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The project's own git commit, with "-dirty" where files differ; None outside a clone."""
+    if not IN_CLONE:
+        return None
     try:
-        answer = child_process.run(command, capture=True)
+        answer = child_process.run(DESCRIBE, capture=True)
     except OSError:
         return None
     return answer.out.strip() or None if answer.code == 0 else None

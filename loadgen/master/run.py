@@ -17,9 +17,10 @@ from common.usage import UsageError
 from loadgen.host import calibration, clock, machine
 from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
+from loadgen.master import status_line
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
-from loadgen.protocol.plan import Plan
+from loadgen.protocol.messages import Plan
 from loadgen.records import collect
 from loadgen.records.collect import Collector
 from loadgen.workload.schedule import Schedule
@@ -36,7 +37,7 @@ Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the work
 
 
 @dataclass
-class Lane:
+class LaneState:
     """What the master knows of one lane."""
 
     number: int
@@ -63,7 +64,7 @@ class Run:
         send: Send,
     ) -> None:
         self.folder, self.schedule, self.plan = folder, schedule, plan
-        self.lanes = [Lane(number, worker) for number, worker in enumerate(workers)]
+        self.lanes = [LaneState(number, worker) for number, worker in enumerate(workers)]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
         self.scraper = scraper(lambda: self.now)
         self.over = Event()
@@ -88,6 +89,10 @@ class Run:
     def left(self) -> float:
         """Seconds until launching ends; while draining, until the drain ends at the latest."""
         return max((self._deadline if self.phase == "draining" else self._end) - self.now, 0.0)
+
+    def line(self, width: int | None) -> str:
+        """How it goes, in one line of up to `width` columns."""
+        return status_line.line(self.live, self.now, self.phase, self.left, width)
 
     @property
     def started(self) -> bool:
@@ -147,10 +152,10 @@ class Run:
         with contextlib.suppress(OSError):
             self.folder.rmdir()  # goes only where it is empty
 
-    def mark_lost(self, alive: Callable[[str], bool]) -> list[Lane]:
+    def mark_lost(self, alive: Callable[[str], bool]) -> list[LaneState]:
         """Note lanes whose worker is gone, or has left before its time; those newly lost."""
 
-        def gone(lane: Lane) -> bool:
+        def gone(lane: LaneState) -> bool:
             if lane.closed is not None:
                 return bool(lane.closed["left"])
             return _ended(lane) or not alive(lane.worker)
@@ -165,10 +170,10 @@ class Run:
         waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
         return waiting and any(lane.closed is None for lane in self._living)
 
-    def close(self, alive: Callable[[str], bool]) -> list[Lane]:
+    def close(self, alive: Callable[[str], bool]) -> list[LaneState]:
         """End what is in flight and collect the rest; the lanes that were lost meanwhile."""
         self.phase = "closing"
-        lost: list[Lane] = []
+        lost: list[LaneState] = []
         for lane in self.lanes:
             self._send(messages.CLOSE, {}, lane.worker)
 
@@ -251,7 +256,7 @@ class Run:
         self.lanes[data["lane"]].closed = data
 
     @property
-    def _living(self) -> list[Lane]:
+    def _living(self) -> list[LaneState]:
         return [lane for lane in self.lanes if not lane.lost]
 
     @property
@@ -270,14 +275,14 @@ class Run:
         if self.stopped_why is not None:
             raise UsageError(f"{self.stopped_why} before the first request; nothing was measured")
 
-    def _done(self, lane: Lane) -> bool:
+    def _done(self, lane: LaneState) -> bool:
         """It is closed, and all its batches have come; those for which there is no room, it keeps."""
         return lane.closed is not None and (self._whole(lane) or self._trouble is not None)
 
-    def _whole(self, lane: Lane) -> bool:
+    def _whole(self, lane: LaneState) -> bool:
         return lane.closed is None or self._collector.received(lane.number) >= lane.closed["batches"]
 
-    def _lose(self, lanes: list[Lane]) -> list[Lane]:
+    def _lose(self, lanes: list[LaneState]) -> list[LaneState]:
         for lane in lanes:
             lane.lost = True
             self.live.lost.add(lane.number)
@@ -285,7 +290,7 @@ class Run:
             self._end = min(self._end, max(self.now, 0.0))
         return lanes
 
-    def _measure(self, lane: Lane) -> Offset | None:
+    def _measure(self, lane: LaneState) -> Offset | None:
         """The clock of one lane's worker; None when it does not answer."""
         lane.pongs.clear()
         for number in range(PINGS):
@@ -320,7 +325,7 @@ class Run:
             gevent.sleep(step)
         return True
 
-    def _describe(self, lane: Lane, counts: dict[int, int], lost: list[int]) -> dict[str, Any]:
+    def _describe(self, lane: LaneState, counts: dict[int, int], lost: list[int]) -> dict[str, Any]:
         closed = lane.closed or {}
         records = counts.get(lane.number, 0)
         before, after = lane.before, lane.after
@@ -353,7 +358,7 @@ class Run:
             return None
 
 
-def _known(lane: Lane) -> dict[str, Any]:
+def _known(lane: LaneState) -> dict[str, Any]:
     """What is known of a lane before the first request; a run that is recovered has it from the draft."""
     return {
         "lane": lane.number,
@@ -364,6 +369,6 @@ def _known(lane: Lane) -> dict[str, Any]:
     }
 
 
-def _ended(lane: Lane) -> bool:
+def _ended(lane: LaneState) -> bool:
     """Whether the worker is a process of this host that is gone: seen at once, not by its silence."""
     return lane.ready is not None and machine.has_ended(lane.ready["process"])

@@ -1,40 +1,8 @@
-"""The live line of a headless run: rewritten on a terminal, a plain line every few seconds in a log."""
+"""The live line of a headless run, in words."""
 
-import shutil
-import sys
-import time
-
-from common import terminal
 from loadgen.live.live import Live
 
-PLAIN_EVERY = 5.0  # s
-
-
-class LiveLine:
-    """Shows on stderr; stdout belongs to the verdict."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._shown = 0.0
-
-    def say(self, text: str) -> None:
-        """One line that stays."""
-        self.clear()
-        terminal.say(text)
-
-    def show(self, live: Live, now: float, phase: str, left: float) -> None:
-        """The state of the run at `now`; `left`: s until the phase is over."""
-        if self._live:
-            width = shutil.get_terminal_size().columns
-            terminal.write(f"\r\x1b[K{line(live, now, phase, left, width - 1)}")
-        elif time.monotonic() - self._shown >= PLAIN_EVERY:
-            self._shown = time.monotonic()
-            terminal.say(line(live, now, phase, left))
-
-    def clear(self) -> None:
-        """Take the live line away."""
-        if self._live:
-            terminal.write("\r\x1b[K")
+PLAIN_EVERY = 5.0  # s between two lines in a log
 
 
 def line(live: Live, now: float, phase: str, left: float, width: int | None = None) -> str:

@@ -1,7 +1,14 @@
 """The messages between master and workers, over Locust's own connection. All fields travel as msgpack."""
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from common.usage import UsageError
+from loadgen.workload.scenario import Scenario
+from loadgen.workload.vocabulary import Vocabulary
+
 # master to worker
-# plan (protocol.plan.Plan as a dict), lane (number), folder (the run's, on the master), users (classes)
+# plan (a Plan as a dict), lane (number), folder (the run's, on the master), users (classes)
 PLAN = "tokenswarm-plan"
 PING = "tokenswarm-ping"  # lane, number, sent
 START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
@@ -18,3 +25,39 @@ BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
 PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.live.pulse.Pulse's
 # lane, batches, records, due, left: whether before its time, cost: loadgen.host.overhead.Cost, connections, …
 CLOSED = "tokenswarm-closed"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, as PLAN tells it: enough, with the lane's number, to make a lane's load to the byte."""
+
+    run: str
+    scenario: dict[str, Any]
+    seed: int
+    digest: str  # of the schedule: a worker that comes to another one must not start
+    lanes: int
+    host: str
+    model: str
+    vllm: bool  # whether vLLM's own request fields may be sent
+    vocabulary: dict[str, Any]
+    verify: bool | str
+    keep_text: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Plan":
+        """Raises UsageError for a plan of another version."""
+        try:
+            return cls(**data)
+        except TypeError:
+            raise UsageError(
+                "this worker does not know the master's plan: give both the same version of this project"
+            ) from None
+
+    def read_scenario(self) -> Scenario:
+        return Scenario.from_dict(self.scenario)
+
+    def read_vocabulary(self) -> Vocabulary:
+        return Vocabulary.from_dict(self.vocabulary)

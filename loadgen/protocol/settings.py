@@ -32,6 +32,20 @@ class Settings:
     allow: str  # verdicts that exit with 0
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is under test, as the launcher named it; without one, by the host alone."""
+
+    variant: str
+    target: str | None
+
+    @classmethod
+    def of_environment(cls) -> "Subject":
+        return cls(
+            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
+        )
+
+
 def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
     """What the options (by name, as texts or empty) add up to. Raises UsageError, naming the option."""
     if not host:

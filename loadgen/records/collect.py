@@ -1,17 +1,12 @@
 """The records of all lanes, kept as they come and put together at the end.
 
-    python -m loadgen.records.collect recover DIR [DIR ...]
-    python -m loadgen.records.collect list
-
-makes a run of what a dead master or its workers left, and lists the folders that wait for it: DIR is the
-run's folder, or a copy of a worker's.
+`tokenswarm recover` makes a run of what a dead master or its workers left.
 """
 
 import contextlib
 import json
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.results import MANIFEST, RECORDS, results_folder, write_json
-from common.usage import Parser, UsageError, exit_code
+from common.results import MANIFEST, RECORDS, write_json
+from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
 from loadgen.records.record import LOST, SCHEMA, Record, to_table
@@ -204,32 +199,3 @@ def _last(batches: Sequence[Path], column: str) -> float:
     """The latest of these moments, seconds from the run's start."""
     found = [np.nanmax(table[column].to_numpy(), initial=0.0) for table in _read(batches)]
     return float(max(found, default=0.0))
-
-
-def main() -> int:
-    parser = Parser(
-        prog="python -m loadgen.records.collect",
-        description="Make a run of what was left when the master died.",
-    )
-    commands = parser.add_subparsers(required=True, dest="command")
-    commands.add_parser("list", help="the folders of which no master makes a run")
-    recovering = commands.add_parser("recover", help="make a run of one of them")
-    recovering.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="the run's folder, workers' copies"
-    )
-    given = parser.parse_args()
-    if given.command == "list":
-        for folder in recoverable(results_folder()):
-            command = f"python -m loadgen.records.collect recover {folder}"
-            print(f"{folder}: no run yet; if its master died, `{command}` makes one")
-        return 0
-    for folder in given.folders:
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder")
-    home = recover(given.folders)
-    print(f"{home} is a run now; `python -m reports judge {home}` judges it")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

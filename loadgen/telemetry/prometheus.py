@@ -25,8 +25,8 @@ from common.usage import USAGE, UsageError
 from loadgen.live.histogram import Histogram
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.master.conductor import Conductor
-from loadgen.master.manifest import Subject
 from loadgen.protocol import events
+from loadgen.protocol.settings import Subject
 from loadgen.telemetry.series import Observation, Observed
 
 PATH = "/metrics"

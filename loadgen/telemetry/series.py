@@ -8,8 +8,8 @@ from loadgen.live import instruments
 from loadgen.live.histogram import Histogram
 from loadgen.live.instruments import COUNTED, Instrument
 from loadgen.live.live import Live
-from loadgen.master.manifest import Subject
 from loadgen.master.run import Run
+from loadgen.protocol.settings import Subject
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
 STATES = ("preparing", "running", "draining", "closing", "finished")

@@ -18,7 +18,8 @@ from locust.env import Environment
 from locust.runners import STATE_INIT
 
 from common.usage import UsageError
-from loadgen.master.conductor import Conductor, reach
+from loadgen.master.beginning import reach
+from loadgen.master.conductor import Conductor
 from loadgen.protocol.settings import settings_of
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import file_response, folder_response, inside

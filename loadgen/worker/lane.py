@@ -15,10 +15,10 @@ from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.protocol import events
-from loadgen.protocol.plan import Plan
+from loadgen.protocol.messages import Plan
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED, Record
+from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.prompts import PromptMaker
-from loadgen.workload.scenario import ClosedLoop
 from loadgen.workload.schedule import Arrival, schedule
 from loadgen.workload.vocabulary import Messages
 

@@ -24,10 +24,10 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.host import clock, machine, process_limits
 from loadgen.host.overhead import Gauge
-from loadgen.host.urgency import Urgency
+from loadgen.host.process_limits import Urgency
 from loadgen.live.pulse import Pulse
 from loadgen.protocol import messages
-from loadgen.protocol.plan import Plan
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import request_headers
 from loadgen.records.collect import BATCHES
 from loadgen.records.outbox import Outbox
@@ -38,7 +38,7 @@ BEAT = 1.0  # s between two pulses
 REPEAT = 5  # beats after which batches that nobody acknowledged are sent again
 PLAN_WAIT = 30.0  # s that a user waits for the master's plan
 ORPHANED = 20.0  # s without the master's heartbeat, which comes every second
-KEPT = "%s batches kept in %s; `python -m loadgen.records.collect recover %s %s` makes a run of them"
+KEPT = "%s batches kept in %s; `tokenswarm recover %s %s` makes a run of them"
 PARTING = 10.0  # s to get the last batches through to the master
 
 logger = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class Part:
         self._beside_server = machine.owns(host.family, host.address)
         client = Client(host, headers=request_headers(), verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
-        process_limits.check(self._limit, self.lane.arrivals)
+        process_limits.check(self._limit, [arrival.due or 0.0 for arrival in self.lane.arrivals])
         self.outbox = Outbox(self._send_batch)
         self._gauge, self._pulse, self._stats = Gauge(), Pulse(environment), LocustStats(environment)
         self._closed = False

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from common.usage import UsageError
-from loadgen.workload.scenario import ClosedLoop, Scenario, Trace
+from loadgen.workload.arrivals.closed_loop import ClosedLoop
+from loadgen.workload.arrivals.trace import Trace
+from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages, Vocabulary
 

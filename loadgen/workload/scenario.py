@@ -7,95 +7,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from common.places import ROOT
 from common.strictyaml import Strict, check_model, find_file, read_model
 from common.usage import UsageError
+from loadgen.workload.arrivals import PROCESSES, Arrivals
+from loadgen.workload.arrivals.poisson import Poisson
 from loadgen.workload.datasets import FORMATS, digest, locate
 from loadgen.workload.lengths import Lengths
 
 HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
 FOLDER = ROOT / "scenarios"
 Share = Annotated[float, Field(gt=0, le=1)]
-Below1 = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Poisson(Strict):
-    """Independent arrivals."""
-
-    process: Literal["poisson"]
-
-
-class Constant(Strict):
-    """Evenly spaced arrivals."""
-
-    process: Literal["constant"]
-
-
-class Gamma(Strict):
-    """Gamma gaps; `burstiness` is their shape, as in `vllm bench serve`: below 1 is burstier than Poisson."""
-
-    process: Literal["gamma"]
-    burstiness: PositiveFloat = 0.5
-
-
-class Hawkes(Strict):
-    """Self-exciting arrivals: each brings on `branching` others, after 1/decay seconds on average."""
-
-    process: Literal["hawkes"]
-    branching: Below1 = 0.5
-    decay: PositiveFloat = 1.0
-
-
-class Stage(Strict):
-    """One step (`rate`) or ramp (`rate` to `to`), arrivals per second; `duration` in seconds."""
-
-    rate: NonNegativeFloat
-    to: NonNegativeFloat | None = None
-    duration: PositiveFloat
-
-    @property
-    def last(self) -> float:
-        return self.rate if self.to is None else self.to
-
-
-class Stages(Strict):
-    """Steps and ramps one after the other. They stretch with the scenario's duration and rate."""
-
-    process: Literal["stages"]
-    stages: tuple[Stage, ...] = Field(min_length=1)
-    spacing: Literal["poisson", "constant"] = "poisson"
-
-    @property
-    def length(self) -> float:
-        return sum(stage.duration for stage in self.stages)
-
-    @property
-    def mean_rate(self) -> float:
-        return sum((stage.rate + stage.last) / 2 * stage.duration for stage in self.stages) / self.length
-
-
-class Trace(Strict):
-    """The times recorded in the scenario's dataset; with a rate, stretched to it."""
-
-    process: Literal["trace"]
-
-
-class ClosedLoop(Strict):
-    """`concurrency` clients; each waits for its answer, thinks (seconds), and asks again."""
-
-    process: Literal["closed-loop"]
-    concurrency: PositiveInt = 16
-    think: Lengths = Lengths(distribution="exponential", mean=1)
-
-
-Arrivals = Annotated[
-    Poisson | Constant | Gamma | Hawkes | Stages | Trace | ClosedLoop, Field(discriminator="process")
-]
-PROCESSES = ("poisson", "constant", "gamma", "hawkes", "stages", "trace", "closed-loop")
 
 
 class SharedPrefix(Strict):
@@ -160,7 +86,7 @@ class Scenario(Strict):
     drain: float = Field(default=60, ge=0, allow_inf_nan=False)
     timeout: float = Field(default=600, gt=0, allow_inf_nan=False)
     seed: int = Field(default=1, ge=0, le=HIGHEST_SEED)
-    arrivals: Arrivals = Poisson(process="poisson")
+    arrivals: Arrivals = Poisson()
     prompt_tokens: Lengths | None = None
     output_tokens: Lengths | None = None
     shared_prefix: SharedPrefix | None = None
@@ -171,19 +97,7 @@ class Scenario(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
-        process = self.arrivals.process
-        if process == "closed-loop":
-            if self.rate is not None:
-                raise ValueError("a closed loop has no rate: its clients' answers set the pace")
-            if self.conversation or self.dataset:
-                raise ValueError("a closed loop takes neither conversation nor dataset")
-        elif isinstance(self.arrivals, Stages):
-            if not self.arrivals.mean_rate:
-                raise ValueError("every stage has rate 0")
-        elif self.rate is None and process != "trace":
-            raise ValueError(f"{process} arrivals need a rate")
-        if process == "trace" and not self.dataset:
-            raise ValueError("trace arrivals need a dataset with times")
+        self.arrivals.require(self.rate, bool(self.conversation), bool(self.dataset))
         if self.conversation and self.dataset:
             raise ValueError("conversation and dataset do not go together")
         self._check_lengths()
@@ -234,6 +148,15 @@ class Scenario(Strict):
         """Its keys and values as in YAML, defaults included, empty ones left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """What a scenario takes where its file says nothing, as `to_dict` writes it; and a closed loop's
+        `concurrency`."""
+        given = {"duration": 1.0, "rate": 1.0, "prompt_tokens": 1, "output_tokens": 1}
+        bare = cls.model_validate(given).to_dict()
+        concurrency = PROCESSES["closed-loop"].model_fields["concurrency"].default
+        return {key: bare[key] for key in bare if key not in (*given, "name")} | {"concurrency": concurrency}
+
     def hash(self) -> str:
         """12 hex digits of the canonical JSON; of a dataset's place only the file name counts."""
         data = self.to_dict()
@@ -245,9 +168,7 @@ class Scenario(Strict):
     @property
     def mean_rate(self) -> float | None:
         """Arrivals per second on average; None in a closed loop and for a trace at its own pace."""
-        if self.rate is None and isinstance(self.arrivals, Stages):
-            return self.arrivals.mean_rate
-        return self.rate
+        return self.arrivals.own_rate if self.rate is None else self.rate
 
     @property
     def mix(self) -> dict[str, Workload]:
@@ -288,13 +209,11 @@ class Scenario(Strict):
         given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:
-            if arrivals not in PROCESSES:
-                raise UsageError(f"arrivals: unknown process {arrivals!r}; there are: {', '.join(PROCESSES)}")
-            data["arrivals"] = {"process": arrivals}
-            if arrivals == "closed-loop" and rate is None:
+            if not PROCESSES[arrivals].takes_rate and rate is None:
                 data.pop("rate", None)
+            data["arrivals"] = {"process": arrivals}
         if concurrency is not None:
-            if data["arrivals"]["process"] != "closed-loop":
+            if "concurrency" not in PROCESSES[data["arrivals"]["process"]].model_fields:
                 raise UsageError(f"scenario {self.name} has no concurrency: its arrivals are not closed-loop")
             data["arrivals"]["concurrency"] = concurrency
         return check_model(data, Scenario, f"scenario {self.name}")

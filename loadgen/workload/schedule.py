@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.usage import UsageError
-from loadgen.workload import arrivals as processes
+from loadgen.workload.arrivals.closed_loop import ClosedLoop
+from loadgen.workload.arrivals.poisson import Poisson
+from loadgen.workload.arrivals.trace import Trace
 from loadgen.workload.dataset_rows import Source
 from loadgen.workload.datasets import Row
-from loadgen.workload.scenario import ClosedLoop, Constant, Gamma, Hawkes, Scenario, Stages, Trace
+from loadgen.workload.scenario import Scenario
 
 Floats = NDArray[np.float64]
 
@@ -218,14 +220,13 @@ def require_possible(scenario: Scenario) -> None:
             f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
             "lower the rate, the duration or the concurrency"
         )
-    if isinstance(scenario.arrivals, Hawkes):
-        before = processes.settling(scenario.arrivals.branching, scenario.arrivals.decay)
-        if rate * before > MOST_ARRIVALS:
-            raise UsageError(
-                f"scenario {scenario.name}: its arrivals take {before:,.0f} s to settle, for which "
-                f"{rate * before:,.0f} requests would be drawn, and {MOST_ARRIVALS:,} are the most: "
-                "raise decay, or lower branching or the rate"
-            )
+    before = scenario.arrivals.settling
+    if rate * before > MOST_ARRIVALS:
+        raise UsageError(
+            f"scenario {scenario.name}: its arrivals take {before:,.0f} s to settle, for which "
+            f"{rate * before:,.0f} requests would be drawn, and {MOST_ARRIVALS:,} are the most: "
+            f"{scenario.arrivals.calmer}"
+        )
 
 
 def schedule(scenario: Scenario, seed: int) -> Schedule:
@@ -240,7 +241,7 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
     source = Source(scenario) if scenario.dataset else None
     if isinstance(scenario.arrivals, Trace):
         assert source is not None
-        lead, main, requests = _replayed(scenario, seed, source)
+        lead, main, requests = _replayed(scenario, scenario.arrivals, seed, source)
     else:
         lead = _times(scenario, seed, WARMUP)
         main = _times(scenario, seed, WINDOW)
@@ -287,26 +288,12 @@ def _draw(scenario: Scenario, seed: int, phase: int, count: int) -> list[Request
 
 
 def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
-    """Due times from the phase's start. The warm-up has the rate that the window begins with."""
-    process, rate, rng = scenario.arrivals, scenario.mean_rate, _stream(seed, phase, TIMES)
+    """Due times from the phase's start."""
+    rate, rng = scenario.mean_rate, _stream(seed, phase, TIMES)
     assert rate is not None, "only a closed loop and a trace have no rate"
-    duration = scenario.duration if phase == WINDOW else scenario.warmup
-    if isinstance(process, Stages):
-        higher, longer = rate / process.mean_rate, scenario.duration / process.length
-        plan = [
-            (stage.rate * higher, stage.last * higher, stage.duration * longer) for stage in process.stages
-        ]
-        if phase == WARMUP:
-            first = plan[0][0] or rate  # a ramp from 0 would warm nothing up
-            plan = [(first, first, duration)]
-        return processes.stages(plan, rng if process.spacing == "poisson" else None) if duration else _NONE
-    if isinstance(process, Constant):
-        return processes.constant(rate, duration)
-    if isinstance(process, Gamma):
-        return processes.gamma(rate, process.burstiness, duration, rng)
-    if isinstance(process, Hawkes):
-        return processes.hawkes(rate, process.branching, process.decay, duration, rng)
-    return processes.poisson(rate, duration, rng)
+    if phase == WARMUP:
+        return scenario.arrivals.warm_up(rate, scenario.warmup, rng)
+    return scenario.arrivals.times(rate, scenario.duration, rng)
 
 
 def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> list[Request]:
@@ -326,20 +313,22 @@ def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) 
     return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
 
 
-def _replayed(scenario: Scenario, seed: int, source: Source) -> tuple[Floats, Floats, list[Request]]:
+def _replayed(
+    scenario: Scenario, trace: Trace, seed: int, source: Source
+) -> tuple[Floats, Floats, list[Request]]:
     """Warm-up times, window times and requests of a trace.
 
     The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
     its prompts are its own.
     """
-    rows, main = _recorded(scenario, source)
-    lead = processes.poisson(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
+    rows, main = _recorded(scenario, trace, source)
+    lead = Poisson().times(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
     return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
 
 
-def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
+def _recorded(scenario: Scenario, trace: Trace, source: Source) -> tuple[list[Row], Floats]:
     """The window's rows and times: the trace from its start; with a rate, as many rows as come to it."""
     limit, rate = scenario.duration, scenario.rate
     if rate is None:
@@ -354,7 +343,7 @@ def _recorded(scenario: Scenario, source: Source) -> tuple[list[Row], Floats]:
             "most: lower the rate or the duration"
         )
     try:
-        times = processes.trace(np.array([row.time for row in rows]), rate)
+        times = trace.replay(np.array([row.time for row in rows]), rate)
     except ValueError as error:
         raise UsageError(f"{source.path}: {error}") from None
     if ended and limit - times[-1] > max(1.0, 10 * times[-1] / len(times)):
@@ -384,9 +373,6 @@ def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[R
             )
         )
     return requests
-
-
-_NONE = np.empty(0)
 
 
 def _stream(seed: int, *name: int) -> np.random.Generator:

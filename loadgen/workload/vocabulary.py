@@ -7,13 +7,11 @@ Found and checked with the served model's own tokenizer before a run starts: eit
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from common.usage import UsageError
+from common.words import english
 
-WORDS = Path(__file__).with_name("words.txt")
 OPENERS = ("Please", "The", "Text", "Read", "Tell", "Word")
 BATCH = 400  # words in one request for tokens; short enough for a small context
 COMMON = 1000  # words that are tried where each costs a question
@@ -56,19 +54,13 @@ class Vocabulary:
         return cls(**{**data, "words": tuple(data["words"])})
 
 
-@cache
-def candidates() -> tuple[str, ...]:
-    """Plain English words, lower case, the most common first."""
-    return tuple(dict.fromkeys(WORDS.read_text(encoding="ascii").split()))
-
-
 def estimate_vocabulary() -> Vocabulary:
     """What to assume when nobody can be asked: common words, one token each, and a usual template.
 
     How far off that is shows only in the server's `usage`, which the records keep beside what was asked.
     """
     return Vocabulary(
-        words=candidates()[:COMMON],
+        words=english()[:COMMON],
         opener=OPENERS[0],
         text_overhead=2,
         chat_overhead=10,
@@ -91,8 +83,8 @@ def build_vocabulary(
     do where a model has no chat template. Errors of the call-backs pass through, except that a system
     message may be refused. Raises UsageError when the tokenizer has too few one-token words.
     """
-    likely = _seen_whole(candidates(), tokenize_words) if tokenize_words else ()
-    words = tuple(_single(likely if len(likely) >= ENOUGH else candidates()[:COMMON], count_tokens))
+    likely = _seen_whole(english(), tokenize_words) if tokenize_words else ()
+    words = tuple(_single(likely if len(likely) >= ENOUGH else english()[:COMMON], count_tokens))
     if len(words) < ENOUGH:
         raise UsageError(
             f"the model's tokenizer has only {len(words)} of our words as one token; "

@@ -18,7 +18,7 @@ def chart(found: Capacity) -> Chart:
     rates = [step.rate for step in found.steps]
     span = min(rates) / 1.3, max(rates) * 1.3
     panels = [
-        _time_panel(found, "TTFT from due", "ttft", span),
+        _time_panel(found, "scheduled TTFT", "ttft", span),
         _time_panel(found, "TPOT", "tpot", span),
         _share_panel(found, span),
     ]

@@ -1,4 +1,4 @@
-"""The highest rate that holds the SLO: what capacity.json and README.md say of a search for it.
+"""The highest rate that meets the SLO: what capacity.json and README.md say of a search for it.
 
 Times in seconds, rates in arrivals per second.
 """
@@ -13,7 +13,7 @@ from reports.verdict.judge import milliseconds
 from reports.verdict.slo import State
 
 FIGURE = "latency-against-rate"
-COLUMNS = {  # of a step: the metric of summary.json; TTFT and latency as the SLO counts them, from due
+COLUMNS = {  # of a step: the metric of summary.json; TTFT and latency as the SLO counts them, scheduled
     f"{name}_{suffix}": f"{source}_{suffix}"
     for name, source in (("ttft", "scheduled_ttft"), ("tpot", "tpot"), ("latency", "scheduled_latency"))
     for suffix in ("p50", "p99")
@@ -61,7 +61,7 @@ class Capacity:
     slo: dict[str, float]
     tolerance: float
     steps: list[Step]
-    low: End | None  # the highest rate that held
+    low: End | None  # the highest rate that met the SLO
     high: End | None  # the lowest above it that did not
     found: bool  # the bracket is as narrow as asked
     ended: str  # why the search ended
@@ -98,13 +98,13 @@ def headline(found: Capacity) -> str:
         return f"Nothing can be said of {found.variant}: {found.ended}."
     if low is None:
         assert high is not None
-        return f"{found.variant} held the SLO at no rate tried, down to {high.rate:g} requests/s: {high.why}."
-    text = f"{found.variant} holds the SLO at {low.rate:g} requests/s"
+        return f"{found.variant} met the SLO at no rate tried, down to {high.rate:g} requests/s: {high.why}."
+    text = f"{found.variant} meets the SLO at {low.rate:g} requests/s"
     if high is None:
-        return f"{text}; no higher rate was seen to break it ({found.ended})."
+        return f"{text}; no higher rate was seen to miss it ({found.ended})."
     if high.state == "unclear":
         return f"{text}; {high.rate:g} could not be measured ({high.why}), so the limit may lie higher."
-    text += f" and breaks it at {high.rate:g}: the limit lies between, {high.rate / low.rate - 1:.1%} apart."
+    text += f" and misses it at {high.rate:g}: the limit lies between, {high.rate / low.rate - 1:.1%} apart."
     return text if found.found else f"{text} That is wider than asked ({found.ended})."
 
 
@@ -114,7 +114,7 @@ def shown(found: Capacity, end: End) -> str:
     shares = formatting.listed([f"{step.met / step.judged:.1%}" for step in here])
     text = f"At {end.rate:g}/s {end.met:,} of {end.judged:,} arrivals met the SLO, which asks for "
     text += f"{100 * found.slo['share']:g} %: {shares} in {_steps(len(here))}."
-    return text + (f" It counts as broken: {end.why}." if end.state == "broke" and end.why else "")
+    return text + (f" It counts as missed: {end.why}." if end.state == "missed" and end.why else "")
 
 
 def _steps(count: int) -> str:
@@ -125,12 +125,13 @@ def readme(found: Capacity) -> str:
     """README.md of the search."""
     parts = [f"# Capacity of {inline(found.variant)}", f"**{inline(headline(found))}**"]
     parts.append("\n".join(f"- {inline(name)}: {inline(text)}" for name, text in found.conditions.items()))
-    parts.append("## How sure")
+    parts.append("## Confidence")
     parts += [inline(shown(found, end)) for end in (found.low, found.high) if end is not None]
     parts.append(
         "Steps so short differ by chance: arrivals share a queue, and a step may have fewer bursts than is "
-        "usual at its rate. The highest rate that held is rather one that was lucky, so the limit may lie "
-        "some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by how much."
+        "usual at its rate. The highest rate that met the SLO is rather one that was lucky, so the limit "
+        "may lie some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by "
+        "how much."
     )
     parts.append(f"![Latency and share of arrivals within the SLO against the rate](./{FIGURE}.svg)")
     parts += ["## Steps", _table(found), "## What counts", _rules(found.slo["share"])]
@@ -144,7 +145,7 @@ def _table(found: Capacity) -> str:
     rows = [head, ["---:"] * 7 + ["---:", "---", "---", "---"]]
     rows += [_row(step) for step in found.steps]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n\nRates in requests/s, times in ms; TTFT from the due time."
+    return "\n".join(lines) + "\n\nRates in requests/s, times in ms; TTFT is the scheduled one."
 
 
 def _row(step: Step) -> list[str]:
@@ -172,10 +173,10 @@ def _pair(step: Step, metric: str) -> str:
 def _rules(share: float) -> str:
     most = f"{100 * share:g} %"
     return (
-        f"A rate **held** when {most} of the arrivals due in its steps' windows met every part of the "
-        "SLO, TTFT and latency counted from the due time, and the queue did not grow: a server that falls "
-        "behind breaks the SLO in a longer run. It **broke** when fewer did, even with the client granted "
-        "its own lateness. What our own measurement leaves open is **unclear**, and treated as not held. "
+        f"A rate **met** the SLO when {most} of the arrivals due in its steps' windows met every part of "
+        "it, TTFT and latency counted from the due time, and the queue did not grow: a server that falls "
+        "behind misses the SLO in a longer run. It **missed** when fewer did, even with the client granted "
+        "its own lateness. What our own measurement leaves open is **unclear**, and treated as missed. "
         "That a step is too short for a p99, or begins slower than it goes on, is no objection here: the "
         "share is what is asked, and it counts everything. A result near the limit and the two ends are "
         "asked for twice, and both runs count. Every step has prompts of its own, so that no cache helps."

@@ -12,7 +12,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 COMPARED = (
     "output_token_throughput",
     "completed_rate",
-    "goodput_share",
+    "slo_attainment",
     "ttft_p50",
     "ttft_p99",
     "scheduled_ttft_p50",

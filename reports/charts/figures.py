@@ -17,9 +17,9 @@ from reports.runs.runs import Run
 
 CURVE_POINTS = 300
 DURATIONS = {
-    "ttft": ("Time to first token", "TTFT from send, ms (log)"),
+    "ttft": ("Time to first token", "service TTFT, ms (log)"),
     "tpot": ("Time per output token", "TPOT, ms per token (log)"),
-    "latency": ("Request latency", "latency from send, ms (log)"),
+    "latency": ("Request latency", "service latency, ms (log)"),
 }
 
 
@@ -133,7 +133,7 @@ def pareto(comparison: Comparison, order: Sequence[str]) -> Chart | None:
             [point.output_token_throughput],
             "points",
             order.index(point.variant),
-            symbol="dot" if point.unbeaten else "ring",
+            symbol="dot" if point.pareto_optimal else "ring",
             texts=[point.variant],
             legend=False,
         )
@@ -143,7 +143,7 @@ def pareto(comparison: Comparison, order: Sequence[str]) -> Chart | None:
     most = max(point.output_token_throughput for point in points)
     panel = Panel(
         "Up and to the left is better",
-        "TTFT p50 from send, ms (log)",
+        "service TTFT p50, ms (log)",
         "output tokens/s",
         series,
         x_log=True,
@@ -154,7 +154,7 @@ def pareto(comparison: Comparison, order: Sequence[str]) -> Chart | None:
         "pareto",
         "Throughput against TTFT",
         "Filled: no other variant is shown better in one and worse in neither. Ring: another one is. Shown: "
-        "by the mark against the baseline; between two others by the size that matters.",
+        "by the mark against the baseline; between two others by the minimum effect size.",
         "Output tokens per second against TTFT p50 of each variant.",
         [panel],
         height=3.4,

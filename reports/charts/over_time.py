@@ -159,7 +159,7 @@ def waterfall(shown: Sequence[tuple[int, Run]]) -> Chart | None:
         "waterfall",
         "Request waterfall",
         f"{len(chosen)} of {count:,} requests of the window, evenly spread, the same in each panel. Light: "
-        "from due to the first token. Dark: streaming. A cross: failed. A ring: open when the drain ended.",
+        "due to the first token. Dark: streaming. A cross: failed. A ring: open when the drain ended.",
         "Start, first token and end of sampled requests.",
         panels,
         height=3.8,

@@ -11,12 +11,11 @@ from typing import Any
 
 from reports.commands.history import Row as HistoryRow
 from reports.commands.history import earlier_runs
-from reports.comparison import claims, comparability, exclusions, resampling
+from reports.comparison import claims, comparability, exclusions, served_only
 from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
 from reports.comparison.pareto import pareto
-from reports.comparison.resampling import HEADLINE, ROWS, Row
-from reports.comparison.survivors_only import careless
+from reports.comparison.survivors_only import completed_only
 from reports.document.lookup import Facts
 from reports.document.schema import (
     Change,
@@ -35,7 +34,8 @@ from reports.document.schema import (
 )
 from reports.findings import conclusion, insights, recommend
 from reports.findings.make_command import settings
-from reports.metrics import outcomes, request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import HEADLINE, ROWS, Row
 from reports.metrics.instrument import client_error
 from reports.metrics.server_side import server_side
 from reports.metrics.stalls import stalls
@@ -58,28 +58,28 @@ def assemble(
     runs: Sequence[Run],
     *,
     baseline: str,
-    matters: float,
+    minimum_effect: float,
     name: str,
     command: str,
     not_applied: Sequence[NotApplied] = (),
     known_runs: Sequence[HistoryRow] = (),
     written_at: str | None = None,
 ) -> Comparison:
-    """Everything of the report. `matters` is a fraction; `known_runs`: rows of the history index.
+    """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history.
 
-    One variant alone gives a report without changes. Repeats that were disturbed are left out of all figures
-    where sound ones stand in (`setaside`).
+    One variant alone gives a report without changes. Disturbed repeats are excluded from all figures
+    where sound ones stand in (`exclusions`).
     """
-    groups, infos, left_out = _sound(runs, baseline)
+    groups, infos, excluded = _sound(runs, baseline)
     ordered = [run for group in groups.values() for run in group]
     verdicts = {info.run: info.verdict for info in infos}
-    pairs, loads = _pairs(groups, verdicts, baseline, matters)
+    pairs, loads = _pairs(groups, verdicts, baseline, minimum_effect)
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
     first = groups[baseline][0].manifest
     slo = first.scenario.get("slo") or None
-    facts = Facts(baseline, matters, {row.name: row for row in rows}, variants, infos, slo)
+    facts = Facts(baseline, minimum_effect, {row.name: row for row in rows}, variants, infos, slo)
     for variant in variants:
         if variant.runs:
             variant.result = conclusion.result_line(facts, variant.name)
@@ -98,13 +98,13 @@ def assemble(
         load_from=found.load_from,
         scenario_name=first.scenario_name or "unknown",
         slo=slo,
-        matters=matters,
+        minimum_effect=minimum_effect,
         confidence=intervals.CONFIDENCE,
         baseline=baseline,
         conclusion=_conclusions(facts, one_server(groups)),
         variants=variants,
         runs=infos,
-        left_out=left_out,
+        excluded=excluded,
         metrics=rows,
         parts=parts(groups),
         methods=[pair.method for pair in pairs],
@@ -114,36 +114,41 @@ def assemble(
         ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
         recommendations=recommend.under_same_conditions(
-            [*recommend.choice(points, matters, _only_worse(facts)), *recommend.recommendations(facts)],
+            [
+                *recommend.choice(points, minimum_effect, _only_worse(facts)),
+                *recommend.recommendations(facts),
+            ],
             settings(groups[baseline][0]),
             found.hosts,
         ),
         roofline=roofline,
-        careless=[line for group in groups.values() for line in careless(group[0])],
+        completed_only=[line for group in groups.values() for line in completed_only(group[0])],
         pareto=points,
-        earlier=_earlier(groups, known_runs, own={info.run for info in (*infos, *left_out)}),
+        earlier=_earlier(groups, known_runs, own={info.run for info in (*infos, *excluded)}),
         files=_files(),
     )
 
 
 def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], list[RunInfo], list[RunInfo]]:
-    """(each variant's runs, what they say, what those say that are left out); the baseline first."""
+    """(each variant's runs, what they say, what those say that are excluded); the baseline first."""
     groups: dict[str, list[Run]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.manifest.variant, []).append(run)
     repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
-    left_out = [info for group in repeats for info in exclusions.left_out(group)]
-    kept = {variant: exclusions.without(left_out, group) for variant, group in groups.items()}
+    excluded = [info for group in repeats for info in exclusions.excluded(group)]
+    kept = {variant: exclusions.without(excluded, group) for variant, group in groups.items()}
     names = {run.name for group in kept.values() for run in group}
-    return kept, [info for group in repeats for info in group if info.run in names], left_out
+    return kept, [info for group in repeats for info in group if info.run in names], excluded
 
 
 def _pairs(
-    groups: Mapping[str, list[Run]], verdicts: dict[str, str], baseline: str, matters: float
+    groups: Mapping[str, list[Run]], verdicts: dict[str, str], baseline: str, minimum_effect: float
 ) -> tuple[list[Pair], list[Difference]]:
     """Each other variant against the baseline, and in what their loads differ as they came."""
-    pairs = [pair_up(baseline, other, groups, verdicts, matters) for other in groups if other != baseline]
-    loads = [comparability.differences(pair.baseline, pair.other, matters) for pair in pairs]
+    pairs = [
+        pair_up(baseline, other, groups, verdicts, minimum_effect) for other in groups if other != baseline
+    ]
+    loads = [comparability.differences(pair.baseline, pair.other, minimum_effect) for pair in pairs]
     pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
     return pairs, [each for found in loads for each in found]
 
@@ -156,7 +161,7 @@ def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
-    figures = {variant: [resampling.figure(run, row) for run in group] for variant, group in groups.items()}
+    figures = {variant: [catalogue.figure(run, row) for run in group] for variant, group in groups.items()}
     definition = next(iter(figures.values()))[0].definition
     return Metric(
         name=row.name,
@@ -173,7 +178,7 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
-    told = all(resampling.untold(run, row) is None for run in runs)
+    told = all(catalogue.untold(run, row) is None for run in runs)
     few = f" (of {min(figure.count for figure in found)})" if _thin(row, runs) else ""
     return Reading(
         variant=runs[0].manifest.variant,
@@ -186,14 +191,12 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
 
 
 def _change(row: Row, pair: Pair) -> Change:
-    repeats = [[resampling.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
         row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
-    untold = next(
-        (why for run in (*pair.baseline, *pair.other) if (why := resampling.untold(run, row))), None
-    )
+    untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     why = pair.setting.incomparable if untold is None else untold
     setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
     return claims.claim(row, found, repeats, setting)
@@ -202,7 +205,7 @@ def _change(row: Row, pair: Pair) -> Change:
 def _thin(row: Row, runs: Sequence[Run]) -> str | None:
     """Why a percentile rests on too little in one of the runs, or None."""
     for run in runs if row.share is not None else ():
-        found = resampling.figure(run, row)
+        found = catalogue.figure(run, row)
         if (least := request_metrics.thin(found, row.share or 0.0, int(run.judged.sum()))) is not None:
             return f"of {found.count} in {run.name}, and it needs {least}"
     return None
@@ -294,7 +297,7 @@ def _conclusions(facts: Facts, shared: str | None) -> list[Conclusion]:
 
 
 def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
-    found = [outcomes.insight(baseline, other, groups) for other in groups if other != baseline]
+    found = [served_only.insight(baseline, other, groups) for other in groups if other != baseline]
     return [each for each in found if each is not None]
 
 

@@ -1,4 +1,4 @@
-"""`python -m reports audit FILE…`: another tool's result files, and what it claimed of them."""
+"""`tokenswarm audit FILE…`: another tool's result files, and what it claimed of them."""
 
 import argparse
 import datetime
@@ -15,13 +15,13 @@ from rich.text import Text
 from common.results import results_folder
 from common.usage import UsageError
 from reports.commands.assembly import assemble
-from reports.commands.compare import MATTERS, WIDTH, checked_matters, point_latest, show, write
+from reports.commands.compare import MINIMUM_EFFECT, WIDTH, checked_minimum_effect, point_latest, show, write
 from reports.comparison import comparability
-from reports.comparison.resampling import ROWS
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_definitions import same_figures
 from reports.findings.audit_words import limit_lines, paragraph
+from reports.metrics.catalogue import ROWS
 from reports.runs.conditions import incomparable
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.reader import read
@@ -48,9 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label", action="append", default=[], help="what to call a file, once for each (default: its name)"
     )
     parser.add_argument(
-        "--matters",
+        "--minimum-effect",
+        "--matters",  # as it was called before
+        dest="minimum_effect",
         type=float,
-        default=MATTERS,
+        default=MINIMUM_EFFECT,
         metavar="PCT",
         help="smaller differences do not count (default: 3 %%)",
     )
@@ -59,22 +61,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a report; of a file with several results one for each. Exit code 2 for what cannot be audited."""
-    matters, results = checked_matters(arguments.matters), results_folder()
+    effect, results = checked_minimum_effect(arguments.minimum_effect), results_folder()
     name = _name(arguments.name, arguments.files)
     audits = read_files(arguments.files, arguments.label)
     for number, found in enumerate(audits, 1):
         folder = results / "reports" / (name if len(audits) == 1 else f"{name}-{number}")
         files = shlex.join(str(path) for path in arguments.files)
         labels = "".join(f" --label {shlex.quote(each)}" for each in arguments.label)
-        command = f"python -m reports audit {files}{labels} --matters {matters:g} --name {name}"
-        _write(found, matters / 100, folder, command)
+        command = f"tokenswarm audit {files}{labels} --minimum-effect {effect:g} --name {name}"
+        _write(found, effect / 100, folder, command)
         point_latest(results, folder)
     return 0
 
 
-def _write(found: Sequence[Imported], matters: float, folder: Path, command: str) -> None:
+def _write(found: Sequence[Imported], minimum_effect: float, folder: Path, command: str) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    comparison, runs = audit(found, matters, folder.name, command, now)
+    comparison, runs = audit(found, minimum_effect, folder.name, command, now)
     write(comparison, runs, folder)
     console = Console() if os.isatty(1) else Console(width=WIDTH)
     assert comparison.audit is not None
@@ -144,19 +146,19 @@ _NAMINGS: tuple[Callable[[Imported], str], ...] = (  # the first that tells two 
 
 
 def audit(
-    found: Sequence[Imported], matters: float, name: str, command: str, written_at: str | None = None
+    found: Sequence[Imported], minimum_effect: float, name: str, command: str, written_at: str | None = None
 ) -> tuple[Comparison, list[Run]]:
-    """The report of the files and the runs that it rests on. `matters` is a fraction."""
+    """The report of the files and the runs that it rests on. `minimum_effect` is a fraction."""
     runs = as_runs(found)
     comparison = assemble(
         runs,
         baseline=runs[0].manifest.variant,
-        matters=matters,
+        minimum_effect=minimum_effect,
         name=name,
         command=command,
         written_at=written_at,
     )
-    apart = _apart(runs, matters) if len(runs) > 1 else None
+    apart = _apart(runs, minimum_effect) if len(runs) > 1 else None
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=_tools(found),
@@ -164,7 +166,7 @@ def audit(
         paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(found, runs),
         checks=checks,
-        same=same_figures(found, runs, matters),
+        same=same_figures(found, runs, minimum_effect),
         notes=_notes(found, runs),
         untold=_untold(runs),
     )
@@ -202,10 +204,10 @@ def _process(found: Imported) -> str | None:
     return arrivals.get("process") if isinstance(arrivals, dict) else arrivals
 
 
-def _apart(runs: Sequence[Run], matters: float) -> str | None:
+def _apart(runs: Sequence[Run], minimum_effect: float) -> str | None:
     """In what the loads of two files differ, as asked or as they came; None where they do not."""
     return incomparable(runs[:1], runs[1:]) or comparability.apart(
-        comparability.differences(runs[:1], runs[1:], matters)
+        comparability.differences(runs[:1], runs[1:], minimum_effect)
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m reports compare`: choose the runs, compare them, write the report, print its table."""
+"""`tokenswarm report`: choose the runs, compare them, write the report, print its table."""
 
 import argparse
 import contextlib
@@ -33,7 +33,7 @@ from reports.runs.selection import (
 )
 
 DEFAULT_OTHERS = ("optimized",)
-MATTERS = 3.0  # per cent
+MINIMUM_EFFECT = 3.0  # per cent
 INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
 WIDTH = 150  # of plain text, where no terminal says how wide it is
 _COLOURS = {"better": "green", "worse": "red", "unstable": "yellow", "not comparable": "magenta"}
@@ -45,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="V", help="the variant that the others are compared with")
     parser.add_argument("--variants", metavar="A,B", help="the others, newest runs (default: optimized)")
     parser.add_argument(
-        "--matters",
+        "--minimum-effect",
+        "--matters",  # as it was called before
+        dest="minimum_effect",
         type=float,
-        default=MATTERS,
+        default=MINIMUM_EFFECT,
         metavar="PCT",
         help="smaller changes are not claimed (default: 3 %%)",
     )
@@ -60,16 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def checked_matters(percent: float) -> float:
-    """The size that matters, as --matters gives it. Raises UsageError."""
+def checked_minimum_effect(percent: float) -> float:
+    """The minimum effect size, as --minimum-effect gives it. Raises UsageError."""
     if not (math.isfinite(percent) and 0 <= percent < 100):
-        raise UsageError(f"--matters {percent}: must be a percentage from 0 to below 100")
+        raise UsageError(f"--minimum-effect {percent}: must be a percentage from 0 to below 100")
     return percent
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
-    results, matters = results_folder(), checked_matters(arguments.matters)
+    results, minimum_effect = results_folder(), checked_minimum_effect(arguments.minimum_effect)
     if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
         print(missing)
         return 0
@@ -83,9 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     comparison = assemble(
         runs,
         baseline=chosen.baseline,
-        matters=matters / 100,
+        minimum_effect=minimum_effect / 100,
         name=name,
-        command=_command(chosen, matters, name, arguments.each, results),
+        command=_command(chosen, minimum_effect, name, arguments.each, results),
         not_applied=chosen.not_applied,
         known_runs=history(results),
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -114,7 +116,7 @@ def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
-        render(comparison, without(comparison.left_out, runs), folder)
+        render(comparison, without(comparison.excluded, runs), folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: the report cannot be written: {error.strerror}; free space, or rights?"
@@ -136,9 +138,9 @@ def show(comparison: Comparison, console: Console) -> None:
     """Print the verdicts, the results table and the conclusion."""
     for run in comparison.runs:
         console.print(Text(f"{run.variant}: {run.run} {run.verdict}"))
-    for run in comparison.left_out:
+    for run in comparison.excluded:
         console.print(
-            Text(f"{run.variant}: {run.run} {run.verdict}, left out: {because(run)}", style="yellow")
+            Text(f"{run.variant}: {run.run} {run.verdict}, excluded: {because(run)}", style="yellow")
         )
     for variant in comparison.variants:
         if not variant.applied:
@@ -247,12 +249,12 @@ def _for_itself(run: Run) -> Run:
     return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
 
 
-def _command(chosen: Selection, matters: float, name: str, each: bool, results: Path) -> str:
+def _command(chosen: Selection, minimum_effect: float, name: str, each: bool, results: Path) -> str:
     here = results.resolve()
     folders = [
         folder.name if folder.resolve().parent == here else str(folder.resolve()) for folder in chosen.folders
     ]
     folders += [one.folder for one in chosen.not_applied]
     first = ["--each"] if each else ["--baseline", chosen.baseline]
-    parts = [*folders, *first, "--matters", f"{matters:g}", "--name", name]
-    return f"python -m reports compare {shlex.join(parts)}"
+    parts = [*folders, *first, "--minimum-effect", f"{minimum_effect:g}", "--name", name]
+    return f"tokenswarm report {shlex.join(parts)}"

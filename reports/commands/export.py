@@ -1,4 +1,4 @@
-"""`python -m reports export RUN --to KIND`: a run in the file of another tool."""
+"""`tokenswarm export RUN --to KIND`: a run in the file of another tool."""
 
 import argparse
 import json

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from common.former_names import renamed
 from common.results import MANIFEST, SUMMARY, results_folder
 from common.usage import UsageError
 from reports.runs.conditions import conditions, named
@@ -59,7 +60,7 @@ HEADINGS = (
     *("tok/s", "req/s", "TTFT p50", "TTFT p99", "TPOT p50", "latency p50"),
 )
 # On a terminal too narrow for all, from the first; the run's name has the variant, and a file has all.
-LEFT_OUT = (
+EXCLUDED = (
     *("variant", "seed", "target", "lost", "latency p50", "TTFT p50", "fail", "unfin", "scenario", "due"),
     *("req/s", "done"),
 )
@@ -224,11 +225,11 @@ def _summary(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = renamed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise UsageError(f"{path}: not a summary; `python -m reports judge {path.parent}` writes it again")
+        raise UsageError(f"{path}: not a summary; `tokenswarm judge {path.parent}` writes it again")
     return found
 
 
@@ -265,7 +266,7 @@ def _lines(rows: Sequence[Row], width: int | None = None) -> Iterator[str]:
     cells = [list(HEADINGS), *(_cells(row) for row in rows if not row["problem"])]
     longest = (max(map(len, column)) for column in zip(*cells, strict=True))
     widths = dict(zip(HEADINGS, longest, strict=True))
-    out = _left_out(widths, width)
+    out = _excluded(widths, width)
     for name in out:
         del widths[name]
     yield _line(HEADINGS, widths)
@@ -278,10 +279,10 @@ def _lines(rows: Sequence[Row], width: int | None = None) -> Iterator[str]:
         yield f"No room for: {', '.join(out)}; a wider terminal or a file (make history > FILE) has all."
 
 
-def _left_out(widths: dict[str, int], width: int | None) -> list[str]:
+def _excluded(widths: dict[str, int], width: int | None) -> list[str]:
     """The columns that go, so that the others fit."""
     out: list[str] = []
-    for name in LEFT_OUT:
+    for name in EXCLUDED:
         shown = [size for heading, size in widths.items() if heading not in out]
         if width is None or sum(shown) + 2 * (len(shown) - 1) <= width:
             break

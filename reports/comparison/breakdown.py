@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from reports.comparison import claims, resampling
-from reports.comparison.resampling import Row
+from reports.comparison import claims
 from reports.document.schema import LoadPart, PartKind, Reading
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import Row
 from reports.metrics.request_metrics import SHARES
 from reports.metrics.stages import stages
 from reports.runs.runs import Mask, Run
@@ -21,7 +21,7 @@ def _row(metric: str, share: str) -> Row:
 METRICS = ("scheduled_ttft", "tpot", "scheduled_latency")
 ROWS = (
     *(_row(metric, share) for metric in METRICS for share in ("p50", "p90")),  # a part is small for a p99
-    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
+    Row("slo_attainment", "SLO attainment", "share", "%", "higher"),
 )
 
 
@@ -67,7 +67,7 @@ def _figures(kind: PartKind, name: str, variant: str, runs: Sequence[Run]) -> Lo
 
 
 def _reading(row: Row, variant: str, runs: Sequence[Run]) -> Reading:
-    figures = [resampling.figure(run, row) for run in runs]
+    figures = [catalogue.figure(run, row) for run in runs]
     value, bound = claims.value_of(figures)
     return Reading(
         variant=variant,

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.comparison import resampling
-from reports.comparison.resampling import COUNTS, ROWS, WAITS, Row
 from reports.document.schema import Change, Mark
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import COUNTS, ROWS, WAITS, Row
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run
 from reports.statistics import intervals
@@ -49,7 +49,7 @@ class Setting:
 
     baseline: str
     other: str
-    matters: float
+    minimum_effect: float
     incomparable: str | None  # why figures of the two cannot be compared
     saturated: tuple[str, ...]  # which of the two ran saturated
     growing: tuple[str, ...] = ()  # and in which of them a queue grew
@@ -78,13 +78,13 @@ def estimate(
 
     `growing`: the variants in whose runs a queue grew.
     """
-    before = [resampling.figure(run, row) for run in baseline]
-    after = [resampling.figure(run, row) for run in other]
+    before = [catalogue.figure(run, row) for run in baseline]
+    after = [catalogue.figure(run, row) for run in other]
     (base, base_bound), (new, new_bound) = value_of(before), value_of(after)
     start, end = (base_bound if base is None else base), (new_bound if new is None else new)
     if start is None or end is None or (base is None and new is None):
         return Estimate(None)
-    absolute = row.name in COUNTS or row.name.startswith("goodput") or start <= 0
+    absolute = row.name in COUNTS or row.of_slo or start <= 0
     if blocks is not None:
         interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, growing)
     else:
@@ -159,7 +159,7 @@ def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
     drawn = resampling.draws(run, row, blocks)
     if row.metric in WAITS:
         return drawn * _queue_drift(run, blocks)
-    if row.waits:  # goodput: no more than all that came
+    if row.waits:  # those that met the SLO: no more than all that came
         every = 1.0 if row.unit == "share" else int(run.judged.sum()) / run.window_length
         return np.minimum(drawn / _queue_drift(run, blocks), every)
     return drawn
@@ -252,12 +252,12 @@ def _mark(
         return "not comparable", _unknown(repeats)
     if found.difference == 0 and not (found.at_least or found.at_most):
         return "no difference shown", "the figures are equal"
-    large, size = _large(row, found, repeats[0][0].count, setting.matters)
+    large, size = _large(row, found, repeats[0][0].count, setting.minimum_effect)
     if row.better == "none":
         if large:
             return "not comparable", f"the load itself differs by more than {size}"
         return "no difference shown", f"within {size}"
-    if _on_the_wrong_side(found, setting.matters):
+    if _on_the_wrong_side(found, setting.minimum_effect):
         return "not comparable", "beyond what the data of one side can give"
     if large and found.apart:
         up = (found.difference or 0.0) > 0
@@ -269,21 +269,23 @@ def _mark(
     return "no difference shown", _why_none(found, size)
 
 
-def _large(row: Row, found: Estimate, due: int, matters: float) -> tuple[bool, str]:
-    """Whether the change exceeds the size that matters, and that size in words; `due`: arrivals."""
-    few = min(FEW, matters)
-    if found.change is not None and abs(found.change) <= matters:
-        return False, f"the {100 * matters:g} % that matters"
+def _large(row: Row, found: Estimate, due: int, minimum_effect: float) -> tuple[bool, str]:
+    """Whether the change exceeds the minimum effect size, and that size in words; `due`: arrivals."""
+    few = min(FEW, minimum_effect)
+    if found.change is not None and abs(found.change) <= minimum_effect:
+        return False, f"the minimum effect size of {100 * minimum_effect:g} %"
     if row.name in COUNTS and abs(found.difference or 0.0) <= few * due:
         return False, f"{100 * few:g} % of the arrivals"
-    return True, f"the {100 * matters:g} % that matters"
+    return True, f"the minimum effect size of {100 * minimum_effect:g} %"
 
 
-def _on_the_wrong_side(found: Estimate, matters: float) -> bool:
+def _on_the_wrong_side(found: Estimate, minimum_effect: float) -> bool:
     """Whether the bound that is known of one side says nothing of the change's direction."""
     if found.change is None:
         return False
-    return (found.at_least and found.change <= matters) or (found.at_most and found.change >= -matters)
+    return (found.at_least and found.change <= minimum_effect) or (
+        found.at_most and found.change >= -minimum_effect
+    )
 
 
 def _why_none(found: Estimate, size: str) -> str:
@@ -303,9 +305,10 @@ def _unstable(row: Row, repeats: Sequence[Sequence[Figure]], setting: Setting) -
         apart = (
             (max(values) - min(values)) / figures[0].count if counted else intervals.spread(np.array(values))
         )
-        if apart > setting.matters:
+        if apart > setting.minimum_effect:
             shown = "from 0" if math.isinf(apart) else f"by {100 * apart:.1f} %"
-            return f"repeats of {name} differ {shown}, more than the {100 * setting.matters:g} % that matters"
+            size = f"the minimum effect size of {100 * setting.minimum_effect:g} %"
+            return f"repeats of {name} differ {shown}, more than {size}"
     return None
 
 

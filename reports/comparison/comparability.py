@@ -11,10 +11,10 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED
 from reports.document.schema import Difference, Json
-from reports.pages.blocks import quantity
 from reports.runs.conditions import same_requests
 from reports.runs.runs import Floats, Mask, Run
 from reports.text import formatting
+from reports.text.formatting import quantity
 
 FEW = 0.01  # share of the answers from which their way of counting tokens is named
 COUNTERS = {"usage": "the server", "chunks": "the chunks that came"}
@@ -51,13 +51,13 @@ def counted_by(run: Run) -> str | None:
     return " and ".join(sorted(often)) or None
 
 
-def differences(baseline: Sequence[Run], other: Sequence[Run], matters: float) -> list[Difference]:
-    """In what the loads of two variants' runs differ by more than the fraction `matters`."""
+def differences(baseline: Sequence[Run], other: Sequence[Run], minimum_effect: float) -> list[Difference]:
+    """In what the loads of two variants' runs differ by more than the fraction `minimum_effect`."""
     found = [
         _counting(baseline, other),
-        _rate(baseline, other, matters),
-        _lengths(baseline, other, "prompt", matters),
-        _lengths(baseline, other, "output", matters),
+        _rate(baseline, other, minimum_effect),
+        _lengths(baseline, other, "prompt", minimum_effect),
+        _lengths(baseline, other, "output", minimum_effect),
     ]
     return [each for each in found if each is not None]
 
@@ -76,12 +76,12 @@ def _counting(baseline: Sequence[Run], other: Sequence[Run]) -> Difference | Non
     return _difference("output tokens counted by", baseline, other, shown, text)
 
 
-def _rate(baseline: Sequence[Run], other: Sequence[Run], matters: float) -> Difference | None:
+def _rate(baseline: Sequence[Run], other: Sequence[Run], minimum_effect: float) -> Difference | None:
     """Arrivals that the schedule itself makes due; how soon the others follow is the server's doing."""
     if any(_paced_by_answers(run) for run in (*baseline, *other)):
         return None
     before, after = (float(np.mean([_scheduled_rate(run) for run in side])) for side in (baseline, other))
-    if not _beyond(before, after, matters):
+    if not _beyond(before, after, minimum_effect):
         return None
     shown = [f"{formatting.number(rate, 'req/s')} req/s" for rate in (before, after)]
     text = "{after} were due with {other}, {before} with {baseline}"
@@ -98,7 +98,9 @@ def _scheduled_rate(run: Run) -> float:
     return int((run.judged & ~chained).sum()) / run.window_length
 
 
-def _lengths(baseline: Sequence[Run], other: Sequence[Run], what: str, matters: float) -> Difference | None:
+def _lengths(
+    baseline: Sequence[Run], other: Sequence[Run], what: str, minimum_effect: float
+) -> Difference | None:
     """Tokens of prompts ("prompt") or answers ("output").
 
     Of the same arrivals where the runs have the same; else against what was asked; else as they are, and then
@@ -107,21 +109,21 @@ def _lengths(baseline: Sequence[Run], other: Sequence[Run], what: str, matters: 
     if what == "output" and _counting(baseline, other):
         return None  # by as much as the ways of counting differ
     noun = {"prompt": "prompt", "output": "answer"}[what]
-    found = _means(baseline, other, what, matters)
-    if found is None or not _beyond(found.before, found.after, matters):
+    found = _means(baseline, other, what, minimum_effect)
+    if found is None or not _beyond(found.before, found.after, minimum_effect):
         return None
     shown = [f"{quantity(mean)} {found.unit}" for mean in (found.before, found.after)]
     text = f"{noun}s have {{after}} with {{other}}, {{before}} with {{baseline}} ({found.over})"
     return _difference(f"mean {what} tokens", baseline, other, shown, text)
 
 
-def _means(baseline: Sequence[Run], other: Sequence[Run], what: str, matters: float) -> Means | None:
+def _means(baseline: Sequence[Run], other: Sequence[Run], what: str, minimum_effect: float) -> Means | None:
     if pairs := _partners(baseline, other):
         return _of_the_same(pairs, f"{what}_tokens")
     before, after = (_against_asked(side, what) for side in (baseline, other))
     if before is not None and after is not None:
         return Means(before, after, "times the tokens asked", "of the completed requests")
-    before, after = (_of_nearly_all(side, what, matters) for side in (baseline, other))
+    before, after = (_of_nearly_all(side, what, minimum_effect) for side in (baseline, other))
     return None if before is None or after is None else Means(before, after, "tokens", "means")
 
 
@@ -160,12 +162,12 @@ def _against_asked(runs: Sequence[Run], what: str) -> float | None:
     return got / asked if asked else None
 
 
-def _of_nearly_all(runs: Sequence[Run], what: str, matters: float) -> float | None:
+def _of_nearly_all(runs: Sequence[Run], what: str, minimum_effect: float) -> float | None:
     """Mean tokens; None where those without a count are so many that they could make it another."""
     tokens = np.concatenate([run.records.numbers(f"{what}_tokens")[_countable(run, what)] for run in runs])
     due = sum(int(run.judged.sum()) for run in runs)
     known = tokens[~np.isnan(tokens)]
-    return float(known.mean()) if len(known) and len(known) >= (1 - matters) * due else None
+    return float(known.mean()) if len(known) and len(known) >= (1 - minimum_effect) * due else None
 
 
 def _countable(run: Run, what: str) -> Mask:
@@ -182,8 +184,8 @@ def _mean(values: Floats) -> float | None:
     return round(float(known.mean()), 1) if len(known) else None
 
 
-def _beyond(before: float, after: float, matters: float) -> bool:
-    return abs(after - before) > matters * before
+def _beyond(before: float, after: float, minimum_effect: float) -> bool:
+    return abs(after - before) > minimum_effect * before
 
 
 def _difference(

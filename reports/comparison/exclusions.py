@@ -1,6 +1,6 @@
 """Repeats whose measuring was disturbed, while others of the same variant were not.
 
-One disturbed run would leave a whole series without a claim. It is left out where enough sound repeats of its
+One disturbed run would leave a whole series without a claim. It is excluded where enough sound repeats of its
 variant stand in, and only for what befell the measuring: what the server did is a result, good or bad.
 """
 
@@ -17,7 +17,7 @@ DISTURBANCES = frozenset(
         "lanes_lost",
         "batches_lost",
         "clocks",
-        "send_lag_p99",
+        "dispatch_delay_p99",
         "late_share",
         "offered_rate",
         "loop_stall_p99",
@@ -27,15 +27,15 @@ DISTURBANCES = frozenset(
 )
 
 
-def left_out(repeats: Sequence[RunInfo]) -> list[RunInfo]:
-    """Which runs of one variant are left out; none where fewer than SOUND are usable."""
+def excluded(repeats: Sequence[RunInfo]) -> list[RunInfo]:
+    """Which runs of one variant are excluded; none where fewer than SOUND are usable."""
     usable = [run for run in repeats if run.verdict not in UNUSABLE]
     return [run for run in repeats if _disturbed(run)] if len(usable) >= SOUND else []
 
 
-def without(left_out: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
+def without(excluded: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
     """The runs that figures are made of."""
-    gone = {info.run for info in left_out}
+    gone = {info.run for info in excluded}
     return [run for run in runs if run.name not in gone]
 
 

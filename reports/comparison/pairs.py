@@ -35,9 +35,13 @@ class Pair:
 
 
 def pair_up(
-    baseline: str, other: str, groups: Mapping[str, list[Run]], verdicts: Mapping[str, str], matters: float
+    baseline: str,
+    other: str,
+    groups: Mapping[str, list[Run]],
+    verdicts: Mapping[str, str],
+    minimum_effect: float,
 ) -> Pair:
-    """The pair of two variants. `groups`: each variant's runs; `verdicts` by run; `matters` a fraction."""
+    """The pair of two variants. `groups`: each variant's runs; `verdicts` by run."""
     before, after = groups[baseline], groups[other]
     unusable = [
         f"{run.name} is {verdicts[run.name]}" for run in (*before, *after) if verdicts[run.name] in UNUSABLE
@@ -50,7 +54,7 @@ def pair_up(
     setting = Setting(
         baseline,
         other,
-        matters,
+        minimum_effect,
         incomparable(before, after) or "; ".join(unusable) or (AT_ONCE if at_once else None),
         tuple(saturated),
         tuple(growing),
@@ -92,17 +96,17 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
         )
     if growing:
         text += (
-            " A queue grew, so each block was drawn from near its place, and the intervals of TTFT,"
-            " latency and goodput hold what chance in the served rate does to a queue."
+            " A queue grew, so the local block bootstrap was used, and the intervals of TTFT,"
+            " latency and SLO attainment hold what chance in the served rate does to a queue."
         )
     if one.together > 1:
         text += (
             f" A queue came and went, so slowly that {queue:.0f} s of it are as one look: the intervals of"
-            " TTFT, latency and goodput are widened for that."
+            " TTFT, latency and SLO attainment are widened for that."
         )
     if length > one.length:
         text += (
-            f" Requests depend on one another for about {length:.1f} s, so this window holds few"
+            f" The autocorrelation time is about {length:.1f} s, so this window holds few"
             " independent stretches and the interval may be too narrow; repeats"
             " (make compare REPEATS=3) give a better one."
         )
@@ -171,7 +175,7 @@ def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
     return Method(
         variant=after[0].manifest.variant,
         kind="runs in pairs" if paired else "runs",
-        text=f"{text} ({len(before)} and {len(after)} runs); of logarithms except for counts and goodput.",
+        text=f"{text} ({len(before)} and {len(after)} runs); of logarithms except counts and shares.",
         block_s=None,
         blocks=None,
         confidence=intervals.CONFIDENCE,

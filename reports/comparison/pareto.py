@@ -14,7 +14,7 @@ def pareto(facts: Facts) -> list[ParetoPoint]:
         work, wait = facts.value("output_token_throughput", name), facts.value("ttft_p50", name)
         if work is None or wait is None:
             continue
-        share, usable = facts.value("goodput_share", name), _usable(facts, name)
+        share, usable = facts.value("slo_attainment", name), _usable(facts, name)
         behind = "SATURATED" in facts.verdicts(name)  # with more time the queue would break any bound
         meets = None if share is None else share >= facts.asked_share and not behind
         found.append(
@@ -25,15 +25,15 @@ def pareto(facts: Facts) -> list[ParetoPoint]:
                 completed_rate=facts.value("completed_rate", name),
                 tpot_p50=facts.value("tpot_p50", name),
                 latency_p50=facts.value("latency_p50", name),
-                goodput_share=share,
+                slo_attainment=share,
                 usable=usable,
-                unbeaten=usable,
+                pareto_optimal=usable,
                 meets_slo=meets if usable else None,
             )
         )
     for point in found:
         rivals = [rival for rival in found if rival is not point and rival.usable]
-        point.unbeaten = point.usable and not any(_beats(facts, rival, point) for rival in rivals)
+        point.pareto_optimal = point.usable and not any(_beats(facts, rival, point) for rival in rivals)
     return found
 
 
@@ -67,11 +67,11 @@ def _beats(facts: Facts, rival: ParetoPoint, point: ParetoPoint) -> bool:
 
 def _better(facts: Facts, metric: str, rival: str, variant: str, gain: float | None) -> int:
     """1: the rival is better, -1: worse, 0: neither is shown. Against the baseline the mark decides;
-    of two others, which have no interval, the size that matters. `gain`: how many times as good."""
+    of two others, which have no interval, the minimum effect size. `gain`: how many times as good."""
     if facts.baseline in (rival, variant):
         other = rival if variant == facts.baseline else variant
         sign = {"better": 1, "worse": -1}.get(facts.change(metric, other).mark, 0)
         return sign if other == rival else -sign
     if gain is None:
         return 0
-    return 1 if gain > 1 + facts.matters else -1 if gain < 1 / (1 + facts.matters) else 0
+    return 1 if gain > 1 + facts.minimum_effect else -1 if gain < 1 / (1 + facts.minimum_effect) else 0

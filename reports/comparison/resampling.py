@@ -1,15 +1,13 @@
-"""The rows of the results table, and for each what a run, or a resample of its time, says about it."""
+"""What a resample of a run's time says about each row of the results table."""
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.records.record import COMPLETED, STATUSES
-from reports.document.schema import Direction
+from loadgen.records.record import COMPLETED
 from reports.metrics import request_metrics
-from reports.metrics.request_metrics import SHARES, Figure
+from reports.metrics.catalogue import COUNTS, HEADLINE, ROWS, Row, figure
 from reports.runs.runs import ChunkBatch, Run
 from reports.statistics import intervals
 from reports.statistics.intervals import Blocks, Sample
@@ -22,83 +20,6 @@ LENGTHENED = (
 )
 PARTS_OF_SECOND = 10  # tokens are counted by the second; blocks may begin at any moment of it
 GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
-WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
-HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the results table. `metric` and `share` are those of a percentile."""
-
-    name: str
-    label: str
-    unit: str
-    display_unit: str
-    better: Direction
-    metric: str | None = None
-    share: float | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether a queue decides it."""
-        return self.metric in WAITS or self.name.startswith("goodput")
-
-    @property
-    def latency(self) -> bool:
-        """Whether it depends on how long the test ran, once the server is saturated."""
-        return self.metric is not None or self.name.startswith("goodput")
-
-
-def _percentile(metric: str, label: str, *shares: str) -> list[Row]:
-    return [Row(f"{metric}_{p}", f"{label} {p}", "s", "ms", "lower", metric, SHARES[p]) for p in shares]
-
-
-ROWS: tuple[Row, ...] = (
-    Row("output_token_throughput", "Output token throughput", "tokens/s", "tok/s", "higher"),
-    Row("offered_rate", "Offered rate", "1/s", "req/s", "none"),
-    Row("completed_rate", "Completed rate", "1/s", "req/s", "higher"),
-    *_percentile("ttft", "TTFT (from send)", "p50", "p99"),
-    *_percentile("scheduled_ttft", "TTFT (from due)", "p50", "p99"),
-    *_percentile("tpot", "TPOT", "p50", "p99"),
-    *_percentile("itl", "ITL", "p99"),
-    *_percentile("latency", "Latency (from send)", "p50", "p99"),
-    *_percentile("scheduled_latency", "Latency (from due)", "p50", "p99"),
-    Row("goodput_share", "Goodput, share of arrivals", "share", "%", "higher"),
-    Row("goodput_rate", "Goodput, rate", "1/s", "req/s", "higher"),
-    Row("completed", "Completed", "requests", "", "higher"),
-    Row("failed", "Failed", "requests", "", "lower"),
-    Row("unfinished", "Unfinished", "requests", "", "lower"),
-    Row("lost", "Lost", "requests", "", "lower"),
-)
-COUNTS = STATUSES  # how many ended in each way
-
-
-def untold(run: Run, row: Row) -> str | None:
-    """Why the run's source cannot tell this figure; None where it can."""
-    figures = run.limits.figures
-    return figures.get(row.name) or figures.get(row.metric or "")
-
-
-def figure(run: Run, row: Row) -> Figure:
-    """The figure of a whole run; kept with the run. Without a value where the source cannot tell it."""
-    key = f"figure:{row.name}"
-    if key not in run.memo:
-        found = _figure(run, row)
-        if untold(run, row):
-            found = replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
-        run.memo[key] = found
-    known: Figure = run.memo[key]
-    return known
-
-
-def _figure(run: Run, row: Row) -> Figure:
-    if row.metric is not None and row.share is not None:
-        return request_metrics.percentile(run, row.metric, row.share)
-    if row.name in COUNTS:
-        counts = request_metrics.accounting(run)
-        definition = f"Arrivals due inside the window that were {row.name}."
-        return Figure(float(counts[row.name]), "requests", counts["due"], definition)
-    return request_metrics.RATES[row.name](run)
 
 
 def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
@@ -107,7 +28,7 @@ def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
         return intervals.quantile_draws(blocks, sample(run, row.metric), row.share)
     at, amount = _amounts(run, row)
     sums = intervals.sum_draws(blocks, at, amount)
-    if row.name == "goodput_share":
+    if row.name == "slo_attainment":
         every = intervals.sum_draws(blocks, _due(run)[run.judged], np.ones(int(run.judged.sum())))
         return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
     return sums if row.name in COUNTS else sums / run.window_length

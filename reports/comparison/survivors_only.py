@@ -1,4 +1,4 @@
-"""What a careless tool would print of a run, beside the honest figure.
+"""What completed requests only would say of a run, beside the figure of all requests.
 
 Completed requests only, and the clock cut at the last arrival: whoever was still waiting drops out, and
 so do the slow ones that finished in the drain.
@@ -7,52 +7,53 @@ so do the slow ones that finished in the drain.
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.comparison import resampling
-from reports.comparison.resampling import ROWS
-from reports.document.schema import Careless
-from reports.metrics import request_metrics
+from reports.document.schema import CompletedOnly
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.runs.runs import Run
 from reports.text import formatting
 
 SHOWN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "latency_p50", "latency_p99")
 
 
-def careless(run: Run) -> list[Careless]:
-    """One line per metric, and the share of requests that the careless figures rest on."""
+def completed_only(run: Run) -> list[CompletedOnly]:
+    """One line per metric, and the share of requests that the figures of completed requests rest on."""
     rows = {row.name: row for row in ROWS}
     judged = int(run.judged.sum())
     kept = _survivors(run)
     text = f"completed before the last arrival: {int(kept.sum())} of {judged} arrivals due"
     found = []
     for name in SHOWN:
-        row, honest = rows[name], resampling.figure(run, rows[name])
+        row, all_requests = rows[name], catalogue.figure(run, rows[name])
         value = _value(run, name, kept)
         found.append(
-            Careless(
+            CompletedOnly(
                 variant=run.manifest.variant,
                 metric=name,
                 label=row.label,
                 display_unit=row.display_unit,
-                careless=value,
-                honest=honest.value,
-                careless_display=formatting.number(value, row.display_unit),
-                honest_display=formatting.number(honest.value, row.display_unit, honest.lower_bound),
+                completed_only=value,
+                all_requests=all_requests.value,
+                completed_only_display=formatting.number(value, row.display_unit),
+                all_requests_display=formatting.number(
+                    all_requests.value, row.display_unit, all_requests.lower_bound
+                ),
                 text=text,
             )
         )
     share = request_metrics.accounting(run)["completed"] / judged if judged else None
     whole = 1.0 if kept.any() else None
     found.append(
-        Careless(
+        CompletedOnly(
             variant=run.manifest.variant,
             metric="success_share",
             label="Success",
             display_unit="%",
-            careless=whole,
-            honest=share,
-            careless_display=formatting.number(whole, "%"),
-            honest_display=formatting.number(share, "%"),
-            text="share of the requests that are in the table; the honest figure is of all arrivals due",
+            completed_only=whole,
+            all_requests=share,
+            completed_only_display=formatting.number(whole, "%"),
+            all_requests_display=formatting.number(share, "%"),
+            text="share of the requests that are in the table; the other figure is of all arrivals due",
         )
     )
     return found

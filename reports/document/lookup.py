@@ -8,7 +8,7 @@ from reports.text import formatting
 
 # One row for each thing a user feels, so that a sentence does not say one thing four times.
 SPOKEN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
-SPOKEN_TOO = ("itl_p99", "latency_p50", "latency_p99", "goodput_share", "failed", "unfinished")
+SPOKEN_TOO = ("itl_p99", "latency_p50", "latency_p99", "slo_attainment", "failed", "unfinished")
 SPOKEN_NAMES = {
     "output_token_throughput": "token throughput",
     "completed_rate": "completed rate",
@@ -16,7 +16,7 @@ SPOKEN_NAMES = {
     "ttft_p99": "TTFT p99",
     "latency_p50": "latency p50",
     "latency_p99": "latency p99",
-    "goodput_share": "goodput",
+    "slo_attainment": "SLO attainment",
     "failed": "failed requests",
     "unfinished": "unfinished requests",
 }
@@ -28,7 +28,7 @@ class Facts:
     """The tables that sentences are written from."""
 
     baseline: str
-    matters: float
+    minimum_effect: float
     metrics: Mapping[str, Metric]
     variants: Sequence[Variant]
     runs: Sequence[RunInfo]

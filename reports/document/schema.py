@@ -116,7 +116,7 @@ class ServerSide(Part):
     Means of histograms are differences of `_sum` over differences of `_count`; null: not exported.
     """
 
-    send_lag_mean: float | None = Field(None, description="client: sent - due, mean, s")
+    dispatch_delay_mean: float | None = Field(None, description="client: sent - due, mean, s")
     network_mean: float | None = Field(None, description="client's mean TTFT less the server's, s")
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")
@@ -197,17 +197,17 @@ class Difference(Part):
     text: str
 
 
-class Careless(Part):
-    """What a careless tool would print: completed requests only, the clock cut at the last arrival."""
+class CompletedOnly(Part):
+    """What a tool prints that takes completed requests only, the clock cut at the last arrival."""
 
     variant: str
     metric: str
     label: str
     display_unit: str
-    careless: float | None
-    honest: float | None
-    careless_display: str
-    honest_display: str
+    completed_only: float | None
+    all_requests: float | None
+    completed_only_display: str
+    all_requests_display: str
     text: str
 
 
@@ -237,7 +237,7 @@ class Conclusion(Part):
 
 
 class ParetoPoint(Part):
-    """Throughput against TTFT; `unbeaten`: no other usable variant is shown better in one and worse in
+    """Throughput against TTFT; `pareto_optimal`: no other usable variant is shown better in one and worse in
     neither. `usable`: none of its runs is INVALID or CLIENT-LIMITED."""
 
     variant: str
@@ -246,9 +246,9 @@ class ParetoPoint(Part):
     completed_rate: float | None = None
     tpot_p50: float | None = None
     latency_p50: float | None = None
-    goodput_share: float | None = None
+    slo_attainment: float | None = None
     usable: bool = True
-    unbeaten: bool
+    pareto_optimal: bool
     meets_slo: bool | None = Field(description="null: the scenario has no SLO")
 
 
@@ -423,13 +423,15 @@ class Comparison(Part):
     )
     scenario_name: str
     slo: dict[str, Json] | None
-    matters: float = Field(description="the size that matters, a fraction: smaller changes are not claimed")
+    minimum_effect: float = Field(
+        description="the minimum effect size, a fraction: smaller changes are not claimed"
+    )
     confidence: float
     baseline: str
     conclusion: list[Conclusion] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
-    left_out: list[RunInfo] = Field(
+    excluded: list[RunInfo] = Field(
         default_factory=list,
         description="repeats whose measuring was disturbed; no figure holds them, sound repeats stand in",
     )
@@ -440,7 +442,7 @@ class Comparison(Part):
     insights: list[Insight]
     recommendations: list[Recommendation]
     roofline: Roofline = Roofline()
-    careless: list[Careless]
+    completed_only: list[CompletedOnly]
     pareto: list[ParetoPoint]
     earlier: list[Earlier]
     files: list[File]

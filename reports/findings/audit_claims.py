@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from reports.comparison.resampling import ROWS
 from reports.document.schema import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
 from reports.metrics import request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.runs.importers.imported import Claim, Imported
 from reports.runs.runs import Run
 from reports.text import formatting
@@ -29,12 +29,16 @@ def check_claims(
         for claim in found[1].claims:
             if claim.row in rows and claim.row in first and first[claim.row].value > 0:
                 metric, before = rows[claim.row], first[claim.row]
-                checks.append(_check_change(before, claim, metric, comparison.matters, variants, apart))
+                checks.append(
+                    _check_change(before, claim, metric, comparison.minimum_effect, variants, apart)
+                )
     for variant, each, run in zip(variants, found, runs, strict=True):
         for claim in each.claims:
             if claim.row in rows:
                 between = neighbours(run, claim.row)
-                checks.append(_check_value(claim, rows[claim.row], variant, comparison.matters, between))
+                checks.append(
+                    _check_value(claim, rows[claim.row], variant, comparison.minimum_effect, between)
+                )
     return checks
 
 
@@ -60,10 +64,10 @@ def reading_of(metric: Metric, variant: str) -> Reading:
 
 
 def _check_value(
-    claim: Claim, metric: Metric, variant: str, matters: float, between: tuple[float, float] | None
+    claim: Claim, metric: Metric, variant: str, minimum_effect: float, between: tuple[float, float] | None
 ) -> ClaimCheck:
     reading = reading_of(metric, variant)
-    outcome, reason = _judge_value(claim.value, reading, metric, matters)
+    outcome, reason = _judge_value(claim.value, reading, metric, minimum_effect)
     if outcome == "not supported" and between and between[0] <= claim.value <= between[1]:
         low, high = (formatting.number(value, metric.display_unit) for value in between)
         outcome = "supported"
@@ -84,7 +88,9 @@ def _check_value(
     )
 
 
-def _judge_value(claimed: float, reading: Reading, metric: Metric, matters: float) -> tuple[Outcome, str]:
+def _judge_value(
+    claimed: float, reading: Reading, metric: Metric, minimum_effect: float
+) -> tuple[Outcome, str]:
     if reading.value is None:
         if reading.lower_bound is None:
             return "cannot tell", "the file cannot tell it"
@@ -101,21 +107,21 @@ def _judge_value(claimed: float, reading: Reading, metric: Metric, matters: floa
     if reading.value == 0:
         return ("supported", "the same") if claimed == 0 else ("not supported", "the records give 0")
     off = claimed / reading.value - 1
-    if abs(off) <= matters:
-        return "supported", f"within {formatting.percent(matters).lstrip('+')} of the records"
+    if abs(off) <= minimum_effect:
+        return "supported", f"within {formatting.percent(minimum_effect).lstrip('+')} of the records"
     return "not supported", f"{formatting.percent(off)} against the records"
 
 
 def _check_change(
-    before: Claim, after: Claim, metric: Metric, matters: float, variants: list[str], apart: str | None
+    before: Claim, after: Claim, metric: Metric, minimum_effect: float, variants: list[str], apart: str | None
 ) -> ClaimCheck:
     claimed = after.value / before.value - 1
     change = next(each for each in metric.changes if each.variant == variants[1])
     readings = [reading_of(metric, variant) for variant in variants]
     if apart:
-        outcome, reason = _judge_apart(claimed, readings, matters)
+        outcome, reason = _judge_apart(claimed, readings, minimum_effect)
     else:
-        outcome, reason = _judge_change(claimed, change, readings, metric, matters)
+        outcome, reason = _judge_change(claimed, change, readings, metric, minimum_effect)
     return ClaimCheck(
         variant=f"{variants[1]} against {variants[0]}",
         metric=metric.name,
@@ -131,19 +137,19 @@ def _check_change(
     )
 
 
-def _judge_apart(claimed: float, readings: list[Reading], matters: float) -> tuple[Outcome, str]:
+def _judge_apart(claimed: float, readings: list[Reading], minimum_effect: float) -> tuple[Outcome, str]:
     """A change between two loads: a matter of their figures, and no effect of the server."""
     before, after = (each.value for each in readings)
     if not before or after is None:
         return "cannot tell", f"{LOADS_DIFFER}; the records do not name both figures"
     given = after / before - 1
-    if abs(given - claimed) <= matters:
+    if abs(given - claimed) <= minimum_effect:
         return "supported", f"the records give {formatting.percent(given)}; {LOADS_DIFFER}"
     return "not supported", f"the records give {formatting.percent(given)}; {LOADS_DIFFER}"
 
 
 def _judge_change(
-    claimed: float, change: Change, readings: list[Reading], metric: Metric, matters: float
+    claimed: float, change: Change, readings: list[Reading], metric: Metric, minimum_effect: float
 ) -> tuple[Outcome, str]:
     bounds = [each.lower_bound for each in readings]
     if all(bound == 0 for bound in bounds):
@@ -156,16 +162,16 @@ def _judge_change(
             return "cannot tell", change.reason
         return _judge_bounded(claimed, change, readings)
     if metric.better == "none" or change.low is None or change.high is None:
-        if abs(change.change - claimed) <= matters:
+        if abs(change.change - claimed) <= minimum_effect:
             return "supported", "as the records give it, without an interval"
         return "not supported", f"the records give {change.display}"
     interval = f"{change.display}, {change.display_interval}"
-    close = abs(change.change - claimed) <= matters
+    close = abs(change.change - claimed) <= minimum_effect
     if not (close or change.low <= claimed <= change.high):
         return "not supported", f"the records give {interval}"
-    if abs(claimed) <= matters and not close:
+    if abs(claimed) <= minimum_effect and not close:
         return "cannot tell", f"too wide to say that nothing changed: {interval}"
-    if abs(claimed) > matters and change.low <= 0 <= change.high:
+    if abs(claimed) > minimum_effect and change.low <= 0 <= change.high:
         return "not supported", f"the interval of the records holds 0: {interval}"
     return "supported", f"the records give {interval}"
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.comparison import resampling
-from reports.comparison.resampling import ROWS
 from reports.document.schema import SameFigure
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.metrics.request_metrics import DURATIONS, GAPS, SHARES
 from reports.runs.importers.imported import Claim, Imported
 from reports.runs.runs import Run
@@ -17,10 +16,10 @@ STATISTICS = ("mean", "p50", "p99")
 _BY_ROW = {row.name: row for row in ROWS}
 
 
-def same_figures(found: Sequence[Imported], runs: Sequence[Run], matters: float) -> list[SameFigure]:
-    """Of each file with records, what it printed and can be reckoned again. `matters` is a fraction."""
+def same_figures(found: Sequence[Imported], runs: Sequence[Run], minimum_effect: float) -> list[SameFigure]:
+    """Of each file with records, what it printed, reckoned again. `minimum_effect` is a fraction."""
     return [
-        _figure(claim, run, matters)
+        _figure(claim, run, minimum_effect)
         for each, run in zip(found, runs, strict=True)
         if each.has_records
         for claim in each.claims
@@ -28,7 +27,7 @@ def same_figures(found: Sequence[Imported], runs: Sequence[Run], matters: float)
     ]
 
 
-def _figure(claim: Claim, run: Run, matters: float) -> SameFigure:
+def _figure(claim: Claim, run: Run, minimum_effect: float) -> SameFigure:
     assert claim.own is not None
     here, bound, untold = _here(claim, run)
     unit = _unit(claim)
@@ -45,7 +44,7 @@ def _figure(claim: Claim, run: Run, matters: float) -> SameFigure:
         reproduced=bool(claim.reproduced),
         here=here,
         here_display=shown,
-        cause=_cause(claim, here, matters, untold, run),
+        cause=_cause(claim, here, minimum_effect, untold, run),
     )
 
 
@@ -54,8 +53,8 @@ def _here(claim: Claim, run: Run) -> tuple[float | None, float | None, str | Non
     row = _BY_ROW.get(claim.row)
     metric, _, statistic = claim.row.rpartition("_")
     if row is not None:
-        figure = resampling.figure(run, row)
-        return figure.value, figure.lower_bound, resampling.untold(run, row)
+        figure = catalogue.figure(run, row)
+        return figure.value, figure.lower_bound, catalogue.untold(run, row)
     if untold := run.limits.figures.get(metric):
         return None, None, untold
     if statistic in SHARES and metric in {*DURATIONS, *GAPS}:
@@ -66,7 +65,7 @@ def _here(claim: Claim, run: Run) -> tuple[float | None, float | None, str | Non
     return (float(found.known.mean()) if whole else None), None, None
 
 
-def _cause(claim: Claim, here: float | None, matters: float, untold: str | None, run: Run) -> str:
+def _cause(claim: Claim, here: float | None, minimum_effect: float, untold: str | None, run: Run) -> str:
     """Why the two differ, in one line."""
     if untold:
         return untold
@@ -74,7 +73,7 @@ def _cause(claim: Claim, here: float | None, matters: float, untold: str | None,
         ended = "who failed or did not finish took longer than was seen"
         return f"{ended}; the tool leaves them out" if claim.row.rpartition("_")[0] in NAMES else ended
     assert claim.own is not None
-    if here == claim.own or (here and abs(claim.own / here - 1) <= matters):
+    if here == claim.own or (here and abs(claim.own / here - 1) <= minimum_effect):
         return SAME
     if claim.row in ("output_token_throughput", "completed_rate"):
         return (

@@ -189,7 +189,7 @@ def _support(shown: Sequence[ClaimCheck], comparison: Comparison, runs: Sequence
 
 def _by_chance(check: ClaimCheck, comparison: Comparison) -> str:
     """Why a change that the records give as it was claimed is not supported all the same."""
-    same = check.supported is not None and abs(check.supported - check.claimed) <= comparison.matters
+    same = check.supported is not None and abs(check.supported - check.claimed) <= comparison.minimum_effect
     return " (chance gives as much: the interval holds 0)" if same and "holds 0" in check.reason else ""
 
 
@@ -240,7 +240,7 @@ def _difference(
     if reasons:
         return f"The difference: {'; '.join(reasons)}."
     wrong = [check for check in checks if check.outcome != "supported"]
-    return "" if wrong else "There is no difference that matters."
+    return "" if wrong else "There is no difference beyond the minimum effect size."
 
 
 def causes(each: Imported, run: Run) -> list[str]:
@@ -296,7 +296,7 @@ def _held_back(run: Run) -> str | None:
         return None
     return (
         "its clock starts when its own limit lets a request go, not when it is due: the latency p50 is "
-        f"{formatting.number(sent, 'ms')} ms from the send and {formatting.number(due, 'ms')} ms from due"
+        f"{formatting.number(sent, 'ms')} ms (service) and {formatting.number(due, 'ms')} ms (scheduled)"
     )
 
 
@@ -311,7 +311,7 @@ def _and(values: object) -> str:
 
 
 def _label(label: str) -> str:
-    """A row's label inside a sentence: 'latency (from send) p50', 'TTFT (from send) p50'."""
+    """A row's label inside a sentence: 'latency (service) p50', 'TTFT (service) p50'."""
     return label if label[1:2].isupper() else label[0].lower() + label[1:]
 
 

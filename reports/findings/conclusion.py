@@ -1,14 +1,14 @@
 """The conclusion in three sentences, and one line for each variant, written from the figures."""
 
-from reports.comparison.resampling import COUNTS
 from reports.document.lookup import SPOKEN, SPOKEN_TOO, Facts
 from reports.document.schema import Conclusion
+from reports.metrics.catalogue import COUNTS
 from reports.text import formatting
 
 FIRST_TOKEN = ("ttft_p50", "ttft_p99")
 REST = ("tpot_p50", "tpot_p99", "itl_p99")
 # What shows that a server falls behind: the work that is not done, and what a queue decides.
-BEHIND = (*FIRST_TOKEN, "latency_p50", "latency_p99", "completed_rate", "unfinished", "goodput_share")
+BEHIND = (*FIRST_TOKEN, "latency_p50", "latency_p99", "completed_rate", "unfinished", "slo_attainment")
 # What each respect is: of whom a gain in it speaks, and its own name.
 WHOM = {
     "first token": ("who wait for the start of an answer (short interactive turns)", "first tokens"),
@@ -23,7 +23,7 @@ VAGUE = 0.25  # an interval that does not exclude so large a loss says little
 
 def conclude(facts: Facts, variant: str) -> Conclusion:
     """What got better, what got worse, whether to use it and for whom."""
-    size = f"the interval and the {100 * facts.matters:g} % that matters"
+    size = f"the interval and the minimum effect size of {100 * facts.minimum_effect:g} %"
     blocked = _blocked(facts, variant)
     if blocked:
         unknown = f"with {variant} cannot be said: the figures are not comparable."
@@ -167,7 +167,7 @@ def _kinds(names: list[str]) -> list[str]:
         "completed_rate": "work",
         "latency_p50": "whole",
         "latency_p99": "whole",
-        "goodput_share": "slo",
+        "slo_attainment": "slo",
         "failed": "kept",
         "unfinished": "kept",
     }

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from reports.document.lookup import Facts
 from reports.document.schema import Insight, RunInfo
-from reports.pages.blocks import quantity
 from reports.text import formatting
+from reports.text.formatting import quantity
 
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
 PARTS = {
-    "send_lag_mean": "lag at the client",
+    "dispatch_delay_mean": "lag at the client",
     "network_mean": "network, client and the server's front end",
     "queue_mean": "queue",
     "prefill_mean": "prefill",
@@ -49,7 +49,7 @@ def _side(facts: Facts, variant: str, mark: str) -> Insight | None:
 
 
 def why_ttft(facts: Facts, variant: str) -> Insight | None:
-    """Which part of the mean TTFT (from due) moved most, with the batch and the queue beside it."""
+    """Which part of the mean TTFT (scheduled) moved most, with the batch and the queue beside it."""
     parts: dict[str, tuple[float, float]] = {}
     for part in PARTS:
         before, after = facts.server(facts.baseline, part), facts.server(variant, part)
@@ -125,12 +125,12 @@ def _tpot_cause(facts: Facts, variant: str, before: float | None, after: float |
     if before is None or after is None or not before:
         return ""
     mark, batch = facts.change("tpot_p50", variant).mark, after / before - 1
-    if mark == "better" and batch < -facts.matters and _held(facts, variant):
+    if mark == "better" and batch < -facts.minimum_effect and _held(facts, variant):
         return (
             " The batch is held smaller while others wait, so each step is shorter and tokens come faster "
             "to whoever is in it."
         )
-    if mark == "worse" and batch > facts.matters and _held(facts, facts.baseline):
+    if mark == "worse" and batch > facts.minimum_effect and _held(facts, facts.baseline):
         return " The batch is held no longer, so each step takes longer and everyone in it waits for it."
     if mark in ("better", "worse"):
         return (
@@ -154,7 +154,7 @@ def _same_bytes(
     if facts.change("tpot_p50", variant).mark == "better":
         return ""
     smaller, fewer = 1 - batch_after / batch_before, 1 - bytes_after / bytes_before
-    if smaller <= facts.matters or fewer > SAME_BYTES * smaller or not _held(facts, variant):
+    if smaller <= facts.minimum_effect or fewer > SAME_BYTES * smaller or not _held(facts, variant):
         return ""
     return (
         " The batch is held smaller while others wait, but a step still moves nearly as many bytes (the "

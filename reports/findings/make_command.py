@@ -21,11 +21,6 @@ OWN = "path/to"  # stands for where a target or a scenario of the user's own lie
 NUMBERS = {"rate": "RPS", "duration": "DURATION", "warmup": "WARMUP", "drain": "DRAIN", "timeout": "TIMEOUT"}
 LENGTHS = {"prompt_tokens": "INPUT_TOKENS", "output_tokens": "OUTPUT_TOKENS"}
 BOUNDS = {"ttft": ("SLO_TTFT", 1000), "tpot": ("SLO_TPOT", 1000), "share": ("SLO_SHARE", 1)}
-# Where a scenario's file says nothing, as loadgen.workload.scenario has it.
-USUAL: dict[str, Any] = {"warmup": 5, "drain": 60, "timeout": 600, "seed": 1}
-USUAL_ARRIVALS: dict[str, Any] = {"process": "poisson"}
-USUAL_CONCURRENCY = 16
-USUAL_SLO = {"ttft": 1.0, "tpot": 0.05, "share": 0.99}
 
 
 def settings(run: Run) -> list[str]:
@@ -41,7 +36,9 @@ def settings(run: Run) -> list[str]:
     own = _own(manifest.scenario_name)
     if own is not None:
         given = manifest.scenario | {"seed": manifest.seed}
-        found += [*_numbers(given, own), *_arrivals(given, own), *_lengths(given, own), *_bounds(given, own)]
+        usual = manifest.scenario_defaults | own
+        found += [*_numbers(given, usual), *_arrivals(given, usual), *_lengths(given, own)]
+        found += _bounds(given, (manifest.scenario_defaults.get("slo") or {}) | (own.get("slo") or {}))
     return found + ([f"WORKERS={len(manifest.lanes)}"] if len(manifest.lanes) > 1 else [])
 
 
@@ -59,8 +56,7 @@ def _own(name: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _numbers(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    usual = USUAL | dict(own)
+def _numbers(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     names = NUMBERS | {"seed": "SEED"}
     return [
         f"{setting}={_number(given[key])}"
@@ -73,14 +69,14 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.9g}"
 
 
-def _arrivals(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    here, usual = given.get("arrivals"), own.get("arrivals") or USUAL_ARRIVALS
-    if not isinstance(here, Mapping) or not isinstance(usual, Mapping):
+def _arrivals(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    here, own = given.get("arrivals"), usual.get("arrivals")
+    if not isinstance(here, Mapping) or not isinstance(own, Mapping):
         return []
     process = here.get("process")
-    found = [] if process == usual.get("process") else [f"ARRIVALS={shlex.quote(str(process))}"]
+    found = [] if process == own.get("process") else [f"ARRIVALS={shlex.quote(str(process))}"]
     clients = here.get("concurrency")
-    if process == "closed-loop" and clients not in (None, usual.get("concurrency", USUAL_CONCURRENCY)):
+    if process == "closed-loop" and clients not in (None, own.get("concurrency", usual.get("concurrency"))):
         found.append(f"CONCURRENCY={clients}")
     return found
 
@@ -105,12 +101,12 @@ def _short(lengths: Any) -> str | None:
     return f"{known['mean']},{known['sd']}{bounds}"
 
 
-def _bounds(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    here, usual = given.get("slo"), USUAL_SLO | dict(own.get("slo") or {})
+def _bounds(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    here = given.get("slo")
     if not isinstance(here, Mapping):
         return []
     return [
         f"{setting}={factor * here[key]:.9g}"
         for key, (setting, factor) in BOUNDS.items()
-        if isinstance(here.get(key), int | float) and here[key] != usual[key]
+        if isinstance(here.get(key), int | float) and here[key] != usual.get(key)
     ]

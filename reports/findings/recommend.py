@@ -26,28 +26,28 @@ def recommendations(facts: Facts) -> list[Recommendation]:
 
 
 def choice(
-    points: Sequence[ParetoPoint], matters: float, worse: Collection[str] = ()
+    points: Sequence[ParetoPoint], minimum_effect: float, worse: Collection[str] = ()
 ) -> list[Recommendation]:
-    """Of several variants that hold the SLO, those to take: they give most tokens; of those that do, they
-    answer first; then whole answers and tokens come soonest. Within the fraction `matters` of the best
+    """Of several variants that meet the SLO, those to take: they give most tokens; of those that do, they
+    answer first; then whole answers and tokens come soonest. Within the fraction `minimum_effect` of the best
     counts as good. `worse`: the variants that were shown worse than the baseline in something, and better in
     nothing."""
     if len(points) < 3:
         return []
-    holding = [point for point in points if point.usable and point.meets_slo]
-    if not holding:
+    meeting = [point for point in points if point.usable and point.meets_slo]
+    if not meeting:
         return [
             Recommendation(
-                text="None of the variants is shown to hold the SLO at this rate.",
-                reason="Goodput is below the share asked, the queue grew, or the run cannot be used.",
+                text="None of the variants is shown to meet the SLO at this rate.",
+                reason="SLO attainment is below the share asked, the queue grew, or the run cannot be used.",
                 command="make capacity",
             )
         ]
-    most = max(point.output_token_throughput for point in holding)
-    left = [point for point in holding if point.output_token_throughput >= most * (1 - matters)]
+    most = max(point.output_token_throughput for point in meeting)
+    left = [point for point in meeting if point.output_token_throughput >= most * (1 - minimum_effect)]
     left = [point for point in left if point.variant not in worse] or left
     for name in ("ttft_p50", "latency_p50", "tpot_p50"):
-        left = _quickest(left, name, matters)
+        left = _quickest(left, name, minimum_effect)
     named = formatting.listed([point.variant for point in left])
     either = " (nothing here tells them apart)" if len(left) > 1 else ""
     best = left[0]
@@ -56,11 +56,11 @@ def choice(
         for label, value in (("TTFT", best.ttft_p50), ("latency", best.latency_p50), ("TPOT", best.tpot_p50))
         if value is not None
     ]
-    size = f"{100 * matters:g} %"
+    size = f"{100 * minimum_effect:g} %"
     return [
         Recommendation(
             text=f"Under the SLO, take {named}{either}.",
-            reason=f"Of the {len(holding)} variants that hold it, none gives over {size} more tokens; "
+            reason=f"Of the {len(meeting)} variants that meet it, none gives over {size} more tokens; "
             "of those that give as many, first tokens, then whole answers and each token come soonest: "
             f"{formatting.number(best.output_token_throughput, 'tok/s')} tok/s, "
             f"{formatting.listed(times)} ({best.variant}).",
@@ -69,12 +69,14 @@ def choice(
     ]
 
 
-def _quickest(points: Sequence[ParetoPoint], name: str, matters: float) -> list[ParetoPoint]:
-    """Those within `matters` of the shortest; all where one is not known."""
+def _quickest(points: Sequence[ParetoPoint], name: str, minimum_effect: float) -> list[ParetoPoint]:
+    """Those within `minimum_effect` of the shortest; all where one is not known."""
     times = [getattr(point, name) for point in points]
     if None in times:
         return list(points)
-    return [point for point, time in zip(points, times, strict=True) if time <= min(times) * (1 + matters)]
+    return [
+        point for point, time in zip(points, times, strict=True) if time <= min(times) * (1 + minimum_effect)
+    ]
 
 
 def under_same_conditions(
@@ -150,7 +152,7 @@ def _unsure(facts: Facts) -> list[Recommendation]:
             return [
                 Recommendation(
                     text=f"Repeat the comparison with {variant.name}, interleaved, for narrower intervals.",
-                    reason=f"Wider than the {100 * facts.matters:g} % that matters: {intervals}.",
+                    reason=f"Wider than the minimum effect, {100 * facts.minimum_effect:g} %: {intervals}.",
                     command=f"make compare REPEATS={count}{_variants(facts)}",
                 )
             ]
@@ -165,18 +167,18 @@ def _variants(facts: Facts) -> str:
 
 def _wide(facts: Facts, metric: str, variant: str) -> bool:
     change = facts.change(metric, variant)
-    return change.low is None or change.high is None or max(-change.low, change.high) > facts.matters
+    return change.low is None or change.high is None or max(-change.low, change.high) > facts.minimum_effect
 
 
 def _capacity(facts: Facts) -> list[Recommendation]:
-    """The rate that holds, where the offered one does not."""
+    """The rate that meets the SLO, where the offered one does not."""
     found = []
     for name in _ran(facts):
         offered, completed = facts.value("offered_rate", name), facts.value("completed_rate", name)
         if "SATURATED" in facts.verdicts(name) and offered is not None and completed is not None:
             found.append(
                 Recommendation(
-                    text=f"Find the rate that {name} holds, and compare below it.",
+                    text=f"Find the rate at which {name} meets the SLO, and compare below it.",
                     reason=f"{name} ran SATURATED: {completed:.2f} of {offered:.2f} req/s were completed.",
                     command=f"make capacity VARIANT={shlex.quote(name)}",
                 )
@@ -254,9 +256,9 @@ def _eager(facts: Facts) -> list[Recommendation]:
 
 
 def _priority(facts: Facts) -> list[Recommendation]:
-    """Priorities, where the queue breaks the SLO of some."""
+    """Priorities, where the queue makes some miss the SLO."""
     for name in _ran(facts):
-        share, queue = facts.value("goodput_share", name), facts.server(name, "queue_mean")
+        share, queue = facts.value("slo_attainment", name), facts.server(name, "queue_mean")
         bound = (facts.slo or {}).get("ttft")
         if (
             share is not None

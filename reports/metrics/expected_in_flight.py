@@ -1,4 +1,4 @@
-"""Requests in flight beyond those that the arrivals explain: what waits, or is answered ever more slowly.
+"""Requests in flight beyond those expected from the arrivals: what waits, or is answered ever more slowly.
 
 A load that has just begun, a ramp and a burst have more in flight late than early without any queue. That
 follows from when requests come and how long they last (Little, Operations Research 9 (1961) 383-387, of the

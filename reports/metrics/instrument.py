@@ -15,7 +15,8 @@ def client_error(found: Mapping[str, Any] | None) -> str:
         return UNKNOWN
     return (
         f"TTFT {_ms(found, 'ttft_error_p50', 2, '+')} (p50) and {_ms(found, 'ttft_error_p99', 2)} (p99), "
-        f"TPOT {_ms(found, 'tpot_error_p99', 4)} (p99), sends {_ms(found, 'send_lag_p99', 2)} late (p99); "
+        f"TPOT {_ms(found, 'tpot_error_p99', 4)} (p99), "
+        f"dispatch delay {_ms(found, 'dispatch_delay_p99', 2)} (p99); "
         f"measured {found.get('measured_at', 'once')} at {found.get('rate', 0):g} requests/s, "
         f"{found.get('chunks_per_s', 0):,.0f} chunks/s"
     )

@@ -80,7 +80,7 @@ def ttft(run: Run) -> Durations:
 
 
 def scheduled_ttft(run: Run) -> Durations:
-    """Time to first token from the due time: first_token - due. Seconds; what a user waits.
+    """Scheduled time to first token: first_token - due. Seconds; what a user waits.
 
     It holds the client's own lag too, so there is no coordinated omission.
     """
@@ -93,7 +93,7 @@ def latency(run: Run) -> Durations:
 
 
 def scheduled_latency(run: Run) -> Durations:
-    """Request latency from the due time: last_token - due, of a request that completed. Seconds."""
+    """Scheduled request latency: last_token - due, of a request that completed. Seconds."""
     return _durations(run, run.records.numbers("due"), _finished_at(run))
 
 
@@ -147,7 +147,7 @@ def itl_per_token(run: Run) -> Survival:
     return cast(Survival, run.memo["itl_per_token"])
 
 
-def send_lag(run: Run) -> Durations:
+def dispatch_delay(run: Run) -> Durations:
     """How late a request left: sent - due. Seconds.
 
     One that never left before the drain ended is infinitely late. Left out: those lost, and those that
@@ -187,15 +187,15 @@ def completed_rate(run: Run) -> Figure:
     return Figure(count / run.window_length, "1/s", count, _definition(completed_rate))
 
 
-def goodput_share(run: Run) -> Figure:
+def slo_attainment(run: Run) -> Figure:
     """Arrivals that met every part of the scenario's SLO / all arrivals of the window.
 
-    The SLO's `ttft` and `latency` hold from the due time, its `tpot` for requests that have one.
+    The SLO's `ttft` and `latency` are the scheduled ones, its `tpot` for requests that have one.
     An arrival that did not complete did not meet it.
     """
     good, judged = met_slo(run), int(run.judged.sum())
     value = float(good.sum()) / judged if good is not None and judged else None
-    return Figure(value, "share", judged, _definition(goodput_share))
+    return Figure(value, "share", judged, _definition(slo_attainment))
 
 
 def goodput_rate(run: Run) -> Figure:
@@ -208,7 +208,7 @@ def goodput_rate(run: Run) -> Figure:
 def met_slo(run: Run, granted: float | None = None) -> Mask | None:
     """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO.
 
-    `granted`: count from the send instead of the due time, less so many seconds; of TPOT, spread over the
+    `granted`: take service times instead of scheduled ones, less so many seconds; of TPOT, spread over the
     tokens.
     """
     bounds = run.manifest.scenario.get("slo") or {}
@@ -289,14 +289,14 @@ DURATIONS: dict[str, Callable[[Run], Durations]] = {
     "tpot": tpot,
     "latency": latency,
     "scheduled_latency": scheduled_latency,
-    "send_lag": send_lag,
+    "dispatch_delay": dispatch_delay,
 }
 GAPS: dict[str, Callable[[Run], Survival]] = {"itl": itl, "itl_per_token": itl_per_token}
 RATES: dict[str, Callable[[Run], Figure]] = {
     "output_token_throughput": output_token_throughput,
     "offered_rate": offered_rate,
     "completed_rate": completed_rate,
-    "goodput_share": goodput_share,
+    "slo_attainment": slo_attainment,
     "goodput_rate": goodput_rate,
 }
 

@@ -36,7 +36,7 @@ def server_side(run: Run) -> ServerSide:
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
     cache = _gauge(run, "vllm:kv_cache_usage_perc") or _gauge(run, "vllm:gpu_cache_usage_perc")
     return ServerSide(
-        send_lag_mean=_lag(run),
+        dispatch_delay_mean=_lag(run),
         network_mean=_network(run),
         ttft_mean=_mean(run, TTFT),
         queue_mean=_mean(run, QUEUE),
@@ -103,7 +103,7 @@ def _ratio(part: float | None, whole: float | None) -> float | None:
 
 def _lag(run: Run) -> float | None:
     """None where the run's source has no due times: what stands for them is when requests were sent."""
-    if "send_lag_p99" in run.limits.rules:
+    if "dispatch_delay_p99" in run.limits.rules:
         return None
     return _mean_of(run.records.numbers("sent") - run.records.numbers("due"))
 

@@ -8,10 +8,9 @@ before it and went on after it.
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.comparison import resampling
-from reports.comparison.resampling import ROWS
 from reports.document.schema import Stall
-from reports.metrics import request_metrics
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import ROWS
 from reports.runs.runs import Run
 
 SHORTEST = 2  # whole seconds
@@ -22,7 +21,7 @@ _ITL = next(row for row in ROWS if row.metric == "itl")
 
 def stalls(run: Run) -> list[Stall]:
     """The run's stalls in their order; none where the source does not say when each token came."""
-    if resampling.untold(run, _ITL):
+    if catalogue.untold(run, _ITL):
         return []
     first, last = (run.records.numbers(name) for name in ("first_token", "last_token"))
     here = ~np.isnan(first) & ~np.isnan(last)

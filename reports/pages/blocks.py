@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.charts.chart import Chart
-from reports.text.formatting import signed
 
 Tone = Literal["", "good", "bad", "doubt", "quiet"]
 
@@ -103,22 +102,3 @@ class Section:
 def row(*cells: str | Cell) -> list[Cell]:
     """A table's row; plain texts become cells."""
     return [cell if isinstance(cell, Cell) else Cell(cell) for cell in cells]
-
-
-def quantity(value: float | None, unit: str = "") -> str:
-    """A figure to three significant digits with its unit: '2.35 GB', '12 ms'; 'n/a' for None."""
-    if value is None:
-        return "n/a"
-    prefix = ""
-    if unit in ("B", "FLOP/s", "B/s", "FLOP"):
-        for limit, name in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-            if abs(value) >= limit:
-                value, prefix = value / limit, name
-                break
-    digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{signed(digits)} {prefix}{unit}".rstrip()
-
-
-def milliseconds(seconds: float | None) -> str:
-    """'12.3 ms', or 'n/a'."""
-    return "n/a" if seconds is None else quantity(1000 * seconds, "ms")

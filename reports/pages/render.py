@@ -87,7 +87,7 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
         sections=found,
         verdicts=[
             (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, ""))
-            for run in [*comparison.runs, *comparison.left_out]
+            for run in [*comparison.runs, *comparison.excluded]
         ],
         panels={name: len(drawn) for name, drawn in data.items()},
         data=Markup(interactive.as_json(data)),

@@ -7,18 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from reports.charts.chart import Chart
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Drawing,
-    Folded,
-    Section,
-    Table,
-    Text,
-    quantity,
-    row,
-)
+from reports.pages.blocks import Block, Bullets, Cell, Drawing, Folded, Section, Table, Text, row
 from reports.pages.sections_audit import audit_blocks
 from reports.pages.sections_evidence import (
     accounting,
@@ -33,7 +22,7 @@ from reports.pages.sections_evidence import (
 )
 from reports.pages.sections_parts import parts
 from reports.pages.sections_roofline import roofline_blocks
-from reports.text.formatting import listed, slo
+from reports.text.formatting import listed, quantity, slo
 
 MARKS = {
     "better": Cell("▲ better", "good"),
@@ -86,8 +75,8 @@ def _summary(comparison: Comparison) -> list[Block]:
     ]
     verdicts = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
     verdicts += [
-        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: left out, other repeats stand in")
-        for run in comparison.left_out
+        row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: excluded, other repeats stand in")
+        for run in comparison.excluded
     ]
     blocks: list[Block] = [
         Table("", ["", ""], [row(name, text) for name, text in facts]),
@@ -211,7 +200,7 @@ def _results(comparison: Comparison) -> list[Block]:
         blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
     blocks += parts(comparison)
     for method in comparison.methods:
-        blocks.append(Text(method.text, f"{method.variant}, how sure. "))
+        blocks.append(Text(method.text, f"{method.variant}, how the intervals were computed. "))
     if len(comparison.pareto) > 2:
         blocks.append(_pareto(comparison))
     definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
@@ -308,14 +297,14 @@ def _pareto(comparison: Comparison) -> Table:
             Cell(quantity(1000 * point.ttft_p50), sort=point.ttft_p50),
             _number(point.tpot_p50, 1000),
             _number(point.completed_rate),
-            _number(point.goodput_share, 100),
+            _number(point.slo_attainment, 100),
             _standing(point),
             "n/a" if point.meets_slo is None else "yes" if point.meets_slo else "no",
         )
         for point in comparison.pareto
     ]
-    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "goodput, %"]
-    columns += ["throughput against TTFT", "holds the SLO"]
+    columns = ["variant", "tok/s", "TTFT p50, ms", "TPOT p50, ms", "completed/s", "SLO attainment, %"]
+    columns += ["throughput against TTFT", "meets the SLO"]
     return Table("All variants", columns, rows, frozenset({1, 2, 3, 4, 5}))
 
 
@@ -326,4 +315,4 @@ def _number(value: float | None, factor: float = 1.0) -> Cell:
 def _standing(point: ParetoPoint) -> Cell:
     if not point.usable:
         return Cell("its run cannot be used", "quiet")
-    return Cell("▲ nothing beats it", "good") if point.unbeaten else Cell("beaten", "quiet")
+    return Cell("▲ Pareto-optimal", "good") if point.pareto_optimal else Cell("dominated", "quiet")

@@ -6,22 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
-from reports.pages.blocks import (
-    Block,
-    Bullets,
-    Cell,
-    Code,
-    Folded,
-    Link,
-    Links,
-    Table,
-    Text,
-    Tone,
-    milliseconds,
-    quantity,
-    row,
-)
-from reports.text.formatting import listed
+from reports.pages.blocks import Block, Bullets, Cell, Code, Folded, Link, Links, Table, Text, Tone, row
+from reports.text.formatting import listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 INSIGHTS = {
@@ -99,7 +85,7 @@ def _server_row(run: RunInfo) -> list[Cell]:
     server = run.server
     return row(
         f"{run.variant} {run.repeat}" if run.repeat > 1 else run.variant,
-        milliseconds(server.send_lag_mean),
+        milliseconds(server.dispatch_delay_mean),
         milliseconds(server.network_mean),
         milliseconds(server.queue_mean),
         milliseconds(server.prefill_mean),
@@ -216,9 +202,9 @@ def _in_unit(value: float | None, metric: Metric | None) -> Cell:
 
 
 def accounting(comparison: Comparison) -> list[Block]:
-    """Section 10: where every arrival went, what a careless tool would say, the verdict's rules."""
+    """Section 10: where every arrival went, what completed requests only would say, the verdict's rules."""
     columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
-    rows, every = [], [*comparison.runs, *comparison.left_out]
+    rows, every = [], [*comparison.runs, *comparison.excluded]
     for run in every:
         for name, counts in (("of the window", run.accounting), ("with the warm-up", run.accounting_all)):
             adds_up = counts.due == counts.completed + counts.failed + counts.unfinished + counts.lost
@@ -243,7 +229,7 @@ def accounting(comparison: Comparison) -> list[Block]:
             )
     blocks: list[Block] = [
         Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
-        *_careless(comparison),
+        *_completed_only(comparison),
         Table(
             "Client error at this load",
             ["run", "the load generator's own error"],
@@ -258,19 +244,30 @@ def accounting(comparison: Comparison) -> list[Block]:
     return blocks
 
 
-def _careless(comparison: Comparison) -> list[Block]:
-    """The table, and once for each variant on how many of its requests the careless figures rest."""
+def _completed_only(comparison: Comparison) -> list[Block]:
+    """The table, and once for each variant on how many of its requests it rests."""
     rows = [
-        row(each.variant, each.label, each.display_unit, each.careless_display, each.honest_display)
-        for each in comparison.careless
+        row(
+            each.variant,
+            each.label,
+            each.display_unit,
+            each.completed_only_display,
+            each.all_requests_display,
+        )
+        for each in comparison.completed_only
     ]
-    caption = "As a careless tool would print it: completed requests only, cut at the last arrival"
+    caption = "Completed requests only, cut at the last arrival, beside all requests"
     said: dict[str, list[str]] = {}
-    for each in sorted(comparison.careless, key=lambda line: line.metric == "success_share"):
+    for each in sorted(comparison.completed_only, key=lambda line: line.metric == "success_share"):
         said.setdefault(each.text, []).append(each.label if each.metric == "success_share" else each.variant)
     notes = [Text(text, f"{listed(list(dict.fromkeys(names)))}: ") for text, names in said.items()]
     return [
-        Table(caption, ["variant", "", "unit", "careless", "honest"], rows, frozenset({3, 4})),
+        Table(
+            caption,
+            ["variant", "", "unit", "completed requests only", "all requests"],
+            rows,
+            frozenset({3, 4}),
+        ),
         *([Bullets(notes)] if notes else []),
     ]
 

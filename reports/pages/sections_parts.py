@@ -5,13 +5,13 @@ from reports.pages.blocks import Block, Cell, Table, row
 
 CAPTIONS = {"workload": "Each workload by itself", "stage": "Each stage by itself"}
 COLUMNS = {  # metric of the part: heading
-    "scheduled_ttft_p50": "TTFT (from due) p50, ms",
+    "scheduled_ttft_p50": "TTFT (scheduled) p50, ms",
     "scheduled_ttft_p90": "p90",
     "tpot_p50": "TPOT p50, ms",
     "tpot_p90": "p90",
-    "scheduled_latency_p50": "latency (from due) p50, ms",
+    "scheduled_latency_p50": "latency (scheduled) p50, ms",
     "scheduled_latency_p90": "p90",
-    "goodput_share": "within the SLO, %",
+    "slo_attainment": "within the SLO, %",
 }
 
 

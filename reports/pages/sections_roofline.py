@@ -2,7 +2,8 @@
 
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
-from reports.pages.blocks import Block, Cell, Drawing, Table, Text, milliseconds, quantity, row
+from reports.pages.blocks import Block, Cell, Drawing, Table, Text, row
+from reports.text.formatting import milliseconds, quantity
 
 OUTCOMES = {
     "confirmed": Cell("▲ confirmed", "good"),
@@ -107,7 +108,7 @@ def _by_batch(found: Roofline) -> Table:
         f"Decode by batch at a context of {quantity(first.context)} tokens (bounds). Prefill of "
         f"{quantity(first.prompt)} tokens: {quantity(first.prefill_intensity)} FLOP/byte, "
         f"at least {milliseconds(first.ttft)}",
-        ["batch", "AI, FLOP/byte", "bound by", "attainable", "TPOT, at least", "tok/s, at most"],
+        ["batch", "AI, FLOP/byte", "bound by", "attainable", "TPOT, lower bound", "tok/s, upper bound"],
         rows,
         frozenset({0, 1, 3, 4, 5}),
     )

@@ -104,9 +104,9 @@ def predictions(runs: Sequence[Run], metrics: Sequence[Metric], found: Roofline)
 
 
 def _memory_bound(load: Load, place: Operation | None) -> Prediction:
-    """Memory-bound below the turning batch; held against the measured batch and intensity."""
-    statement = "Decode is memory-bound below its turning batch"
-    turn, ridge = roofline.turning_batch(load.model, load.hardware, load.context), load.hardware.ridge
+    """Memory-bound below the critical batch; held against the measured batch and intensity."""
+    statement = "Decode is memory-bound below its critical batch"
+    turn, ridge = roofline.critical_batch(load.model, load.hardware, load.context), load.hardware.ridge
     if turn is None:
         predicted = "yes, at any batch: the KV cache grows with it"
     elif load.limit is not None and load.limit < turn:

@@ -257,7 +257,7 @@ def memory_bound(hardware: Hardware, step: Step) -> bool:
     return step.intensity < hardware.ridge
 
 
-def turning_batch(model: Model, hardware: Hardware, context: float) -> float | None:
+def critical_batch(model: Model, hardware: Hardware, context: float) -> float | None:
     """The batch from which a decode step is compute-bound: B where B f / (W + B b) is the ridge, with f
     and b the FLOPs and bytes of one more sequence. None: the KV cache keeps it memory-bound at any batch."""
     one, two = decode(model, 1, context), decode(model, 2, context)

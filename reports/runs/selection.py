@@ -48,7 +48,7 @@ def named_runs(names: Sequence[str], baseline: str | None, results: Path) -> Sel
     for name in names:
         folder = Path(name) if Path(name).is_dir() else results / name
         if not folder.is_dir():
-            raise UsageError(f"{name}: no such run; `python -m reports history` lists the runs in {results}")
+            raise UsageError(f"{name}: no such run; `tokenswarm history` lists the runs in {results}")
         refused = read_not_applied(folder)
         if refused and not (folder / MANIFEST).is_file():
             missing.append(refused)

@@ -1,4 +1,4 @@
-"""Does the server fall behind? Growth of the requests in flight beyond what the arrivals explain (`excess`).
+"""Does the server fall behind? Growth of the requests in flight beyond the expected number.
 
 `measure` looks for a steady growth over a span of one rate, `measure_end` for one that began late.
 docs/metrics.md gives the reasons and how often both alarm in simulation.
@@ -25,7 +25,7 @@ BLOCK_LENGTH = 2.0  # in request durations: the number in flight forgets itself 
 SETTLING = 3.0  # in request durations: a batch that fills makes its own requests last longer
 HEAD = 0.1  # of the span: it says how long requests last
 RISING_P = 0.05  # of the arrivals coming ever faster
-BATCHING = 2.0  # times the growth that the arrivals explain: so much a healthy server's batch may add to it
+BATCHING = 2.0  # times the growth of the expected number: so much a healthy server's batch may add to it
 
 ENDS = (0.1, 0.2)  # of the window
 END_GROWTH = 0.15  # of the arrivals due there
@@ -83,7 +83,7 @@ class End:
 
 def measure(run: Run, span: tuple[float, float] | None = None, place: str = "") -> Backlog | None:
     """Test whether more and more are in flight over the window, or over another span of seconds, than the
-    arrivals explain. None: too few arrivals.
+    arrivals let expect. None: too few arrivals.
 
     The window is tested from when the load has settled on, or its second half. Requests last as those of the
     span's first tenth did. Whatever they do, their number may drift by some sqrt(2 x their mean number) over
@@ -130,7 +130,7 @@ def settled(run: Run) -> tuple[float, float]:
 
 
 def measure_end(run: Run) -> End | None:
-    """Test whether more are in flight at the window's end than the arrivals explain and than at any time
+    """Test whether more are in flight at the window's end than expected and than at any time
     before, over its last tenth and its last fifth: the one that shows more.
 
     Requests last as those did that completed before it, in as long a time. None: too few arrivals, or none

@@ -1,4 +1,4 @@
-"""`python -m reports judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
+"""`tokenswarm judge RUN`: the verdict, summary.json, and what a person at the terminal needs."""
 
 import argparse
 import json
@@ -39,12 +39,12 @@ _MEANING = {
 }
 _ROWS = {
     "ttft": "TTFT",
-    "scheduled_ttft": "TTFT from due",
+    "scheduled_ttft": "scheduled TTFT",
     "tpot": "TPOT",
     "itl": "ITL",
     "latency": "latency",
-    "scheduled_latency": "latency from due",
-    "send_lag": "send lag",
+    "scheduled_latency": "scheduled latency",
+    "dispatch_delay": "dispatch delay",
 }
 WIDTH = 110  # of plain text, where no terminal says how wide it is
 
@@ -189,7 +189,7 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
     text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
     text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
-    good = found["goodput_share"].value
+    good = found["slo_attainment"].value
     if good is None:
         return f"{text}, no SLO asked"
     bounds = slo({name: bound for name, bound in asked.items() if name != "share"})

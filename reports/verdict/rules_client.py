@@ -4,12 +4,11 @@ import numpy as np
 
 from loadgen.records.record import FAILED, LOST
 from reports.metrics import request_metrics
-from reports.runs.runs import Run
+from reports.runs.runs import LATE_SHARE, Run
 from reports.verdict.rule import Rule, Verdict, not_checked
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
-LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
 OFFERED = 0.01  # share of the due arrivals that may have left after the window
@@ -20,21 +19,23 @@ _MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
 _LATE_ADVICE = f"{_MORE_WORKERS}; see that nothing else takes the workers' cores"
 
 
-def send_lag(run: Run) -> Rule:
+def dispatch_delay(run: Run) -> Rule:
     """p99 of sent - due."""
-    found = request_metrics.percentile(run, "send_lag", 0.99)
+    found = request_metrics.percentile(run, "dispatch_delay", 0.99)
     if not found.count:
-        return not_checked("send_lag_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
+        return not_checked("dispatch_delay_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
     figure = found.value
     text = f"> {found.lower_bound} s: requests never left" if figure is None else f"{figure * 1e3:.2f} ms"
     text = f"99 % of {found.count} requests left within {text} of their due time"
     passed = figure is not None and figure <= LAG_P99
-    return Rule("send_lag_p99", Verdict.CLIENT_LIMITED, passed, figure, LAG_P99, "s", text, _LATE_ADVICE)
+    return Rule(
+        "dispatch_delay_p99", Verdict.CLIENT_LIMITED, passed, figure, LAG_P99, "s", text, _LATE_ADVICE
+    )
 
 
 def late_share(run: Run) -> Rule:
     """Share of requests that left later than LATE."""
-    lag = request_metrics.send_lag(run).seconds
+    lag = request_metrics.dispatch_delay(run).seconds
     if not len(lag):
         return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
     late = int((lag > LATE).sum())
@@ -128,4 +129,4 @@ def open_files(run: Run) -> Rule:
     return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
 
 
-RULES = (send_lag, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)
+RULES = (dispatch_delay, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)

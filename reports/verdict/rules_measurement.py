@@ -183,7 +183,7 @@ def streamed(run: Run) -> Rule:
 
 
 def warmup_long_enough(run: Run) -> Rule:
-    """The window's beginning, be it a twentieth or half, does not stand out by a size that matters.
+    """The window's beginning, be it a twentieth or half, does not stand out by a minimum effect size.
 
     Medians of blocks of time, so that a burst or the noise of single requests is no beginning; and apart
     from all that comes later, once that has settled (`trend.stands_apart`): near its capacity a server has
@@ -239,7 +239,7 @@ class _Beginning:
     name: str
     blocks: int
     change: float  # their median / the rest's - 1
-    apart: bool  # whether they stand out, by a size that matters
+    apart: bool  # whether they stand out, by a minimum effect size
 
 
 def _first_steady(run: Run) -> tuple[float, float] | None:

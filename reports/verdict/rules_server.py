@@ -13,12 +13,12 @@ from reports.verdict.shares import overloaded, worst_share
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
 REFUSED_SHARE = 0.01  # likewise
 
-_LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that holds the SLO"
+_LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that meets the SLO"
 _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
 
 
 def backlog(run: Run) -> Rule:
-    """Growth of the number in flight beyond what the arrivals explain / the offered rate, if significant."""
+    """Growth of the number in flight beyond the expected number / the offered rate, if significant."""
     if run.closed_loop:
         return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", _NO_QUEUE)
     planned = stages(run)
@@ -50,14 +50,14 @@ def backlog_at_end(run: Run) -> Rule:
     text = f"in the last {found.seconds:.1f} s " + _in_flight(*found.means, *found.explained)
     text += f"the rest: {found.growth:+.1f} against the most before, {100 * found.share:+.1f} % of the "
     text += f"{found.due} arrivals due there"
-    advice = "see the figures over time for what slowed the server or which rate it no longer held; "
+    advice = "see the figures over time for what slowed the server or from which rate on it fell behind; "
     advice += f"then run longer, or {_LOWER_RATE}"
     passed = found.share <= found.bound
     return Rule("backlog_at_end", Verdict.SATURATED, passed, found.share, found.bound, "share", text, advice)
 
 
 def _in_flight(first: float, last: float, first_explained: float, last_explained: float) -> str:
-    text = f"requests in flight went from {first:.1f} to {last:.1f}, those that the arrivals explain from "
+    text = f"requests in flight went from {first:.1f} to {last:.1f}, those expected in flight from "
     return text + f"{first_explained:.1f} to {last_explained:.1f}; "
 
 

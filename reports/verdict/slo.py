@@ -1,7 +1,7 @@
-"""Does a run's rate hold the SLO? What its records say, and how sure that is.
+"""Does a run meet the SLO at its rate? What its records say, and how sure that is.
 
 The share is of all arrivals, from their due time, so whatever our own client loses counts against the
-server. That makes "held" safe. "Broke" is said only when arrivals miss the SLO even where the client is
+server. That makes "met" safe. "Missed" is said only when arrivals miss the SLO even where the client is
 granted its own lateness: the time from the send, less the longest stall of a worker's loop.
 """
 
@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 # Rules of INVALID that are no matter here: no p99 is printed as a claim, and a slow beginning counts as slow.
 NOT_ASKED = ("enough_requests", "warmup_long_enough")
 
-State = Literal["held", "broke", "unclear"]
+State = Literal["met", "missed", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,18 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
 
 
 def state_of(found: Standing, share: float) -> tuple[State, str]:
-    """Whether the rate held the share, and why not in a few words ("" when it held).
+    """Whether the share was met at this rate, and why not in a few words ("" when it was).
 
-    A rate at which the queue grows has not held, however well its first seconds went.
+    A rate at which the queue grows misses it, however well its first seconds went.
     """
     if found.doubt:
         return "unclear", found.doubt
     if found.met >= share * found.judged:
         if found.behind:
-            return "broke", f"falls behind: {found.behind}"
-        return ("unclear", f"the load left late: {found.late}") if found.late else ("held", "")
+            return "missed", f"falls behind: {found.behind}"
+        return ("unclear", f"the load left late: {found.late}") if found.late else ("met", "")
     if found.met_granted < share * found.judged:
-        return "broke", f"{found.judged - found.met} of {found.judged} arrivals missed it"
+        return "missed", f"{found.judged - found.met} of {found.judged} arrivals missed it"
     return "unclear", "misses that the client's own lateness explains"
 
 

@@ -7,14 +7,14 @@ lacks what it needs says "not checked" instead of passing in silence.
 from collections.abc import Sequence
 
 from reports.runs.runs import Run
-from reports.verdict import rules_agreement, rules_client, rules_measurement, rules_server
+from reports.verdict import rules_agreement, rules_client, rules_measurement, rules_path, rules_server
 from reports.verdict.rule import Rule, Verdict, not_checked
 
 
 def check(run: Run) -> list[Rule]:
     """All rules, in the order in which a reader wants them: our own measurement, the client, the server."""
     rules: list[Rule] = []
-    for module in (rules_measurement, rules_agreement, rules_client, rules_server):
+    for module in (rules_measurement, rules_agreement, rules_client, rules_path, rules_server):
         rules.extend(_within_limits(rule(run), run) for rule in module.RULES)
     return rules
 

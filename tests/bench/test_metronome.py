@@ -190,7 +190,7 @@ def test_user_errors_are_one_line(server: Child) -> None:
     with pytest.raises(UsageError, match="--slots: must be more than 0"), metronome("--slots", "0"):
         pass
     port = str(urlsplit(server.url).port)
-    command = [sys.executable, "-m", "bench.metronome", "--port", port]
+    command = [sys.executable, "-m", "tokenswarm", "bench", "metronome", "--port", port]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1 and "Address already in use" in run.stderr
@@ -256,7 +256,7 @@ def test_slots_never_overfill_and_keep_the_order(slots: int, leaving: list[int])
 
 
 def test_a_benchmark_that_is_told_to_stop_leaves_nothing_running() -> None:
-    words = [sys.executable, "-m", "bench.accuracy", "--rates", "1", "--seconds", "60"]
+    words = [sys.executable, "-m", "tokenswarm", "bench", "accuracy", "--rates", "1", "--seconds", "60"]
     program = psutil.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)
     family: list[psutil.Process] = []
     while len(family) < 3:  # the metronome, Locust's master, its worker

@@ -17,8 +17,7 @@ import pytest
 from bench.process import metronome
 from bench.synthetic import make_run
 from campaign import load as loads
-from campaign.__main__ import parse
-from campaign.capacity import run_capacity
+from campaign.capacity import run as run_capacity
 from campaign.load import Load
 from campaign.search import Rung, Search, bracket
 from campaign.terms import settling, terms_of
@@ -31,6 +30,7 @@ from reports.metrics.request_metrics import Figure
 from reports.runs.runs import load_run
 from reports.verdict.slo import Standing, standing, state_of, wilson
 from reports.verdict.validity import check
+from tokenswarm.__main__ import parse
 
 SCENARIO = """
 rate: {rate}
@@ -69,13 +69,13 @@ def test_wilson_against_published_values_and_by_simulation() -> None:
 @pytest.mark.parametrize(
     ("found", "state", "why"),
     [
-        (said(400), "held", ""),
-        (said(396), "held", ""),
-        (said(395), "broke", "5 of 400 arrivals missed it"),
-        (said(400, behind="the queue grows"), "broke", "falls behind: the queue grows"),
+        (said(400), "met", ""),
+        (said(396), "met", ""),
+        (said(395), "missed", "5 of 400 arrivals missed it"),
+        (said(400, behind="the queue grows"), "missed", "falls behind: the queue grows"),
         (said(395, met_granted=397), "unclear", "misses that the client's own lateness explains"),
         (said(400, late="19 of 20 left"), "unclear", "the load left late: 19 of 20 left"),
-        (said(100, late="19 of 20 left"), "broke", "300 of 400 arrivals missed it"),
+        (said(100, late="19 of 20 left"), "missed", "300 of 400 arrivals missed it"),
         (said(400, doubt="lanes_lost: 1"), "unclear", "lanes_lost: 1"),
     ],
 )
@@ -92,14 +92,14 @@ def of(folder: Path, **shape: Any) -> Standing:
 def test_standing_of_runs(tmp_path: Path) -> None:
     quiet = of(tmp_path / "quiet", rate=10)
     assert quiet.met == quiet.judged > 150 and not (quiet.behind or quiet.doubt or quiet.late)
-    assert state_of(quiet, 0.99) == ("held", ""), "too few for a p99 is no objection"
+    assert state_of(quiet, 0.99) == ("met", ""), "too few for a p99 is no objection"
     full = of(tmp_path / "full", rate=30, slots=7)
     assert full.behind and full.met < 0.5 * full.judged and full.completed_rate == pytest.approx(16, rel=0.05)
-    late = of(tmp_path / "late", rate=20, send_lag=1.0)
+    late = of(tmp_path / "late", rate=20, dispatch_delay=1.0)
     assert late.met < 0.7 * late.judged and late.met_granted == late.judged
-    assert state_of(late, 0.99)[0] == "unclear", "our own lateness breaks nothing"
+    assert state_of(late, 0.99)[0] == "unclear", "our own lateness misses nothing"
     slow_only = {"tpot": 0.05, "share": 0.99}
-    gone = of(tmp_path / "gone", rate=20, send_lag=1.0, slo=slow_only)
+    gone = of(tmp_path / "gone", rate=20, dispatch_delay=1.0, slo=slow_only)
     assert state_of(gone, 0.99)[0] == "unclear" and "left inside the window" in state_of(gone, 0.99)[1]
     lost = of(tmp_path / "lost", rate=20, lanes=2, lost_lane=1)
     assert state_of(lost, 0.99)[0] == "unclear" and "lost" in state_of(lost, 0.99)[1]
@@ -136,10 +136,10 @@ def test_any_limit_is_bracketed_within_the_tolerance(limit: float, overloaded: b
     search = Search(20, 0.05, 20)
     asked, rungs = rates(search, answer)
     assert search.narrow(rungs)
-    held = max(rate for rate in asked if rate <= limit)
-    broke = min(rate for rate in asked if rate > limit)
-    assert held <= limit < broke <= held * 1.0511
-    assert sorted(asked[-2:]) == [held, broke], "the ends are measured twice"
+    met = max(rate for rate in asked if rate <= limit)
+    missed = min(rate for rate in asked if rate > limit)
+    assert met <= limit < missed <= met * 1.0511
+    assert sorted(asked[-2:]) == [met, missed], "the ends are measured twice"
     assert len(asked) <= (10 if overloaded else 13), asked
 
 
@@ -156,7 +156,7 @@ def test_an_end_that_a_second_run_turns_over_is_none() -> None:
     low, high = bracket(rungs)
     assert low is not None and high is not None and search.narrow(rungs)
     assert low.rate < 17 < high.rate and len(low.runs) == len(high.runs) == 2
-    assert max(asked[:5]) == 20 and any(17 < rate < 20 for rate in asked), "it had seemed to hold"
+    assert max(asked[:5]) == 20 and any(17 < rate < 20 for rate in asked), "it had seemed to meet it"
 
 
 def test_the_bracket_doubles_then_halves() -> None:
@@ -170,8 +170,8 @@ def test_the_bracket_doubles_then_halves() -> None:
 def test_a_result_that_could_be_chance_is_asked_for_once_more() -> None:
     search = Search(20, 0.05, 20)
     for first, again in [
-        (said(396), True),  # held, 97.5 to 99.6 %
-        (said(394), True),  # broke, 96.8 to 99.3 %
+        (said(396), True),  # met, 97.5 to 99.6 %
+        (said(394), True),  # missed, 96.8 to 99.3 %
         (said(400), False),  # no miss at all
         (said(300), False),
         (said(400, behind="grows"), True),
@@ -181,9 +181,9 @@ def test_a_result_that_could_be_chance_is_asked_for_once_more() -> None:
         assert (search.next_rate([rung]) == 20) is again, first
         rung.runs.append(first)
         assert search.next_rate([rung]) != 20, "but no more often"
-    assert Rung(20, 0.99, [said(394), said(400)]).state == "held", "both runs count together"
-    assert Rung(20, 0.99, [said(400, behind="grows"), said(400)]).state == "held"
-    assert Rung(20, 0.99, [said(0, doubt="lanes"), said(400)]).state == "held", "the other one alone counts"
+    assert Rung(20, 0.99, [said(394), said(400)]).state == "met", "both runs count together"
+    assert Rung(20, 0.99, [said(400, behind="grows"), said(400)]).state == "met"
+    assert Rung(20, 0.99, [said(0, doubt="lanes"), said(400)]).state == "met", "the other one alone counts"
 
 
 def test_a_rate_that_cannot_be_measured_is_not_the_servers_limit() -> None:
@@ -251,10 +251,10 @@ def test_a_queues_limit_is_found_within_5_percent(slots: int, tmp_path: Path) ->
     assert found["capacity"] == pytest.approx(limit, rel=0.05)
     assert found["low"]["rate"] <= found["high"]["rate"] <= 1.051 * found["low"]["rate"]
     assert queue.seeds == list(range(1, len(queue.seeds) + 1)), "no step has the prompts of another"
-    assert f"holds the SLO at {found['capacity']:g} requests/s and breaks it at" in page
+    assert f"meets the SLO at {found['capacity']:g} requests/s and misses it at" in page
     assert "arrivals met the SLO, which asks for 99 %: 100.0% and 100.0% in 2 steps." in page
     assert "confidence" not in page, "no interval holds for arrivals that share a queue"
-    assert page.count("| held |") == sum(step["state"] == "held" for step in found["steps"])
+    assert page.count("| met |") == sum(step["state"] == "met" for step in found["steps"])
     assert len({step["run"] for step in found["steps"]}) == len(found["steps"])
 
 
@@ -266,13 +266,13 @@ def test_poisson_arrivals_hold_less_than_the_service_limit(tmp_path: Path) -> No
 def test_no_limit_in_sight_is_said(tmp_path: Path) -> None:
     code, found, page = search_for(tmp_path, Queue(None, "constant"), "--max-steps", "3")
     assert code == 1 and not found["found"] and found["capacity"] == 80 and found["high"] is None
-    assert "no higher rate was seen to break it (after 3 steps" in page
+    assert "no higher rate was seen to miss it (after 3 steps" in page
 
 
 def test_a_server_that_never_holds_it(tmp_path: Path) -> None:
     code, found, page = search_for(tmp_path, Queue(1, "constant"), "--max-steps", "2")
     assert code == 1 and found["capacity"] is None
-    assert "held the SLO at no rate tried, down to 10 requests/s" in page
+    assert "met the SLO at no rate tried, down to 10 requests/s" in page
 
 
 @pytest.mark.parametrize(("code", "told"), [(130, "interrupted"), (2, "step 3 made no run (exit code 2)")])
@@ -367,7 +367,7 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
     assert run_capacity(asked) == 7
     [(variant, command, folder)] = served
     inner = parse(command[3:])
-    assert command[:3] == [sys.executable, "-m", "campaign"] and variant == inner.variant == "batch-8"
+    assert command[:3] == [sys.executable, "-m", "tokenswarm"] and variant == inner.variant == "batch-8"
     assert inner.host == "http://127.0.0.1:8009" and folder == inner.into / "server" and folder.is_dir()
     monkeypatch.setenv("TOKENSWARM_RUN_DIR", str(folder))
     (folder / "server.json").write_text('{"command_line": "python -m vllm"}')
@@ -375,7 +375,7 @@ def test_the_server_is_launched_once_and_searched_by_the_same_command(
     steps = list(inner.into.glob("*-step-*/server.json"))
     assert len(steps) > 2, "every step's run holds what the launcher says of the server"
     page = (inner.into / "README.md").read_text()
-    assert "python -m campaign capacity batch-8 " in page and "--into" not in page
+    assert "tokenswarm capacity batch-8 " in page and "--into" not in page
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_the_metronomes_limit_is_found_within_5_percent(tmp_path: Path) -> None:
     assert found["capacity"] == pytest.approx(20, rel=0.05)
     assert found["low"]["rate"] < found["high"]["rate"] <= 1.051 * found["low"]["rate"]
     assert all((where / step["run"] / "requests.parquet").is_file() for step in found["steps"])
-    assert "of at most 12: 32 requests/s" in said and "requests/s and breaks it at" in said
+    assert "of at most 12: 32 requests/s" in said and "requests/s and misses it at" in said
 
 
 def search_metronome(folder: Path) -> tuple[int, str, bool]:
@@ -430,7 +430,7 @@ def search_metronome(folder: Path) -> tuple[int, str, bool]:
         "rate: 16\nduration: 3\nwarmup: 0.5\ndrain: 10\narrivals: {process: constant}\n"
         "prompt_tokens: 16\noutput_tokens: 4\nslo: {ttft: 0.06, tpot: 0.05, share: 0.8}\n"
     )
-    command = [sys.executable, "-m", "campaign", "capacity", "metronome", "--scenario", str(scenario)]
+    command = [sys.executable, "-m", "tokenswarm", "capacity", "metronome", "--scenario", str(scenario)]
     command += ["--step-seconds", "3", "--warmup", "0.5", "--max-steps", "12"]
     environment = {**os.environ, "TOKENSWARM_RESULTS": str(folder)}
     with metronome("--ttft", "0.02", "--tpot", "0.005", "--capacity", "20") as server:
@@ -450,7 +450,7 @@ def test_an_axis_of_shares_ends_at_100_per_cent() -> None:
         run="step-1",
         verdict="VALID",
         failed_rules=[],
-        state="held",
+        state="met",
         why="",
         judged=100,
         met=100,
@@ -465,7 +465,7 @@ def test_an_axis_of_shares_ends_at_100_per_cent() -> None:
         slo={"ttft": 1.0, "share": 0.99},
         tolerance=0.05,
         steps=[step],
-        low=report.End(4.0, "held", 1, 100, 100, ""),
+        low=report.End(4.0, "met", 1, 100, 100, ""),
         high=None,
         found=False,
         ended="",
@@ -474,4 +474,4 @@ def test_an_axis_of_shares_ends_at_100_per_cent() -> None:
     )
     times, _, shares = chart(found).panels
     assert shares.y_range is not None and shares.y_range[1] < 105
-    assert [[mark.text for mark in panel.marks] for panel in (times, shares)] == [["held"], [""]]
+    assert [[mark.text for mark in panel.marks] for panel in (times, shares)] == [["met"], [""]]

@@ -15,11 +15,11 @@ import pytest
 
 from bench.process import metronome
 from campaign import state
-from campaign.__main__ import parse
 from campaign.load import Load, load_of
-from campaign.series import run_series
+from campaign.series import run as run_series
 from common.places import ROOT
 from common.usage import UsageError
+from tokenswarm.__main__ import parse
 
 
 class Runs:
@@ -52,7 +52,7 @@ class Runs:
         return 0
 
     def order(self, *words: str) -> int:
-        """`python -m campaign WORDS`; its exit code."""
+        """`tokenswarm WORDS`; its exit code."""
         return run_series(parse([*words, "--target", "cpu-tiny"]), self.run, self.report)
 
 
@@ -401,9 +401,9 @@ def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--workers", "x"), "--workers: must be a whole number, is 'x' (python -m campaign sweep --help"),
-        (("--repeats", "1.5"), "--repeats: must be a whole number, is '1.5' (python -m campaign sweep"),
-        (("--foo",), "unrecognized arguments: --foo (python -m campaign --help lists the options)"),
+        (("--workers", "x"), "--workers: must be a whole number, is 'x' (tokenswarm sweep --help"),
+        (("--repeats", "1.5"), "--repeats: must be a whole number, is '1.5' (tokenswarm sweep"),
+        (("--foo",), "unrecognized arguments: --foo (tokenswarm sweep --help lists the options)"),
     ],
 )
 def test_a_mistyped_option_is_one_line(words: tuple[str, ...], told: str) -> None:
@@ -458,7 +458,7 @@ def test_real_runs_are_interrupted_resumed_and_reported(tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "campaign",
+            "tokenswarm",
             "compare",
             "one",
             "two",

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.process import metronome
-from campaign.__main__ import parse
-from campaign.ui import run_ui
+from campaign.ui import run as run_ui
 from common.places import ROOT
 from common.usage import UsageError
+from tokenswarm.__main__ import parse
 
 ANY = ["--host", "http://127.0.0.1:1"]
 
@@ -44,7 +44,17 @@ def test_the_page_is_there_until_ctrl_c(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with metronome() as server:
-        command = [sys.executable, "-m", "campaign", "ui", "v", "--host", server.url, "--web-port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "tokenswarm",
+            "ui",
+            "v",
+            "--host",
+            server.url,
+            "--web-port",
+            str(port),
+        ]
         environment = {**os.environ, "TOKENSWARM_RESULTS": str(tmp_path)}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:

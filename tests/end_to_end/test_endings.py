@@ -185,7 +185,7 @@ def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
         while left_running(group) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not left_running(group), "workers end by themselves"
-    command = [sys.executable, "-m", "loadgen.records.collect", "recover", str(running.folder)]
+    command = [sys.executable, "-m", "tokenswarm", "recover", str(running.folder)]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     found = Outcome(0, said.stdout, said.stderr, running.folder)
@@ -268,7 +268,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
         assert "Traceback" not in found.err
         mount(disk, "20m", "remount,")
         left = [str(folder), *map(str, results.glob("*")), *kept_elsewhere(found.err)]
-        command = [sys.executable, "-m", "loadgen.records.collect", "recover", *dict.fromkeys(left)]
+        command = [sys.executable, "-m", "tokenswarm", "recover", *dict.fromkeys(left)]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
         assert said.returncode == 0, said.stderr + found.err
         records = Outcome(0, "", "", folder).records

@@ -21,6 +21,7 @@ from tests.support.hosts import Hosts, reason_against
 from tests.support.loadrun import SHORT, LoadRun, load
 
 WORKERS = ("w1", "w2", "w3", "w4")
+METRONOME = ("tokenswarm", "bench", "metronome")
 DELAY = 0.02  # s, on w4's link
 
 pytestmark = pytest.mark.netns
@@ -42,7 +43,7 @@ def test_five_hosts_make_the_load_of_one_process(tmp_path: Path) -> None:
     with Hosts(["server", "master", *WORKERS], {"w4": DELAY}) as hosts, contextlib.ExitStack() as stack:
         log = tmp_path / "truth.npz"
         timetable = ["--ttft", "0.1", "--tpot", "0.01", "--host", hosts.address("server"), "--port", "9000"]
-        truth = start(hosts, "server", "-m", "bench.metronome", *timetable, "--log", str(log), stack=stack)
+        truth = start(hosts, "server", "-m", *METRONOME, *timetable, "--log", str(log), stack=stack)
         for name in WORKERS:
             worker = ["-f", "locustfiles/chat.py", "--worker", "--master-host", hosts.address("master")]
             start(hosts, name, "-m", "locust", *worker, stack=stack)
@@ -74,7 +75,7 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
     scenario = SHORT.replace("duration: 5", "duration: 60").replace("drain: 10", "drain: 2")
     with Hosts(["server", "master", *WORKERS], {"w4": DELAY}) as hosts, contextlib.ExitStack() as stack:
         timetable = ["--ttft", "0.1", "--tpot", "0.01", "--host", hosts.address("server"), "--port", "9000"]
-        start(hosts, "server", "-m", "bench.metronome", *timetable, stack=stack)
+        start(hosts, "server", "-m", *METRONOME, *timetable, stack=stack)
         joining = ["-m", "locust", "-f", "locustfiles/chat.py", "--worker"]
         joining += ["--master-host", hosts.address("master")]
         workers = {

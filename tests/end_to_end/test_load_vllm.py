@@ -20,9 +20,9 @@ SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "12", "--warmup", "
 
 
 def campaign(results: Path, *words: str) -> "subprocess.Popen[str]":
-    """`python -m campaign …` with results of its own."""
+    """`tokenswarm …` with results of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "campaign", *words, *SMALL, "--port", str(free_port())],
+        [sys.executable, "-m", "tokenswarm", *words, *SMALL, "--port", str(free_port())],
         cwd=ROOT,
         env={**os.environ, "TOKENSWARM_RESULTS": str(results)},
         stdout=subprocess.PIPE,
@@ -66,7 +66,7 @@ def test_two_variants_and_their_report(tmp_path: Path) -> None:
         assert {"vllm:num_requests_running", "vllm:estimated_flops_per_gpu_total"} <= metrics
         assert (folder / "server.log").stat().st_size > 1000
     report = subprocess.run(
-        [sys.executable, "-m", "reports", "compare"],
+        [sys.executable, "-m", "tokenswarm", "report"],
         cwd=ROOT,
         env={**os.environ, "TOKENSWARM_RESULTS": str(tmp_path)},
         capture_output=True,

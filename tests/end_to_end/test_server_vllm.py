@@ -68,14 +68,14 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`python -m server.launch baseline`, stopped by Ctrl-C; it must leave nothing running."""
+    """`tokenswarm serve baseline`, stopped by Ctrl-C; it must leave nothing running."""
     results = tmp_path_factory.mktemp("results")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     kept = ROOT / "results" / "peaks.json"
     if kept.is_file():  # else they are measured once more
         shutil.copy(kept, results)
-    command = ["-m", "server.launch", "baseline", "--target", "cpu-tiny", "--port", str(port)]
+    command = ["-m", "tokenswarm", "serve", "baseline", "--target", "cpu-tiny", "--port", str(port)]
     with (results / "launch.log").open("w") as log:
         launcher = subprocess.Popen(
             [sys.executable, *command],
@@ -194,7 +194,7 @@ def test_an_unknown_model_is_refused(server: Server) -> None:
 
 
 def test_the_port_is_not_taken_twice(server: Server) -> None:
-    command = ["-m", "server.launch", "optimized", "--target", "cpu-tiny", "--port", str(server.port)]
+    command = ["-m", "tokenswarm", "serve", "optimized", "--target", "cpu-tiny", "--port", str(server.port)]
     second = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert second.returncode == 2
     assert f"port {server.port} is in use by " in second.stderr

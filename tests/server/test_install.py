@@ -89,7 +89,7 @@ def test_which_vllm_there_is(vllm: installed.Vllm) -> None:
 
 
 def test_no_vllm_says_how_to_get_it(root: Path) -> None:
-    with pytest.raises(UsageError, match="environment is missing .*server.install --target cpu-tiny"):
+    with pytest.raises(UsageError, match="environment is missing .*server-setup --target cpu-tiny"):
         installed.find(root / "none", "cpu-tiny")
     with pytest.raises(UsageError, match="no vLLM in the server environment .*--target cpu-tiny"):
         installed.find(Path(sys.executable), "cpu-tiny")

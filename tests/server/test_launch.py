@@ -36,7 +36,7 @@ start_within_s: 20
 """
 VARIANT = "changes: one thing\nexpected: another\n"
 SHORT = "import server.launch as l, sys; l.SECOND_BOUND_S = l.COMMAND_GRACE_S = 0.3; "
-SHORT += "l.SERVER_GRACE_S = 0.3; from common.usage import exit_code; sys.exit(exit_code(l.main))"
+SHORT += "l.SERVER_GRACE_S = 0.3; from tokenswarm.__main__ import main; sys.exit(main())"
 TELL = """
 import os, sys, time, urllib.request
 def ask(path):
@@ -88,7 +88,7 @@ class Launch:
             "MARK_OF_THIS_TEST": self.mark,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.first + SHORT, *files, "--port", str(self.port), *more],
+            [sys.executable, "-c", self.first + SHORT, "serve", *files, "--port", str(self.port), *more],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -427,7 +427,7 @@ def test_no_server_environment(launch: Launch) -> None:
     code, _, said = launch.start("true").end()
     assert code == 2
     assert "the server environment is missing" in said
-    assert "run: python -m server.install --target test" in said
+    assert "run: tokenswarm server-setup --target test" in said
 
 
 def test_a_python_without_vllm(launch: Launch) -> None:

@@ -11,9 +11,9 @@ from common.places import ROOT
 from common.usage import UsageError
 from server import targets, variants
 from server.command import NotApplicableError, build
-from server.launch import main
 from server.targets import Target, read_target, resolve_name, target_for
 from server.variants import Variant, apply, flag_name, read_variant
+from tokenswarm.__main__ import run
 
 T4_COMMAND = (
     "python -m vllm.entrypoints.openai.api_server --model TheBloke/Llama-2-7B-AWQ --dtype half "
@@ -40,12 +40,12 @@ def target(**more: object) -> Target:
 
 @pytest.mark.parametrize(("name", "more"), [("baseline", ""), ("optimized", " --max-num-seqs 8")])
 def test_the_commands_on_a_t4(name: str, more: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
+    assert run(["serve", name, "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
     assert capsys.readouterr().out == f"{T4_COMMAND}{more}\n"
 
 
 def test_the_cpu_command_comes_with_its_environment(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["optimized", "--target", "cpu-tiny", "--port", "8123", "--dry-run"]) == 0
+    assert run(["serve", "optimized", "--target", "cpu-tiny", "--port", "8123", "--dry-run"]) == 0
     said = shlex.split(capsys.readouterr().out)
     assert said[: said.index("python")] == [
         "VLLM_TARGET_DEVICE=cpu",
@@ -81,7 +81,7 @@ def test_the_variants_that_the_sweeps_name_are_there() -> None:
 
 
 def test_the_list_says_what_each_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--list"]) == 0
+    assert run(["variants"]) == 0
     said = capsys.readouterr().out
     for name in variants.names():
         assert f"{name:<20} {read_variant(name).changes}\n" in said
@@ -135,7 +135,7 @@ def test_a_mistake_in_a_variant_is_named(
 ) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UsageError, match=message) as caught:
-        main([str(tmp_path / "mine.yaml"), "--target", "cpu-tiny", "--dry-run"])
+        run(["serve", str(tmp_path / "mine.yaml"), "--target", "cpu-tiny", "--dry-run"])
     assert str(caught.value).startswith(str(tmp_path))
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
@@ -155,7 +155,7 @@ def test_a_mistake_in_a_variant_is_named(
 def test_a_mistake_in_a_target_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.yaml").write_text(text)
     with pytest.raises(UsageError, match=message):
-        main(["baseline", "--target", str(tmp_path / "t.yaml"), "--dry-run"])
+        run(["serve", "baseline", "--target", str(tmp_path / "t.yaml"), "--dry-run"])
 
 
 def test_an_unknown_name_brings_those_that_exist() -> None:
@@ -163,20 +163,20 @@ def test_an_unknown_name_brings_those_that_exist() -> None:
         UsageError,
         match="unknown variant 'optimised'; did you mean 'optimized'\\? there are: baseline, .*prio",
     ):
-        main(["optimised", "--dry-run"])
+        run(["serve", "optimised", "--dry-run"])
     with pytest.raises(UsageError, match="unknown target 't5'; there are: cpu-tiny, .*t4-llama2-7b-awq"):
-        main(["baseline", "--target", "t5", "--dry-run"])
+        run(["serve", "baseline", "--target", "t5", "--dry-run"])
     with pytest.raises(UsageError, match="mine.yaml: cannot be read: No such file or directory"):
         read_variant("mine.yaml")
-    with pytest.raises(UsageError, match="name a variant: baseline, "):
-        main(["--dry-run"])
+    with pytest.raises(UsageError, match="required: VARIANT"):
+        run(["serve", "--dry-run"])
 
 
 def test_a_variant_of_ones_own_is_named_by_its_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.yaml").write_text(VARIANT + "add: [--max-num-seqs 3]\nenvironment: {A: b c}\n")
-    assert main([str(tmp_path / "mine.yaml"), "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
+    assert run(["serve", str(tmp_path / "mine.yaml"), "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
     assert capsys.readouterr().out == f"A='b c' {T4_COMMAND} --max-num-seqs 3\n"
 
 
@@ -304,7 +304,7 @@ def test_whatever_stands_as_a_flag_is_one_flag_or_refused(text: str) -> None:
 
 def test_the_page_shows_the_list_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "variants.md").read_text()
-    assert main(["--list"]) == 0
+    assert run(["variants"]) == 0
     assert capsys.readouterr().out in page
-    assert main(["optimized", "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
+    assert run(["serve", "optimized", "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
     assert capsys.readouterr().out in page

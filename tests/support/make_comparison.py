@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from reports.document.schema import (
-    Careless,
     Change,
     Comparison,
+    CompletedOnly,
     Conclusion,
     Counts,
     Difference,
@@ -35,14 +35,14 @@ ROWS = (
     ("completed_rate", "Completed rate", "req/s", "higher"),
     ("ttft_p50", "TTFT p50", "ms", "lower"),
     ("ttft_p99", "TTFT p99", "ms", "lower"),
-    ("scheduled_ttft_p50", "TTFT p50 from due", "ms", "lower"),
-    ("scheduled_ttft_p99", "TTFT p99 from due", "ms", "lower"),
+    ("scheduled_ttft_p50", "TTFT p50 (scheduled)", "ms", "lower"),
+    ("scheduled_ttft_p99", "TTFT p99 (scheduled)", "ms", "lower"),
     ("tpot_p50", "TPOT p50", "ms", "lower"),
     ("tpot_p99", "TPOT p99", "ms", "lower"),
     ("itl_p99", "ITL p99", "ms", "lower"),
     ("latency_p50", "Latency p50", "ms", "lower"),
     ("latency_p99", "Latency p99", "ms", "lower"),
-    ("goodput_share", "Goodput", "%", "higher"),
+    ("slo_attainment", "SLO attainment", "%", "higher"),
 )
 UNITS = {"tok/s": "tokens/s", "req/s": "1/s", "ms": "s", "%": "share"}
 
@@ -57,13 +57,13 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
     return Comparison(
         name="test",
         written_at=written_at,
-        command="python -m reports compare",
+        command="tokenswarm report",
         target="cpu-tiny",
         model=text,
         hardware=text,
         scenario_name="chat-medium",
         slo={"ttft": 0.5, "tpot": 0.05, "share": 0.99},
-        matters=0.03,
+        minimum_effect=0.03,
         confidence=0.95,
         baseline=baseline,
         conclusion=[
@@ -100,22 +100,22 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
         ],
         recommendations=[Recommendation(text=text, reason=text, command="make compare")],
         roofline=roofline,
-        careless=[
-            Careless(
+        completed_only=[
+            CompletedOnly(
                 variant=baseline,
                 metric="ttft_p50",
                 label="TTFT p50",
                 display_unit="ms",
-                careless=1.0,
-                honest=2.0,
-                careless_display="1.0",
-                honest_display="2.0",
+                completed_only=1.0,
+                all_requests=2.0,
+                completed_only_display="1.0",
+                all_requests_display="2.0",
                 text=text,
             )
         ],
         pareto=[
             ParetoPoint(
-                variant=name, output_token_throughput=1.0, ttft_p50=1.0, unbeaten=True, meets_slo=None
+                variant=name, output_token_throughput=1.0, ttft_p50=1.0, pareto_optimal=True, meets_slo=None
             )
             for name in others
         ],
@@ -202,7 +202,7 @@ def _run_info(run: Run, text: str) -> RunInfo:
         verdict="VALID",
         rules=[
             Rule(
-                rule="send_lag",
+                rule="dispatch_delay",
                 verdict="CLIENT-LIMITED",
                 passed=True,
                 figure=0.4,

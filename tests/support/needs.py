@@ -13,4 +13,4 @@ def need(there: bool, reason: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not there and not os.environ.get("TOKENSWARM_REQUIRE_ALL"), reason=reason)
 
 
-VLLM = need(python_of("cpu").exists(), "no .venv-server; make it: python -m server.install --target cpu-tiny")
+VLLM = need(python_of("cpu").exists(), "no .venv-server; make it: tokenswarm server-setup --target cpu-tiny")

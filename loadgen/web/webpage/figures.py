@@ -18,7 +18,7 @@ LABELS = {
     "itl": "ITL",
     "latency": "Latency",
     "scheduled_latency": "Scheduled latency",
-    "send_lag": "Send lag",
+    "dispatch_delay": "Dispatch delay",
 }
 TAB = "llm"
 COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {

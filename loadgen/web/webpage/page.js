@@ -111,7 +111,7 @@ function scope([start, end]) {
 
 // Rates of the last seconds; once the run has been judged, those of its window.
 function showTiles(run, goingOn, judged) {
-  const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "send_lag");
+  const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "dispatch_delay");
   const left = Math.max(0, run.end - run.now);
   const server = !goingOn || totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
   const rates = judged ?? { offered_rate: totals.offered_rate, completed_rate: totals.completed_rate, output_token_throughput: totals.token_rate };
@@ -122,7 +122,7 @@ function showTiles(run, goingOn, judged) {
     ["Output", `${number(rates.output_token_throughput, 0)} tok/s`, `${number(totals.tokens, 0)} in answers`],
     ["In flight", number(totals.in_flight, 0), server],
     ["Failed", number(totals.failed, 0), totals.unfinished ? `${number(totals.unfinished, 0)} unfinished` : ""],
-    ["Send lag p99", lag.p99 === null ? "–" : `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
+    ["Dispatch delay p99", lag.p99 === null ? "–" : `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
   ];
   byId("tiles").replaceChildren(...tiles.map(([name, figure, note]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: figure }, element("small", { text: note })))));

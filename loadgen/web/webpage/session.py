@@ -7,6 +7,7 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
+from common.former_names import renamed
 from common.results import MANIFEST, RECORDS, SUMMARY, results_folder
 from common.usage import UsageError
 from loadgen.host import child_process
@@ -111,22 +112,22 @@ def _given(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON file's object; empty where judging has left none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = renamed(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _make_report(folders: list[Path]) -> str:
-    """Run `reports compare` in a process of its own; the report's path in results/. Raises UsageError."""
+    """Run `tokenswarm report` in a process of its own; the report's path in results/. Raises UsageError."""
     joined = (
         "-vs-".join(folder.name for folder in folders) if len(folders) > 1 else f"{folders[0].name}-alone"
     )
     name = re.sub(r"[^A-Za-z0-9._-]", "-", joined).lstrip("._-")[:NAME_LENGTH]
-    words = ["compare", "--name", name, *map(str, folders)]
+    words = ["report", "--name", name, *map(str, folders)]
     if len(folders) > 1 and len({_read(folder / MANIFEST).get("variant") for folder in folders}) == 1:
         words.append("--each")
-    done = child_process.run_reports(words, capture=True)
+    done = child_process.run_verb(words, capture=True)
     path = address(results_folder() / "reports" / name / "report.html")
     if done.code or path is None:
         last = (done.out.strip() or "it said nothing").splitlines()[-1]

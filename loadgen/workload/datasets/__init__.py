@@ -1,26 +1,18 @@
-"""Prompts, lengths and times from files of several formats, read row by row. See docs/scenarios.md."""
+"""Prompts, lengths and times from files: one module for each format (docs/scenarios.md), no load."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.results import RECORDS
 from common.usage import UsageError
-from loadgen.workload.datasets import azure, burstgpt, mooncake, openai_batch, plain, run, sharegpt
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import Note, Row
 
 __all__ = ["FORMATS", "Row", "digest", "locate", "read_rows"]
 
-FORMATS: dict[str, Callable[[Path], Iterator[Row | Note]]] = {
-    "sharegpt": sharegpt.rows,
-    "openai-batch": openai_batch.rows,
-    "mooncake": mooncake.rows,
-    "azure": azure.rows,
-    "burstgpt": burstgpt.rows,
-    "run": run.rows,
-    "jsonl": plain.rows,
-}
+FORMATS.discover(__name__, __path__)
 
 
 def read_rows(

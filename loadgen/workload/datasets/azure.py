@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, brief, csv_lines, lengths, since_first
 
 
+@FORMATS.register("azure")
 def rows(path: Path) -> Iterator[Row | Note]:
     return since_first(_rows(path))
 

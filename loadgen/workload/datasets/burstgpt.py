@@ -7,9 +7,11 @@ Source: https://github.com/HPMLL/BurstGPT.
 from collections.abc import Iterator
 from pathlib import Path
 
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, csv_lines, lengths, seconds, since_first
 
 
+@FORMATS.register("burstgpt")
 def rows(path: Path) -> Iterator[Row | Note]:
     return since_first(_rows(path))
 

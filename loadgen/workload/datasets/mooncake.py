@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import (
     NO_TOKENS,
     Note,
@@ -21,6 +22,7 @@ from loadgen.workload.datasets.row import (
 )
 
 
+@FORMATS.register("mooncake")
 def rows(path: Path) -> Iterator[Row | Note]:
     return since_first(_rows(path))
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import Row, count, dialogue, estimated_tokens, json_lines, mapping
 
 
+@FORMATS.register("openai-batch")
 def rows(path: Path) -> Iterator[Row]:
     for where, value in json_lines(path):
         body = mapping(f"{where}: body", mapping(where, value).get("body"))

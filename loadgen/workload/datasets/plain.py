@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import (
     Note,
     Row,
@@ -20,6 +21,7 @@ from loadgen.workload.datasets.row import (
 )
 
 
+@FORMATS.register("jsonl")
 def rows(path: Path) -> Iterator[Row | Note]:
     return since_first(_rows(path))
 

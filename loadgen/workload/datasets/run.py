@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from common.results import MANIFEST
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.row import Note, Row
 
 COLUMNS = ["arrival", "due", "workload", "prompt_asked", "prompt_tokens", "output_asked"]
@@ -23,6 +24,7 @@ FILLED = "without a known prompt length: taken as the median of their workload"
 BATCH = 10_000  # rows turned into Python values at a time
 
 
+@FORMATS.register("run")
 def rows(path: Path) -> Iterator[Row | Note]:
     try:
         table = pq.read_table(path, columns=COLUMNS)

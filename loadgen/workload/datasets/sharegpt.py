@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.usage import UsageError
+from loadgen.workload.datasets.formats import FORMATS
 from loadgen.workload.datasets.jsonarray import elements
 from loadgen.workload.datasets.row import Note, Row, estimated_tokens, half_character, mapping
 
@@ -29,6 +30,7 @@ ROLES = {
 }
 
 
+@FORMATS.register("sharegpt")
 def rows(path: Path) -> Iterator[Row | Note]:
     for where, value in elements(path):
         entry = mapping(where, value)

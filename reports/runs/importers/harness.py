@@ -55,7 +55,9 @@ CLAIMS = _RATES | {
 }
 _NO_DUE = "the file has no due times, only when requests were sent"
 _NO_LANES = "the file says nothing of its workers"
-_RULES = dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), _NO_DUE) | {"lanes_lost": _NO_LANES}
+_RULES = dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE) | {
+    "lanes_lost": _NO_LANES
+}
 
 
 @importer
@@ -181,7 +183,7 @@ def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
         "scheduled_ttft": _NO_DUE,
         "scheduled_latency": _NO_DUE,
         "itl": "the file has only the first and the last token of each request",
-        "goodput_share": "the file names no SLO",
+        "slo_attainment": "the file names no SLO",
         "goodput_rate": "the file names no SLO",
         "lost": "the file says nothing of its workers",
     }

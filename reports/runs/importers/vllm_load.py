@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from reports.runs.importers.imported import number, one_burst
-from reports.runs.runs import Floats, Limits
-from reports.verdict.rules_client import LATE_SHARE
+from reports.runs.runs import LATE_SHARE, Floats, Limits
 
 _NO_LANES = "the tool is one process"
 _NO_SLO = "the file does not hold the SLO of --goodput"
@@ -76,11 +75,11 @@ def read_load(path: Path, found: dict[str, Any], sent: Floats, end: Floats, held
 
 def load_limits(load: Load) -> Limits:
     """What no such file tells, and what this one does not."""
-    figures = {"goodput_share": _NO_SLO, "goodput_rate": _NO_SLO, "lost": _NO_LANES}
+    figures = {"slo_attainment": _NO_SLO, "goodput_rate": _NO_SLO, "lost": _NO_LANES}
     rules = {"lanes_lost": _NO_LANES}
     if (why := _no_due(load)) is not None:
         figures |= dict.fromkeys(("scheduled_ttft", "scheduled_latency"), why)
-        rules |= dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), why)
+        rules |= dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), why)
         if not load.open_loop:
             figures["offered_rate"] = why
             rules |= dict.fromkeys(("backlog", "backlog_at_end"), _no_backlog(load))
@@ -143,7 +142,7 @@ def _at_limit(sent: Floats, end: Floats, limit: int) -> int:
 
 
 def _no_due(load: Load) -> str | None:
-    """Why nothing can be said from due; None where the file tells when requests were due."""
+    """Why no scheduled time can be said; None where the file tells when requests were due."""
     if load.held_unknown and load.by_itself:
         return f"the client's limit held requests back, and {_NO_QUEUE_TIMES}, so not when they were due"
     if not load.by_itself:
@@ -165,7 +164,7 @@ def _held(load: Load, limit: int) -> str:
     if load.longest_wait is not None:
         return (
             f"{text}, up to {load.longest_wait:.3g} s each: the tool's TTFT and latency leave that wait out, "
-            "the figures from due hold it."
+            "the scheduled figures hold it."
         )
     if not load.held_unknown:
         return (

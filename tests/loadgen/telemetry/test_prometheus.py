@@ -23,7 +23,7 @@ DASHBOARD = ROOT / "deploy/grafana/dashboards/tokenswarm.json"
 FROM_THE_LAUNCH = (
     "gen_ai_server_time_to_first_token_seconds",
     "gen_ai_client_operation_time_to_first_chunk_seconds",
-    "tokenswarm_send_lag_seconds",
+    "tokenswarm_dispatch_delay_seconds",
 )
 WRITING = 0.001  # s
 MIX = """
@@ -92,7 +92,7 @@ def test_the_distributions_are_the_records(watched: Watched) -> None:
         "tokenswarm_scheduled_time_to_first_token_seconds": (
             records["first_token"] - records["due"]
         ).to_numpy(),
-        "tokenswarm_send_lag_seconds": (records["sent"] - records["due"]).to_numpy(),
+        "tokenswarm_dispatch_delay_seconds": (records["sent"] - records["due"]).to_numpy(),
     }
     for name, values in found.items():
         rows = watched.server.query(f"sum by (le) (max_over_time({name}_bucket[10m]))")

@@ -27,8 +27,8 @@ from loadgen.host import child_process
 from loadgen.live import instruments
 from loadgen.live.histogram import Histogram
 from loadgen.live.live import Live
-from loadgen.master.manifest import Subject
 from loadgen.protocol.events import run_finished
+from loadgen.protocol.settings import Subject
 from loadgen.telemetry.prometheus import Export, address_of
 from loadgen.telemetry.series import Observed, operation
 from loadgen.workload.scenario import Scenario

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from common.usage import UsageError
-from loadgen.live.digest import METRICS, Digest
+from loadgen.live.histogram import METRICS, Digest
 from loadgen.live.live import Live
 from loadgen.options import _Suggested
 from loadgen.web.webpage import figures
@@ -176,7 +176,12 @@ def test_a_session_tells_its_runs(results: Path) -> None:
             {
                 "verdict": "SATURATED",
                 "rules": [
-                    {"rule": "send_lag_p99", "passed": False, "verdict": "CLIENT-LIMITED", "text": "late"},
+                    {
+                        "rule": "dispatch_delay_p99",
+                        "passed": False,
+                        "verdict": "CLIENT-LIMITED",
+                        "text": "late",
+                    },
                     {"rule": "enough_requests", "passed": False, "verdict": "SATURATED", "text": "few"},
                     {
                         "rule": "backlog",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.places import ROOT
 from common.usage import UsageError
+from common.words import english
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, Schedule, schedule
@@ -19,7 +20,6 @@ from loadgen.workload.vocabulary import (
     Messages,
     Vocabulary,
     build_vocabulary,
-    candidates,
     estimate_vocabulary,
 )
 from server.model import CHAT_TEMPLATE, TOKENIZER_CONFIG, train_tokenizer
@@ -88,7 +88,7 @@ def test_every_prompt_of_a_run_differs_within_its_first_words(vocabulary: Vocabu
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**63), st.sampled_from([3, 10, 500]))
 @settings(max_examples=200, deadline=None)
 def test_no_spelling_begins_another(one: int, other: int, seed: int, size: int) -> None:
-    words = candidates()[:size]
+    words = english()[:size]
     maker = PromptMaker(replace(estimate_vocabulary(), words=words), seed, Scenario.load("chat-low"))
     one, other = one % (50 * maker._codes), other % (50 * maker._codes)
     first, second = maker._spell(one), maker._spell(other)

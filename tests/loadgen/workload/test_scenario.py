@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
-from loadgen.workload.scenario import FOLDER, PROCESSES, Scenario, list_scenarios
+from loadgen.workload.arrivals import PROCESSES
+from loadgen.workload.scenario import FOLDER, Scenario, list_scenarios
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 CHAT = "prompt_tokens: {distribution: lognormal, mean: 50, sd: 30, min: 10, max: 300}\noutput_tokens: 9\n"
@@ -71,7 +72,7 @@ def test_the_others_are_as_stated() -> None:
     assert {name: part.share for name, part in mix.items()} == {"chat": 0.6, "rag": 0.3, "code": 0.1}
     burst = Scenario.load("burst")
     assert burst.rate is not None
-    assert burst.rate * (1 - burst.arrivals.branching) == pytest.approx(5)  # type: ignore[union-attr]
+    assert burst.rate * (1 - burst.arrivals.branching) == pytest.approx(5)  # type: ignore[attr-defined]
     assert Scenario.load("steps").mean_rate == pytest.approx((5 + 10 + 20 + 40) / 4)
     assert Scenario.load("shared-prefix").shared_prefix.tokens == 1024  # type: ignore[union-attr]
 
@@ -159,7 +160,7 @@ def test_overrides_change_what_they_name_and_nothing_else() -> None:
 def test_to_and_from_a_closed_loop() -> None:
     closed = Scenario.load("chat-medium").with_overrides(arrivals="closed-loop", concurrency=3)
     assert closed.rate is None
-    assert closed.arrivals.concurrency == 3  # type: ignore[union-attr]
+    assert closed.arrivals.concurrency == 3  # type: ignore[attr-defined]
     assert closed.with_overrides(arrivals="poisson", rate=4).rate == 4
     with pytest.raises(UsageError, match="need a rate"):
         closed.with_overrides(arrivals="poisson")
@@ -177,7 +178,7 @@ def test_to_and_from_a_closed_loop() -> None:
         ({"drain": -5}, "drain: "),
         ({"warmup": -1}, "warmup: "),
         ({"timeout": 0}, "timeout: "),
-        ({"arrivals": "lumpy"}, f"unknown process 'lumpy'; there are: {', '.join(PROCESSES)}"),
+        ({"arrivals": "lumpy"}, f"unknown arrival process 'lumpy'; there are: {', '.join(PROCESSES)}"),
         ({"arrivals": "trace"}, "need a dataset"),
         ({"arrivals": "stages"}, "stages"),
         ({"concurrency": 4}, "no concurrency"),

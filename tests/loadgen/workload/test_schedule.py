@@ -1,5 +1,6 @@
 """The schedule: pure, the same for any number of workers, and the window's own whatever the warm-up."""
 
+import json
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from common.places import ROOT
 from common.usage import UsageError
-from loadgen.workload.scenario import FOLDER, Scenario, Stages
+from loadgen.workload.arrivals.stages import Stages
+from loadgen.workload.scenario import FOLDER, Scenario
 from loadgen.workload.schedule import Arrival, Schedule, schedule
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -393,3 +395,15 @@ def test_a_dataset_that_changed_since_is_noticed(tmp_path: Path) -> None:
     data.write_text('"two"\n')
     with pytest.raises(UsageError, match="data.jsonl: is not the file"):
         schedule(scenario, 1)
+
+
+DIGESTS = json.loads((DATA / "schedules.json").read_text())  # made with commit 339e325
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_the_same_seed_gives_the_load_that_it_gave_before(name: str) -> None:
+    file, _, process = name.partition(" ")
+    scenario = Scenario.load(file)
+    if process:
+        scenario = scenario.with_overrides(arrivals=process, rate=None if process == "closed-loop" else 5)
+    assert schedule(scenario, 3 if process else 1).digest() == DIGESTS[name]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.audit import as_runs, read_files
 from reports.document.schema import Comparison
 from reports.findings.audit_words import limit_lines
 from reports.metrics import request_metrics
 from tests.support.auditing import HELD, OPEN, audited, outcome, read_one
 from tests.support.make_foreign import make_story
+from tokenswarm.__main__ import run as main
 
 
 def changed(tmp_path: Path, source: Path, change: Callable[[Any], object]) -> Path:
@@ -59,7 +59,7 @@ def test_the_story_s_claim_is_not_supported_and_the_first_paragraph_says_why(
     _, found, runs = audited(*story)
     text = found.paragraph
     assert "output token throughput +19.7 % (176.4 to 211.2 tok/s)" in text
-    assert "latency (from send) p50 −30.4 %" in text and "767 requests as successful" in text
+    assert "latency (service) p50 −30.4 %" in text and "767 requests as successful" in text
     assert "Its records do not support that" in text and "output token throughput is −39.1 %" in text
     assert "no change of it can be named" in text
     assert "Of the 767 requests sent, 66 and 56 finished, 601 and 703 had no first token" in text
@@ -106,9 +106,9 @@ def test_a_file_s_name_is_written_as_it_is(story: tuple[Path, Path]) -> None:
 
 def test_without_due_times_no_lag_at_the_client_is_said(story: tuple[Path, Path]) -> None:
     comparison, _, _ = audited(*story)
-    assert [run.server.send_lag_mean for run in comparison.runs] == [None, None]
+    assert [run.server.dispatch_delay_mean for run in comparison.runs] == [None, None]
     comparison, _, _ = audited(OPEN)
-    assert comparison.runs[0].server.send_lag_mean is not None  # by vLLM's queue_times
+    assert comparison.runs[0].server.dispatch_delay_mean is not None  # by vLLM's queue_times
 
 
 def test_one_file_alone(story: tuple[Path, Path]) -> None:
@@ -119,7 +119,7 @@ def test_one_file_alone(story: tuple[Path, Path]) -> None:
     failed = {rule.rule for rule in comparison.runs[0].rules if not rule.passed}
     assert "unfinished_share" in failed
     unchecked = {rule.rule for rule in comparison.runs[0].rules if not rule.checked}
-    assert {"send_lag_p99", "late_share", "lanes_lost", "clocks"} <= unchecked
+    assert {"dispatch_delay_p99", "late_share", "lanes_lost", "clocks"} <= unchecked
 
 
 def test_a_file_without_partial_counts_cannot_tell_the_throughput(
@@ -171,7 +171,7 @@ def test_an_honest_harness_file_is_supported(story: tuple[Path, Path], tmp_path:
     _, found, _ = audited(changed(tmp_path, story[0], honest))
     assert {each.outcome for each in found.checks} == {"supported"}
     assert "Its records support that" in found.paragraph
-    assert "There is no difference that matters" in found.paragraph
+    assert "There is no difference beyond the minimum effect size" in found.paragraph
 
 
 def test_a_vllm_file_gives_the_figures_that_vllm_reckoned() -> None:
@@ -208,7 +208,7 @@ def test_a_vllm_file_with_a_limit_of_the_client_shows_what_the_limit_hid() -> No
     assert "its own limit lets a request go" in found.paragraph
     assert any("held requests back at 4 in flight" in note for note in found.notes)
     failed = {rule.rule: rule.verdict for rule in comparison.runs[0].rules if not rule.passed}
-    assert failed["send_lag_p99"] == "CLIENT-LIMITED"
+    assert failed["dispatch_delay_p99"] == "CLIENT-LIMITED"
 
 
 def test_two_vllm_files_of_different_loads_support_no_change() -> None:
@@ -249,7 +249,7 @@ def test_without_a_rate_there_is_no_offered_rate(tmp_path: Path) -> None:
     assert run.window[1] == pytest.approx(run.manifest.drained_at)
     assert any("Offered rate" in each.what for each in found.untold)
     rules = {rule.rule: rule for rule in comparison.runs[0].rules}
-    assert not rules["backlog"].checked and not rules["send_lag_p99"].checked
+    assert not rules["backlog"].checked and not rules["dispatch_delay_p99"].checked
 
 
 def test_no_key_of_an_error_is_stored(story: tuple[Path, Path], tmp_path: Path) -> None:
@@ -363,5 +363,5 @@ def test_without_a_plateau_no_limit_is_suspected() -> None:
 
 
 def test_a_command_without_its_files_is_one_line() -> None:
-    with pytest.raises(UsageError, match=r"required: FILE \(python -m reports audit --help"):
+    with pytest.raises(UsageError, match=r"required: FILE \(tokenswarm audit --help"):
         main(["audit"])

@@ -1,4 +1,4 @@
-"""`python -m reports compare`, whole: from run folders to comparison.json."""
+"""`tokenswarm report`, whole: from run folders to comparison.json."""
 
 import io
 import json
@@ -13,16 +13,16 @@ from rich.console import Console
 from bench.synthetic import Shape, edit_manifest, make_run
 from common.places import ROOT
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.assembly import assemble
 from reports.commands.compare import show
-from reports.comparison.survivors_only import careless
+from reports.comparison.survivors_only import completed_only
 from reports.document import schema
 from reports.document.schema import Comparison, ParetoPoint
 from reports.findings.recommend import choice
 from reports.pages import sections
 from reports.runs.runs import load_run, read_manifest
 from reports.runs.selection import named_runs, newest_runs
+from tokenswarm.__main__ import run as main
 
 SHAPE = Shape(
     rate=30, duration=20, warmup=2, drain=10, output=20, ttft=0.04, tpot=0.01, jitter=0.03, slots=30
@@ -48,9 +48,11 @@ def two(results: Path, **changes: Any) -> list[Path]:
     ]
 
 
-def built(folders: list[Path], matters: float = 0.03, **more: Any) -> Comparison:
+def built(folders: list[Path], minimum_effect: float = 0.03, **more: Any) -> Comparison:
     runs = [load_run(folder) for folder in folders]
-    return assemble(runs, baseline=runs[0].manifest.variant, matters=matters, name="n", command="c", **more)
+    return assemble(
+        runs, baseline=runs[0].manifest.variant, minimum_effect=minimum_effect, name="n", command="c", **more
+    )
 
 
 def marks(found: Comparison) -> dict[str, str]:
@@ -66,7 +68,7 @@ def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.C
     import jsonschema  # type: ignore[import-untyped]
 
     two(results)
-    assert main(["compare"]) == 0
+    assert main(["report"]) == 0
     out = capsys.readouterr().out
     assert "TPOT p50" in out and "better" in out
     latest = results / "latest"
@@ -74,7 +76,7 @@ def test_a_report_is_written_and_fits_the_schema(results: Path, capsys: pytest.C
     written = json.loads((latest / "comparison.json").read_text(encoding="utf-8"))
     jsonschema.validate(written, json.loads(schema.schema()))
     assert (latest / "README.md").is_file() and (latest / "report.html").is_file()
-    assert written["command"].startswith("python -m reports compare 20260101T000000Z-baseline 20260101")
+    assert written["command"].startswith("tokenswarm report 20260101T000000Z-baseline 20260101")
     assert [metric["name"] for metric in written["metrics"]][:3] == [
         "output_token_throughput",
         "offered_rate",
@@ -87,7 +89,7 @@ def test_named_runs_need_no_results_folder(
 ) -> None:
     folders = two(results)
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(results / "not" / "there"))
-    assert main(["compare", *map(str, folders)]) == 0, capsys.readouterr().err
+    assert main(["report", *map(str, folders)]) == 0, capsys.readouterr().err
     assert (results / "not" / "there" / "latest" / "report.html").is_file()
 
 
@@ -106,7 +108,7 @@ def test_marks_of_a_faster_variant(results: Path) -> None:
     assert found.conclusion[0].worse.startswith("Nothing got worse")
     assert "everyone" in found.conclusion[0].use
     assert {insight.kind for insight in found.insights} >= {"win"}
-    assert [point.unbeaten for point in found.pareto].count(True) >= 1
+    assert [point.pareto_optimal for point in found.pareto].count(True) >= 1
 
 
 def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
@@ -116,7 +118,7 @@ def test_who_beats_whom_needs_more_than_a_larger_figure(results: Path) -> None:
         add(results, "20260101T000100Z-same", noise_seed=2),
         add(results, "20260101T000200Z-behind", slots=5),
     ]
-    assert {point.variant: point.unbeaten for point in built(folders).pareto} == {
+    assert {point.variant: point.pareto_optimal for point in built(folders).pareto} == {
         "baseline": True,
         "same": True,
         "behind": False,
@@ -147,11 +149,11 @@ def test_a_saturated_variant(results: Path) -> None:
 
 def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
     folder = add(results, "20260101T000000Z-baseline", slots=3, drain=3)
-    lines = {line.metric: line for line in careless(load_run(folder))}
+    lines = {line.metric: line for line in completed_only(load_run(folder))}
     latency, success = lines["latency_p99"], lines["success_share"]
-    assert latency.careless is not None and latency.honest is None
-    assert latency.honest_display.startswith(">")
-    assert success.careless == 1.0 and success.honest is not None and success.honest < 0.9
+    assert latency.completed_only is not None and latency.all_requests is None
+    assert latency.all_requests_display.startswith(">")
+    assert success.completed_only == 1.0 and success.all_requests is not None and success.all_requests < 0.9
 
 
 def summary_of(found: Comparison) -> dict[str, str]:
@@ -222,23 +224,23 @@ def repeats(results: Path, **shapes: Any) -> list[Path]:
     return folders
 
 
-LATE = {"send_lag": 0.3}
+LATE = {"dispatch_delay": 0.3}
 
 
-def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disturbed_repeat_is_excluded_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = repeats(results, one=LATE)
     found = built(folders)
-    [gone] = found.left_out
+    [gone] = found.excluded
     assert (gone.run, gone.verdict, gone.repeat) == (folders[0].name, "CLIENT-LIMITED", 1)
     assert [run.run for run in found.runs if run.variant == "baseline"] == [folders[2].name, folders[4].name]
     assert found.methods[0].repeats == [2, 3] and marks(found)["tpot_p50"] == "better"
     without = built([folders[2], *folders[1:2], *folders[3:]])
     assert [metric.readings for metric in found.metrics] == [metric.readings for metric in without.metrics]
     assert marks(found) == marks(without)
-    assert main(["compare", *map(str, folders), "--name", "six"]) == 0
-    assert f"{folders[0].name} CLIENT-LIMITED, left out: " in capsys.readouterr().out
+    assert main(["report", *map(str, folders), "--name", "six"]) == 0
+    assert f"{folders[0].name} CLIENT-LIMITED, excluded: " in capsys.readouterr().out
     page = (results / "reports" / "six" / "README.md").read_text()
-    assert "left out, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
+    assert "excluded, other repeats stand in" in page and f"Rules of the verdict: {folders[0].name}" in page
 
 
 @pytest.mark.parametrize(
@@ -251,11 +253,11 @@ def test_a_disturbed_repeat_is_left_out_and_named(results: Path, capsys: pytest.
         ({"three": LATE}, 1),
     ],
 )
-def test_what_is_no_mere_disturbance_is_not_left_out(
+def test_what_is_no_mere_disturbance_is_not_excluded(
     results: Path, shapes: dict[str, dict[str, float]], left: int
 ) -> None:
     found = built(repeats(results, **shapes))
-    assert len(found.left_out) == left
+    assert len(found.excluded) == left
     assert ("not comparable" in marks(found).values()) is (left == 0)
 
 
@@ -318,7 +320,7 @@ def test_three_variants_and_one_that_was_refused(results: Path) -> None:
     (results / "20260101T000300Z-compiled").mkdir()
     refusal = {"variant": "compiled", "target": "cpu-tiny", "reason": "unrecognized arguments: --foo"}
     (results / "20260101T000300Z-compiled" / "not_applied.json").write_text(json.dumps(refusal))
-    assert main(["compare", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
+    assert main(["report", "--variants", "optimized,batch-16,compiled", "--name", "sweep"]) == 0
     found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
     assert [variant.name for variant in found.variants] == ["baseline", "optimized", "batch-16", "compiled"]
     assert (found.variants[3].applied, found.variants[3].result) == (
@@ -340,7 +342,7 @@ def test_earlier_runs_are_listed_with_what_differs(results: Path) -> None:
     old = add(results, "20250101T000000Z-baseline")
     edit_manifest(old, seed=5, started_at="2025-01-01T00:00:00+00:00")
     assert main(["judge", str(old), "--quiet"]) == 0
-    assert main(["compare"]) == 0
+    assert main(["report"]) == 0
     found = Comparison.model_validate_json((results / "latest" / "comparison.json").read_text())
     [earlier] = found.earlier
     assert (earlier.run, earlier.comparable, earlier.differences) == (
@@ -392,7 +394,7 @@ def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None
     ]
     found = built(folders)
     assert found.runs[2].verdict == "SATURATED"
-    assert found.pareto[2].goodput_share == 1.0
+    assert found.pareto[2].slo_attainment == 1.0
     assert [point.meets_slo for point in found.pareto] == [False, False, False]
     assert not any("take small" in each.text for each in found.recommendations)
 
@@ -432,11 +434,11 @@ def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> 
 
 def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add(results, "20260101T000000Z-baseline")
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     assert "make optimized" in capsys.readouterr().out
     assert not (results / "latest").exists()
     with pytest.raises(UsageError, match="make optimized"):
-        main(["compare"])
+        main(["report"])
 
 
 def test_if_both_compares_no_other_runs_than_the_newest(
@@ -447,12 +449,12 @@ def test_if_both_compares_no_other_runs_than_the_newest(
     load = {"scenario_hash": "bbbbbbbbbbbb", "started_at": "2026-01-02T00:00:00+00:00"}
     newest = add(results, "20260102T000000Z-baseline")
     edit_manifest(newest, **load)
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     said = capsys.readouterr().out
     assert f"no optimized has run under the load of {newest.name}" in said and "make optimized" in said
     assert not (results / "latest").exists()
     edit_manifest(add(results, "20260102T000100Z-optimized"), **load)
-    assert main(["compare", "--if-both"]) == 0
+    assert main(["report", "--if-both"]) == 0
     assert "baseline: 20260102T000000Z-baseline" in capsys.readouterr().out
 
 
@@ -461,8 +463,8 @@ def test_if_both_compares_no_other_runs_than_the_newest(
     [
         (["nope"], "no such run"),
         (["20260101T000000Z-baseline", "20260101T000000Z-baseline"], "named twice"),
-        (["--matters", "-1"], "--matters"),
-        (["--matters", "nan"], "--matters"),
+        (["--minimum-effect", "-1"], "--minimum-effect"),
+        (["--minimum-effect", "nan"], "--minimum-effect"),
         (["--name", "../x"], "--name"),
         (["--variants", "baseline"], "only the baseline"),
         (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
@@ -472,14 +474,14 @@ def test_if_both_compares_no_other_runs_than_the_newest(
 def test_users_mistakes(results: Path, arguments: list[str], complaint: str) -> None:
     two(results)
     with pytest.raises(UsageError, match=complaint):
-        main(["compare", *arguments])
+        main(["report", *arguments])
 
 
 def test_a_folder_named_latest_is_not_replaced(results: Path) -> None:
     two(results)
     (results / "latest").mkdir()
     with pytest.raises(UsageError, match="is no link"):
-        main(["compare"])
+        main(["report"])
 
 
 def test_the_baseline_is_the_one_called_so(results: Path) -> None:
@@ -525,7 +527,7 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
             ttft_p50=ttft,
             tpot_p50=tpot,
             usable=usable,
-            unbeaten=True,
+            pareto_optimal=True,
             meets_slo=meets,
         )
 

@@ -9,8 +9,8 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.history import INDEX, history
+from tokenswarm.__main__ import run as main
 
 
 @pytest.fixture

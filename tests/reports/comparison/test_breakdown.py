@@ -18,7 +18,11 @@ from reports.runs.runs import load_run
 
 def compared(*folders: Path) -> Comparison:
     return assemble(
-        [load_run(folder) for folder in folders], baseline="baseline", matters=0.02, name="n", command="c"
+        [load_run(folder) for folder in folders],
+        baseline="baseline",
+        minimum_effect=0.02,
+        name="n",
+        command="c",
     )
 
 
@@ -48,7 +52,7 @@ def test_each_workload_has_its_own_figures(tmp_path: Path) -> None:
         assert part.metrics["scheduled_ttft_p50"].value == pytest.approx(p50)
         tpot = (mine["last_token"] - mine["first_token"]) / (mine["output_tokens"] - 1)
         good = done & (mine["first_token"] - mine["due"] <= 0.5) & (tpot <= 0.05)
-        assert part.metrics["goodput_share"].value == pytest.approx(good.mean())
+        assert part.metrics["slo_attainment"].value == pytest.approx(good.mean())
 
 
 def test_each_stage_has_its_own_figures_in_each_variant(tmp_path: Path) -> None:
@@ -60,7 +64,7 @@ def test_each_stage_has_its_own_figures_in_each_variant(tmp_path: Path) -> None:
     assert told == [
         (name, variant) for name in ("1: 5/s", "2: 40/s") for variant in ("baseline", "optimized")
     ]
-    share = [part.metrics["goodput_share"].value for part in found.parts]
+    share = [part.metrics["slo_attainment"].value for part in found.parts]
     assert share[0] == share[1] == share[3] == 1.0
     assert share[2] is not None and share[2] < 0.5, "the queue grows in the second step, of the baseline"
     table = parts(found)[0]

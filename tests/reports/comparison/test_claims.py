@@ -14,8 +14,9 @@ from bench.verdict import CHAT_MEDIUM, compare_pairs, recorded, run_of, shape_of
 from reports.comparison import resampling
 from reports.comparison.claims import Estimate, Setting, _queue_drift, claim, estimate
 from reports.comparison.pairs import by_time, pair_up
-from reports.comparison.resampling import HEADLINE, ROWS
 from reports.document.schema import Change
+from reports.metrics import catalogue
+from reports.metrics.catalogue import HEADLINE, ROWS
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run, load_run
 from reports.statistics import intervals
@@ -65,7 +66,7 @@ def test_a_claim_needs_the_interval_and_the_size() -> None:
     assert claimed("ttft_p50", large_but_loose).mark == "no difference shown"
     assert claimed("ttft_p50", sure_but_small).mark == "no difference shown"
     assert "3 %" in claimed("ttft_p50", sure_but_small).reason
-    assert claimed("ttft_p50", sure_but_small, matters=0.01).mark == "worse"
+    assert claimed("ttft_p50", sure_but_small, minimum_effect=0.01).mark == "worse"
 
 
 def test_repeats_that_disagree_are_unstable_but_a_clear_change_is_still_claimed() -> None:
@@ -174,7 +175,7 @@ def test_a_failure_more_or_less_is_chance(
     figures = [[Figure(float(count), "requests", 1200, "") for count in side] for side in (before, after)]
     names = [["one", "two"], ["three", "four"]]
     known = dict(zip(sum(names, []), sum(figures, []), strict=True))
-    monkeypatch.setattr(resampling, "figure", lambda run, row: known[run])
+    monkeypatch.setattr(catalogue, "figure", lambda run, row: known[run])
     found = estimate(ROW["failed"], names[0], names[1], None)  # type: ignore[arg-type]
     assert claim(ROW["failed"], found, figures, SETTING).mark == mark
 
@@ -193,7 +194,7 @@ def test_a_count_matters_by_its_share_of_the_arrivals() -> None:
 def test_a_percentile_that_is_only_known_to_be_above_0_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """TPOT of a run in which most requests never got a token."""
     figures = {"served": of(0.0112), "starved": of(None, 0.0)}
-    monkeypatch.setattr(resampling, "figure", lambda run, row: figures[run])
+    monkeypatch.setattr(catalogue, "figure", lambda run, row: figures[run])
     for pair in (("served", "starved"), ("starved", "served")):
         one, two = ([figures[name]] for name in pair)
         found = estimate(ROW["tpot_p50"], [pair[0]], [pair[1]], None)  # type: ignore[list-item]
@@ -315,7 +316,7 @@ def test_how_many_are_left_when_a_queue_has_grown_is_claimed_beyond_the_chance_i
             two = run_of(dataclasses.replace(slow, seed=seed, variant="B", noise_seed=2 * seed + 1), "b")
             blocks = by_time(one, two, growing=True)[1]
             for name in ("unfinished", "completed"):
-                figures = [[resampling.figure(run, ROW[name])] for run in (one, two)]
+                figures = [[catalogue.figure(run, ROW[name])] for run in (one, two)]
                 change = estimate(ROW[name], [one], [two], blocks, growing=("A", "B"))
                 found.append(claim(ROW[name], change, figures, SETTING).mark)
     assert marks == {1.0: ["no difference shown"] * 10, 1.2: ["worse"] * 10}
@@ -330,12 +331,12 @@ def test_whoever_is_left_at_the_end_of_an_overload_is_claimed() -> None:
     blocks = by_time(keeps_up, falls_behind, growing=True)[1]
     waits = [estimate(ROW[name], [keeps_up], [falls_behind], blocks, growing=("B",)) for name in BOUNDED]
     assert all(each.at_least and each.low and each.change and each.low <= each.change for each in waits)
-    for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("goodput_share", "worse")):
+    for name, mark in (("unfinished", "worse"), ("completed", "worse"), ("slo_attainment", "worse")):
         row = ROW[name]
-        figures = [[resampling.figure(run, row)] for run in (keeps_up, falls_behind)]
+        figures = [[catalogue.figure(run, row)] for run in (keeps_up, falls_behind)]
         found = estimate(row, [keeps_up], [falls_behind], blocks, growing=("B",))
         assert claim(row, found, figures, SETTING).mark == mark, name
-    assert 0.1 < resampling.figure(falls_behind, ROW["unfinished"]).value / 1200 < 0.4  # type: ignore[operator]
+    assert 0.1 < catalogue.figure(falls_behind, ROW["unfinished"]).value / 1200 < 0.4  # type: ignore[operator]
 
 
 def test_a_shape_like_a_recorded_run() -> None:

@@ -42,14 +42,14 @@ def scaled(factor: float) -> Callable[[list[Any]], list[Any]]:
     return lambda values: [None if value is None else round(factor * value) for value in values]
 
 
-def texts(*folders: Path, matters: float = 0.03) -> list[str]:
+def texts(*folders: Path, minimum_effect: float = 0.03) -> list[str]:
     one, other = ([load_run(folder)] for folder in folders)
-    return [each.text for each in comparability.differences(one, other, matters)]
+    return [each.text for each in comparability.differences(one, other, minimum_effect)]
 
 
 def compared(*folders: Path) -> Comparison:
     runs = [load_run(folder) for folder in folders]
-    return assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    return assemble(runs, baseline="baseline", minimum_effect=0.03, name="n", command="c")
 
 
 def test_shorter_answers_to_the_same_arrivals_are_another_load(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_shorter_answers_to_the_same_arrivals_are_another_load(tmp_path: Path) -
 def test_within_what_matters_it_is_the_same_load(tmp_path: Path) -> None:
     one, two = made(tmp_path / "one"), edit(made(tmp_path / "two"), prompt_tokens=lambda c: [51] * len(c))
     assert texts(one, two) == []
-    assert "51 tokens with baseline, 50 tokens" in texts(one, two, matters=0.01)[0]
+    assert "51 tokens with baseline, 50 tokens" in texts(one, two, minimum_effect=0.01)[0]
 
 
 def test_longer_prompts_are_another_load(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_another_seed_s_lengths_are_held_against_what_was_asked(tmp_path: Path) 
         made(tmp_path / "one", arrivals="constant"),
         made(tmp_path / "two", arrivals="constant", seed=2),
     )
-    assert texts(one, two, matters=0.001) == []
+    assert texts(one, two, minimum_effect=0.001) == []
     edit(two, output_tokens=scaled(0.5))
     assert texts(one, two) == [
         "answers have 0.5 times the tokens asked with baseline, 1 times the tokens asked with baseline "

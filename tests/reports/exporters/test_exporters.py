@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from reports.__main__ import main
 from reports.exporters import benchmark_report, vllm_bench
 from reports.metrics import request_metrics
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.reader import read
 from reports.runs.runs import Run
 from tests.support.make_report import make_pair
+from tokenswarm.__main__ import run as main
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     for number, name in enumerate(("baseline", "optimized")):
         make_run(folder / name, SHAPE, variant=name, noise_seed=number)
     runs = [load_run(folder / name) for name in ("baseline", "optimized")]
-    found = assemble(runs, baseline="baseline", matters=0.03, name="n", command="c")
+    found = assemble(runs, baseline="baseline", minimum_effect=0.03, name="n", command="c")
     metrics = {metric.name: metric for metric in found.metrics}
     return Facts("baseline", 0.03, metrics, found.variants, found.runs, found.slo)
 
@@ -127,7 +127,7 @@ def test_what_little_is_known_of_is_no_support(plain: Facts) -> None:
     apart = [row.readings[0], row.readings[1].model_copy(update={"value": 0.1})]
     metrics = dict(facts.metrics) | {
         "ttft_p99": row.model_copy(update={"changes": [wide], "readings": apart}),
-        "goodput_share": alike(facts.metrics["goodput_share"], 0.0),
+        "slo_attainment": alike(facts.metrics["slo_attainment"], 0.0),
     }
     known = dataclasses.replace(facts, metrics=metrics)
     said = conclusion.conclude(known, "optimized").use
@@ -148,14 +148,14 @@ def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
     before = {
         "queue_mean": 0.01,
         "prefill_mean": 0.03,
-        "send_lag_mean": 0.001,
+        "dispatch_delay_mean": 0.001,
         "running_mean": 18.0,
         "waiting_mean": 0.0,
     }
     after = {
         "queue_mean": 5.01,
         "prefill_mean": 0.02,
-        "send_lag_mean": 0.001,
+        "dispatch_delay_mean": 0.001,
         "running_mean": 7.9,
         "waiting_mean": 40.0,
     }
@@ -183,7 +183,9 @@ def test_why_ttft_explains_only_a_change_that_is_claimed(plain: Facts) -> None:
 
 def test_why_ttft_blames_no_part_where_the_servers_own_are_unknown(plain: Facts) -> None:
     sides = ({"network_mean": 0.5, "running_mean": 8.0, "waiting_mean": wait} for wait in (1.0, 300.0))
-    facts = marked(served(plain, *(side | {"send_lag_mean": 0.001} for side in sides)), ttft_p50="worse")
+    facts = marked(
+        served(plain, *(side | {"dispatch_delay_mean": 0.001} for side in sides)), ttft_p50="worse"
+    )
     found = insights.why_ttft(facts, "optimized")
     assert found is not None and "makes up" not in found.text and "300.0 with optimized" in found.text
 
@@ -228,7 +230,7 @@ def test_a_smaller_batch_that_moves_the_same_bytes_is_named(plain: Facts) -> Non
     assert halved is not None and "share the same cost" not in halved.text
 
 
-def test_a_tpot_that_is_not_known_is_left_out(plain: Facts) -> None:
+def test_a_tpot_that_is_not_known_is_excluded(plain: Facts) -> None:
     row = plain.metrics["tpot_p50"]
     unknown = [row.readings[0], row.readings[1].model_copy(update={"value": None, "display": "n/a"})]
     metrics = dict(plain.metrics) | {"tpot_p50": row.model_copy(update={"readings": unknown})}
@@ -263,9 +265,9 @@ def test_a_full_batch_with_a_queue_asks_for_a_sweep(plain: Facts) -> None:
 
 def test_a_queue_that_breaks_the_slo_asks_for_a_scenario_with_priorities(plain: Facts) -> None:
     """The variant changes nothing where no request has a priority."""
-    share = plain.metrics["goodput_share"]
+    share = plain.metrics["slo_attainment"]
     few = [each.model_copy(update={"value": 0.2}) for each in share.readings]
-    metrics = dict(plain.metrics) | {"goodput_share": share.model_copy(update={"readings": few})}
+    metrics = dict(plain.metrics) | {"slo_attainment": share.model_copy(update={"readings": few})}
     facts = served(dataclasses.replace(plain, metrics=metrics), {}, {"queue_mean": 46.9})
     advice = 'make sweep VARIANTS="baseline optimized priority" SCENARIO=chat-priority'
     assert advice in commands(facts)

@@ -9,7 +9,7 @@ from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
-from reports.runs.runs import load_run
+from reports.runs.runs import DEFAULTS_BEFORE, load_run
 
 
 def settings_of(folder: Path, name: str, scenario: dict[str, Any], **manifest: Any) -> list[str]:
@@ -52,10 +52,14 @@ def test_the_users_own_files_are_named_by_a_path(tmp_path: Path) -> None:
     assert settings_of(tmp_path, "mine", {}, target=None, scenario_hash=None) == []
 
 
-def test_what_a_scenario_takes_by_itself() -> None:
-    """The same as where the load is made, of which reports import nothing."""
-    fields = scenario.Scenario.model_fields
-    assert {name: fields[name].default for name in module.USUAL} == module.USUAL
-    assert fields["arrivals"].default.model_dump() == module.USUAL_ARRIVALS
-    assert scenario.ClosedLoop.model_fields["concurrency"].default == module.USUAL_CONCURRENCY
-    assert scenario.Slo().model_dump(exclude_none=True) == module.USUAL_SLO
+def test_what_a_scenario_took_by_itself_is_what_the_manifest_says(tmp_path: Path) -> None:
+    defaults = scenario.Scenario.defaults()
+    asked = scenario.Scenario.load("closed-loop-chat").to_dict() | {"timeout": 700.0}
+    expected = ["SCENARIO=closed-loop-chat"]
+    name = "closed-loop-chat"
+    later = defaults | {"timeout": 700.0}
+    assert settings_of(tmp_path, name, asked, scenario_defaults=later) == expected
+    assert settings_of(tmp_path, name, asked) == [*expected, "TIMEOUT=700"], (
+        "a manifest of the version before"
+    )
+    assert set(defaults) == set(DEFAULTS_BEFORE)

@@ -46,7 +46,7 @@ def test_all_that_finishes_is_exact(tmp_path: Path) -> None:
         "latency": truth.last_token - truth.sent,
         "scheduled_latency": truth.last_token - truth.due,
         "tpot": (truth.last_token - truth.first_token) / (truth.tokens - 1),
-        "send_lag": truth.sent - truth.due,
+        "dispatch_delay": truth.sent - truth.due,
     }
     for name, values in expected.items():
         for suffix, share in request_metrics.SHARES.items():
@@ -68,11 +68,11 @@ def test_the_unfinished_are_censored_not_dropped(tmp_path: Path, drain: float) -
     for share in request_metrics.SHARES.values():
         found = request_metrics.percentile(run, "latency", share)
         assert found.count == truth.judged.sum() and found.observed == len(survivors)
-        honest, careless = percentile(true_latency, share), percentile(survivors, share)
+        of_all, of_completed = percentile(true_latency, share), percentile(survivors, share)
         if found.value is None:
-            assert found.lower_bound is not None and careless * 0.9 < found.lower_bound <= honest
+            assert found.lower_bound is not None and of_completed * 0.9 < found.lower_bound <= of_all
         else:
-            assert careless <= found.value <= honest + 1e-9
+            assert of_completed <= found.value <= of_all + 1e-9
             assert found.observed >= share * found.count
     assert (request_metrics.percentile(run, "latency", 0.99).value is None) == (drain < 60)
 
@@ -171,10 +171,10 @@ def test_goodput_is_of_all_arrivals(tmp_path: Path) -> None:
     pace = (truth.last_token - truth.first_token) / (truth.tokens - 1)
     good = (truth.status == 0) & (truth.first_token - truth.due <= 0.3) & (pace <= 0.011) & truth.judged
     assert 0 < good.sum() < truth.judged.sum()
-    assert request_metrics.goodput_share(run).value == good.sum() / truth.judged.sum()
+    assert request_metrics.slo_attainment(run).value == good.sum() / truth.judged.sum()
     assert request_metrics.goodput_rate(run).value == pytest.approx(good.sum() / 60)
     edit_manifest(tmp_path, scenario={"slo": None})
-    assert request_metrics.goodput_share(load_run(tmp_path)).value is None
+    assert request_metrics.slo_attainment(load_run(tmp_path)).value is None
 
 
 def test_time_series(tmp_path: Path) -> None:

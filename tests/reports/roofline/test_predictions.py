@@ -114,7 +114,7 @@ def test_outcomes(runs: list[Run]) -> None:
     }
     tpot = by_statement["baseline", "TPOT p50 is no shorter than one decode step"]
     assert tpot.outcome == "confirmed" and tpot.predicted.startswith("at least 11")
-    unknown = by_statement["baseline", "Decode is memory-bound below its turning batch"]
+    unknown = by_statement["baseline", "Decode is memory-bound below its critical batch"]
     assert unknown.outcome == "cannot tell" and "--enable-mfu-metrics" in unknown.reason
 
 
@@ -152,11 +152,11 @@ def test_measured_intensity_decides(runs: list[Run]) -> None:
         place.intensity = intensity
     metrics = make_comparison(runs).metrics
     outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
-    assert outcomes["baseline", "Decode is memory-bound below its turning batch"] == "confirmed"
+    assert outcomes["baseline", "Decode is memory-bound below its critical batch"] == "confirmed"
     assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "confirmed"
     found.operations[0].intensity, found.operations[1].intensity = 400.0, 500.0
     outcomes = {(each.variant, each.statement): each.outcome for each in predictions(runs, metrics, found)}
-    said = outcomes["baseline", "Decode is memory-bound below its turning batch"]
+    said = outcomes["baseline", "Decode is memory-bound below its critical batch"]
     assert said == "cannot tell", "most of the run's tokens are prefilled"
     assert outcomes["optimized", "A larger batch makes more of the bandwidth"] == "refuted"
 

@@ -170,7 +170,7 @@ def test_the_largest_batch_fills_the_memory() -> None:
 
 def test_decode_turns_compute_bound_where_its_intensity_is_the_ridge() -> None:
     model = model_of(AWQ)
-    turn = roofline.turning_batch(model, T4, 100)
+    turn = roofline.critical_batch(model, T4, 100)
     assert turn is not None
     assert roofline.decode(model, turn, 100).intensity == pytest.approx(T4.ridge)
-    assert roofline.turning_batch(model, T4, 4000) is None
+    assert roofline.critical_batch(model, T4, 4000) is None

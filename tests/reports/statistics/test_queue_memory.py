@@ -21,7 +21,7 @@ def loaded(slots: int, load: float, **settings: float) -> Run:
 
 
 def autocorrelation_time(run: Run) -> float:
-    """Integrated over all lags, of what is in flight beyond what the arrivals explain; seconds."""
+    """Integrated over all lags, of what is in flight beyond the expected number; seconds."""
     edges = np.arange(run.window[0], run.window[1] + 0.5)
     pace = expected_in_flight.pace_of(run, run.judged)
     assert pace is not None

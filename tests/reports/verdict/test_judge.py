@@ -17,15 +17,15 @@ from reports.verdict.judge import milliseconds, reconciliation
 
 
 def judge(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reports", "judge", *map(str, arguments)]
+    command = [sys.executable, "-m", "tokenswarm", "judge", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "VALID": ({}, {}, 0),
     "SATURATED": ({"slots": 7}, {}, 3),
-    "CLIENT-LIMITED": ({"slots": 7, "send_lag": 0.01}, {}, 4),
-    "INVALID": ({"slots": 7, "send_lag": 0.01}, {"due": 3}, 5),
+    "CLIENT-LIMITED": ({"slots": 7, "dispatch_delay": 0.01}, {}, 4),
+    "INVALID": ({"slots": 7, "dispatch_delay": 0.01}, {"due": 3}, 5),
 }
 
 
@@ -61,9 +61,11 @@ def test_the_summary_has_every_metric_of_the_design(tmp_path: Path) -> None:
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     listed = re.findall(r"`(\w+_[\w|*]+|\w+)`", design[design.index("Metric names:") :].splitlines()[0])
     stems = {name.split("_p50")[0].removesuffix("_*") for name in listed if name.endswith(("p99", "*"))}
-    names = {f"{stem}_{share}" for stem in stems - {"send_lag_p99"} for share in ("p50", "p90", "p95", "p99")}
+    names = {
+        f"{stem}_{share}" for stem in stems - {"dispatch_delay_p99"} for share in ("p50", "p90", "p95", "p99")
+    }
     assert {"ttft_p50", "itl_p99", "scheduled_latency_p95"} <= names
-    assert names | {"offered_rate", "completed_rate", "goodput_share", "send_lag_p99"} <= set(found)
+    assert names | {"offered_rate", "completed_rate", "slo_attainment", "dispatch_delay_p99"} <= set(found)
     tail = found["latency_p99"]
     assert tail["value"] is None and tail["censored"] and tail["lower_bound"] > 0 and tail["count"] > 1000
 
@@ -74,7 +76,7 @@ def test_the_summary_has_every_metric_of_the_design(tmp_path: Path) -> None:
 )
 def test_allow(tmp_path: Path, allow: str, codes: tuple[int, int]) -> None:
     make_run(tmp_path / "s", slots=7)
-    make_run(tmp_path / "c", send_lag=0.01)
+    make_run(tmp_path / "c", dispatch_delay=0.01)
     assert (
         judge(tmp_path / "s", "--allow", allow).returncode,
         judge(tmp_path / "c", "--allow", allow).returncode,
@@ -103,7 +105,7 @@ def test_judging_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_small_run_needs_no_slow_imports(tmp_path: Path) -> None:
     make_run(tmp_path, duration=5)
     code = (
-        "import sys, reports.__main__ as m; m.main(['judge', sys.argv[1], '--quiet']); "
+        "import sys, tokenswarm.__main__ as m; m.run(['judge', sys.argv[1], '--quiet']); "
         "heavy = ('scipy.stats', 'locust', 'gevent', 'matplotlib', 'plotly', 'duckdb'); "
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -131,13 +133,13 @@ def test_the_clients_own_error_is_said_or_that_it_is_not_known() -> None:
         "ttft_error_p50": 0.00012,
         "ttft_error_p99": 0.00037,
         "tpot_error_p99": 0.0000013,
-        "send_lag_p99": 0.00105,
+        "dispatch_delay_p99": 0.00105,
         "measured_at": "2026-11-24T21:45:00Z",
         "rate": 20.0,
         "chunks_per_s": 3000.4,
     }
     assert client_error(measured) == (
-        "TTFT +0.12 ms (p50) and 0.37 ms (p99), TPOT 0.0013 ms (p99), sends 1.05 ms late (p99); "
+        "TTFT +0.12 ms (p50) and 0.37 ms (p99), TPOT 0.0013 ms (p99), dispatch delay 1.05 ms (p99); "
         "measured 2026-11-24T21:45:00Z at 20 requests/s, 3,000 chunks/s"
     )
     assert "make calibrate" in client_error(None)

@@ -69,7 +69,7 @@ def test_a_healthy_run_is_valid(tmp_path: Path, seed: int) -> None:
 
 
 SHAPES: dict[str, tuple[dict[str, Any], str]] = {
-    "late": ({"send_lag": 0.004}, "send_lag_p99"),
+    "late": ({"dispatch_delay": 0.004}, "dispatch_delay_p99"),
     "overload": ({"slots": 7}, "backlog"),
     "hung": ({"hung_share": 0.03}, "unfinished_share"),
     "failing": ({"failed_share": 0.03}, "failed_share"),
@@ -122,7 +122,7 @@ def test_a_share_of_very_late_sends_is_found(tmp_path: Path) -> None:
         "sent",
         lambda c: pa.array([t + 0.0605 if i % 300 == 5 else t for i, t in enumerate(c.to_pylist())]),
     )
-    assert "late_share" in failed(tmp_path) and "send_lag_p99" not in failed(tmp_path)
+    assert "late_share" in failed(tmp_path) and "dispatch_delay_p99" not in failed(tmp_path)
 
 
 def test_requests_that_leave_after_the_window_are_found(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_requests_that_leave_after_the_window_are_found(tmp_path: Path) -> None:
 
 Edit = Callable[[pd.DataFrame], None]
 # 1,200 arrivals are judged; the mean TTFT is 50.5 ms.
-EVEN: dict[str, Any] = {"arrivals": "constant", "send_lag": 0.0}
+EVEN: dict[str, Any] = {"arrivals": "constant", "dispatch_delay": 0.0}
 
 
 def edit_records(folder: Path, edit: Edit) -> None:
@@ -183,7 +183,7 @@ def slow_start(factor: float) -> Edit:
 
 
 RECORD_BOUNDS: dict[str, tuple[str, Edit, Edit]] = {  # rule, just within its bound, just beyond
-    "p99 of the lag": ("send_lag_p99", leave(0.0049, 1200), leave(0.0051, 1200)),
+    "p99 of the lag": ("dispatch_delay_p99", leave(0.0049, 1200), leave(0.0051, 1200)),
     "lag of one in a thousand": ("late_share", leave(0.06, 1), leave(0.06, 2)),
     "left after the window": ("offered_rate", leave(70.0, 12), leave(70.0, 13)),
     "unfinished": ("unfinished_share", end_as("unfinished", 12), end_as("unfinished", 13)),
@@ -467,7 +467,7 @@ def test_the_worst_verdict_wins() -> None:
 
 
 def test_every_rule_says_what_to_do(tmp_path: Path) -> None:
-    make_run(tmp_path, slots=7, send_lag=0.01, failed_share=0.03, lanes=3, lost_lane=1)
+    make_run(tmp_path, slots=7, dispatch_delay=0.01, failed_share=0.03, lanes=3, lost_lane=1)
     for rule in rules(tmp_path).values():
         assert rule.text and (rule.passed or (rule.advice and rule.bound is not None))
     json.dumps([rule.figure for rule in rules(tmp_path).values()])

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.usage import UsageError
-from reports.__main__ import main
 from reports.commands.audit import read_files
 from reports.document.schema import Comparison
 from reports.metrics import request_metrics
 from reports.runs.importers.reader import read
 from tests.support.auditing import DATA, audited, read_one
+from tokenswarm.__main__ import run as main
 
 FILES = DATA / "importers"
 LOADS = ("small4", "small8", "small16")

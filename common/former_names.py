@@ -1,0 +1,25 @@
+"""Keys that files of earlier versions have, and their names of today: read anywhere, written nowhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FORMER = {
+    "send_lag_p50": "dispatch_delay_p50",
+    "send_lag_p90": "dispatch_delay_p90",
+    "send_lag_p95": "dispatch_delay_p95",
+    "send_lag_p99": "dispatch_delay_p99",
+    "send_lag_mean": "dispatch_delay_mean",
+    "goodput_share": "slo_attainment",
+}
+
+
+def renamed(found: Any) -> Any:
+    """What a JSON file held, with today's keys (and rules' names) throughout."""
+    if isinstance(found, Mapping):
+        return {
+            FORMER.get(key, key): FORMER.get(value, value)
+            if key == "rule" and isinstance(value, str)
+            else renamed(value)
+            for key, value in found.items()
+        }
+    return [renamed(each) for each in found] if isinstance(found, list) else found

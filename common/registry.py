@@ -1,0 +1,53 @@
+"""Things of one kind by name, each registered by the module that it stands in."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from common.usage import UsageError, meant
+
+Thing = TypeVar("Thing")
+Kept = TypeVar("Kept")
+
+
+class Registry(Mapping[str, Thing]):
+    """`what` they are, for messages: "arrival process". Names come in the order of the alphabet."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._things: dict[str, Thing] = {}
+
+    def register(self, name: str) -> Callable[[Kept], Kept]:
+        """A decorator: the class or function is known by this name. A name that is taken is a ValueError."""
+
+        def keep(thing: Kept) -> Kept:
+            if name in self._things:
+                raise ValueError(f"{self._what} {name} is registered twice")
+            self._things[name] = thing  # type: ignore[assignment]  # the caller's own type is kept
+            return thing
+
+        return keep
+
+    def discover(self, package: str, path: Iterable[str]) -> None:
+        """Import each module of a package (its __name__ and __path__), so that it registers what it has."""
+        for module in pkgutil.iter_modules(path):
+            importlib.import_module(f"{package}.{module.name}")
+
+    def __getitem__(self, name: str) -> Thing:
+        """Raises UsageError, which lists those there are, for a name that is not registered."""
+        try:
+            return self._things[name]
+        except KeyError:
+            close = meant(name, self)
+            hint = f"did you mean {close!r}? " if close else ""
+            raise UsageError(f"unknown {self._what} {name!r}; {hint}there are: {', '.join(self)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._things))
+
+    def __len__(self) -> int:
+        return len(self._things)

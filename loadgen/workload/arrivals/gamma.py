@@ -1,0 +1,26 @@
+"""Arrivals that are burstier, or more even, than independent ones."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from loadgen.workload.arrivals.process import CHUNK, PROCESSES, Floats, Process, renewal
+
+
+@PROCESSES.register("gamma")
+class Gamma(Process):
+    """Independent gamma gaps of shape `burstiness`: 1 is Poisson, below 1 burstier, above 1 more even.
+
+    The word and its sense are those of `vllm bench serve --burstiness`. Over long times counts have
+    variance = mean / burstiness. The first arrival comes after a rest of a gap that was already running
+    (uniform share of a length-biased gap), so the rate is the same from the first second on.
+    """
+
+    process: Literal["gamma"] = "gamma"
+    burstiness: PositiveFloat = 0.5
+
+    def times(self, rate: float, duration: float, rng: np.random.Generator) -> Floats:
+        scale = 1 / (rate * self.burstiness)
+        first = rng.random() * rng.gamma(self.burstiness + 1, scale)
+        return renewal(lambda: rng.gamma(self.burstiness, scale, CHUNK), first, duration)

@@ -1,0 +1,36 @@
+"""What stands between client and server: do streams arrive as a server sends them?"""
+
+from reports.metrics.lumps import lumps
+from reports.runs.runs import Run
+from reports.verdict.rule import Rule, Verdict, not_checked
+
+LUMPY = 0.1  # of the streams; more, and every p90 of ITL is the buffer's
+
+# (from, to) in seconds: the pause that a cause leaves, as docs/gateways.md measured it.
+_DELAYED_ACK = ((0.035, 0.050), (0.190, 0.240))
+
+
+def stream_lumps(run: Run) -> Rule:
+    """Share of the streams whose chunks came in lumps, a pause apart. It warns."""
+    name = "stream_lumps"
+    found = lumps(run)
+    if not found.streams:
+        return not_checked(name, Verdict.VALID, LUMPY, "share", "no stream of 8 chunks or more")
+    text = f"{found.lumpy:,} of {found.streams:,} streams came in lumps"
+    if found.lumpy:
+        text += f": {found.size:.1f} chunks at one moment, {1e3 * found.pause:.0f} ms apart (medians)"
+    passed = found.share <= LUMPY
+    return Rule(name, Verdict.VALID, passed, found.share, LUMPY, "share", text, _advice(found.pause))
+
+
+def _advice(pause: float) -> str:
+    measured_anew = "TTFT and ITL are the buffer's until then (docs/gateways.md)"
+    if any(low <= pause <= high for low, high in _DELAYED_ACK):
+        return (
+            "the pauses are those of Nagle's algorithm with delayed acknowledgements: set "
+            f"`option http-no-delay` in HAProxy, TCP_NODELAY elsewhere; {measured_anew}"
+        )
+    return f"something between server and client, or the server itself, holds chunks back; {measured_anew}"
+
+
+RULES = (stream_lumps,)

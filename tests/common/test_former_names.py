@@ -1,0 +1,19 @@
+"""Files of earlier versions are read with today's names."""
+
+from common.former_names import FORMER, renamed
+
+
+def test_keys_and_rules_have_todays_names_however_deep() -> None:
+    old = {
+        "metrics": {"goodput_share": {"value": 1.0}, "ttft_p50": {"value": 0.1}},
+        "rules": [{"rule": "send_lag_p99", "text": "send_lag_p99"}],
+        "client_error": {"send_lag_p99": 0.001},
+        "lanes": [{"lane": 0}],
+    }
+    assert renamed(old) == {
+        "metrics": {"slo_attainment": {"value": 1.0}, "ttft_p50": {"value": 0.1}},
+        "rules": [{"rule": "dispatch_delay_p99", "text": "send_lag_p99"}],
+        "client_error": {"dispatch_delay_p99": 0.001},
+        "lanes": [{"lane": 0}],
+    }
+    assert renamed(renamed(old)) == renamed(old) and not set(FORMER) & set(FORMER.values())

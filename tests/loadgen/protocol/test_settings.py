@@ -1,0 +1,152 @@
+"""A run as it was asked for: each option is checked and a wrong one is named."""
+
+from pathlib import Path
+
+import pytest
+from locust.argument_parser import get_parser
+
+from campaign.load import PASSED_ON
+from common.usage import UsageError
+from loadgen import options
+from loadgen.protocol.settings import request_headers, scenario_of, settings_of
+from loadgen.workload.scenario import Scenario
+
+EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
+    "tokenizer": None,
+    "insecure": False,
+    "ca_file": None,
+    "keep_text": False,
+    "allow": "",
+}
+
+
+def test_empty_options_are_the_scenarios_own() -> None:
+    found = settings_of(EMPTY | {"rps": " "}, "http://127.0.0.1:1")
+    assert found.scenario == Scenario.load("chat-medium") and found.seed == 1 and found.model is None
+
+
+def test_options_change_the_scenario() -> None:
+    found = scenario_of({"scenario": "chat-low", "rps": "7.5", "duration": "9", "arrivals": "constant"})
+    assert (found.rate, found.duration, found.arrivals.process) == (7.5, 9.0, "constant")
+
+
+def test_lengths_and_slo_change_the_scenario_and_its_hash() -> None:
+    own = Scenario.load("chat-low")
+    given = {
+        "input_tokens": "550, 200, 100-16000",
+        "output_tokens": "64",
+        "slo_ttft": "500",
+        "slo_share": "0.9",
+    }
+    found = scenario_of({"scenario": "chat-low", **given})
+    assert found.prompt_tokens == Scenario.load("rag-small").prompt_tokens
+    assert found.to_dict()["output_tokens"] == {"distribution": "constant", "mean": 64.0}
+    assert found.to_dict()["slo"] == {"ttft": 0.5, "tpot": 0.05, "share": 0.9}
+    assert found.hash() != own.hash()
+
+
+def test_lengths_and_slo_that_are_the_scenarios_own_change_nothing() -> None:
+    own = Scenario.load("chat-low")
+    assert own.prompt_tokens is not None and own.prompt_tokens.text == "50,30,10-300"
+    given = {
+        "input_tokens": own.prompt_tokens.text,
+        "slo_ttft": "1000",
+        "slo_tpot": "50",
+        "slo_share": "0.99",
+    }
+    assert scenario_of({"scenario": "chat-low", **given}).hash() == own.hash()
+
+
+def test_a_scenario_without_an_slo_gets_the_bounds_that_are_given_alone(tmp_path: Path) -> None:
+    path = tmp_path / "free.yaml"
+    path.write_text("rate: 1\nduration: 5\nprompt_tokens: 9\noutput_tokens: 9\nslo: null\n")
+    found = scenario_of({"scenario": str(path), "slo_tpot": "20"}).slo
+    assert found is not None and (found.ttft, found.tpot, found.share) == (None, 0.02, 0.99)
+    with pytest.raises(UsageError, match="free has no SLO to share: give --slo-ttft or --slo-tpot"):
+        scenario_of({"scenario": str(path), "slo_share": "0.9"})
+
+
+def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('"hello"\n')
+    path = tmp_path / "own.yaml"
+    path.write_text("rate: 1\nduration: 5\ndataset: {format: jsonl, path: one.jsonl}\n")
+    found = scenario_of({"scenario": str(path), "output_tokens": "20"})
+    assert found.output_tokens is not None and found.output_tokens.text == "20"
+    with pytest.raises(UsageError, match="own takes its prompts from a dataset: no --input-tokens"):
+        scenario_of({"scenario": str(path), "input_tokens": "20"})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scenario": "chat-medum"}, "did you mean 'chat-medium'"),
+        ({"rps": "-3"}, "--rps: must be more than 0, is -3"),
+        ({"rps": "fast"}, "--rps: must be a number, is 'fast'"),
+        ({"rps": "1e9"}, "scenario chat-medium comes to 65,000,000,000 requests, and 5,000,000 are the most"),
+        ({"duration": "1e9"}, "comes to 20,000,000,100 requests"),
+        ({"scenario": "closed-loop-chat", "concurrency": "9000000"}, "comes to 9,000,000 requests"),
+        ({"duration": "inf"}, "--duration: must be a finite number"),
+        ({"drain": "-1"}, "--drain: must be 0 or more"),
+        ({"seed": "1.5"}, "--seed: must be a whole number"),
+        ({"arrivals": "poison"}, "unknown arrival process 'poison'"),
+        ({"concurrency": "4"}, "has no concurrency"),
+        ({"slo_ttft": "0.8"}, "--slo-ttft: is in ms, must be 1 or more, is 0.8"),
+        ({"slo_tpot": "fast"}, "--slo-tpot: must be a number, is 'fast'"),
+        ({"slo_share": "99"}, r"--slo-share: must be more than 0 and at most 1 \(0.99 is 99 %\), is 99"),
+        ({"input_tokens": "many"}, "--input-tokens 'many': must be MEAN, or MEAN,SD, or MEAN,SD,MIN-MAX"),
+        ({"input_tokens": "0"}, "--input-tokens '0': the mean must be 1 token or more"),
+        ({"output_tokens": "50,30,60-80"}, "--output-tokens '50,30,60-80': the mean 50 is not between 60"),
+        (
+            {"output_tokens": "50,300,40-60"},
+            "--output-tokens '50,300,40-60': no lognormal distribution between",
+        ),
+        (
+            {"scenario": "mixed", "input_tokens": "9"},
+            r"mixed has workloads \(chat, rag, code\), each with lengths",
+        ),
+    ],
+)
+def test_a_wrong_option_is_named(given: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        settings_of(EMPTY | given, "http://127.0.0.1:1")
+
+
+def test_a_wrong_seed_is_named_before_a_server_is_started() -> None:
+    with pytest.raises(UsageError, match="--seed: must be a whole number, is 'abc'"):
+        scenario_of({"scenario": "chat-low", "seed": "abc"})
+
+
+def test_what_a_campaign_passes_on_locust_takes() -> None:
+    parser = get_parser()
+    options.add_arguments(parser)
+    words = [word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", "7")]
+    found = vars(parser.parse_args(words))
+    assert all(found[name] == "7" for name in PASSED_ON)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("none.pem", "No such file"), ("README.md", "holds no certificate")]
+)
+def test_a_file_that_vouches_for_nobody_is_named(name: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"--ca-file {name}: {why}"):
+        settings_of(EMPTY | {"ca_file": name}, "https://127.0.0.1:1")
+
+
+def test_without_a_host_nothing_is_loaded() -> None:
+    with pytest.raises(UsageError, match="give --host"):
+        settings_of(EMPTY, None)
+
+
+@pytest.mark.parametrize(("key", "header"), [("sk-1\n", "Bearer sk-1"), ("  ", None), ("", None)])
+def test_a_key_is_taken_without_the_space_around_it(
+    key: str, header: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert request_headers().get("Authorization") == header
+
+
+def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1\u2014secret")
+    with pytest.raises(UsageError, match="OPENAI_API_KEY: holds a character") as caught:
+        request_headers()
+    assert "secret" not in str(caught.value)

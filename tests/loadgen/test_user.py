@@ -1,0 +1,35 @@
+"""A locustfile that cannot be run is told so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.ports import free_port
+
+
+@pytest.mark.parametrize("asked", [["--headless"], []])
+def test_a_locustfile_of_other_users_is_told_so(tmp_path: Path, asked: list[str]) -> None:
+    plain = tmp_path / "plain.py"
+    plain.write_text(
+        "from locust import HttpUser, task\nclass P(HttpUser):\n    @task\n    def t(self): pass\n"
+    )
+    words = [
+        "-m",
+        "loadgen",
+        "-f",
+        str(plain),
+        *asked,
+        "--host",
+        "http://127.0.0.1:1",
+        "--scenario",
+        "chat-low",
+    ]
+    words += ["--web-port", str(free_port())]
+    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert said.returncode == 2
+    assert said.stderr.splitlines()[-1] == (
+        "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "
+        "(docs/writing-a-client.md)"
+    )

@@ -1,0 +1,90 @@
+"""A lane: every arrival ends in one record."""
+
+import time
+from typing import Any
+
+import gevent
+import pytest
+from locust.env import Environment
+
+from loadgen.client.client import Client
+from loadgen.client.outcome import Reply
+from loadgen.client.transport import Host
+from loadgen.protocol.messages import Plan
+from loadgen.records.record import COMPLETED, FAILED, Record
+from loadgen.worker.lane import Lane, RequestMaker
+from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.vocabulary import Messages, estimate_vocabulary
+from tests.support.fakeserver import FakeServer
+
+
+class Faulty:
+    """A user class with a fault: every third request cannot be made, every third answer not checked."""
+
+    path, wants_text = "/v1/chat/completions", False
+    lane: Lane
+
+    def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
+        if arrival.number % 3 == 1:
+            raise KeyError("city")
+        return {"model": "fake", "stream": True, "max_tokens": 3}
+
+    def check(self, arrival: Arrival, reply: Reply) -> str | None:
+        if arrival.number % 3 == 2:
+            raise ValueError("no number")
+        return None
+
+
+def lane_of(url: str, maker: RequestMaker, found: list[Record]) -> Lane:
+    """A lane of 60 requests/s for half a second, ready to start."""
+    load = Scenario.from_dict(
+        {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
+    )
+    plan = Plan(
+        run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
+        model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(), verify=True, keep_text=False,
+    )  # fmt: skip
+    lane = Lane(Environment(), plan, 0, Client(Host.resolve(url)))
+    lane.prepare(maker, found.append)
+    return lane
+
+
+def test_a_fault_in_a_user_class_costs_no_arrival_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.worker.lane.MADE_AHEAD", -1)  # each request is made when it is due
+    found: list[Record] = []
+    with FakeServer() as server:
+        lane = lane_of(server.url("normal"), Faulty(), found)
+        lane.start(time.perf_counter())
+        while lane.now < 0.6:
+            lane.launch_due()
+            gevent.sleep(0.01)
+        lane.drain()
+        lane.close()
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    said = {each.arrival % 3: (each.status, each.error) for each in found}
+    assert said == {
+        0: (COMPLETED, None),
+        1: (FAILED, "the request could not be made: KeyError"),
+        2: (FAILED, "check failed: ValueError: no number"),
+    }
+
+
+def test_a_worker_that_was_stopped_for_long_launches_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.worker.lane.ABSENT", 0.2)
+    monkeypatch.setattr(Faulty, "request", lambda self, arrival, history: {"model": "fake", "max_tokens": 3})
+    found: list[Record] = []
+    with FakeServer() as server:
+        lane = lane_of(server.url("normal"), Faulty(), found)
+        lane.start(time.perf_counter())
+        lane.launch_due()
+        while lane.now < 0.1:
+            lane.launch_due()
+            gevent.sleep(0.01)
+        launched = lane.client.peak_in_flight
+        gevent.sleep(0.5)  # as if it had been stopped
+        lane.launch_due()
+        assert lane.idle and launched > 0
+        lane.close()
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    assert {each.error for each in found if each.due > 0.2} == {"never left: the worker did not get to it"}

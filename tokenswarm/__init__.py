@@ -1,0 +1,1 @@
+"""The one command: verbs, their help and completion; what a verb does lies in the package that it calls."""

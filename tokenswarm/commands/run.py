@@ -1,0 +1,20 @@
+"""`tokenswarm run`: one variant served, loaded and judged."""
+
+from argparse import ArgumentParser, Namespace
+
+from campaign import load
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("variant", metavar="VARIANT", help="its name, or the path of a YAML file")
+    parser.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the run's verdict, not 0")
+    load.add_arguments(parser)
+
+
+def run(given: Namespace) -> int:
+    """Make one run; its exit code."""
+    wanted = load.load_of(given)
+    wanted.check([given.variant])
+    code = load.run_once(wanted, given.variant)
+    return 0 if code in load.VERDICTS and not given.strict else code

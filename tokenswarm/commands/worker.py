@@ -1,0 +1,38 @@
+"""`tokenswarm worker`: makes load for the master of another host."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import NoReturn
+
+from campaign import load
+from common.places import ROOT
+from common.results import results_folder
+from common.usage import UsageError, whole
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--master", default="127.0.0.1", metavar="HOST", help="where the master waits")
+    parser.add_argument(
+        "--workers", type=whole, default=1, metavar="N", help="worker processes here (default: 1)"
+    )
+    parser.add_argument("--locustfile", default=load.LOCUSTFILE, metavar="FILE", help="as the master has it")
+
+
+def run(given: Namespace) -> int:
+    """Become Locust's worker."""
+    if given.workers < 1:
+        raise UsageError(f"--workers {given.workers}: must be 1 or more")
+    words = ["--worker", "--master-host", given.master]
+    words += ["--processes", str(given.workers)] if given.workers > 1 else []
+    return become_locust(load.absolute(given.locustfile), [*words, *given.words])
+
+
+def become_locust(locustfile: str, words: Sequence[str]) -> NoReturn:
+    """This process goes on as Locust, so that every signal reaches it. Raises UsageError."""
+    load.require_locustfile(locustfile)
+    os.environ["TOKENSWARM_RESULTS"] = str(results_folder().resolve())
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "loadgen", "-f", locustfile, *words])
