@@ -19,6 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--web-host", default="127.0.0.1", metavar="HOST", help="its address (default: this machine only)"
     )
+    parser.add_argument("--web-allowed-host", metavar="NAME,…", help="more names of the page, as a proxy's")
     load.add_arguments(parser)
 
 
@@ -29,6 +30,7 @@ def run(given: Namespace) -> int:
     _require_free(given.web_host, given.web_port)
     command = wanted.command(headless=False)
     command += ["--web-host", given.web_host, "--web-port", str(given.web_port)]
+    command += ["--web-allowed-host", given.web_allowed_host] if given.web_allowed_host else []
     say(f"the page will be at http://{given.web_host}:{given.web_port}; Ctrl-C ends the run, then the page")
     code = load.serve(wanted, given.variant, command)
     return 0 if code in load.INTERRUPTED or code in load.VERDICTS else code

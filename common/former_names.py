@@ -1,5 +1,6 @@
 """Keys that files of earlier versions have, and their names of today: read anywhere, written nowhere."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,3 +24,9 @@ def renamed(found: Any) -> Any:
             for key, value in found.items()
         }
     return [renamed(each) for each in found] if isinstance(found, list) else found
+
+
+def loads(text: str) -> Any:
+    """A JSON text with today's keys. Raises ValueError. Most texts have no former one, and are not walked."""
+    found = json.loads(text)
+    return renamed(found) if any(name in text for name in FORMER) else found

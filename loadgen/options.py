@@ -97,6 +97,14 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     parser.add_argument(
+        "--web-allowed-host",
+        default="",
+        metavar="NAME,…",
+        env_var="LOCUST_WEB_ALLOWED_HOST",
+        help="names of the web UI, and of --metrics-port, beside the one that it listens on",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
         "--metrics-port",
         metavar="[HOST:]PORT",
         help="serve live metrics for Prometheus there, too (default host: 127.0.0.1); "

@@ -60,6 +60,11 @@ def install(kind: Kind) -> None:
         print("server environment: TOKENSWARM_SERVER_PYTHON is set; nothing to install")
         return
     folder, wanted = HOME / FOLDERS[kind], requirements(kind)
+    if not wanted.is_file():
+        raise UsageError(
+            "an installed Tokenswarm makes no server's environment: run this in a clone, or name an "
+            "interpreter that has vLLM in TOKENSWARM_SERVER_PYTHON"
+        )
     HOME.mkdir(parents=True, exist_ok=True)
     with (HOME / f"{FOLDERS[kind]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once: the second waits, then finds the stamp

@@ -4,11 +4,10 @@ The file: {"format": 1, "machines": {key: {"machine", "measured_at", "seconds", 
 those of `bench.accuracy.Row`, times in seconds.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from common.former_names import renamed
+from common import former_names
 from common.results import results_folder, write_json
 from common.usage import UsageError
 from loadgen.host import machine
@@ -51,7 +50,7 @@ def _ratio(one: float, other: float) -> float:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        known = renamed(json.loads(path.read_text()))
+        known = former_names.loads(path.read_text())
     except FileNotFoundError:
         return {"format": FORMAT, "machines": {}}
     except (OSError, ValueError) as error:

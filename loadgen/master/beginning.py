@@ -8,7 +8,7 @@ from loadgen.master.run import Run, Send
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.protocol.messages import Plan
-from loadgen.protocol.settings import Settings, Subject, request_headers
+from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, schedule
 
@@ -35,6 +35,8 @@ def begin(
     subject = Subject.of_environment()
     for remark in load.remarks:
         say(remark)
+    if key_withheld(settings.with_key):
+        say(f"{KEY_WITHHELD}: {settings.host}")
     folder = manifest.make_folder(subject)
     say(_summary(load, settings, served, len(workers)))
     plan = Plan(
@@ -49,6 +51,7 @@ def begin(
         vocabulary=vocabulary.to_dict(),
         verify=settings.verify,
         keep_text=settings.keep_text,
+        with_key=settings.with_key,
     )
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), send)
@@ -57,7 +60,7 @@ def begin(
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    server = Server(settings.host, request_headers(), settings.verify)
+    server = Server(settings.host, request_headers(settings.with_key), settings.verify)
     return server, server.describe(settings.model)
 
 

@@ -10,6 +10,8 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from loadgen.master.beginning import begin, reach
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
 from loadgen.master.run import LaneState, Run
 from loadgen.protocol import events, messages
-from loadgen.protocol.settings import settings_of
+from loadgen.protocol.settings import Settings, same_server, settings_of
 
 INTERRUPTED = 130
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
@@ -44,6 +46,7 @@ class Conductor:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._runner = environment.runner
+        self._own_host = environment.host  # of the command line; the web UI's form may name another
         self._line = terminal.StatusLine(status_line.PLAIN_EVERY)
         self._stepping = RLock()
         self._interrupted = False
@@ -77,12 +80,17 @@ class Conductor:
             self._fail(f"the run failed: {type(error).__name__}: {error}")
         return None
 
+    def settings(self, form: Mapping[str, Any], host: str | None) -> Settings:
+        """What the options add up to, changed by a form. Only the command line's host gets the key."""
+        asked = settings_of(vars(self._environment.parsed_options) | dict(form), host)
+        return replace(asked, with_key=same_server(asked.host, self._own_host))
+
     def _step(self) -> Tick:
         if self.run is None:
             self._interrupted, self.failure = False, None
             self._catch_signals()
             self.run = self.latest = begin(
-                settings_of(vars(self._environment.parsed_options), self._environment.host),
+                self.settings({}, self._environment.host),
                 self._workers,
                 self._send,
                 self._say,
@@ -256,7 +264,7 @@ class Conductor:
     def _check_early(self, options: Any) -> None:
         """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""
         try:
-            reach(settings_of(vars(options), self._environment.host))
+            reach(self.settings({}, self._environment.host))
         except UsageError as error:
             terminal.say(f"tokenswarm: {error}")
             worker_processes.kill()

@@ -38,7 +38,9 @@ class Server:
         """Which model is served. Raises UsageError for a host that does not answer, or lacks the model."""
         answer = self._get("/v1/models")
         if answer.status_code in (401, 403):
-            raise UsageError(f"{self.url}: refuses our key ({answer.status_code}); set OPENAI_API_KEY")
+            had = "refuses our key" if "Authorization" in self._session.headers else "wants a key"
+            how = "set OPENAI_API_KEY; it is sent only to the host of the command line"
+            raise UsageError(f"{self.url}: {had} ({answer.status_code}); {how}")
         try:
             models = answer.json()["data"]
             names = [str(model["id"]) for model in models]

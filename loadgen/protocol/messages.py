@@ -42,6 +42,7 @@ class Plan:
     vocabulary: dict[str, Any]
     verify: bool | str
     keep_text: bool
+    with_key: bool  # whether requests carry the key of the worker's own environment
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

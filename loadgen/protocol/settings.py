@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from common.usage import UsageError
 from loadgen.workload.lengths import Lengths
@@ -15,6 +16,8 @@ from loadgen.workload.schedule import require_possible
 
 DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
+KEY_WITHHELD = f"without {KEY_VARIABLE}, which goes only to the host of the command line, not to this one"
+PORTS = {"http": 80, "https": 443}
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
 
@@ -30,6 +33,7 @@ class Settings:
     verify: bool | str  # TLS: whether to check, or the file of an authority
     keep_text: bool
     allow: str  # verdicts that exit with 0
+    with_key: bool = True  # whether requests carry the key
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,33 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
     return scenario
 
 
-def request_headers() -> dict[str, str]:
+def request_headers(with_key: bool = True) -> dict[str, str]:
     """What every request carries. The key comes from the environment alone and is never stored.
 
     Raises UsageError, which does not show it, for a key that HTTP cannot carry.
     """
-    key = os.environ.get(KEY_VARIABLE, "").strip()  # a mounted secret often ends with a newline
+    key = os.environ.get(KEY_VARIABLE, "").strip() if with_key else ""  # a mounted secret may end with \n
     if not (key.isascii() and key.isprintable()):
         raise UsageError(f"{KEY_VARIABLE}: holds a character that no HTTP header can carry")
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def key_withheld(with_key: bool) -> bool:
+    """Whether there is a key that is not sent."""
+    return not with_key and bool(request_headers())
+
+
+def same_server(one: str, other: str | None) -> bool:
+    """Whether two URLs lead to the same scheme, name and port."""
+
+    def place(url: str) -> tuple[str, str | None, int]:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
+
+    try:
+        return other is not None and place(one) == place(other)
+    except ValueError:  # no URL at all; Host.resolve names what is wrong with it
+        return False
 
 
 def _check_allowed(text: str) -> None:

@@ -22,6 +22,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, make_wsgi_app
 
 from common.usage import USAGE, UsageError
+from common.web_guard import WebGuard
 from loadgen.live.histogram import Histogram
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.master.conductor import Conductor
@@ -100,7 +101,9 @@ class Export:
             return Response(generate_latest(self._registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     def _serve_at(self, host: str, port: int) -> None:
-        self._server = WSGIServer((host, port), make_wsgi_app(self._registry), log=None)
+        allowed = self._environment.parsed_options.web_allowed_host.split(",")
+        guarded = WebGuard(make_wsgi_app(self._registry), host, allowed)
+        self._server = WSGIServer((host, port), guarded, log=None)
         try:
             self._server.start()
         except OSError as error:

@@ -11,16 +11,17 @@ POST llm/reports         make a report on one run, or compare two: {"runs": [NAM
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, make_response, redirect, request, send_file
+from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
 from locust.runners import STATE_INIT
 
 from common.usage import UsageError
+from common.web_guard import WebGuard
 from loadgen.master.beginning import reach
 from loadgen.master.conductor import Conductor
-from loadgen.protocol.settings import settings_of
+from loadgen.protocol.settings import KEY_WITHHELD, key_withheld
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import file_response, folder_response, inside
 from loadgen.web.webpage.session import Session
@@ -36,6 +37,9 @@ NOT_NOW = {  # why a run cannot be started; a run that goes on can be stopped
     "closing": "the run before is being written; try again in a moment",
     "written": "the run before is being written; try again in a moment",
 }
+LOCUSTS_FIELDS = ("user_count", "spawn_rate", "host", "run_time", "profile")
+CLASS_FIELDS = ("user_classes", "shape_class")  # with --class-picker
+LARGEST_FORM = 100_000  # bytes; ours has some hundreds
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'"
 
 
@@ -46,8 +50,11 @@ class WebUi:
         self._environment, self._conductor = environment, conductor
         self._session = Session(conductor.finished)
         self._ui = environment.web_ui
-        app = self._ui.app
-        base = environment.parsed_options.web_base_path or ""
+        app, options = self._ui.app, environment.parsed_options
+        self._own_scenario = str(options.scenario)  # may be the path of a file
+        app.wsgi_app = WebGuard(app.wsgi_app, self._ui.host, options.web_allowed_host.split(","))
+        app.config["MAX_CONTENT_LENGTH"] = LARGEST_FORM
+        base = options.web_base_path or ""
         self._blueprint = Blueprint("tokenswarm", __name__, url_prefix=f"{base}/llm")
         for path, view in (
             ("/", self._page),
@@ -65,6 +72,8 @@ class WebUi:
         app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the form's fields in our order
         self._start = app.view_functions["locust.swarm"]
         app.view_functions["locust.swarm"] = self._ui.auth_required_if_enabled(self._checked_start)
+        if not self._ui.userclass_picker_is_active:  # it sets any attribute of a class
+            app.view_functions["locust.update_user"] = self._ui.auth_required_if_enabled(_not_found)
         app.after_request(self._extend)
         self._ui.template_args |= {
             "extended_tabs": [{"title": "LLM", "key": figures.TAB}],
@@ -105,6 +114,7 @@ class WebUi:
                 "name": run.folder.name,
                 "scenario": run.schedule.scenario.name,
                 "host": run.plan.host,
+                "key": KEY_WITHHELD if key_withheld(run.plan.with_key) else "",
                 "model": run.plan.model,
                 "workers": len(run.lanes),
                 "now": run.now,
@@ -123,8 +133,7 @@ class WebUi:
 
     def _scenarios(self) -> Response:
         """Name: the form's fields as the scenario has them, and what it is for."""
-        given = str(self._environment.parsed_options.scenario)  # may be the path of a file
-        known = {given: "", **list_scenarios()}
+        known = {self._own_scenario: "", **list_scenarios()}
         return jsonify({name: _defaults(name, purpose) for name, purpose in known.items()})
 
     def _csv(self, name: str) -> Response:
@@ -146,9 +155,6 @@ class WebUi:
         return file_response(found)
 
     def _report(self) -> Response:
-        origin = request.headers.get("Origin")
-        if origin and urlsplit(origin).netloc != request.host:
-            return make_response("from another site", 403)
         if self._conductor.run is not None:
             return make_response(
                 "a run is going on, and a report would take its CPU: wait until it is over", 409
@@ -161,18 +167,31 @@ class WebUi:
 
     def _checked_start(self) -> Response:
         """Locust's /swarm, once what was asked for is known to be possible."""
-        options, host, state = vars(self._environment.parsed_options), self._environment.host, self._state()
+        host, state = self._environment.host, self._state()
         if state != "idle":  # Locust would say yes, and start nothing
             why = NOT_NOW.get(state, "a run is going on; stop it first")
             # Told to this tab alone: it passes by itself.
             return jsonify({"success": False, "message": why, "host": host})
         try:
             form = request.form.to_dict()
-            reach(settings_of(options | form, form.get("host") or host))
+            self._check_fields(form)
+            reach(self._conductor.settings(form, form.get("host") or host))
         except UsageError as error:
             self._conductor.failure = str(error)
             return jsonify({"success": False, "message": str(error), "host": host})
         return self._start()
+
+    def _check_fields(self, form: dict[str, str]) -> None:
+        """Raise UsageError for what the form does not have: Locust would set any option by it."""
+        classes = CLASS_FIELDS if self._ui.userclass_picker_is_active else ()
+        known = {*LOCUSTS_FIELDS, *classes, *ui_extra_args_dict()}
+        if strange := sorted(form.keys() - known):
+            raise UsageError(f"the form has no field {strange[0]!r}; give it on the command line")
+        scenario = form.get("scenario") or self._own_scenario
+        if scenario not in (self._own_scenario, *list_scenarios()):
+            raise UsageError(
+                f"unknown scenario {scenario!r}: for a file start the web UI with --scenario FILE"
+            )
 
     def _extend(self, response: Response) -> Response:
         """Add our rows to Locust's figures, and our script to its page."""

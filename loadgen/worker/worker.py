@@ -216,7 +216,7 @@ class Part:
         self._limit = process_limits.raise_limit()
         host = Host.resolve(plan.host)
         self._beside_server = machine.owns(host.family, host.address)
-        client = Client(host, headers=request_headers(), verify=plan.verify)
+        client = Client(host, headers=request_headers(plan.with_key), verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, [arrival.due or 0.0 for arrival in self.lane.arrivals])
         self.outbox = Outbox(self._send_batch)

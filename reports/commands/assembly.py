@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reports.commands.history import Row as HistoryRow
-from reports.commands.history import earlier_runs
 from reports.comparison import claims, comparability, exclusions, served_only
 from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
@@ -42,6 +40,7 @@ from reports.metrics.stalls import stalls
 from reports.roofline import bounds
 from reports.roofline.predictions import predictions
 from reports.runs.conditions import conditions, differences
+from reports.runs.index import Entry, earlier_runs
 from reports.runs.machines import machines, one_server
 from reports.runs.runs import Run
 from reports.runs.selection import NotApplied
@@ -62,7 +61,7 @@ def assemble(
     name: str,
     command: str,
     not_applied: Sequence[NotApplied] = (),
-    known_runs: Sequence[HistoryRow] = (),
+    known_runs: Sequence[Entry] = (),
     written_at: str | None = None,
 ) -> Comparison:
     """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history.
@@ -301,18 +300,18 @@ def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
     return [each for each in found if each is not None]
 
 
-def _earlier(groups: dict[str, list[Run]], known: Sequence[HistoryRow], own: set[str]) -> list[Earlier]:
+def _earlier(groups: dict[str, list[Run]], known: Sequence[Entry], own: set[str]) -> list[Earlier]:
     """What is known of runs before these; `own`: the names of this report's."""
     found = []
     for variant, group in groups.items():
-        for row, differing in earlier_runs([each for each in known if each["run"] not in own], group[0]):
+        for entry, differing in earlier_runs([each for each in known if each.run not in own], group[0]):
             found.append(
                 Earlier(
-                    run=row["run"],
+                    run=entry.run,
                     variant=variant,
-                    started_at=row["started_at"] or "unknown",
-                    verdict=row["verdict"] or "not judged",
-                    metrics={name: row["metrics"].get(name) for name in EARLIER},
+                    started_at=entry.manifest.started_at or "unknown",
+                    verdict=entry.verdict or "not judged",
+                    metrics={name: entry.metrics.get(name) for name in EARLIER},
                     comparable=not differing,
                     differences=differing,
                 )

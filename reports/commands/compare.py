@@ -17,11 +17,11 @@ from rich.text import Text
 from common.results import results_folder, write_whole
 from common.usage import UsageError
 from reports.commands.assembly import assemble
-from reports.commands.history import history
 from reports.comparison.exclusions import without
 from reports.document.schema import Comparison, File
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
+from reports.runs.index import index
 from reports.runs.runs import Run, load_run
 from reports.runs.selection import (
     Selection,
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=name,
         command=_command(chosen, minimum_effect, name, arguments.each, results),
         not_applied=chosen.not_applied,
-        known_runs=history(results),
+        known_runs=index(results)[0],
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     write(comparison, runs, folder)

@@ -1,7 +1,6 @@
 """The section of a report that audits another tool's result files: the claim, the records, the difference."""
 
 from reports.document.schema import Audit, Outcome
-from reports.findings.audit_definitions import SAME
 from reports.pages.blocks import Block, Bullets, Cell, Table, Text, Tone, row
 from reports.text.formatting import listed
 
@@ -11,6 +10,7 @@ OUTCOMES: dict[Outcome, Cell] = {
     "cannot tell": Cell("? cannot tell", "doubt"),
 }
 QUIET: Tone = "quiet"
+SAME = "the same"  # a cause that is none (SameFigure.cause)
 
 
 def audit_blocks(audit: Audit) -> list[Block]:

@@ -4,7 +4,6 @@ Nothing is read before it is asked for, and the chunk lists never become Python 
 of 1,000,000 records fits in memory.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.former_names import renamed
+from common import former_names
 from common.results import MANIFEST, METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import LOST, SCHEMA
@@ -334,7 +333,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise UsageError(f"{path}: missing, so {folder} is no finished run; was the load test cut off?")
     try:
-        manifest = Manifest.model_validate(renamed(json.loads(path.read_text(encoding="utf-8"))))
+        manifest = Manifest.model_validate(former_names.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]

@@ -1,6 +1,8 @@
 """Files of earlier versions are read with today's names."""
 
-from common.former_names import FORMER, renamed
+import json
+
+from common.former_names import FORMER, loads, renamed
 
 
 def test_keys_and_rules_have_todays_names_however_deep() -> None:
@@ -17,3 +19,4 @@ def test_keys_and_rules_have_todays_names_however_deep() -> None:
         "lanes": [{"lane": 0}],
     }
     assert renamed(renamed(old)) == renamed(old) and not set(FORMER) & set(FORMER.values())
+    assert loads(json.dumps(old)) == renamed(old)

@@ -7,8 +7,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -69,12 +71,38 @@ class WebRun(LoadRun):
                 time.sleep(0.1)
         raise AssertionError(f"{self.url} does not answer: {self.err}")
 
+    def head(self, path: str, headers: dict[str, str]) -> dict[str, str]:
+        """The headers of the answer to GET."""
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return dict(answer.headers)
+
+
+def post(url: str, path: str, content: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    """What a program does that starts or stops a run: it loads a page, and sends the token that it got."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.netloc, timeout=30)
+    try:
+        connection.request("GET", "/worker-count")
+        answer = connection.getresponse()
+        answer.read()
+        cookie = (answer.headers["Set-Cookie"] or "").partition(";")[0]
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+        connection.request("POST", path, content, form | headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(*flags: str) -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         yield opened
         opened.close()
 

@@ -69,7 +69,8 @@
   async function watch() {
     try {
       const answer = await fetch("./llm/data?from=1000000000");
-      text.textContent = (await answer.json()).failure ?? "";
+      const found = await answer.json();
+      text.textContent = found.failure ?? (found.going_on ? found.run?.key : "");
       showFailure();
     } catch { /* Locust has ended or the login has run out; its own page says so */ }
     setTimeout(watch, EVERY);

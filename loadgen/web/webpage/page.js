@@ -89,7 +89,7 @@ function showRun(run, goingOn, judged) {
   }
   byId("title").textContent = run.scenario;
   document.title = `${run.scenario}: LLM load`;
-  byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}`;
+  byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}${run.key && ` · ${run.key}`}`;
   byId("verdict").hidden = false;
   byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}${run.verdict ? ": " : ""}${run.why}`;
   byId("verdict").className = `pill ${VERDICTS[run.verdict] ?? ""}`;
@@ -105,7 +105,7 @@ function showRun(run, goingOn, judged) {
 
 // What the percentiles are of.
 function scope([start, end]) {
-  const from = start > 0 ? `from ${plain(start, true)} to ${plain(end, true)} s; the warm-up before is left out` : `up to ${plain(end, true)} s`;
+  const from = start > 0 ? `from ${plain(start, true)} to ${plain(end, true)} s; the warm-up before is excluded` : `up to ${plain(end, true)} s`;
   return `In ms, to 1 %, of requests due ${from}. Each counts as soon as it has got so far; the report, from the records, is exact and counts those that never get there, too.`;
 }
 

@@ -1,13 +1,12 @@
 """The runs that this session has finished: what is shown of them, their files, their reports."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
-from common.former_names import renamed
+from common import former_names
 from common.results import MANIFEST, RECORDS, SUMMARY, results_folder
 from common.usage import UsageError
 from loadgen.host import child_process
@@ -112,7 +111,7 @@ def _given(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON file's object; empty where judging has left none."""
     try:
-        found = renamed(json.loads(path.read_text(encoding="utf-8")))
+        found = former_names.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

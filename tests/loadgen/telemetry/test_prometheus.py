@@ -5,7 +5,6 @@ import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from common.ports import free_port
 from loadgen.live.instruments import INSTRUMENTS
 from tests.support.loadrun import LoadRun, Outcome
 from tests.support.prometheus import Prometheus, prometheus, samples, scrape
+from tests.support.webrun import post
 
 DASHBOARD = ROOT / "deploy/grafana/dashboards/tokenswarm.json"
 # Live, a request counts as sent when it is handed to its connection; its record has when it was written.
@@ -178,8 +178,7 @@ def test_the_web_ui_has_them_too_and_keeps_the_last_run(tmp_path: Path) -> None:
         running.wait_for("Starting web interface")
         address = f"http://127.0.0.1:{web}"
         _until(lambda: "tokenswarm" not in scrape(f"{address}/metrics"))
-        with urlopen(f"{address}/swarm", data=b"user_count=1&spawn_rate=1", timeout=10) as answer:
-            assert json.loads(answer.read())["success"]
+        assert json.loads(post(address, "/swarm", b"user_count=1&spawn_rate=1")[1])["success"]
         _until(lambda: 'state="finished",variant="unnamed"} 1.0' in scrape(f"{address}/metrics"))
         found = samples(scrape(f"{address}/metrics"))
         counts = [value for (name, labels), value in found.items() if name == "tokenswarm_requests_total"]

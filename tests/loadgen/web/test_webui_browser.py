@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,8 @@ def start(tab: Tab, **values: str) -> None:
 
 
 def posted(tab: Tab, url: str, **content: Any) -> Any:
-    """The answer to a POST, as a script sends it that has the browser's cookies."""
+    """The answer to a POST, as a script sends it that has the browser's cookies, and so the token."""
+    tab.page.request.get(urljoin(url, "/worker-count"), max_redirects=0)
     return tab.page.request.post(url, timeout=60_000, **content)
 
 
@@ -409,6 +411,9 @@ def test_a_login_protects_all_of_it_and_one_process_is_enough(tmp_path: Path, ch
             assert answer.status == 302 and "/login" in answer.headers["location"], route
         tab.page.evaluate("fetch('/enter', {method: 'POST'})")
         tab.page.wait_for_timeout(300)
+        for route in ("llm/reports", "swarm", "stop", "enter"):
+            foreign = posted(tab, f"{locust.url}/{route}", headers={"Origin": "http://evil.test"})
+            assert foreign.status == 403, "a login does not help another site's page"
         tab.page.goto(locust.url)
         tab.until("document.querySelector('form [name=rps]')?.value === '30'")
         start(tab, duration="3", warmup="2")

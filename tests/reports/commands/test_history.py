@@ -1,7 +1,6 @@
-"""The index of all runs."""
+"""The table of all runs, and what of it is read."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from common.usage import UsageError
-from reports.commands.history import INDEX, history
+from reports.runs.index import index
 from tokenswarm.__main__ import run as main
 
 
@@ -37,63 +36,34 @@ def summarise(folder: Path, verdict: str, tpot: float) -> None:
 
 
 def test_newest_first_and_unjudged_ones_too(results: Path) -> None:
-    rows = history(results)
-    assert [row["run"][:8] for row in rows] == ["20260102", "20260101", "20260100"]
-    assert rows[0]["verdict"] is None and rows[0]["seed"] == 2
+    runs, problems = index(results)
+    assert [each.run[:8] for each in runs] == ["20260102", "20260101", "20260100"] and not problems
+    assert runs[0].verdict is None and runs[0].manifest.seed == 2
 
 
-def test_the_index_follows_the_files(results: Path) -> None:
-    history(results)
+def test_a_summary_of_an_earlier_version_is_read_with_todays_names(results: Path) -> None:
     folder = results / "20260101T000000Z-baseline"
-    summarise(folder, "VALID", 0.011)
-    row = next(row for row in history(results) if row["run"] == folder.name)
-    assert (row["verdict"], row["completed"], row["metrics"]["tpot_p50"]) == ("VALID", 8, 0.011)
-    summarise(folder, "INVALID", 0.5)
-    os.utime(folder / "summary.json", ns=(1, 1))
-    row = next(row for row in history(results) if row["run"] == folder.name)
-    assert row["verdict"] == "INVALID"
-    (folder / "manifest.json").unlink()
-    assert len(history(results)) == 2
-
-
-def test_an_index_that_is_up_to_date_reads_no_manifest(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = history(results)
-
-    def never(folder: Path) -> None:
-        raise AssertionError(f"{folder} was read again")
-
-    monkeypatch.setattr("reports.commands.history.read_manifest", never)
-    assert history(results) == before
-
-
-def test_a_damaged_index_is_made_anew(results: Path) -> None:
-    before = history(results)
-    (results / INDEX).write_text("no database, but long enough to look like one" * 100)
-    assert history(results) == before
-    whole = (results / INDEX).read_bytes()
-    (results / INDEX).write_bytes(whole[: len(whole) // 2])
-    assert history(results) == before
-    (results / INDEX).unlink()
-    assert history(results) == before
-    assert len(history(results, rebuild=True)) == 3
+    summary = {"verdict": "VALID", "accounting": {}, "metrics": {"goodput_share": {"value": 0.9}}}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    [entry] = [each for each in index(results)[0] if each.run == folder.name]
+    assert (entry.verdict, entry.metrics) == ("VALID", {"slo_attainment": 0.9})
 
 
 def test_a_damaged_run_is_listed_with_the_reason(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = results / "20260103T000000Z-broken"
     folder.mkdir()
     (folder / "manifest.json").write_text('{"format": 1')
-    row = next(row for row in history(results) if row["run"] == folder.name)
-    assert "cut off" in row["problem"]
+    (results / "20260100T000000Z-baseline" / "summary.json").write_text("[1")
+    [problem] = index(results)[1]
+    assert problem.run == folder.name and "cut off" in problem.problem
     assert main(["history"]) == 0
     out = capsys.readouterr().out
-    assert "unreadable" in out and "4 runs" in out
+    assert out.count("unreadable") == 2 and "summary.json: cannot be read" in out and "4 runs" in out
 
 
 def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summarise(results / "20260102T000000Z-baseline", "SATURATED", 0.0123)
-    assert main(["history", "--rebuild", "--limit", "1"]) == 0
+    assert main(["history", "--limit", "1"]) == 0
     out = capsys.readouterr().out
     assert "SATURATED" in out and "12.3" in out and "20260101T" not in out
     assert main(["history", "--variant", "nobody"]) == 0
