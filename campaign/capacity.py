@@ -143,7 +143,7 @@ def _conditions(terms: Terms, run: Run) -> dict[str, str]:
 
 
 def _write(found: report.Capacity, folder: Path) -> None:
-    from reports.charts.svg import draw  # matplotlib takes a second to import
+    from reports.charts.svg import draw
 
     try:
         write_json(folder / "capacity.json", report.to_json(found))

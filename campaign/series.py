@@ -19,7 +19,7 @@ from common.terminal import say
 from common.usage import UsageError, whole
 
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
-CODES = {"VALID": 0, "SATURATED": 3, "CLIENT-LIMITED": 4, "INVALID": 5}
+CODES = {"VALID": 0, "TOO-SHORT": 6, "SATURATED": 3, "CLIENT-LIMITED": 4, "INVALID": 5}  # ever worse
 
 
 def add_arguments(parser: ArgumentParser, repeats: int) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
     parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
-    parser.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the runs' worst verdict")
+    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the runs' worst verdict")
     loads.add_arguments(parser)
 
 
@@ -73,8 +73,9 @@ def _make_steps(campaign: Campaign, load: Load, runner: Runner) -> int:
 def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:
     """Write the report; the exit code."""
     code = _report(campaign, reporter)
-    worst = max((CODES[step.verdict] for step in campaign.steps if step.verdict), default=0)
-    return code or (worst if strict else 0)
+    verdicts = [step.verdict for step in campaign.steps if step.verdict]
+    worst = max(verdicts, key=list(CODES).index, default="VALID")
+    return code or (CODES[worst] if strict else 0)
 
 
 def _begin(name: str, wanted: dict[str, Any]) -> Campaign:

@@ -17,7 +17,9 @@ from loadgen.master.server_info import Server
 from loadgen.records.record import METRICS_SCHEMA
 
 EVERY = 1.0  # s
-PREFIX = "vllm:"  # the rest (Python's own, HTTP's) says nothing about the model
+# The rest (Python's own, HTTP's) says nothing about the model; but when its process began tells two apart.
+PREFIXES = ("vllm:", "process_start_time_seconds")
+KEPT = (*PREFIXES, *(f"# TYPE {prefix}" for prefix in PREFIXES))
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
 GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
 ROWS = 50_000  # of a row group
@@ -54,7 +56,7 @@ class Scraper:
         if text is None:
             self.latest = {}  # what it said last is no longer known to be so
             return
-        kept = [line for line in text.splitlines() if line.startswith((PREFIX, f"# TYPE {PREFIX}"))]
+        kept = [line for line in text.splitlines() if line.startswith(KEPT)]
         self._taken.append((self._clock(), zlib.compress("\n".join(kept).encode(), 1)))
         for name, metric in GAUGES.items():
             # The name's end counts: num_requests_waiting_by_reason holds the same requests again.

@@ -59,12 +59,12 @@ def changes(comparison: Comparison) -> Chart | None:
         "comparison",
         "Comparison",
         "Each dot is a metric of the variant divided by the baseline's, each line its "
-        f"{100 * comparison.confidence:.0f} % interval; a dot without a line has none. ↑: more is better, "
+        f"{100 * comparison.confidence:.0f} % interval. ↑: more is better, "
         "↓: less is better. The axis is logarithmic. An arrow instead of a dot: the "
         "data only say that it lies beyond, on that side.",
         "Changes of each metric against the baseline with intervals.",
         [panel],
-        height=0.9 + max(0.32, 0.07 * len(drawn)) * len(names),
+        height=0.9 + max(0.27, 0.07 * len(drawn)) * len(names),
     )
 
 
@@ -100,8 +100,8 @@ def _ratio_of(row: int, change: Change) -> list[_Ratio]:
 
 def _bounded(row: int, change: Change, text: str) -> list[_Ratio]:
     """A change of which only one side is known: an arrow that points to where it lies."""
-    above: list[tuple[float | None, Symbol]] = [(change.low, "above"), (change.high, "below")]
-    known = [(1 + bound, symbol) for bound, symbol in above if bound is not None and bound > -1]
+    sides: list[tuple[float | None, Symbol]] = [(change.above, "above"), (change.below, "below")]
+    known = [(1 + bound, symbol) for bound, symbol in sides if bound is not None and bound > -1]
     return [_Ratio(row, at, at, at, text, symbol) for at, symbol in known] if len(known) == 1 else []
 
 

@@ -1,6 +1,6 @@
 """What a chart shows, apart from how it is drawn: panels of series on named axes.
 
-`charts.svg` draws it for README.md and `charts.interactive` for report.html, so both show the same.
+`charts.svg` draws it, for README.md and for report.html.
 """
 
 import math

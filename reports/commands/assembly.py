@@ -18,7 +18,6 @@ from reports.document.lookup import Facts
 from reports.document.schema import (
     Change,
     Comparison,
-    Conclusion,
     Counts,
     Difference,
     Earlier,
@@ -30,7 +29,7 @@ from reports.document.schema import (
     RunInfo,
     Variant,
 )
-from reports.findings import conclusion, insights, recommend
+from reports.findings import decision_words, insights, recommend
 from reports.findings.make_command import settings
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS, Row
@@ -49,7 +48,7 @@ from reports.text import formatting
 from reports.verdict import validity
 from reports.verdict.rule import Rule as Judged
 
-NOT_TOLD = "not in the file"
+NOT_TOLD, NOT_GIVEN = "not in the file", "not given"
 EARLIER = (*HEADLINE, "ttft_p99", "output_token_throughput", "completed_rate")
 
 
@@ -60,6 +59,9 @@ def assemble(
     minimum_effect: float,
     name: str,
     command: str,
+    floors: Mapping[str, float] = claims.FLOORS,
+    labels: Mapping[str, str] | None = None,
+    note: str | None = None,
     not_applied: Sequence[NotApplied] = (),
     known_runs: Sequence[Entry] = (),
     written_at: str | None = None,
@@ -72,7 +74,7 @@ def assemble(
     groups, infos, excluded = _sound(runs, baseline)
     ordered = [run for group in groups.values() for run in group]
     verdicts = {info.run: info.verdict for info in infos}
-    pairs, loads = _pairs(groups, verdicts, baseline, minimum_effect)
+    pairs, loads = _pairs(groups, verdicts, baseline, minimum_effect, floors)
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
@@ -81,11 +83,26 @@ def assemble(
     facts = Facts(baseline, minimum_effect, {row.name: row for row in rows}, variants, infos, slo)
     for variant in variants:
         if variant.runs:
-            variant.result = conclusion.result_line(facts, variant.name)
+            variant.result = result_line(facts, variant.name)
     roofline = bounds.describe(ordered, {info.run: info.server for info in infos})
     roofline.predictions = predictions(ordered, rows, roofline)
     points = pareto(facts)
     found = machines(groups)
+    here = settings(groups[baseline][0])
+    advice = recommend.under_same_conditions(
+        [*recommend.choice(points, minimum_effect, _only_worse(facts)), *recommend.recommendations(facts)],
+        here,
+        found.hosts,
+    )
+    methods = [pair.method for pair in pairs]
+    decisions = [
+        decision_words.decided(facts, variant.name, methods, one_server(groups), advice)
+        for variant in facts.others
+    ]
+    decisions = [
+        each.model_copy(update={"next": recommend.under_same_conditions([each.next], here, found.hosts)[0]})
+        for each in decisions
+    ]
     return Comparison(
         name=name,
         written_at=written_at,
@@ -100,26 +117,22 @@ def assemble(
         minimum_effect=minimum_effect,
         confidence=intervals.CONFIDENCE,
         baseline=baseline,
-        conclusion=_conclusions(facts, one_server(groups)),
+        floors=dict(floors),
+        labels=dict(labels or {}),
+        note=note,
+        decisions=decisions,
         variants=variants,
         runs=infos,
         excluded=excluded,
         metrics=rows,
         parts=parts(groups),
-        methods=[pair.method for pair in pairs],
+        methods=methods,
         conditions=[
             *differences({run.name: conditions(run) for run in ordered}),
             *loads,
         ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
-        recommendations=recommend.under_same_conditions(
-            [
-                *recommend.choice(points, minimum_effect, _only_worse(facts)),
-                *recommend.recommendations(facts),
-            ],
-            settings(groups[baseline][0]),
-            found.hosts,
-        ),
+        recommendations=[each for each in advice if each not in [one.next for one in decisions]],
         roofline=roofline,
         completed_only=[line for group in groups.values() for line in completed_only(group[0])],
         pareto=points,
@@ -141,7 +154,11 @@ def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], li
 
 
 def _pairs(
-    groups: Mapping[str, list[Run]], verdicts: dict[str, str], baseline: str, minimum_effect: float
+    groups: Mapping[str, list[Run]],
+    verdicts: dict[str, str],
+    baseline: str,
+    minimum_effect: float,
+    floors: Mapping[str, float],
 ) -> tuple[list[Pair], list[Difference]]:
     """Each other variant against the baseline, and in what their loads differ as they came."""
     pairs = [
@@ -149,7 +166,16 @@ def _pairs(
     ]
     loads = [comparability.differences(pair.baseline, pair.other, minimum_effect) for pair in pairs]
     pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
-    return pairs, [each for found in loads for each in found]
+    return [_by_effect(pair, floors) for pair in pairs], [each for found in loads for each in found]
+
+
+def _by_effect(pair: Pair, floors: Mapping[str, float]) -> Pair:
+    """The pair with who serves less and who was never served: what decides which claims may be made."""
+    setting = replace(pair.setting, floors=floors, unserved=served_only.unserved(pair.baseline, pair.other))
+    pair = replace(pair, setting=setting)
+    rate = _change(next(row for row in ROWS if row.name == "completed_rate"), pair)
+    less = {"worse": setting.other, "better": setting.baseline}.get(rate.mark)
+    return replace(pair, setting=replace(setting, serves_less=less))
 
 
 def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
@@ -178,14 +204,14 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
     told = all(catalogue.untold(run, row) is None for run in runs)
-    few = f" (of {min(figure.count for figure in found)})" if _thin(row, runs) else ""
+    shown = NOT_GIVEN if _thin(row, runs) else formatting.number(value, row.display_unit, bound)
     return Reading(
         variant=runs[0].manifest.variant,
         value=value,
         lower_bound=bound,
         count=sum(figure.count for figure in found),
         by_run=[figure.value for figure in found],
-        display=formatting.number(value, row.display_unit, bound) + few if told else NOT_TOLD,
+        display=shown if told else NOT_TOLD,
     )
 
 
@@ -205,8 +231,8 @@ def _thin(row: Row, runs: Sequence[Run]) -> str | None:
     """Why a percentile rests on too little in one of the runs, or None."""
     for run in runs if row.share is not None else ():
         found = catalogue.figure(run, row)
-        if (least := request_metrics.thin(found, row.share or 0.0, int(run.judged.sum()))) is not None:
-            return f"of {found.count} in {run.name}, and it needs {least}"
+        if (least := request_metrics.thin(found, row.share or 0.0)) is not None:
+            return f"not given: {found.count} in {run.name}, {least} needed"
     return None
 
 
@@ -286,13 +312,16 @@ def _absent(refused: NotApplied) -> Variant:
     )
 
 
-def _conclusions(facts: Facts, shared: str | None) -> list[Conclusion]:
-    """`shared`: the one server that answered for all variants, whose names are then mere labels."""
-    found = [conclusion.conclude(facts, variant.name) for variant in facts.others]
-    if shared is None:
-        return found
-    itself = f"; one server, {shared}, answered for every variant, so this compares it with itself."
-    return [each.model_copy(update={"use": each.use.removesuffix(".") + itself}) for each in found]
+def result_line(facts: Facts, variant: str) -> str:
+    """What came out for one variant, in one line."""
+    if variant == facts.baseline:
+        return "the reference"
+    if why := decision_words.blocked(facts, variant):
+        return f"not comparable: {why}"
+    better, worse = facts.marked(variant, "better"), facts.marked(variant, "worse")
+    parts = [f"better: {facts.brief(better, variant)}"] if better else []
+    parts += [f"worse: {facts.brief(worse, variant)}"] if worse else []
+    return "; ".join(parts) or "no difference shown"
 
 
 def _served(baseline: str, groups: dict[str, list[Run]]) -> list[Insight]:
@@ -323,6 +352,6 @@ def _files() -> list[File]:
     """Of the report itself; who writes it knows where the runs lie."""
     return [
         File(path="README.md", what="this report"),
-        File(path="report.html", what="this report with interactive figures, one file, works offline"),
+        File(path="report.html", what="this report in one file, figures inside, works offline"),
         File(path="comparison.json", what="all figures; its schema is docs/comparison.schema.json"),
     ]

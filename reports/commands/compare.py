@@ -17,8 +17,10 @@ from rich.text import Text
 from common.results import results_folder, write_whole
 from common.usage import UsageError
 from reports.commands.assembly import assemble
+from reports.comparison import claims
 from reports.comparison.exclusions import without
 from reports.document.schema import Comparison, File
+from reports.pages.first_screen import setup, tiles
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
 from reports.runs.index import index
@@ -34,6 +36,7 @@ from reports.runs.selection import (
 
 DEFAULT_OTHERS = ("optimized",)
 MINIMUM_EFFECT = 3.0  # per cent
+FLOORS = {"ttft": "TTFT and latency", "tpot": "TPOT and ITL"}
 INTERVALS_FROM = 104  # columns of a terminal; on a narrower one their column would break every line
 WIDTH = 150  # of plain text, where no terminal says how wide it is
 _COLOURS = {"better": "green", "worse": "red", "unstable": "yellow", "not comparable": "magenta"}
@@ -53,6 +56,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PCT",
         help="smaller changes are not claimed (default: 3 %%)",
     )
+    for metric, what in FLOORS.items():
+        parser.add_argument(
+            f"--floor-{metric}",
+            type=float,
+            default=1000 * claims.FLOORS[metric],
+            metavar="MS",
+            help=f"nor are smaller changes of {what} (default: {1000 * claims.FLOORS[metric]:g} ms)",
+        )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="shown in the report; may be repeated",
+    )
+    parser.add_argument("--note", metavar="TEXT", help="shown in the report, as it is")
     parser.add_argument("--name", help="folder of the report under results/reports/")
     parser.add_argument(
         "--each", action="store_true", help="each named run for itself, though several are of one variant"
@@ -86,8 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
         runs,
         baseline=chosen.baseline,
         minimum_effect=minimum_effect / 100,
+        floors=_floors(arguments),
+        labels=labels_of(arguments.label),
+        note=arguments.note,
         name=name,
-        command=_command(chosen, minimum_effect, name, arguments.each, results),
+        command=_command(chosen, minimum_effect, name, arguments, results),
         not_applied=chosen.not_applied,
         known_runs=index(results)[0],
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -164,8 +186,32 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"(!) {warning}", style="yellow"))
     for text in dict.fromkeys(method.text for method in comparison.methods):
         console.print(Text(text, style="dim"))
-    for each in comparison.conclusion:
-        console.print(Text(f"\n{each.better} {each.worse} {each.use}"))
+    show_decision(comparison, console)
+
+
+def show_decision(comparison: Comparison, console: Console) -> None:
+    """The first screen, as the last lines of a terminal."""
+    for each in comparison.decisions:
+        console.print(Text(f"\n{each.title}.", style="bold"))
+        if len(comparison.decisions) == 1:
+            console.print(_few_rows(comparison, each.variant))
+            console.print(Text(f"Confidence: {each.confidence}", style="dim"))
+        if each.disturbed or each.kind == "cannot tell":
+            console.print(Text(each.disturbed or each.reason))
+    console.print(Text(f"Setup: {setup(comparison)}", style="dim"))
+    if len(comparison.decisions) == 1:
+        step = comparison.decisions[0].next
+        console.print(Text(f"Next: {step.text} {step.command or ''}".rstrip(), style="bold"))
+
+
+def _few_rows(comparison: Comparison, variant: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
+    for heading in ("", comparison.baseline, variant, "change", " "):
+        table.add_column(heading, justify="right" if heading.strip() else "left", no_wrap=True)
+    for tile in tiles(comparison, variant).items:
+        label = f"{tile.label}, {tile.unit}" if tile.unit else tile.label
+        table.add_row(*(Text(text) for text in (label, tile.before, tile.after, tile.change, tile.mark)))
+    return table
 
 
 def results_table(comparison: Comparison, other: str, intervals: bool = True) -> Table:
@@ -249,12 +295,38 @@ def _for_itself(run: Run) -> Run:
     return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
 
 
-def _command(chosen: Selection, minimum_effect: float, name: str, each: bool, results: Path) -> str:
+def _floors(arguments: argparse.Namespace) -> dict[str, float]:
+    """Seconds, by metric. Raises UsageError."""
+    given = {metric: getattr(arguments, f"floor_{metric}") for metric in FLOORS}
+    for metric, value in given.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"--floor-{metric} {value}: must be milliseconds from 0 on")
+    ttft, tpot = given["ttft"] / 1000, given["tpot"] / 1000
+    return {"ttft": ttft, "latency": ttft, "tpot": tpot, "itl": tpot}
+
+
+def labels_of(given: list[str]) -> dict[str, str]:
+    """--label KEY=VALUE, as often as given. Raises UsageError."""
+    for text in given:
+        if not re.fullmatch(r"[^=]{1,60}=.{1,200}", text):
+            raise UsageError(f"--label {text}: write KEY=VALUE, the key of at most 60 characters")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _command(
+    chosen: Selection, minimum_effect: float, name: str, arguments: argparse.Namespace, results: Path
+) -> str:
     here = results.resolve()
     folders = [
         folder.name if folder.resolve().parent == here else str(folder.resolve()) for folder in chosen.folders
     ]
     folders += [one.folder for one in chosen.not_applied]
-    first = ["--each"] if each else ["--baseline", chosen.baseline]
-    parts = [*folders, *first, "--minimum-effect", f"{minimum_effect:g}", "--name", name]
+    first = ["--each"] if arguments.each else ["--baseline", chosen.baseline]
+    parts = [*folders, *first, "--minimum-effect", f"{minimum_effect:g}"]
+    for metric in FLOORS:
+        if (floor := getattr(arguments, f"floor_{metric}")) != 1000 * claims.FLOORS[metric]:
+            parts += [f"--floor-{metric}", f"{floor:g}"]
+    parts += [word for text in arguments.label for word in ("--label", text)]
+    parts += ["--note", arguments.note] if arguments.note else []
+    parts += ["--name", name]
     return f"tokenswarm report {shlex.join(parts)}"

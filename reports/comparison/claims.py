@@ -1,8 +1,8 @@
 """What may be said about one metric of two variants: the change, its interval, and the mark."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from reports.text import formatting
 
 Floats = NDArray[np.float64]
 
+# Seconds: a smaller change of a time is none that a user feels, whatever its percentage.
+FLOORS = {"ttft": 0.001, "latency": 0.001, "tpot": 0.0001, "itl": 0.0001}
+CONDITIONAL = ("tpot", "itl")  # of those that got a first token
 FEW = 0.001  # of the arrivals due: a count that changes by fewer does not matter, whatever its percentage
 STEEPEST = 20.0  # offered / (offered - served), where a queue grew by less than one in twenty
 _COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
@@ -53,6 +56,13 @@ class Setting:
     incomparable: str | None  # why figures of the two cannot be compared
     saturated: tuple[str, ...]  # which of the two ran saturated
     growing: tuple[str, ...] = ()  # and in which of them a queue grew
+    serves_less: str | None = None  # which of the two is shown to serve less than the other
+    unserved: str | None = None  # who never got a first token, in words, where those are many
+    floors: Mapping[str, float] = field(default_factory=lambda: dict(FLOORS))  # seconds, by metric
+
+    def floor(self, row: Row) -> float:
+        """The least difference of that row that a user may feel, in seconds."""
+        return self.floors.get((row.metric or "").removeprefix("scheduled_"), 0.0)
 
 
 def value_of(figures: Sequence[Figure]) -> tuple[float | None, float | None]:
@@ -221,7 +231,7 @@ def _values(figures: Sequence[Figure]) -> Floats:
 
 def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], setting: Setting) -> Change:
     """The mark with its reason. `repeats`: the figures of the baseline's and of the variant's runs."""
-    mark, reason = _mark(row, found, repeats, setting)
+    mark, reason = _of_all(row, setting, *_mark(row, found, repeats, setting))
     warning = None
     if row.latency and setting.saturated and mark != "not comparable":
         who = formatting.listed(list(setting.saturated))
@@ -234,6 +244,8 @@ def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], settin
         change=None if bounded else found.change,
         low=found.low,
         high=found.high,
+        above=found.change if found.at_least else None,
+        below=found.change if found.at_most else None,
         display=sign + formatting.percent(found.change)
         if found.change is not None
         else _from_zero(row, found),
@@ -241,6 +253,17 @@ def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], settin
         reason=reason,
         warning=warning,
     )
+
+
+def _of_all(row: Row, setting: Setting, mark: Mark, reason: str) -> tuple[Mark, str]:
+    """The mark; none where it would only be that of the requests that a variant did serve."""
+    if row.metric is None or mark not in ("better", "worse"):
+        return mark, reason
+    if row.metric in CONDITIONAL and setting.unserved:
+        return "not comparable", f"only of the requests that got a first token: {setting.unserved}"
+    if setting.serves_less == (setting.other if mark == "better" else setting.baseline):
+        return "not comparable", f"{setting.serves_less} serves less, so this holds only for whom it served"
+    return mark, reason
 
 
 def _mark(
@@ -252,7 +275,7 @@ def _mark(
         return "not comparable", _unknown(repeats)
     if found.difference == 0 and not (found.at_least or found.at_most):
         return "no difference shown", "the figures are equal"
-    large, size = _large(row, found, repeats[0][0].count, setting.minimum_effect)
+    large, size = _large(row, found, repeats[0][0].count, setting)
     if row.better == "none":
         if large:
             return "not comparable", f"the load itself differs by more than {size}"
@@ -269,9 +292,12 @@ def _mark(
     return "no difference shown", _why_none(found, size)
 
 
-def _large(row: Row, found: Estimate, due: int, minimum_effect: float) -> tuple[bool, str]:
+def _large(row: Row, found: Estimate, due: int, setting: Setting) -> tuple[bool, str]:
     """Whether the change exceeds the minimum effect size, and that size in words; `due`: arrivals."""
+    minimum_effect, floor = setting.minimum_effect, setting.floor(row)
     few = min(FEW, minimum_effect)
+    if floor and found.difference is not None and abs(found.difference) <= floor:
+        return False, f"{1000 * floor:g} ms"
     if found.change is not None and abs(found.change) <= minimum_effect:
         return False, f"the minimum effect size of {100 * minimum_effect:g} %"
     if row.name in COUNTS and abs(found.difference or 0.0) <= few * due:

@@ -20,6 +20,7 @@ from reports.statistics import intervals
 from reports.text import formatting
 
 UNSERVED = 0.05  # share of arrivals without a first token from which those with one are a group of their own
+MANY = 0.01  # share of arrivals, as the rule unfinished_share has it
 FEWEST = 30  # requests; the median of fewer says little
 
 
@@ -51,6 +52,18 @@ def served_tpot(baseline: Run, other: Run) -> Served | None:
     if medians[0] is None or medians[1] is None:
         return None
     return Served(medians[0], medians[1], len(both), (unserved[0], unserved[1]), due)
+
+
+def unserved(baseline: Sequence[Run], other: Sequence[Run]) -> str | None:
+    """Who never got a first token, in words, where in one of the runs more than MANY of its arrivals did
+    not: what is said of those that got one is then said of survivors."""
+    told = []
+    for runs in (baseline, other):
+        due = sum(int(run.judged.sum()) for run in runs)
+        none = sum(int((run.judged & np.isnan(run.records.numbers("first_token"))).sum()) for run in runs)
+        if due and none > MANY * due:
+            told.append(f"{none:,} of {due:,} got none with {runs[0].manifest.variant}")
+    return " and ".join(told) or None
 
 
 def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> Insight | None:

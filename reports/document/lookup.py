@@ -87,6 +87,13 @@ class Facts:
             ]
         )
 
+    def spoken_change(self, metric: str, variant: str) -> str:
+        """'completed rate −57.2 % (95 % interval −61.6 to −53.8 %)'; '' where there is none to speak of."""
+        change = self.change(metric, variant)
+        if change.change is None or change.low is None or change.high is None:
+            return ""
+        return f"{self.spoken(metric)} {change.display} (95 % interval {change.display_interval})"
+
     def phrases(self, metrics: Sequence[str], variant: str) -> str:
         return formatting.listed(
             [self._phrase(metric, variant, name) for metric, name in self._names(metrics)]

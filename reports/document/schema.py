@@ -52,6 +52,10 @@ class Change(Part):
     change: float | None = Field(description="other / baseline - 1")
     low: float | None = Field(description="95 % interval of the change; null: none could be computed")
     high: float | None
+    above: float | None = Field(None, description="the variant's figure is only bounded: the change is above")
+    below: float | None = Field(
+        None, description="the baseline's figure is only bounded: the change is below"
+    )
     display: str = Field(description="'+20.0 %', or 'n/a'")
     display_interval: str = Field(description="'+18.1 to +22.0 %', or 'n/a'")
     reason: str = Field(description="why this mark, one clause")
@@ -121,6 +125,8 @@ class ServerSide(Part):
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")
     prefill_mean: float | None = None
+    parts_count: float | None = Field(None, description="requests behind queue_mean and prefill_mean")
+    first_tokens: float | None = Field(None, description="client: requests of the run that got a first token")
     decode_mean: float | None = None
     inference_mean: float | None = None
     running_mean: float | None = Field(None, description="requests in the batch, mean over the window")
@@ -228,12 +234,39 @@ class Recommendation(Part):
     command: str | None
 
 
-class Conclusion(Part):
-    """Three sentences: what got better, what got worse, whether to use it and for whom."""
+DecisionKind = Literal[
+    "cannot tell",
+    "serves less",
+    "serves more",
+    "unclear",
+    "better",
+    "worse",
+    "trade-off",
+    "no difference",
+]
 
-    better: str
-    worse: str
-    use: str
+
+class ServedRate(Part):
+    """What one variant was offered and what it completed, requests per second."""
+
+    variant: str
+    offered: float | None
+    completed: float | None
+
+
+class Decision(Part):
+    """Whether to use a variant in the baseline's place, decided by what its users feel."""
+
+    variant: str
+    kind: DecisionKind
+    preferred: str | None = Field(description="null: neither of the two is preferred")
+    title: str = Field(description="the decision in one line")
+    reason: str = Field(description="the figures behind it, in one or two sentences")
+    served: list[ServedRate] = Field(description="the baseline first")
+    confidence: str = Field(description="runs, interval, what the data cannot say; one line")
+    disturbed: str | None = Field(None, description="what disturbed the measurement, in one sentence")
+    compare_at: float | None = Field(None, description="requests per second that both should serve")
+    next: Recommendation
 
 
 class ParetoPoint(Part):
@@ -428,7 +461,12 @@ class Comparison(Part):
     )
     confidence: float
     baseline: str
-    conclusion: list[Conclusion] = Field(description="one per variant after the baseline that ran")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="s, by metric: a smaller change of a time is not claimed either"
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="of the report, as given by its user")
+    note: str | None = Field(None, description="of the report, as given by its user")
+    decisions: list[Decision] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
     excluded: list[RunInfo] = Field(

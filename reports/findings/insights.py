@@ -15,6 +15,7 @@ PARTS = {
     "prefill_mean": "prefill",
 }
 
+COUNTS_AGREE = 0.05  # share by which the server's count may differ from the client's
 SAME_BYTES = 0.25  # bytes of a step that fall by less than this part of the batch's fall: mostly weights
 
 
@@ -58,11 +59,13 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
     batch = _batch(facts, variant)
     if "queue_mean" not in parts and "prefill_mean" not in parts and not batch:
         return None
-    shown = ", ".join(
+    if other := _of_others(facts, variant):
+        parts = {}
+    shown = other or ", ".join(
         f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()
     )
     head = f"Parts of the mean time to the first token, of those that got one, {facts.baseline} to {variant}"
-    text = f"{head}: {shown or 'not exported'}."
+    text = f"The parts of TTFT are not known: {shown}." if other else f"{head}: {shown or 'not exported'}."
     moved = {part: after - before for part, (before, after) in parts.items()}
     text += _largest(moved) if _claimed(facts, variant) else ""
     text += batch
@@ -70,6 +73,19 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
         text += " No change of TTFT is claimed, so there is none to explain."
     figures = {f"{part}_change": change for part, change in moved.items()}
     return Insight(kind="ttft", variant=variant, text=text, figures=dict(figures))
+
+
+def _of_others(facts: Facts, variant: str) -> str | None:
+    """Whether the server's parts are of other requests than those that got a first token, in words: its
+    histograms of queue and prefill hold finished requests only."""
+    for name in (facts.baseline, variant):
+        counted, first = facts.server(name, "parts_count"), facts.server(name, "first_tokens")
+        if counted is not None and first and abs(counted - first) > COUNTS_AGREE * first:
+            return (
+                f"the server counts the queue and prefill of {counted:,.0f} requests with {name}, while "
+                f"{first:,.0f} got a first token"
+            )
+    return None
 
 
 def _claimed(facts: Facts, variant: str) -> bool:
@@ -100,7 +116,7 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
         "flops_per_byte": ("FLOP/byte", "{:.1f}".format),
     }
     pairs = {key: (facts.server(facts.baseline, key), facts.server(variant, key)) for key in wanted}
-    known = {key: pair for key, pair in pairs.items() if None not in pair}
+    known = {key: pair for key, pair in pairs.items() if None not in pair and any(pair)}
     if not known:
         return None
     parts = []

@@ -103,13 +103,13 @@ def tpot(run: Run) -> Durations:
 
     Seconds per token. An answer that came in one piece says nothing of the pace at which it was made.
     Unfinished: at least (end of the drain - first_token) / (tokens asked - 1), since no more than the tokens
-    asked can come; nothing is known of one without a first token.
+    asked can come. Of those that got a first token: nothing is known of the others.
     """
     records = run.records
     tokens, asked = records.numbers("output_tokens"), records.numbers("output_asked")
     first, last = records.numbers("first_token"), records.numbers("last_token")
     completed, unfinished = records.status_is(COMPLETED), records.status_is(UNFINISHED)
-    defined = np.where(completed, (tokens >= 2) & ~in_one_piece(run), ~(asked < 2))
+    defined = np.where(completed, (tokens >= 2) & ~in_one_piece(run), ~(asked < 2) & ~np.isnan(first))
     rows = np.flatnonzero(run.judged & defined)
     seconds = np.full(len(rows), np.inf)
     done, open_ = completed[rows], unfinished[rows]
@@ -328,13 +328,10 @@ def percentile(run: Run, name: str, share: float) -> Figure:
     )
 
 
-def thin(figure: Figure, share: float, due: int) -> int | None:
-    """How many a percentile needs, where fewer have it though the run's `due` arrivals were enough.
-
-    None where there are enough, and where the whole run is too short, which is another matter.
-    """
+def thin(figure: Figure, share: float) -> int | None:
+    """How many a percentile needs, where fewer have it; None where there are enough, or none at all."""
     least = needed(share, CONFIDENCE, 0)
-    return least if 0 < figure.count < least <= due else None
+    return least if 0 < figure.count < least else None
 
 
 def figures(run: Run) -> dict[str, Figure]:

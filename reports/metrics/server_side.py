@@ -41,6 +41,8 @@ def server_side(run: Run) -> ServerSide:
         ttft_mean=_mean(run, TTFT),
         queue_mean=_mean(run, QUEUE),
         prefill_mean=_mean(run, PREFILL),
+        parts_count=_count(run, QUEUE),
+        first_tokens=int((~np.isnan(run.records.numbers("first_token"))).sum()),
         decode_mean=_mean(run, DECODE),
         inference_mean=_mean(run, INFERENCE),
         running_mean=running and running[0],
@@ -95,6 +97,11 @@ def _histogram(run: Run, name: str, start: float = 0.0) -> Histogram | None:
 def _mean(run: Run, name: str) -> float | None:
     found = _histogram(run, name)
     return found.mean if found else None
+
+
+def _count(run: Run, name: str) -> float | None:
+    found = _histogram(run, name)
+    return found.count if found else None
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:

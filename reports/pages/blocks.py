@@ -49,6 +49,31 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One row of the first screen."""
+
+    label: str
+    unit: str
+    before: str
+    after: str
+    change: str
+    interval: str
+    mark: str
+    tone: Tone
+    definition: str
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The rows of the first screen. `variant`: None where one variant alone was measured."""
+
+    baseline: str
+    variant: str | None
+    items: list[Tile]
+    kind: Literal["tiles"] = "tiles"
+
+
+@dataclass(frozen=True)
 class Code:
     """Something to copy into a shell, or a difference of two such things."""
 
@@ -81,14 +106,14 @@ class Links:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks that are of use to few: folded in HTML, in full in Markdown."""
+    """Blocks that are of use to few: folded in HTML, only named in Markdown."""
 
     title: str
     blocks: "list[Block]"
     kind: Literal["folded"] = "folded"
 
 
-Block = Text | Bullets | Table | Code | Drawing | Links | Folded
+Block = Text | Bullets | Table | Tiles | Code | Drawing | Links | Folded
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.results import write_whole
-from reports.charts import figures, interactive, svg
+from reports.charts import figures, svg
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison
-from reports.pages import sections, sections_evidence
-from reports.pages.blocks import Section, Table
+from reports.pages import first_screen, sections
+from reports.pages.blocks import Section, Table, Tiles, row
 from reports.runs.runs import Run
 from reports.text import escape
 
@@ -36,7 +36,7 @@ def render(comparison: Comparison, runs: Sequence[Run], out_dir: Path) -> None:
     found = sections.sections(comparison, charts)
     out_dir.mkdir(parents=True, exist_ok=True)
     _write_figures(charts, out_dir / "figures")
-    heading = sections.title(comparison)
+    heading = first_screen.title(comparison)
     write_whole(out_dir / "README.md", readme(heading, found))
     write_whole(out_dir / "report.html", page(heading, comparison, found, charts))
 
@@ -62,7 +62,7 @@ def cleaned(chart: Chart) -> Chart:
         )
         for panel in chart.panels
     ]
-    return replace(chart, panels=panels)
+    return replace(chart, alt=clean(chart.alt), panels=panels)
 
 
 def readme(heading: str, found: Sequence[Section]) -> str:
@@ -72,6 +72,7 @@ def readme(heading: str, found: Sequence[Section]) -> str:
         "md": escape.markdown,
         "fenced": escape.markdown_code,
         "table": markdown_table,
+        "tiles": markdown_tiles,
         "link": escape.link,
     }
     return environment.get_template("README.md.j2").render(title=heading, sections=found)
@@ -81,20 +82,25 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
     """The report as one HTML file with its script, styles and data inside."""
     environment = _environment(autoescape=True)
     environment.filters |= {"clean": escape.clean, "link": escape.link}
-    data = {name: interactive.figures(chart) for name, chart in charts.items()}
     return environment.get_template("report.html.j2").render(
         title=heading,
         sections=found,
-        verdicts=[
-            (run.run, run.verdict, sections_evidence.TONES.get(run.verdict, ""))
-            for run in [*comparison.runs, *comparison.excluded]
-        ],
-        panels={name: len(drawn) for name, drawn in data.items()},
-        data=Markup(interactive.as_json(data)),
-        plotly=Markup(interactive.library()),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        copied=readme(heading, found[:1]),
+        drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
+
+
+def markdown_tiles(tiles: Tiles) -> str:
+    """The first screen's rows as a table."""
+    rows = [
+        row(f"{each.label}, {each.unit}" if each.unit else each.label, each.before)
+        + (row(each.after, each.change, each.interval, each.mark) if tiles.variant else [])
+        for each in tiles.items
+    ]
+    more = [tiles.variant, "change", "95 % interval", ""] if tiles.variant else []
+    return markdown_table(Table("", ["", tiles.baseline, *more], rows, frozenset({1, 2, 3, 4})))
 
 
 def markdown_table(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""The eleven sections of a report, in their order, from a comparison and its charts.
+"""The sections of a report, in their order: the body, then the appendices.
 
 Of another tool's result files, the audit stands before them.
 """
@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from reports.charts.chart import Chart
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
-from reports.pages.blocks import Block, Bullets, Cell, Drawing, Folded, Section, Table, Text, row
+from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
+from reports.pages.first_screen import result, seeds
 from reports.pages.sections_audit import audit_blocks
 from reports.pages.sections_evidence import (
     accounting,
@@ -15,10 +16,12 @@ from reports.pages.sections_evidence import (
     configuration,
     earlier,
     files,
-    insights,
     recommendations,
+    rules,
     shared_reasons,
     verdict,
+    where_time_went,
+    why,
 )
 from reports.pages.sections_parts import parts
 from reports.pages.sections_roofline import roofline_blocks
@@ -34,68 +37,61 @@ MARKS = {
 WARNING = "⚠"
 
 
-def title(comparison: Comparison) -> str:
-    """The report's heading."""
-    others = [variant.name for variant in comparison.variants if variant.name != comparison.baseline]
-    against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
-    if comparison.audit:
-        return f"Audit of {against}: results of {comparison.audit.tool}"
-    return f"{against}: {comparison.scenario_name} on {_where(comparison)}"
-
-
 def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
-    """All sections; every one is there, with a line that says why where it has nothing to show."""
+    """Result, Why, What next; then the appendices. Each says why where it has nothing to show."""
     audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
+    others = [name for name in charts if name not in ("comparison", "roofline")]
+    timelines = [Drawing(charts[name]) for name in others if name.startswith("timeline")]
+    figures = [Drawing(charts[name]) for name in others if not name.startswith("timeline")]
+    first = Drawing(charts["comparison"]) if "comparison" in charts else None
     return [
         *audit,
-        Section("Summary", _summary(comparison)),
-        Section("Optimizations applied", _optimizations(comparison)),
-        Section("Results", _results(comparison)),
-        Section("Key insights", insights(comparison)),
-        Section("Figures", [Drawing(chart) for name, chart in charts.items() if name != "roofline"]),
-        Section("Configuration", configuration(comparison)),
-        Section("Roofline", roofline_blocks(comparison, charts.get("roofline"))),
-        Section("Recommendations", recommendations(comparison)),
-        Section("Against earlier runs", earlier(comparison)),
-        Section("Accounting", accounting(comparison)),
-        Section("Files", files(comparison)),
+        Section("Result", result(comparison, first)),
+        Section("Why", why(comparison)),
+        Section("What next", recommendations(comparison)),
+        Section("Appendix A: all figures", [*_results(comparison), where_time_went(comparison), *figures]),
+        Section("Appendix B: rules of the verdicts", [_verdicts(comparison), *rules(comparison)]),
+        Section(
+            "Appendix C: configuration",
+            [
+                facts(comparison),
+                *_optimizations(comparison),
+                *configuration(comparison),
+                *earlier(comparison),
+            ],
+        ),
+        Section("Appendix D: roofline", roofline_blocks(comparison, charts.get("roofline"))),
+        Section("Appendix E: accounting", [*accounting(comparison), *timelines, *files(comparison)]),
     ]
 
 
-def _summary(comparison: Comparison) -> list[Block]:
+def _set_up(comparison: Comparison) -> list[Block]:
+    known = [facts(comparison), *_optimizations(comparison)]
+    return [*known, *configuration(comparison), *earlier(comparison)]
+
+
+def facts(comparison: Comparison) -> Table:
+    """What was measured on what."""
     first = comparison.runs[0] if comparison.runs else None
-    facts = [
+    told = [
         ("Written", comparison.written_at or "not said"),
         ("Model", comparison.model),
         *_machines(comparison),
-        ("Workload", f"{_workload(first)}, {_seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
+        ("Workload", f"{_workload(first)}, {seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
         ("Tokens that came", _tokens(comparison.runs)),
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
     ]
-    verdicts = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
-    verdicts += [
+    return Table("", ["", ""], [row(name, text) for name, text in told])
+
+
+def _verdicts(comparison: Comparison) -> Table:
+    rows = [row(run.run, run.variant, verdict(run.verdict), because(run)) for run in comparison.runs]
+    rows += [
         row(run.run, run.variant, verdict(run.verdict), f"{because(run)}: excluded, other repeats stand in")
         for run in comparison.excluded
     ]
-    blocks: list[Block] = [
-        Table("", ["", ""], [row(name, text) for name, text in facts]),
-        Table("", ["run", "variant", "verdict", "because"], verdicts),
-        Text("", "Conclusion"),
-    ]
-    for each, variant in zip(comparison.conclusion, compared(comparison), strict=False):
-        if len(comparison.conclusion) > 1:
-            blocks.append(Text("", variant))
-        blocks.append(Bullets([Text(each.better), Text(each.worse), Text(each.use)]))
-    if not comparison.conclusion:
-        blocks.append(Text("One variant alone was measured, so there is nothing to conclude about a change."))
-    return blocks
-
-
-def _where(comparison: Comparison) -> str:
-    """What the load met: the target; without a name for it the model, else the server's address."""
-    named = (comparison.target, comparison.model, comparison.server)
-    return next((name for name in named if name and name != "unknown"), "unknown")
+    return Table("", ["run", "variant", "verdict", "because"], rows)
 
 
 def _machines(comparison: Comparison) -> list[tuple[str, str]]:
@@ -121,12 +117,6 @@ def _workload(run: RunInfo | None) -> str:
         f"{key} {run.conditions[key]}" for key in ("input tokens", "output tokens") if run.conditions.get(key)
     ]
     return ", ".join([f"{run.scenario_name} ({run.scenario_hash})", f"{rate}{kind}", *tokens])
-
-
-def _seeds(runs: Sequence[RunInfo]) -> str:
-    """'seed 1', or 'seeds 1 and 2': of all runs."""
-    seeds = list(dict.fromkeys("not said" if run.seed is None else str(run.seed) for run in runs))
-    return f"{'seeds' if seeds[1:] else 'seed'} {listed(seeds or ['not said'])}"
 
 
 def _tokens(runs: Sequence[RunInfo]) -> str:
@@ -161,14 +151,12 @@ def _duration(runs: Sequence[RunInfo]) -> str:
 
 
 def because(run: RunInfo) -> str:
-    """Which rules failed; what they saw stands among the warnings."""
-    failed = [
-        rule.rule.replace("_", " ") + (" (a warning)" if rule.verdict == "VALID" else "")
-        for rule in run.rules
-        if not rule.passed
-    ]
+    """Why it has its verdict, in words; the rules tell the whole."""
+    failed = [rule for rule in run.rules if not rule.passed and rule.verdict == run.verdict]
+    told = [rule.text.split(";")[0] for rule in failed]
     open_ = [] if run.ended == "complete" else [run.ended]
-    return "; ".join([*open_, *failed]) or "every rule passed"
+    warned = sum(not rule.passed and rule.verdict == "VALID" for rule in run.rules)
+    return "; ".join([*open_, *told[:2]]) or (f"{warned} warning" if warned else "every rule passed")
 
 
 def _optimizations(comparison: Comparison) -> list[Block]:
@@ -203,6 +191,7 @@ def _results(comparison: Comparison) -> list[Block]:
         blocks.append(Text(method.text, f"{method.variant}, how the intervals were computed. "))
     if len(comparison.pareto) > 2:
         blocks.append(_pareto(comparison))
+    blocks.append(Text("docs/metrics.md defines each figure and rule."))
     definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
     blocks.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
     return blocks

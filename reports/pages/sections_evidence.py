@@ -10,15 +10,7 @@ from reports.pages.blocks import Block, Bullets, Cell, Code, Folded, Link, Links
 from reports.text.formatting import listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
-INSIGHTS = {
-    "win": "Wins",
-    "trade-off": "Trade-offs",
-    "served": "Those who were served",
-    "ttft": "Why TTFT moved",
-    "tpot": "Why TPOT moved",
-    "repeats": "Repeats",
-    "warning": "Warnings",
-}
+WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
 
 
 def compared(comparison: Comparison) -> list[str]:
@@ -38,23 +30,19 @@ def verdict(verdict: str) -> Cell:
     return Cell(verdict, TONES.get(verdict, ""))
 
 
-def insights(comparison: Comparison) -> list[Block]:
-    """Section 4: what the figures say in words, and the server's side of it."""
+def why(comparison: Comparison) -> list[Block]:
+    """Why the figures moved: queue, prefill, batch and bytes per step, by variant."""
     blocks: list[Block] = []
-    for kind, heading in INSIGHTS.items():
+    for kind, heading in WHY.items():
         found = [each for each in comparison.insights if each.kind == kind]
-        if found:
-            blocks.append(Text("", heading))
-            blocks.append(
-                Bullets(
-                    [
-                        Text(each.text, "" if each.variant in each.text else f"{each.variant}. ")
-                        for each in found
-                    ]
-                )
-            )
-    if not blocks:
-        blocks.append(Text("The figures of one variant alone explain nothing; compare it with another."))
+        blocks += [
+            Text(each.text, heading if len(found) == 1 else f"{heading} {each.variant}. ") for each in found
+        ]
+    return blocks or [Text("The figures of one variant alone explain nothing; compare it with another.")]
+
+
+def where_time_went(comparison: Comparison) -> Table:
+    """The server's own means."""
     columns = [
         "run",
         "lag at the client",
@@ -70,15 +58,8 @@ def insights(comparison: Comparison) -> list[Block]:
         "prefix hits",
     ]
     rows = [_server_row(run) for run in comparison.runs]
-    blocks.append(
-        Table(
-            "Where the time went: means of the server's own histograms, window and drain",
-            columns,
-            rows,
-            frozenset(range(1, len(columns))),
-        )
-    )
-    return blocks
+    caption = "Where the time went: means of the server's own histograms, window and drain"
+    return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
 
 def _server_row(run: RunInfo) -> list[Cell]:
@@ -181,7 +162,7 @@ def recommendations(comparison: Comparison) -> list[Block]:
 def earlier(comparison: Comparison) -> list[Block]:
     """Section 9: runs of the same variants before these."""
     if not comparison.earlier:
-        return [Text("No earlier run of these variants is in the results.")]
+        return []
     names = list(dict.fromkeys(name for each in comparison.earlier for name in each.metrics))
     known = {metric.name: metric for metric in comparison.metrics}
     headings = [
@@ -193,7 +174,7 @@ def earlier(comparison: Comparison) -> list[Block]:
         comparable = Cell("yes") if each.comparable else Cell(f"no: {'; '.join(each.differences)}", "doubt")
         rows.append(row(each.run, each.variant, verdict(each.verdict), *figures, comparable))
     columns = ["run", "variant", "verdict", *headings, "comparable"]
-    return [Table("", columns, rows, frozenset(range(3, 3 + len(names))))]
+    return [Table("Earlier runs", columns, rows, frozenset(range(3, 3 + len(names))))]
 
 
 def _in_unit(value: float | None, metric: Metric | None) -> Cell:
@@ -202,7 +183,7 @@ def _in_unit(value: float | None, metric: Metric | None) -> Cell:
 
 
 def accounting(comparison: Comparison) -> list[Block]:
-    """Section 10: where every arrival went, what completed requests only would say, the verdict's rules."""
+    """Where every arrival went, what completed requests only would say."""
     columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
     rows, every = [], [*comparison.runs, *comparison.excluded]
     for run in every:
@@ -230,18 +211,37 @@ def accounting(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = [
         Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
         *_completed_only(comparison),
-        Table(
-            "Client error at this load",
-            ["run", "the load generator's own error"],
-            [row(run.run, run.client_error or "n/a") for run in every],
-        ),
     ]
+    errors_of_client = [row(run.run, run.client_error or "n/a") for run in every]
+    told = Table("", ["run", "the load generator's own error"], errors_of_client)
+    blocks.append(Folded("Client error at this load", [told]))
     errors = [row(run.run, text, f"{count:,}") for run in every for text, count in run.errors.items()]
     if errors:
         blocks.append(Table("Errors", ["run", "error", "requests"], errors, frozenset({2})))
-    for run in every:
-        blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
+    blocks += [Text(each.text, "Survivors only. ") for each in comparison.insights if each.kind == "served"]
     return blocks
+
+
+def rules(comparison: Comparison) -> list[Block]:
+    """The failed rules in full; of the others how many passed, with the table folded."""
+    blocks: list[Block] = []
+    warnings = [each.text for each in comparison.insights if each.kind == "warning"]
+    stalls = [text for text in warnings if "no token came" in text]
+    for run in [*comparison.runs, *comparison.excluded]:
+        failed = [rule for rule in run.rules if not rule.passed]
+        checked = [rule for rule in run.rules if rule.checked]
+        told = f"{len(checked) - len(failed)} of {len(checked)} rules passed"
+        unchecked = len(run.rules) - len(checked)
+        told += f", {unchecked} could not be checked." if unchecked else "."
+        blocks.append(Text(told, f"{run.run}, {run.verdict}. "))
+        if failed:
+            blocks.append(Bullets([Text(_in_full(rule)) for rule in failed]))
+        blocks.append(Folded(f"Rules of the verdict: {run.run}, {run.verdict}", [_rules(run)]))
+    return [*blocks, *[Text(text) for text in stalls]]
+
+
+def _in_full(rule: Rule) -> str:
+    return f"{rule.text}. Next: {rule.advice}." if rule.advice else f"{rule.text}."
 
 
 def _completed_only(comparison: Comparison) -> list[Block]:

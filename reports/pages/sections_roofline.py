@@ -2,7 +2,7 @@
 
 from reports.charts.chart import Chart
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
-from reports.pages.blocks import Block, Cell, Drawing, Table, Text, row
+from reports.pages.blocks import Block, Cell, Drawing, Folded, Table, Text, row
 from reports.text.formatting import milliseconds, quantity
 
 OUTCOMES = {
@@ -20,7 +20,8 @@ def roofline_blocks(comparison: Comparison, chart: Chart | None) -> list[Block]:
     blocks: list[Block] = [_basis(found)]
     if chart is not None:
         blocks.append(Drawing(chart))
-    return [*blocks, _operations(found), _predictions(found), _by_batch(found), *_what_if(found)]
+    more = Folded("Bounds by batch, and on other hardware", [_by_batch(found), *_what_if(found)])
+    return [*blocks, _operations(found), _predictions(found), more]
 
 
 def _basis(found: Roofline) -> Text:

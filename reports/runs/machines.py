@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from reports.runs.runs import Run
 
+PROCESS_START = "process_start_time_seconds"
+CONFIGURATION = "vllm:cache_config_info"  # its labels are the server's flags
+TOKENS = "vllm:generation_tokens_total"
 _SIGN_IN = re.compile(r"(?<=//)[^/@]*@")  # a name and a password have no place in a report
 
 
@@ -25,12 +28,41 @@ class Machines:
 
 
 def one_server(groups: Mapping[str, Sequence[Run]]) -> str | None:
-    """The address of a server that ran already and answered for each of several variants."""
+    """What is known of one address that answered for each of several variants; None where they were servers
+    of their own, as far as their metrics tell."""
     runs = [run for group in groups.values() for run in group]
     found = {None if run.manifest.server else run.manifest.host for run in runs}
-    alone = len(groups) < 2 or len(found) > 1
     host = next(iter(found))
-    return None if alone or host is None else _SIGN_IN.sub("", host)
+    if len(groups) < 2 or len(found) > 1 or host is None:
+        return None
+    firsts = [group[0] for group in groups.values()]
+    same = [_same_process(firsts[0], other) for other in firsts[1:]]
+    if False in same:
+        return None
+    where = _SIGN_IN.sub("", host)
+    if None in same:
+        told = "whether its server differed is not known: the labels are yours"
+        return f"One address answered for every variant ({where}); {told}."
+    return f"One server process answered for every variant ({where}), so this compares it with itself."
+
+
+def _same_process(one: Run, other: Run) -> bool | None:
+    """Whether one process served both runs; None where nothing tells.
+
+    A process has one start and one configuration, and its counters never fall.
+    """
+    if one.manifest.versions.get("vllm") != other.manifest.versions.get("vllm"):
+        return False
+    if one.server.label_sets(CONFIGURATION) != other.server.label_sets(CONFIGURATION):
+        return False
+    starts = [run.server.gauge(PROCESS_START) for run in (one, other)]
+    if starts[0] is not None and starts[1] is not None:
+        return bool(starts[0][1][-1] == starts[1][1][-1])
+    earlier, later = sorted((one, other), key=lambda run: run.manifest.started_at or "")
+    counted = [run.server.gauge(TOKENS) for run in (earlier, later)]
+    if counted[0] is None or counted[1] is None or not counted[0][1][-1]:
+        return None
+    return bool(counted[1][1][0] >= counted[0][1][-1])
 
 
 def machines(groups: Mapping[str, Sequence[Run]]) -> Machines:

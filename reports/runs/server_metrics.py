@@ -104,6 +104,11 @@ class ServerMetrics:
         values = np.bincount(where, np.concatenate([value for _, _, value in found]))
         return times, np.asarray(values, dtype=np.float64)
 
+    def label_sets(self, name: str) -> list[dict[str, str]]:
+        """The label sets under which a metric was exported, in a fixed order."""
+        found = [labels for labels, _, _ in self._series(name, {})]
+        return sorted(found, key=lambda labels: sorted(labels.items()))
+
     def histogram(self, name: str, start: float, end: float, **labels: str) -> Histogram | None:
         """What the histogram `name` (without _bucket) gained in the span; see `increase`."""
         total = self.increase(f"{name}_sum", start, end, **labels)

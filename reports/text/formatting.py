@@ -79,6 +79,11 @@ def spoken(display: str) -> str:
     return display.replace("> ", "more than ").replace("< ", "less than ")
 
 
+def capital(text: str) -> str:
+    """With a large first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(parts: list[str]) -> str:
     """'a, b and c'"""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"

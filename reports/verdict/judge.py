@@ -27,12 +27,14 @@ from reports.verdict.rule import Rule, Verdict
 
 _COLOURS = {
     Verdict.VALID: "bold green",
+    Verdict.TOO_SHORT: "bold yellow",
     Verdict.SATURATED: "bold yellow",
     Verdict.CLIENT_LIMITED: "bold magenta",
     Verdict.INVALID: "bold red",
 }
 _MEANING = {
     Verdict.VALID: "the figures describe the server under this load",
+    Verdict.TOO_SHORT: "too few requests for a p99: the other figures describe the server under this load",
     Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
     Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
     Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
@@ -117,7 +119,7 @@ def show(run: Run, found: Judgement, console: Console) -> None:
     for text, count in list(found.errors.items())[:3]:
         console.print(Text(f"  {count} x {text}"), style="red")
     console.print(Text(_rates(found.metrics, run.manifest.scenario.get("slo") or {})))
-    console.print(_percentiles(found.metrics, found.accounting["due"]))
+    console.print(_percentiles(found.metrics))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
 
@@ -126,13 +128,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument(
-        "--allow", default="", metavar="V,…", help="exit 0 for these verdicts too: saturated, client-limited"
+        "--allow",
+        default="",
+        metavar="V,…",
+        help="exit 0 for these verdicts too: too-short, saturated, client-limited",
     )
     parser.add_argument("--quiet", action="store_true", help="write summary.json, print nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge one run. Exit code 0 valid (or allowed), 3 saturated, 4 client-limited, 5 invalid."""
+    """Judge one run. Exit code 0 valid (or allowed), 3 saturated, 4 client-limited, 5 invalid, 6 short."""
     allowed = _allowed(arguments.allow)
     loaded = load_run(arguments.run)
     found = judge(loaded)
@@ -145,7 +150,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _allowed(text: str) -> set[Verdict]:
-    names = {"saturated": Verdict.SATURATED, "client-limited": Verdict.CLIENT_LIMITED}
+    allowed = (Verdict.TOO_SHORT, Verdict.SATURATED, Verdict.CLIENT_LIMITED)
+    names = {verdict.label.lower(): verdict for verdict in allowed}
     asked = [part.strip().lower() for part in text.split(",") if part.strip()]
     for part in asked:
         if part not in names:
@@ -196,7 +202,7 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     return f"{text}, {100 * good:.1f} % within the SLO ({bounds})"
 
 
-def _percentiles(found: dict[str, Figure], due: int) -> Table:
+def _percentiles(found: dict[str, Figure]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("ms")
     for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
@@ -204,16 +210,15 @@ def _percentiles(found: dict[str, Figure], due: int) -> Table:
     for name, label in _ROWS.items():
         row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
         cells = [
-            _cell(figure, share, due)
-            for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
+            _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
         ]
         table.add_row(label, *cells, str(row[0].count), str(row[0].observed))
     return table
 
 
-def _cell(figure: Figure, share: float, due: int) -> str:
+def _cell(figure: Figure, share: float) -> str:
     """`52.31`; `52.31 (of 30)` where so few have it that the percentile says little."""
-    few = request_metrics.thin(figure, share, due)
+    few = request_metrics.thin(figure, share)
     return milliseconds(figure) + (f" (of {figure.count})" if few else "")
 
 

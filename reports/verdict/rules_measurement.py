@@ -142,9 +142,10 @@ def enough_requests(run: Run) -> Rule:
     text = f"{done} completed" + (f", {longer} took longer than was seen" if longer else "")
     text += f"; a p99 at {100 * CONFIDENCE:.0f} % confidence needs {bound} with none beyond it, "
     text += f"{needed(HIGHEST, CONFIDENCE, 1)} with one"
-    text += "".join(f"; {each}" for each in _thin(run))
+    text += "".join(f"; {each}" for each in (_thin(run) if figure >= bound else ()))
     advice = _more(run, 1.2 * bound * run.window_length / figure) if figure else _NONE_COMPLETED
-    return Rule("enough_requests", _INVALID, figure >= bound, figure, bound, "requests", text, advice)
+    verdict = Verdict.TOO_SHORT if figure else _INVALID
+    return Rule("enough_requests", verdict, figure >= bound, figure, bound, "requests", text, advice)
 
 
 def _more(run: Run, seconds: float) -> str:
@@ -157,10 +158,10 @@ def _more(run: Run, seconds: float) -> str:
 
 def _thin(run: Run) -> list[str]:
     """The highest percentiles that fewer requests have than they need, though the run has enough."""
-    due, found = int(run.judged.sum()), []
+    found = []
     for name, label in (("tpot", "TPOT"), ("itl", "ITL")):
         figure = request_metrics.percentile(run, name, HIGHEST)
-        if request_metrics.thin(figure, HIGHEST, due):
+        if request_metrics.thin(figure, HIGHEST):
             found.append(f"the p99 of {label} is of {figure.count} only, too few")
     return found
 

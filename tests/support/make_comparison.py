@@ -6,8 +6,8 @@ from reports.document.schema import (
     Change,
     Comparison,
     CompletedOnly,
-    Conclusion,
     Counts,
+    Decision,
     Difference,
     Earlier,
     File,
@@ -20,6 +20,7 @@ from reports.document.schema import (
     Recommendation,
     Rule,
     RunInfo,
+    ServedRate,
     Variant,
 )
 from reports.metrics import request_metrics
@@ -66,9 +67,21 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
         minimum_effect=0.03,
         confidence=0.95,
         baseline=baseline,
-        conclusion=[
-            Conclusion(better=f"Better: {text}.", worse=f"Worse: {text}.", use=f"Use it: {text}.")
-            for _ in others
+        note=text,
+        decisions=[
+            Decision(
+                variant=other,
+                kind="serves less",
+                preferred=baseline,
+                title=f"Do not use {text}",
+                reason=f"Worse: {text}.",
+                served=[ServedRate(variant=name, offered=20.0, completed=9.0) for name in (baseline, other)],
+                confidence=f"One run of each: {text}.",
+                disturbed=None,
+                compare_at=7.0,
+                next=Recommendation(text=text, reason=text, command="make baseline optimized RPS=7"),
+            )
+            for other in others
         ],
         variants=[
             Variant(
@@ -185,6 +198,8 @@ def _change(variant: str, base: float | None, value: float | None, better: str) 
         mark=mark,
         change=change,
         low=None if change is None else (1 + change) * 0.95 - 1,
+        above=None,
+        below=None,
         high=None if change is None else (1 + change) * 1.05 - 1,
         display=formatting.percent(change),
         display_interval="n/a" if change is None else formatting.span(change - 0.05, change + 0.05),

@@ -8,7 +8,7 @@ from campaign import load
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("variant", metavar="VARIANT", help="its name, or the path of a YAML file")
-    parser.add_argument("--strict", action="store_true", help="exit 3, 4, 5 for the run's verdict, not 0")
+    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the run's verdict, not 0")
     load.add_arguments(parser)
 
 

@@ -19,7 +19,7 @@ from reports.comparison.survivors_only import completed_only
 from reports.document import schema
 from reports.document.schema import Comparison, ParetoPoint
 from reports.findings.recommend import choice
-from reports.pages import sections
+from reports.pages import first_screen, sections
 from reports.runs.runs import load_run, read_manifest
 from reports.runs.selection import named_runs, newest_runs
 from tokenswarm.__main__ import run as main
@@ -104,9 +104,10 @@ def test_marks_of_a_faster_variant(results: Path) -> None:
     assert said["tpot_p50"] == said["tpot_p99"] == said["itl_p99"] == said["latency_p50"] == "better"
     assert said["ttft_p50"] == said["completed"] == said["offered_rate"] == "no difference shown"
     assert found.methods[0].kind == "paired blocks of time"
-    assert "Better with optimized: TPOT p50" in found.conclusion[0].better
-    assert found.conclusion[0].worse.startswith("Nothing got worse")
-    assert "everyone" in found.conclusion[0].use
+    [decision] = found.decisions
+    assert (decision.kind, decision.preferred) == ("better", "optimized")
+    assert decision.title.startswith("Use optimized at ") and "TPOT p50 −" in decision.title
+    assert "Worse" not in decision.reason
     assert {insight.kind for insight in found.insights} >= {"win"}
     assert [point.pareto_optimal for point in found.pareto].count(True) >= 1
 
@@ -131,18 +132,19 @@ def test_a_saturated_variant(results: Path) -> None:
     assert verdicts == {"baseline": "VALID", "optimized": "SATURATED"}
     ttft = next(metric for metric in found.metrics if metric.name == "ttft_p50").changes[0]
     assert ttft.mark == "worse" and "SATURATED" in (ttft.warning or "")
-    assert "Do not use optimized at this rate" in found.conclusion[0].use
+    [decision] = found.decisions
+    assert (decision.kind, decision.preferred) == ("serves less", "baseline")
+    assert decision.title.startswith("Do not use optimized at ") and "it serves " in decision.title
+    served = decision.served[1].completed
+    assert decision.compare_at is not None and served and 0.7 * served < decision.compare_at < served
+    command = decision.next.command or ""
+    assert command.startswith(f"make baseline optimized RPS={decision.compare_at:g} ")
     assert any(
         (each.command or "").startswith("make capacity VARIANT=optimized RPS=30 ")
         for each in found.recommendations
     )
     kinds = {insight.kind for insight in found.insights if insight.variant == "optimized"}
     assert {"trade-off", "tpot", "warning"} <= kinds
-    worse = found.conclusion[0].worse
-    assert "TTFT p50 " in worse and ", p99 " in worse, "a percentile's second one needs no name"
-    sentences = [found.conclusion[0].better, worse, found.conclusion[0].use]
-    assert all(text.endswith(".") and ". " not in text for text in sentences), "three sentences"
-    assert sum(text.count("depend on how long") for text in sentences) == 1
     warning = next(each.text for each in found.insights if each.kind == "warning")
     assert "in flight" in warning
 
@@ -158,8 +160,8 @@ def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
 
 def summary_of(found: Comparison) -> dict[str, str]:
     """The first table of the report."""
-    table = sections.sections(found, {})[0].blocks[0]
-    return {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+    table = sections.facts(found)
+    return {name.text: cell.text for name, cell in table.rows}
 
 
 def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(results: Path) -> None:
@@ -168,12 +170,12 @@ def test_a_server_elsewhere_is_named_and_the_load_s_machine_is_not_its_hardware(
     edit_manifest(folder, target=None, host="http://me:word@gpu:8000", lanes={"beside_server": False})
     found = built([folder])
     shown = summary_of(found)
-    assert sections.title(found) == "baseline: chat-medium on synthetic"
+    assert first_screen.title(found) == "baseline: chat-medium on synthetic"
     assert shown["Server"] == "http://gpu:8000 (not launched by us; its hardware is not known)"
     assert shown["Load from"] == "synthetic, 2 cores" and "Hardware" not in shown
     assert found.roofline.missing and not found.roofline.predictions
     edit_manifest(folder, model=None)
-    assert sections.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
+    assert first_screen.title(built([folder])) == "baseline: chat-medium on http://gpu:8000"
 
 
 def test_a_running_server_beside_the_load_has_the_load_s_machine(results: Path) -> None:
@@ -211,7 +213,9 @@ def test_an_invalid_run_is_not_compared(results: Path) -> None:
     found = built(folders)
     assert set(marks(found).values()) == {"not comparable"}
     assert "INVALID" in found.metrics[0].changes[0].reason
-    assert found.conclusion[0].use.startswith("No advice on optimized")
+    [decision] = found.decisions
+    assert (decision.kind, decision.preferred) == ("cannot tell", None)
+    assert decision.title.startswith("No decision on optimized") and "batches" in (decision.disturbed or "")
 
 
 def repeats(results: Path, **shapes: Any) -> list[Path]:
@@ -334,7 +338,7 @@ def test_three_variants_and_one_that_was_refused(results: Path) -> None:
 def test_one_run_alone_has_no_changes(results: Path) -> None:
     found = built([add(results, "20260101T000000Z-baseline")])
     assert all(metric.changes == [] for metric in found.metrics)
-    assert found.conclusion == [] and found.methods == []
+    assert found.decisions == [] and found.methods == []
 
 
 def test_earlier_runs_are_listed_with_what_differs(results: Path) -> None:
@@ -379,7 +383,7 @@ def test_of_the_baseline_s_runs_the_newest_of_the_same_seed_is_chosen(results: P
 
 def test_the_head_of_a_report_names_all_seeds_and_the_lengths_that_came(results: Path) -> None:
     folders = two(results, seed=7, arrivals="constant")
-    head = "\n".join(str(block) for block in sections.sections(built(folders), {})[0].blocks)
+    head = "\n".join(str(block) for block in [sections.facts(built(folders))])
     assert "seeds 1 and 7" in head
     assert "in 50, out 20 on average of the completed requests" in head
 
@@ -412,8 +416,8 @@ def test_a_percentile_of_too_few_is_marked_and_not_compared(results: Path) -> No
     found = built(folders)
     tpot = next(metric for metric in found.metrics if metric.name == "tpot_p99")
     count = tpot.readings[0].count
-    assert 20 < count < 50 and tpot.readings[0].display.endswith(f" (of {count})")
-    assert marks(found)["tpot_p99"] == "not comparable" and "it needs 459" in tpot.changes[0].reason
+    assert 20 < count < 50 and tpot.readings[0].display == "not given"
+    assert marks(found)["tpot_p99"] == "not comparable" and "459 needed" in tpot.changes[0].reason
     assert marks(found)["tpot_p50"] == "better", "a median needs 7"
     enough = next(rule for rule in found.runs[0].rules if rule.rule == "enough_requests")
     assert enough.passed and f"the p99 of TPOT is of {count} only" in enough.text
@@ -429,7 +433,8 @@ def test_a_row_of_the_printed_table_is_one_line_at_80_columns(results: Path) -> 
         for metric in found.metrics:
             [row] = [line for line in page.getvalue().splitlines() if line.startswith(metric.label + "  ")]
             assert metric.readings[1].display in row and metric.changes[0].display in row
-    assert "% interval" in printed[120] and "% interval" not in printed[80]
+    heads = {width: text.split("Output token")[0] for width, text in printed.items()}
+    assert "% interval" in heads[120] and "% interval" not in heads[80]
 
 
 def test_if_both_says_what_is_missing(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -466,6 +471,8 @@ def test_if_both_compares_no_other_runs_than_the_newest(
         (["--minimum-effect", "-1"], "--minimum-effect"),
         (["--minimum-effect", "nan"], "--minimum-effect"),
         (["--name", "../x"], "--name"),
+        (["--floor-ttft", "-1"], "--floor-ttft"),
+        (["--label", "nothing"], "--label"),
         (["--variants", "baseline"], "only the baseline"),
         (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
         (["20260101T000000Z-baseline", "--variants", "z"], "leave one out"),
@@ -508,7 +515,7 @@ def test_strange_runs_make_a_report_too(results: Path, changes: dict[str, Any]) 
     for order in (folders, folders[::-1]):
         found = built(order)
         Comparison.model_validate_json(found.model_dump_json())
-        assert found.conclusion[0].use
+        assert found.decisions[0].title and found.decisions[0].reason and found.decisions[0].next.text
     assert built(folders[1:]).metrics[0].changes == []
 
 
@@ -558,17 +565,42 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
     assert "take baseline and two (" in choice(same, 0.03, worse=["one"])[0].text
 
 
-def test_labels_of_one_server_are_named_as_such(results: Path) -> None:
+def told(folders: list[Path], *starts: float) -> str:
+    """The reason of a report on runs at one address, whose servers' processes began at these moments."""
+    for number, (folder, start) in enumerate(zip(folders, starts, strict=False)):
+        path = folder / "server_metrics.parquet"
+        table = pq.read_table(path)
+        columns = [[0.0], ["process_start_time_seconds"], ["{}"], [start]]
+        more = [pa.array(one).cast(field.type) for one, field in zip(columns, table.schema, strict=True)]
+        pq.write_table(pa.concat_tables([table, pa.table(more, schema=table.schema)]), path)
+        edit_manifest(folder, started_at=f"2026-01-01T00:0{number}:00+00:00")
+    return built(folders).decisions[0].reason
+
+
+def test_one_process_at_one_address_is_compared_with_itself(results: Path) -> None:
     """With HOST= nothing is launched: 'optimized' was then no other server, and nothing was applied."""
-    found = built(two(results))
-    assert found.conclusion[0].use.endswith(
-        "; one server, http://127.0.0.1:8000, answered for every variant, so this compares it with itself."
-    )
-    table = sections.sections(found, {})[1].blocks[0]
+    folders = two(results)
+    assert "One server process answered for every variant" in told(folders, 100.0, 100.0)
+    table = sections._optimizations(built(folders))[0]
     assert [cells[3].text for cells in table.rows] == ["not known: not launched by us"] * 2  # type: ignore[union-attr]
+
+
+def test_a_server_that_was_restarted_at_one_address_is_another(results: Path) -> None:
+    assert "answered for every variant" not in told(two(results), 100.0, 200.0)
+
+
+def test_counters_that_fell_between_two_runs_tell_two_processes_apart(results: Path) -> None:
+    assert "answered for every variant" not in told(two(results))
+
+
+def test_where_nothing_tells_two_servers_apart_the_labels_are_the_user_s(results: Path) -> None:
+    folders = two(results)
+    for folder in folders:
+        (folder / "server_metrics.parquet").unlink()
+    assert "whether its server differed is not known: the labels are yours." in told(folders)
 
 
 def test_another_server_for_each_variant_is_a_comparison(results: Path) -> None:
     folders = two(results)
     edit_manifest(folders[1], host="http://gpu:8000")
-    assert "with itself" not in built(folders).conclusion[0].use
+    assert "with itself" not in built(folders).decisions[0].reason

@@ -61,7 +61,7 @@ def test_shorter_answers_to_the_same_arrivals_are_another_load(tmp_path: Path) -
     assert "means of the same" in reason
     assert {metric.changes[0].mark for metric in found.metrics} == {"not comparable"}
     assert [(each.condition, each.comparable) for each in found.conditions] == [("mean output tokens", False)]
-    assert "No advice on optimized" in found.conclusion[0].use
+    assert "No decision on optimized" in found.decisions[0].title
 
 
 def test_within_what_matters_it_is_the_same_load(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_it_is_an_insight_with_its_condition_and_no_claim(tmp_path: Path) -> Non
     for said in ("TPOT p50 was 20.0 ms with baseline and 10.0 ms with optimized (−50.0 %)", "no claim"):
         assert said in line.text
     assert "never got a token" in line.text and "0 with baseline" not in line.text
-    assert "TPOT" not in report.conclusion[0].better
+    assert "TPOT" not in report.decisions[0].title
 
 
 def test_where_all_were_served_or_others_came_there_is_none(tmp_path: Path) -> None:

@@ -1,36 +1,32 @@
 """The report's pages: whole, safe, the same each time, and small however large the run."""
 
-import html
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from reports.charts import changes, figures, interactive
+from common.places import ROOT
+from reports.charts import changes, figures, svg
 from reports.charts.chart import Chart, Panel, Series, log_ticks, plain
 from reports.document.schema import Comparison
-from reports.pages import render, sections
+from reports.pages import render, sections, sections_evidence
 from reports.runs.runs import Run
 from reports.text import escape, formatting
 from tests.support.make_comparison import make_comparison
 from tests.support.make_report import make_pair
 
 SECTIONS = [
-    "Summary",
-    "Optimizations applied",
-    "Results",
-    "Key insights",
-    "Figures",
-    "Configuration",
-    "Roofline",
-    "Recommendations",
-    "Against earlier runs",
-    "Accounting",
-    "Files",
+    "Result",
+    "Why",
+    "What next",
+    "Appendix A: all figures",
+    "Appendix B: rules of the verdicts",
+    "Appendix C: configuration",
+    "Appendix D: roofline",
+    "Appendix E: accounting",
 ]
 EVIL = "</script><img src=x onerror=alert(1)>|`**b**`[l](javascript:1)$x$ \x1b[31m\u202e\n# h & <b>"
 
@@ -82,11 +78,10 @@ class Page(HTMLParser):
             self.shown.append(data)
 
 
-def test_both_pages_hold_the_eleven_sections_in_order(report: Path) -> None:
-    wanted = [f"{number}. {name}" for number, name in enumerate(SECTIONS, 1)]
+def test_both_pages_hold_the_body_and_the_appendices_in_order(report: Path) -> None:
     readme = (report / "README.md").read_text()
-    assert re.findall(r"^## (.*)$", readme, re.M) == wanted
-    assert Page((report / "report.html").read_text()).headings == wanted
+    assert re.findall(r"^## (.*)$", readme, re.M) == SECTIONS
+    assert Page((report / "report.html").read_text()).headings == SECTIONS
 
 
 def test_every_figure_is_in_both_pages(report: Path) -> None:
@@ -200,12 +195,6 @@ def test_markdown_and_links_escape() -> None:
     assert escape.link("//host/x").startswith("./host")
 
 
-def test_no_number_in_the_data_is_nan(runs: list[Run]) -> None:
-    for chart in figures.charts(make_comparison(runs), runs):
-        text = interactive.as_json(interactive.figures(chart))
-        assert "NaN" not in text and "</" not in text and html.unescape(text)
-
-
 def test_one_variant_alone_and_an_unknown_server(tmp_path: Path) -> None:
     runs = make_pair(tmp_path / "runs")[:1]
     object.__setattr__(runs[0].manifest, "server", None)
@@ -245,8 +234,9 @@ def test_a_change_that_is_only_bounded_is_drawn_as_an_arrow(runs: list[Run]) -> 
     bounds = {"ttft_p99": (4.0, None), "latency_p99": (None, -0.5), "tpot_p99": (None, None)}
     for metric in comparison.metrics:
         if metric.name in bounds:
-            low, high = bounds[metric.name]
-            unknown = {"change": None, "low": low, "high": high}
+            above, below = bounds[metric.name]
+            low = None if above is None else -0.99  # a wide interval must not turn the arrow
+            unknown = {"change": None, "low": low, "high": below, "above": above, "below": below}
             metric.changes[0] = metric.changes[0].model_copy(update=unknown)
     chart = changes.changes(comparison)
     assert chart is not None
@@ -260,19 +250,46 @@ def test_a_change_that_is_only_bounded_is_drawn_as_an_arrow(runs: list[Run]) -> 
     assert arrows == {("above", "TTFT", 5.0), ("below", "Latency", 0.5)}
     assert "TPOT p99 ↓ n/a" in panel.y_names  # type: ignore[operator]
     page = render.page("t", *_parts(comparison, runs))
-    assert "triangle-right" in page and "triangle-left" in page
+    assert 'class="above"' in page and 'class="below"' in page
 
 
-def test_a_title_of_three_lines_leaves_the_toolbar_its_place(runs: list[Run]) -> None:
-    """Of all panels of a row the same, so that their axes stand side by side."""
-    charts = figures.charts(make_comparison(runs), runs)
-    shown = next(chart for chart in charts if chart.name == "distributions")
-    bare = replace(shown, panels=[replace(panel, note="") for panel in shown.panels])
-    noted = replace(bare, panels=[replace(bare.panels[0], note="no end seen: 2 %"), *bare.panels[1:]])
-    usual, taller = interactive.figures(bare), interactive.figures(noted)
-    for one, other in zip(usual, taller, strict=True):
-        lines = other["layout"]["margin"]["t"] - one["layout"]["margin"]["t"]
-        assert lines == other["layout"]["height"] - one["layout"]["height"] == interactive.LINE
+def test_a_bound_that_lies_far_above_points_to_the_right_of_same(runs: list[Run]) -> None:
+    """The arrow of '> +839.9 %' stood at the far left and read as an improvement."""
+    comparison = make_comparison(runs)
+    metric = next(each for each in comparison.metrics if each.name == "ttft_p50")
+    found = {"change": None, "low": -0.9999, "high": None, "above": 8.399, "display": "> +839.9 %"}
+    metric.changes[0] = metric.changes[0].model_copy(update=found)
+    chart = changes.changes(comparison)
+    assert chart is not None
+    drawn = svg.draw(chart).decode()
+    arrow = re.search(r'<path class="above" d="M([\d.]+) [\d.]+L([\d.]+)', drawn)
+    same = re.search(r'<path class="mark" d="M([\d.]+)', drawn)
+    assert arrow and same and float(arrow[2]) > float(arrow[1]) > float(same[1])
+
+
+def test_the_page_is_small_and_every_drawing_tells_its_values(report: Path) -> None:
+    text = (report / "report.html").read_text()
+    assert len(text) < 1_000_000
+    drawings = re.findall(r"<svg.*?</svg>", text, re.S)
+    assert len(drawings) >= 6
+    for drawing in drawings:
+        root = ElementTree.fromstring(drawing)
+        assert root.findall(".//title"), "a place that says its value when pointed at"
+        assert "nan" not in drawing.lower().replace("finance", "")
+
+
+def test_a_legend_has_as_many_lines_as_its_names_need() -> None:
+    """The seventh variant has the first one's colour, but not its dashes."""
+    names = ["baseline", *(f"variant-{number}" for number in range(7))]
+    lines = [Series(name, [0.0, 1.0], [0.0, 1.0], variant=place) for place, name in enumerate(names)]
+    chart = Chart("c", "C", "", "", [Panel("p", "x", "y", lines)] * 3)
+    root = ElementTree.fromstring(svg.draw(chart))
+    texts = [each for each in root.iter() if each.tag.endswith("text") and each.text in names]
+    assert len(texts) == 3 * len(names)
+    assert len({each.get("y") for each in texts}) > 1
+    assert all(float(each.get("x", 0)) < svg.WIDE / 3 for each in texts)
+    looks = {(line.color, line.dash) for line in lines}
+    assert len(looks) == len(lines)
 
 
 def test_only_the_commit_is_cut(runs: list[Run]) -> None:
@@ -282,8 +299,8 @@ def test_only_the_commit_is_cut(runs: list[Run]) -> None:
         "vLLM": "0.32.0rc1.dev7+g0123456",
         "tokenswarm": "0" * 40,
     }
-    table = sections.sections(found, {})[0].blocks[0]
-    shown = {name.text: cell.text for name, cell in table.rows}  # type: ignore[union-attr]
+    table = sections.facts(found)
+    shown = {name.text: cell.text for name, cell in table.rows}
     assert "vLLM 0.32.0rc1.dev7+g0123456, tokenswarm 000000000000, " in shown["Versions"]
     assert shown["Versions"].endswith("kernel 6.18.44-fc-v657-amd64")
 
@@ -291,7 +308,7 @@ def test_only_the_commit_is_cut(runs: list[Run]) -> None:
 def test_the_summary_s_facts_have_no_head(report: Path) -> None:
     """They are rows of a name and a value each; the first of them is no heading of the others."""
     page = (report / "report.html").read_text()
-    summary = page.split('<section id="section-1">')[1].split("</table>")[0]
+    summary = page.split("Appendix C: configuration</h2>")[1].split("</table>")[0]
     assert "Written" in summary and "<th" not in summary
 
 
@@ -341,7 +358,9 @@ def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs:
     for metric in found.metrics:
         if metric.latency:
             metric.changes = [each.model_copy(update={"warning": warning}) for each in metric.changes]
-    results = render.readme("t", sections.sections(found, {})).split("## 3. Results")[1].split("## 4.")[0]
+    results = (
+        render.readme("t", sections.sections(found, {})).split("## Appendix A")[1].split("## Appendix B")[0]
+    )
     lines = [line for line in results.splitlines() if line.startswith("| TTFT p50 ")]
     assert lines and "⚠ optimized SATURATED" in lines[0] and warning not in lines[0]
     assert results.count(warning) == 1
@@ -360,26 +379,40 @@ def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> N
         base.model_copy(update={"rule": "c", "figure": 0.18, "bound": 0.01, "unit": "share"}),
     ]
     found.runs[0].rules = rules
-    shown = [line.split("|")[3:5] for line in render.readme("t", sections.sections(found, {})).splitlines()]
+    table = render.markdown_table(sections_evidence._rules(found.runs[0]))
+    shown = [line.split("|")[3:5] for line in table.splitlines()]
     cells = [[cell.strip() for cell in line] for line in shown if len(line) == 2]
     for pair in (["−2.51 ms", "1 ms"], ["66.8 s", "65 s"], ["18 %", "1 %"]):
         assert pair in cells
-
-
-def test_a_legend_has_as_many_lines_as_its_names_need() -> None:
-    """plotly cuts a long line off; and the seventh variant has the first one's colour, but not its dashes."""
-    names = ["baseline", *(f"variant-{number}" for number in range(7))]
-    lines = [Series(name, [0.0, 1.0], [0.0, 1.0], variant=place) for place, name in enumerate(names)]
-    chart = Chart("c", "C", "", "", [Panel("p", "x", "y", lines)])
-    (found,) = interactive.figures(chart)
-    legend = re.sub("<[^b][^>]*>", "", found["layout"]["annotations"][0]["text"]).split("<br>")[1:]
-    assert sum(line.count("variant-") for line in legend) == 7
-    assert len(legend) > 1 and max(map(len, legend)) <= interactive.LEGEND_WIDTH + 5
-    looks = {(line.color, line.dash) for line in lines}
-    assert len(looks) == len(lines)
 
 
 def test_the_dots_of_many_variants_stay_in_their_row() -> None:
     offsets = [changes._offset(place, 8) for place in range(8)]
     assert max(offsets) == -min(offsets) < 0.4
     assert changes._offset(0, 1) == 0
+
+
+def test_the_first_screen_is_the_decision_with_at_most_six_rows(runs: list[Run], report: Path) -> None:
+    found = make_comparison(runs)
+    head = (report / "README.md").read_text().splitlines()[:40]
+    assert head[0] == f"# {found.decisions[0].title}"
+    text = "\n".join(head)
+    assert 1 <= sum(line.startswith("| ") for line in head) - 2 <= 6
+    for part in ("**Confidence.**", "**Setup.**", "**Next.**", "make baseline optimized RPS=7", "![", "▲"):
+        assert part in text or part == "▲"
+    page = (report / "report.html").read_text()
+    assert page.count('class="tile ') <= 6 and 'id="copy"' in page and 'class="help"' in page
+    assert "<h1>Do not use plain</h1>" in page
+
+
+@pytest.mark.parametrize("folder", ["gpu"])
+def test_the_examples_are_short(folder: str) -> None:
+    """Body at most 600 words, the whole at most 2,500 (issue 13)."""
+    text = (ROOT / "docs" / "example" / folder / "README.md").read_text()
+    body = text.split("## Appendix A")[0]
+    assert len(body) < len(text), "it has appendices"
+    assert _words(body) <= 600 and _words(text) <= 2500, (_words(body), _words(text))
+
+
+def _words(text: str) -> int:
+    return len(re.findall(r"\w[\w.,−%/'-]*", text))
