@@ -18,10 +18,11 @@ VARIANT ?= baseline
 VARIANTS ?= baseline optimized
 REPEATS ?= 3
 MASTER ?= 127.0.0.1
+TOKEN_FILE ?=
 WEB_PORT ?= 8089
 FILES ?=
 JOBS ?= 4
-export OPENAI_API_KEY TOKENSWARM_RESULTS
+export OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN
 
 # Options that are passed on only where they are given.
 given = $(if $($(1)),--$(2) "$($(1))")
@@ -41,8 +42,8 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
-  FRESH STRICT TOLERANCE MAX_STEPS MASTER METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_SERVER_PYTHON
+  FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
+  OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
 $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those there are))
@@ -55,9 +56,10 @@ GOALS_FRESH = compare sweep
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
+GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER WEB_PORT FILES,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -74,8 +76,8 @@ help: ## List the targets
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
-	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER METRICS_PORT WEB_PORT FILES'
-	@echo '               JOBS PYTHON'
+	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
+	@echo '               WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------
 
@@ -139,10 +141,10 @@ variants: $(ENV) ## List the variants and what each changes
 	@$(TS) variants
 
 master: $(ENV) ## Wait for WORKERS workers of other hosts, then load HOST
-	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(LOAD)
+	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file) $(LOAD)
 
 worker: $(ENV) ## Make load for the master on MASTER
-	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)"
+	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file)
 
 # Look back ----------------------------------------------------------------------------------------
 
@@ -180,10 +182,14 @@ bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 
 # Check --------------------------------------------------------------------------------------------
 
-.PHONY: test lint clean
+.PHONY: test test-hostile lint clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test-hostile: .venv/.made-dev ## Strangers, endless answers, odd files, a fuzz
+	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
+	$(PY) -m bench.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff check .

@@ -26,6 +26,9 @@ def label(variant: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)).lstrip("._-") or "variant"
 
 
+MOST_REPEATS = 1000  # of each variant; more were never finished
+
+
 def check_variants(variants: Sequence[str], repeats: int) -> None:
     """Raise UsageError for what cannot be compared."""
     names = [bare(variant) for variant in variants]
@@ -34,8 +37,8 @@ def check_variants(variants: Sequence[str], repeats: int) -> None:
         raise UsageError(f"variant {double} is named twice; --repeats {repeats + 1} runs each more often")
     if len(variants) < 2:
         raise UsageError(f"name two variants or more to compare; there is only {' '.join(names) or 'none'}")
-    if repeats < 1:
-        raise UsageError(f"--repeats {repeats}: must be 1 or more")
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise UsageError(f"--repeats {repeats}: must be 1 to {MOST_REPEATS:,}")
 
 
 def interleave(variants: Sequence[str], repeats: int) -> list[tuple[str, int]]:

@@ -15,6 +15,8 @@ from loadgen.workload.schedule import schedule
 
 STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 14, 5.0  # s, runs, per cent
 
+MOST_STEPS, MOST_TOLERANCE = 1000, 50.0  # runs; per cent: a wider bracket is no answer
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -108,8 +110,10 @@ def _check_numbers(given: Namespace) -> None:
     for name, value in (("step-seconds", given.step_seconds), ("tolerance", given.tolerance)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"--{name} {value:g}: must be more than 0")
-    if given.max_steps < 1:
-        raise UsageError(f"--max-steps {given.max_steps}: must be 1 or more")
+    if not 1 <= given.max_steps <= MOST_STEPS:
+        raise UsageError(f"--max-steps {given.max_steps}: must be 1 to {MOST_STEPS}")
+    if given.tolerance > MOST_TOLERANCE:
+        raise UsageError(f"--tolerance {given.tolerance:g}: is per cent, must be {MOST_TOLERANCE:g} or less")
     if given.seed and not given.seed.isdigit():
         raise UsageError(f"--seed: must be a whole number of 0 or more, is {given.seed!r}")
 

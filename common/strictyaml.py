@@ -12,12 +12,16 @@ from common.usage import UsageError, meant
 class Strict(BaseModel):
     """A configuration model that rejects keys it does not know and never changes once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ReservedError(ValueError):
     """Of a check: the text names what is wrong, and the value, which may hold a secret, is not shown."""
 
+
+LARGEST = 2**20  # bytes of a file
+MOST_NODES = 20_000  # of a file, references counted as often as they stand there
+DEEPEST = 50  # mappings and lists inside one another
 
 Model = TypeVar("Model", bound=BaseModel)
 _WORDS = {  # where pydantic's own are a programmer's
@@ -52,8 +56,12 @@ def find_file(folder: Path, name: str, what: str) -> Path:
 def read_model(path: Path, model: type[Model]) -> Model:
     """Read one YAML file into `model`. Raises UsageError naming file, line and key."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as opened:
+            text = opened.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise UsageError(f"{path}: is larger than {LARGEST >> 20} MiB")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _require_small(node, path)
         _require_once(node, path)
         data = yaml.safe_load(text)
     except OSError as error:
@@ -62,6 +70,11 @@ def read_model(path: Path, model: type[Model]) -> Model:
         raise UsageError(f"{path}: cannot be read: it is not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise UsageError(_not_yaml(path, error)) from None
+    except RecursionError:
+        raise UsageError(f"{path}: keys are nested deeper than {DEEPEST} levels") from None
+    except (ValueError, OverflowError, TypeError) as error:  # of YAML's own numbers, dates and keys
+        said = " ".join(str(error).split())[:200]
+        raise UsageError(f"{path}: holds a value that cannot be read: {said}") from None
     if not isinstance(data, dict):
         found = "it is empty" if data is None else f"it holds a {type(data).__name__}"
         raise UsageError(f"{path}: must hold keys and values; {found}")
@@ -86,6 +99,23 @@ def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
         return f"{path}: not valid YAML: {' '.join(str(error).split())}"
     said = [getattr(error, name, None) for name in ("context", "problem")]
     return f"{path}:{mark.line + 1}: not valid YAML: {', '.join(text for text in said if text)}"
+
+
+def _require_small(node: yaml.Node | None, path: Path) -> None:
+    """Raise UsageError for a file that unfolds into more than anybody writes: by depth, by references to what
+    refers again, or to itself."""
+    left, waiting = MOST_NODES, [(node, 0)]
+    while waiting:
+        each, depth = waiting.pop()
+        left -= 1
+        if depth > DEEPEST:
+            raise UsageError(f"{path}: keys are nested deeper than {DEEPEST} levels, or refer to themselves")
+        if left < 0:
+            raise UsageError(f"{path}: holds more than {MOST_NODES:,} values, references unfolded")
+        if isinstance(each, yaml.SequenceNode):
+            waiting += [(item, depth + 1) for item in each.value]
+        elif isinstance(each, yaml.MappingNode):
+            waiting += [(part, depth + 1) for pair in each.value for part in pair]
 
 
 def _require_once(node: yaml.Node | None, path: Path) -> None:
@@ -129,8 +159,16 @@ def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
     message = message.replace("Input should be", "must be").replace("must be a valid", "must be a")
     plain = isinstance(given, str | int | float | bool)
     hidden = isinstance(problem.get("ctx", {}).get("error"), ReservedError)
-    shown = f" (given {given!r})" if plain and not hidden else ""
+    shown = f" (given {_short(given)})" if plain and not hidden else ""
     return f"{key}: {message}{shown}"
+
+
+def _short(given: object) -> str:
+    try:
+        said = repr(given)
+    except ValueError:  # a whole number of over 4,300 digits
+        return "a number of thousands of digits"
+    return said if len(said) <= 100 else f"{said[:100]}…"
 
 
 def _hint(key: str, known: list[str]) -> str:

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
+from loadgen.protocol import access
 from loadgen.protocol.settings import DEFAULT_SCENARIO
 from loadgen.telemetry import otlp
 from loadgen.workload.arrivals import PROCESSES
@@ -91,6 +93,13 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="the token that master and workers of several hosts share, else from $TOKENSWARM_TOKEN "
+        "(docs/distribute.md)",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
         "--help-all",
         action="help",
         help="show this list: Locust's own --help comes before it reads the locustfile, so without these",
@@ -122,6 +131,8 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
         otlp.choose_protocol(os.environ)
     makes_workers = bool(asked.processes) and not asked.worker
     parser.set_defaults(own_master=makes_workers)
+    if makes_workers:  # they are all of this host
+        parser.set_defaults(master_bind_host="127.0.0.1")
     usual = asked.master_port == asked.master_bind_port == MASTER_PORT
     if makes_workers and usual:
         # Master and workers of --processes meet on a port of their own: on Locust's usual one a second run's
@@ -137,6 +148,25 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     # A master of other hosts keeps it: who has joined stands there.
     if asked.headless and not (asked.master or asked.worker):
         parser.set_defaults(loglevel="WARNING")
+
+
+def token_of(parser: LocustArgumentParser, words: Sequence[str]) -> str | None:
+    """What master and workers know each other by; None where a run has no connection between processes.
+
+    Raises UsageError where there is none to be had.
+    """
+    asked, _ = parser.parse_known_args(list(words))
+    if asked.processes and not asked.worker:
+        return _own_token()
+    if not (asked.master or asked.worker):
+        return None
+    return access.find_token(asked.master, Path(asked.token_file) if asked.token_file else None)
+
+
+@cache
+def _own_token() -> str:
+    """Of a master that makes its workers itself: they are forked, so nobody else has to be told."""
+    return access.make_token()
 
 
 @cache

@@ -24,6 +24,7 @@ from common.usage import USAGE, UsageError
 from loadgen import options
 from loadgen.client.outcome import Reply
 from loadgen.master.conductor import Conductor
+from loadgen.protocol import access
 from loadgen.telemetry import otlp
 from loadgen.telemetry.prometheus import Export
 from loadgen.web.webui import WebUi
@@ -90,8 +91,11 @@ def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
     options.add_arguments(parser)
     try:
         options.adapt(parser, sys.argv[1:])
+        token = options.token_of(parser, sys.argv[1:])
     except UsageError as error:
         _refuse(error)
+    if token is not None:
+        access.protect_locust(token)
 
 
 @events.init.add_listener

@@ -13,6 +13,10 @@ from loadgen.client.sse import EventReader, OverlongEventError
 
 _DONE = b"[DONE]"
 _MOST = 2**31  # tokens; a record keeps 32 bits of a count
+MOST_EVENTS = 2**18  # of one answer; no model's longest has as many tokens
+MOST_TEXT = 4 * 2**20  # characters of one answer that are kept
+MOST_CALLS = 128  # of tools, in one answer, and of choices that are told apart
+_LONGEST_REASON = 100  # characters
 
 
 class Reading:
@@ -27,6 +31,7 @@ class Reading:
 
     __slots__ = (
         "_events",
+        "choices",
         "chunk_times",
         "cut",
         "done",
@@ -39,6 +44,7 @@ class Reading:
         "said",
         "several",
         "started",
+        "too_much",
         "usage_counts",
     )
 
@@ -51,12 +57,19 @@ class Reading:
         self.done = False
         self.finish_reason: str | None = None
         self.several = False
+        self.choices = 1
         self.prompt_tokens: int | None = None
         self.output_tokens: int | None = None  # by `usage`, the latest
         self.error: Any = None
         self.malformed = 0
         self.cut = False
+        self.too_much: str | None = None  # which bound was reached
         self.said = Said() if keep_text else None
+
+    @property
+    def hopeless(self) -> bool:
+        """Nothing that still comes will be read: it reached a bound."""
+        return self.too_much is not None
 
     @property
     def finished(self) -> bool:
@@ -92,18 +105,23 @@ class Reading:
 
     def _give_up(self, why: str) -> None:
         """Nothing that comes now can be read."""
-        self.error, self.done = self.error or why, True
+        self.error, self.done, self.too_much = self.error or why, True, why
         self._events = EventReader()
 
     def _read(self, data: bytes, stamp: float) -> None:
         self.events += 1
         if self.done:
             return
+        if self.events > MOST_EVENTS:
+            self._give_up(f"more than {MOST_EVENTS:,} events in one answer")
+            return
         if data.startswith(_DONE):
             self.done = True
             return
         try:
             self._read_chunk(_parse(data), stamp)
+        except OverlongTextError as error:
+            self._give_up(str(error))
         except (ValueError, TypeError, AttributeError, RecursionError):  # not JSON, or of another shape
             self.malformed += 1
 
@@ -112,12 +130,14 @@ class Reading:
         choices = chunk.get("choices") or ()
         for choice in choices:
             self.started = True
-            if choice.get("index") and not self.several:
-                self.several, self.output_tokens = True, None  # what was counted is one choice's
+            if index := choice.get("index"):
+                if not self.several:
+                    self.several, self.output_tokens = True, None  # what was counted is one choice's
+                self.choices = max(self.choices, min(int(index) + 1, MOST_CALLS))
             if _has_text(choice):
                 with_text = True
             if choice.get("finish_reason"):
-                self.finish_reason = str(choice["finish_reason"])
+                self.finish_reason = str(choice["finish_reason"])[:_LONGEST_REASON]
             if self.said is not None:
                 self.said.add(choice)
         if with_text:
@@ -139,12 +159,17 @@ class Reading:
                 self.usage_counts.append(output)
 
 
+class OverlongTextError(Exception):
+    """An answer has more text, or calls of tools, than any has."""
+
+
 class Said:
     """The text and the tool calls of an answer's first choice, put together."""
 
-    __slots__ = ("_calls", "_parts")
+    __slots__ = ("_calls", "_parts", "_size")
 
     def __init__(self) -> None:
+        self._size = 0
         self._parts: list[str] = []
         self._calls: dict[int, dict[str, Any]] = {}
 
@@ -164,7 +189,7 @@ class Said:
         delta = choice.get("delta") or {}
         text = delta.get("content") or choice.get("text")
         if text:
-            self._parts.append(str(text))
+            self._parts.append(self._counted(str(text)))
         for part in delta.get("tool_calls") or ():
             self._add_call(part)
 
@@ -174,7 +199,15 @@ class Said:
         call["id"] = part.get("id") or call["id"]
         function = part.get("function") or {}
         for name in ("name", "arguments"):
-            call["function"][name] += function.get(name) or ""
+            call["function"][name] += self._counted(function.get(name) or "")
+        if len(self._calls) > MOST_CALLS:
+            raise OverlongTextError(f"more than {MOST_CALLS} calls of tools in one answer")
+
+    def _counted(self, text: str) -> str:
+        self._size += len(text)
+        if self._size > MOST_TEXT:
+            raise OverlongTextError(f"more than {MOST_TEXT >> 20} Mi characters in one answer")
+        return text
 
 
 def _has_text(choice: dict[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from loadgen.client.deferred_parsing import Backlog
 from loadgen.client.http1 import request_bytes, request_head
 from loadgen.client.outcome import Reply
 from loadgen.client.poller import Rounds
-from loadgen.client.stream import Stream
+from loadgen.client.stream import Held, Stream
 from loadgen.client.transport import Host
 
 _LOOK = 0.25  # seconds between two looks at the streams under way
@@ -51,6 +51,7 @@ class Client:
         _make_room_for_files()
         self._backlog = Backlog(self._read)
         self._rounds = Rounds()
+        self._held = Held()
         self._streams: set[Stream] = set()  # not delivered yet
         self._idle: list[Connection] = []  # the last used at the end
         self._events_read = 0
@@ -100,6 +101,7 @@ class Client:
             self._over,
             on_first_token,
             on_end,
+            self._held,
         )
         self._streams.add(stream)
         self.in_flight += 1
@@ -111,6 +113,12 @@ class Client:
         """Every request still in flight ends now, as UNFINISHED, with what it has."""
         for stream in list(self._streams):
             stream.abandon()
+
+    def give_up(self) -> None:
+        """Deliver what has ended and could not be read in time, with what was read of it."""
+        for stream in list(self._streams):
+            stream.abandon()
+            self._deliver(stream)
 
     def join(self, timeout: float) -> bool:
         """Wait, cooperatively, up to `timeout` seconds until nothing is in flight; whether that is so."""
@@ -148,6 +156,8 @@ class Client:
             gevent.spawn(self._deliver, stream)
 
     def _deliver(self, stream: Stream) -> None:
+        if stream not in self._streams:  # given up meanwhile
+            return
         self._streams.remove(stream)
         self._events_read += stream.reading.events
         try:
@@ -166,10 +176,11 @@ class Client:
             if stream.over:
                 continue
             quiet = stream.quiet_since(before)
-            if stream.unread > (0 if quiet else _UNREAD):
+            if stream.reading.done and (quiet or stream.done_before):
+                stream.finish()  # whatever else comes, it is no part of the answer
+            elif stream.unread > (0 if quiet or stream.comments else _UNREAD):
                 self._backlog.add(stream)
-            elif quiet and stream.reading.done:
-                stream.finish()
+            stream.done_before = stream.reading.done
 
 
 class _Idle:

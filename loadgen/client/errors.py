@@ -31,6 +31,7 @@ class How(Enum):
     NOT_HTTP = auto()
     TIMED_OUT = auto()
     ABANDONED = auto()  # by us
+    TOO_MUCH = auto()  # it reached a bound; `why` says which
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Ending:
     error: OSError | None = None
     connected: bool = True
     limit: float = 0.0  # seconds, with TIMED_OUT
+    why: str = ""  # with TOO_MUCH
 
 
 def explain(
@@ -52,6 +54,8 @@ def explain(
         return tidy(said, request_id)
     if reading.finished or ending.how is How.ABANDONED:
         return None
+    if ending.how is How.TOO_MUCH:
+        return ending.why
     if ending.how is How.TIMED_OUT:
         return f"timed out after {ending.limit:g} s ({_waiting_for(answer, reading, ending)})"
     if ending.how is How.NOT_HTTP:
@@ -67,7 +71,8 @@ def malformed(count: int) -> str | None:
 
 
 def tidy(text: str, request_id: str) -> str:
-    """One line, not too long, without what is different in each request."""
+    """One line, not too long, without what is different in each request, fit for a file."""
+    text = text[: 100 * _LONGEST].encode("utf-8", "replace").decode()
     line = _IDS.sub("…", " ".join(text.split()).replace(request_id, "…") if request_id else text)
     line = " ".join(line.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
@@ -99,10 +104,10 @@ def _seconds(wait: str) -> str:
 
 def _message(body: bytes) -> str:
     """The server's own words in an error's body: vLLM's JSON, FastAPI's, or a page."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         said = orjson.loads(body)
         if not isinstance(said, dict):
-            return str(said)
+            return _shown(said)
         if "choices" in said:
             return "a whole completion"
         said = said.get("error", said)
@@ -113,15 +118,22 @@ def _message(body: bytes) -> str:
 
 def _words(error: Any) -> str:
     if not isinstance(error, dict):
-        return str(error)
-    return str(error.get("message") or error.get("detail") or orjson.dumps(error).decode())
+        return _shown(error)
+    return _shown(error.get("message") or error.get("detail") or error)
+
+
+def _shown(said: Any) -> str:
+    try:
+        return str(said)
+    except RecursionError:
+        return "nested too deep"
 
 
 def _error_event(reading: Reading) -> str | None:
     error = reading.error
     if error is None:
         return None
-    code = error.get("code") if isinstance(error, dict) else None
+    code = _shown(error["code"]) if isinstance(error, dict) and error.get("code") is not None else None
     return f"error in the stream: {_words(error)}{f' (code {code})' if code is not None else ''}"
 
 

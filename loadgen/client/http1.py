@@ -8,6 +8,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from common.usage import UsageError
 
 _NO_STREAMS = ("json", "html", "xml")
+_HEAD_MOST = 256 * 1024  # bytes before the body; servers and proxies themselves take 8 to 64 KiB
+_TRAILERS_MOST = 100
 _BODY_KEPT = 65536  # bytes of an answer that is no stream; its message stands at the start
 _DEFAULTS = {
     "User-Agent": "tokenswarm",
@@ -46,7 +48,17 @@ class Answer:
     in; interim answers (100, 103) are passed over.
     """
 
-    __slots__ = ("_parser", "complete", "headers", "keep_alive", "on_body", "pieces", "status")
+    __slots__ = (
+        "_head",
+        "_parser",
+        "_trailers",
+        "complete",
+        "headers",
+        "keep_alive",
+        "on_body",
+        "pieces",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -54,12 +66,20 @@ class Answer:
         self.pieces: list[bytes] = []
         self.complete = False
         self.keep_alive = False
+        self._head = self._trailers = 0
         self.on_body = self.pieces.append  # httptools calls it: no Python code runs for a piece
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    @property
+    def overlong_head(self) -> bool:
+        """Whether more came before the body than any head has."""
+        return self._head > _HEAD_MOST
 
     def feed(self, data: bytes) -> bool:
         """Take bytes from the connection; False: they are not HTTP, and nothing more can be read."""
         assert self._parser is not None
+        if self.status is None:
+            self._head += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -103,10 +123,11 @@ class Answer:
         """What came of a body that is no stream, its first 64 KiB."""
         return b"".join(self.pieces)[:_BODY_KEPT]
 
-    def drop_excess(self) -> None:
-        """Keep no more of a body that is no stream than somebody would read."""
+    def drop_excess(self) -> bool:
+        """Keep no more of a body that is no stream than somebody would read; False: nobody reads the rest."""
         if len(self.pieces) > 1:
             self.pieces[:] = [self.body()]
+        return len(self.pieces[0]) < _BODY_KEPT
 
     # What follows is called by httptools.
 
@@ -115,8 +136,12 @@ class Answer:
             raise ValueError("nobody asked for another answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.status is None:  # else a trailer
+        if self.status is None:
             self.headers[name.lower()] = value
+            return
+        self._trailers += 1
+        if self._trailers > _TRAILERS_MOST:
+            raise ValueError("trailers without end")
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None

@@ -10,6 +10,8 @@ from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
+UNBELIEVED = "the server's count of tokens is not believed: more than were asked for and streamed"
+
 
 @dataclass(slots=True)
 class Reply:
@@ -36,6 +38,24 @@ class Reply:
     new_connection: bool
     text: str | None  # the answer without its reasoning, only when asked for
     tool_calls: list[dict[str, Any]] | None  # put together from their parts, only when text is asked for
+    choices: int = 1  # that came, as far as they are told apart
+
+    def disbelieve(self, asked: int, prompt_most: int) -> None:
+        """Drop counts of tokens that cannot be. Output is then counted from the chunks, and `error` says so.
+
+        asked: output tokens of one choice. prompt_most: tokens that the request can have at most. No server
+        makes more than was asked (some count the token that ends an answer), unless they are there to be
+        seen: each chunk of text is a token or more.
+        """
+        if self.prompt_tokens is not None and self.prompt_tokens > prompt_most:
+            self.prompt_tokens, self.error = None, self.error or UNBELIEVED
+        chunks, counts = len(self.chunk_times), self.chunk_tokens
+        wrong = self.tokens_from == "usage" and (self.output_tokens or 0) > max(
+            (asked + 1) * self.choices, chunks
+        )
+        if wrong or (counts is not None and len(counts) and min(counts) < 0):
+            self.output_tokens, self.tokens_from, self.chunk_tokens = chunks, "chunks", None
+            self.error = self.error or UNBELIEVED
 
 
 @dataclass(slots=True)
@@ -81,6 +101,7 @@ def make_reply(
         new_connection=moments.new_connection,
         text=said.text if said is not None else None,
         tool_calls=said.tool_calls if said is not None else None,
+        choices=reading.choices,
     )
 
 

@@ -10,7 +10,7 @@ from sseclient import SSEClient
 
 _ENDS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 _LONGEST_END = 4
-_MOST_LINES, _MOST_BYTES = 4096, 16 * 2**20  # of one event; reading more would hold others up
+_MOST_LINES, _MOST_BYTES = 4096, 2 * 2**20  # of one event; reading more would hold others up
 
 
 class OverlongEventError(ValueError):

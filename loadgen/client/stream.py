@@ -17,7 +17,20 @@ from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
 from loadgen.client.outcome import Moments, Reply, make_reply, make_unread
 
+ONE_HELD = 8 * 2**20  # bytes of one answer that wait to be read; a fast one has some KB
+ALL_HELD = 96 * 2**20  # of all answers together
+_SHARE = 2**20  # of one answer, from which on it is looked at
+SILENT = 2**20  # bytes of framing alone, between two parts of a body
 _CROSSING = 0.25  # s; the end of a connection and a request that crossed on their ways meet within it
+
+
+class Held:
+    """Bytes of all of a client's answers that have come and wait to be read."""
+
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 0
 
 
 class Stream:
@@ -32,6 +45,8 @@ class Stream:
         "_ending",
         "_first_byte",
         "_first_token_seen",
+        "_held",
+        "_held_by_all",
         "_kept",
         "_last_byte",
         "_on_first_token",
@@ -39,10 +54,12 @@ class Stream:
         "_open_new",
         "_request",
         "_sent",
+        "_silent",
         "_stamps",
         "_timeout",
         "_timer",
         "answer",
+        "done_before",
         "end",
         "on_end",
         "reading",
@@ -60,7 +77,10 @@ class Stream:
         on_over: Callable[["Stream", Connection | None], None],
         on_first_token: Callable[[float, float], None] | None,
         on_end: Callable[[Reply], None],
+        held_by_all: Held,
     ) -> None:
+        self._held, self._held_by_all, self._silent = 0, held_by_all, 0
+        self.done_before = False  # it had said [DONE] at the last look
         self._request, self.request_id, self._timeout = request, request_id, timeout
         self._open_new, self._on_over, self._on_first_token = open_new, on_over, on_first_token
         self.on_end = on_end
@@ -109,9 +129,20 @@ class Stream:
         pieces, stamps, reading = self.answer.pieces, self._stamps, self.reading
         taken = list(zip(pieces[:limit], stamps[:limit], strict=True))
         del pieces[:limit], stamps[:limit]
+        size = 0
         for piece, stamp in taken:
+            size += len(piece)
             reading.feed(piece, stamp)
+        self._held -= size
+        self._held_by_all.total -= size
+        if reading.too_much is not None:
+            self._give_up(reading.too_much)
         return bool(pieces)
+
+    @property
+    def comments(self) -> bool:
+        """Whether what came last is a comment, as one that keeps a connection alive after [DONE]."""
+        return bool(self.answer.pieces) and self.answer.pieces[-1].startswith(b":")
 
     def finish(self) -> None:
         """End a stream that has said [DONE] but whose HTTP answer does not end."""
@@ -146,10 +177,31 @@ class Stream:
             self._hurry()
         if not self._first_token_seen:
             self._look_for_text(stamp)
+        elif new:
+            self._hold(new)
+        if not new:
+            self._silent += len(data)
+            if answer.overlong_head:
+                self._give_up("the answer's headers have no end")
+            elif self._silent > SILENT:
+                self._give_up("the answer's HTTP framing has no end")
         if not good:
             self._close(Ending(How.NOT_HTTP))
         elif answer.complete:
             self._close(Ending(How.ANSWERED))
+
+    def _hold(self, new: int) -> None:
+        """Count what waits to be read. A server that sends faster than it can be read fills no memory."""
+        pieces = self.answer.pieces
+        size = len(pieces[-1]) if new == 1 else sum(map(len, pieces[-new:]))
+        self._held += size
+        self._held_by_all.total += size
+        if self._held > _SHARE and (self._held > ONE_HELD or self._held_by_all.total > ALL_HELD):
+            self._give_up("the answer comes faster than it can be read")
+
+    def _give_up(self, why: str) -> None:
+        """End it for a bound that it reached; what has come is still read, and may hold the answer's end."""
+        self._close(Ending(How.TOO_MUCH, why=why))
 
     def lost(self, error: OSError | None) -> None:
         connection = self._connection
@@ -194,14 +246,18 @@ class Stream:
         if not answer.pieces:
             return
         if not answer.is_stream:
-            answer.drop_excess()
+            more = answer.drop_excess()
             self._stamps = array("d", [stamp])
+            if not more:
+                self._close(Ending(How.TOO_MUCH, why="a long answer came in place of a stream"))
             return
         for piece in answer.pieces:
             self.reading.feed(piece, stamp)
         answer.pieces.clear()
         del self._stamps[:]
-        if self.reading.chunk_times:
+        if self.reading.too_much is not None:
+            self._give_up(self.reading.too_much)
+        elif self.reading.chunk_times:
             self._first_token_seen = True
             self._relax()
             self._tell_first_token(self.reading.chunk_times[0])

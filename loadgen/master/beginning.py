@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from common.usage import UsageError
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.run import Run, Send
@@ -25,6 +26,10 @@ def begin(
     """
     server, served = reach(settings)
     load = schedule(settings.scenario, settings.seed)
+    if not load.arrivals:
+        raise UsageError(
+            f"scenario {settings.scenario.name} comes to no arrival at all: raise the rate or the duration"
+        )
     require_room(load, served.max_model_len)
     workers = find_workers()
     vocabulary = server.vocabulary(served.model, settings.tokenizer)

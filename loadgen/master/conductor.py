@@ -27,12 +27,14 @@ from common.usage import USAGE, UsageError
 from loadgen.host import child_process
 from loadgen.master import status_line, worker_processes
 from loadgen.master.beginning import begin, reach
+from loadgen.master.inbox import Inbox
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
 from loadgen.master.run import LaneState, Run
 from loadgen.protocol import events, messages
 from loadgen.protocol.settings import Settings, same_server, settings_of
 
 INTERRUPTED = 130
+NOT_JUDGED = 1  # the run is written, and nobody has said what it is worth
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
@@ -135,7 +137,14 @@ class Conductor:
         """Run `tokenswarm judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
         allow = self._environment.parsed_options.allow
-        return child_process.run_verb(words + (["--allow", allow] if allow else [])).code
+        code = child_process.run_verb(words + (["--allow", allow] if allow else [])).code
+        if code < 0:
+            self._say(
+                f"the judge was ended by {signal.Signals(-code).name}; the run is written: "
+                f"`tokenswarm judge {run.folder}` judges it"
+            )
+            return NOT_JUDGED
+        return code
 
     def _fail(self, text: str) -> None:
         self._line.clear()
@@ -193,22 +202,15 @@ class Conductor:
         environment.shape_class.runner = self._runner
         environment.dispatcher_class = FixedDispatcher
         handlers = {
-            messages.READY: lambda run, data: run.on_ready(data),
-            messages.PONG: lambda run, data: run.on_pong(data),
-            messages.BATCH: lambda run, data: run.on_batch(data),
-            messages.PULSE: lambda run, data: run.live.pulse(data),
-            messages.CLOSED: lambda run, data: run.on_closed(data),
+            messages.HERE: Run.on_here,
+            messages.READY: Run.on_ready,
+            messages.PONG: Run.on_pong,
+            messages.BATCH: Run.on_batch,
+            messages.PULSE: Run.on_pulse,
+            messages.CLOSED: Run.on_closed,
         }
-        for name, handler in handlers.items():
-            self._runner.register_message(name, self._for_run(handler))
+        self._inbox = Inbox(self._runner, handlers, lambda: self.run)
         environment.events.test_stopping.add_listener(self._on_stopping)
-
-    def _for_run(self, handler: Any) -> Any:
-        def on_message(msg: Any, **_: Any) -> None:
-            if self.run is not None and msg.data.get("run") == self.run.plan.run:
-                handler(self.run, msg.data)
-
-        return on_message
 
     def _on_stopping(self, **_: Any) -> None:
         """Locust stops the test: the web UI's button, a last worker gone. Drain and keep the run first."""

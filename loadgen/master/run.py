@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
 from loadgen.records import collect
 from loadgen.records.collect import Collector
+from loadgen.records.record import Record
 from loadgen.workload.schedule import Schedule
 
 READY_WITHIN = 300.0  # s for workers to make their prompts
@@ -42,6 +44,7 @@ class LaneState:
 
     number: int
     worker: str  # Locust's id of the worker
+    process: dict[str, Any] | None = None  # loadgen.host.machine.this_process of the worker
     ready: dict[str, Any] | None = None
     before: Offset | None = None
     after: Offset | None = None
@@ -199,16 +202,10 @@ class Run:
         if self._trouble is not None and not all(map(self._whole, self.lanes)):
             raise self._trouble
         self._taking = False
-        scenario = self.schedule.scenario
-        gone = {lane.number for lane in self.lanes if lane.lost}
-        lost = []
-        if gone:
-            known = self._on_disk(collect.known_arrivals, self.folder)
-            found = collect.lost_records(scenario, self.schedule.seed, len(self.lanes), known, self._end)
-            lost = [record for record in found if record.lane in gone]
+        lost = self._find_lost(self._on_disk(self._collector.settle))
         counts = self._on_disk(self._collector.write, lost)
         self._on_disk(self.scraper.write, self.folder / METRICS)
-        why = self.stopped_why or (None if self._living else "every worker was lost")
+        why = self._why_ended()
         lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
         whole = self._draft | {
             "lanes": lanes,
@@ -221,12 +218,48 @@ class Run:
             "ended_why": why,
             "client_error": self._client_error(),
         }
+        if self._collector.set_aside:
+            whole["set_aside"] = [asdict(each) for each in self._collector.set_aside]
         for name in collect.DRAFT_ONLY:
             whole.pop(name)
         write_json(self.folder / MANIFEST, whole)
-        (self.folder / collect.DRAFT).unlink()
+        (self.folder / collect.DRAFT).unlink(missing_ok=True)
         self._collector.discard()
         self.phase = "written"
+
+    def _find_lost(self, counts: dict[int, int]) -> list[Record]:
+        """A record for each arrival that came due and has none, whoever is to blame."""
+
+        def missing(lane: LaneState, found: Mapping[int, int]) -> int:
+            due = lane.closed["due"] if lane.closed and not lane.lost else 0
+            return int(due) - found.get(lane.number, 0)
+
+        if not any(lane.lost or missing(lane, counts) for lane in self.lanes):
+            return []
+        scenario, seed, lanes = self.schedule.scenario, self.schedule.seed, len(self.lanes)
+        known = self._on_disk(collect.known_arrivals, self.folder)
+        lost = self._on_disk(collect.lost_records, scenario, seed, lanes, known, self._end)
+        total = Counter(counts) + Counter(record.lane for record in lost)
+        turns = {lane.number: missing(lane, total) for lane in self.lanes}
+        if any(count > 0 for count in turns.values()):
+            known |= {record.arrival for record in lost}
+            lost += self._on_disk(collect.lost_turns, scenario, seed, lanes, known, turns)
+        for record in lost:
+            if not self.lanes[record.lane].lost:
+                record.error = "its record was lost"
+        return lost
+
+    def _why_ended(self) -> str | None:
+        """Why the run is not complete; None where it is."""
+        why = self.stopped_why or (None if self._living else "every worker was lost")
+        said = collect.said_of(self._collector.set_aside, self._collector.gone)
+        return f"{why}{said}" if why else said.removeprefix("; ") or None
+
+    def on_here(self, data: dict[str, Any]) -> None:
+        self.lanes[data["lane"]].process = data["process"]
+
+    def on_pulse(self, data: dict[str, Any]) -> None:
+        self.live.pulse(data)
 
     def on_ready(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].ready = data
@@ -371,4 +404,4 @@ def _known(lane: LaneState) -> dict[str, Any]:
 
 def _ended(lane: LaneState) -> bool:
     """Whether the worker is a process of this host that is gone: seen at once, not by its silence."""
-    return lane.ready is not None and machine.has_ended(lane.ready["process"])
+    return lane.process is not None and machine.has_ended(lane.process)

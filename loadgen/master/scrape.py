@@ -1,8 +1,10 @@
 """The server's /metrics, once a second during a run."""
 
 import contextlib
+import itertools
 import json
 import logging
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -17,9 +19,35 @@ from loadgen.master.server_info import Server
 from loadgen.records.record import METRICS_SCHEMA
 
 EVERY = 1.0  # s
-# The rest (Python's own, HTTP's) says nothing about the model; but when its process began tells two apart.
-PREFIXES = ("vllm:", "process_start_time_seconds")
-KEPT = (*PREFIXES, *(f"# TYPE {prefix}" for prefix in PREFIXES))
+# What reports read; histograms by the name of their family. The rest of a server's series is not kept.
+USED = (
+    "num_requests_running",
+    "num_requests_waiting",
+    "kv_cache_usage_perc",
+    "gpu_cache_usage_perc",
+    "num_preemptions",
+    "cache_config_info",
+    "prefix_cache_hits",
+    "prefix_cache_queries",
+    "generation_tokens",
+    "prompt_tokens",
+    "iteration_tokens_total",
+    "time_to_first_token_seconds",
+    "e2e_request_latency_seconds",
+    "request_queue_time_seconds",
+    "request_prefill_time_seconds",
+    "request_decode_time_seconds",
+    "request_inference_time_seconds",
+    "request_success",
+    "estimated_flops_per_gpu",
+    "estimated_read_bytes_per_gpu",
+    "estimated_write_bytes_per_gpu",
+)
+SUFFIX = r"(?:_total|_bucket|_sum|_count)?"
+BEGAN = "process_start_time_seconds"  # tells two processes of a server apart
+LINE = re.compile(rf"^(?:# TYPE )?(?:{BEGAN}|vllm:(?:{'|'.join(USED)}){SUFFIX})[ {{].*$", re.MULTILINE)
+SERIES = 5000  # of one scrape; vLLM has 300 for each engine
+KEPT = 64 * 2**20  # bytes of all scrapes, packed; an hour of vLLM's takes 20 MB
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
 GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
 ROWS = 50_000  # of a row group
@@ -38,6 +66,8 @@ class Scraper:
         self._server, self._clock = server, clock
         self._taken: list[tuple[float, bytes]] = []
         self._greenlet: gevent.Greenlet | None = None
+        self._size = 0
+        self._said: set[str] = set()
         self.latest: dict[str, float] = {}  # of GAUGES, for those who watch
 
     def start(self) -> None:
@@ -52,12 +82,19 @@ class Scraper:
 
     def take(self) -> None:
         """One scrape, if the server gives any."""
-        text = self._server.metrics()
-        if text is None:
+        found = self._server.metrics()
+        if found is None:
             self.latest = {}  # what it said last is no longer known to be so
             return
-        kept = [line for line in text.splitlines() if line.startswith(KEPT)]
-        self._taken.append((self._clock(), zlib.compress("\n".join(kept).encode(), 1)))
+        text, cut = found
+        moment, (kept, packed, more) = self._clock(), gevent.get_hub().threadpool.apply(select, (text,))
+        if cut or more:
+            self._say_once("the server's /metrics are cut: they hold more than 16 MiB or 5,000 series of use")
+        if self._size + len(packed) > KEPT:
+            self._say_once("the server's /metrics are no longer kept: those so far take 64 MiB")
+        else:
+            self._size += len(packed)
+            self._taken.append((moment, packed))
         for name, metric in GAUGES.items():
             # The name's end counts: num_requests_waiting_by_reason holds the same requests again.
             own = (f"{metric}{{", f"{metric} ")
@@ -71,16 +108,27 @@ class Scraper:
         part = path.with_name(f".{path.name}.part")
         with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
             rows: list[Row] = []
+            unread: list[float] = []
             for moment, packed in self._taken:
                 try:
                     rows += parse(moment, zlib.decompress(packed).decode())
-                except ValueError as error:
-                    logger.warning("the server's /metrics at %.0f s cannot be read: %s", moment, error)
+                except (ValueError, OverflowError, RecursionError):
+                    unread.append(moment)
                 if len(rows) > ROWS:
                     writer.write_table(_table(rows))
                     rows = []
             writer.write_table(_table(rows))
         part.replace(path)
+        if unread:
+            self._say_once(
+                f"{len(unread)} of {len(self._taken)} scrapes of the server's /metrics cannot be read, the "
+                f"first at {unread[0]:.0f} s"
+            )
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
 
     def _run(self) -> None:
         started = time.monotonic()
@@ -89,6 +137,13 @@ class Scraper:
             self.take()
             number += 1
             gevent.sleep(max(0.05, started + number * EVERY - time.monotonic()))
+
+
+def select(text: str) -> tuple[list[str], bytes, bool]:
+    """The lines of use, the same packed, and whether there were more of them than are kept. Pure work on one
+    text: a thread does it while the event loop goes on."""
+    kept = list(itertools.islice((match[0] for match in LINE.finditer(text)), SERIES + 1))
+    return kept[:SERIES], zlib.compress("\n".join(kept[:SERIES]).encode(), 1), len(kept) > SERIES
 
 
 def parse(moment: float, text: str) -> list[Row]:

@@ -1,4 +1,5 @@
-"""The messages between master and workers, over Locust's own connection. All fields travel as msgpack."""
+"""The messages between master and workers, over Locust's own connection. All fields travel as msgpack;
+`loadgen.protocol.gate` checks each."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ GOT = "tokenswarm-got"  # number: that batch is safe
 END = "tokenswarm-end"  # the run is over; written: nothing that is left can be added to it
 
 # worker to master; each has `run`, the plan's: what comes late is of no other run
+HERE = "tokenswarm-here"  # lane, process: it has the plan, and prepares
 # lane, worker (what it is), process, boot (whose monotonic clock), error (text or null)
 READY = "tokenswarm-ready"
 PONG = "tokenswarm-pong"  # number, sent, theirs

@@ -29,6 +29,7 @@ END_LOOK = 0.5  # s between two looks once nothing more will come due
 AFTER_FAILURE = 1.0  # s that a closed loop's client waits at least, so that refusals make no storm
 ABSENT = 12.0  # s between two looks at what is due, after which the master has given this worker up
 PATIENCE = 10.0  # s without progress in reading what has come, after which no more of it is read
+TEMPLATE_MOST = 20_000  # tokens that a server's template may add to a prompt; the largest known add 2,000
 NEVER_LEFT = "never left: the worker did not get to it"
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class Lane:
         self.stop_launching()
         self.client.abandon()
         self._join()
+        self.client.give_up()
         for arrival in self.arrivals[self._next : bisect.bisect_left(self.arrivals, self.end, key=_due)]:
             record = self._blank(arrival, _due(arrival), UNFINISHED)
             record.error, record.end = NEVER_LEFT, self.now
@@ -191,13 +193,13 @@ class Lane:
         if body is None:
             body = self._body(arrival, self._histories.get(arrival.conversation, []))
         assert self._maker is not None
-        launched = self.now
+        launched, prompt_most = self.now, len(body) + TEMPLATE_MOST  # a token is a byte or more
         self.client.send(
             self._maker.path,
             body,
             request_id=f"{self.plan.run}-{arrival.number}",
             timeout=self.scenario.timeout,
-            on_end=lambda reply: self._ended(arrival, due, reply),
+            on_end=lambda reply: self._ended(arrival, due, reply, prompt_most),
             on_first_token=lambda sent, moment: self._first(arrival, due, sent, moment),
             keep_text=self.plan.keep_text or arrival.history or self._maker.wants_text,
         )
@@ -215,7 +217,8 @@ class Lane:
             scheduled_ttft=moment - (self.zero or 0.0) - due,
         )
 
-    def _ended(self, arrival: Arrival, due: float, reply: Reply) -> None:
+    def _ended(self, arrival: Arrival, due: float, reply: Reply, prompt_most: int) -> None:
+        reply.disbelieve(arrival.output_tokens, prompt_most)
         record = self._blank(arrival, due, reply.status)
         zero = self.zero or 0.0
         for name in ("sent", "first_byte", "first_token", "last_token", "end"):

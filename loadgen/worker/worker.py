@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from loadgen.host import clock, machine, process_limits
 from loadgen.host.overhead import Gauge
 from loadgen.host.process_limits import Urgency
 from loadgen.live.pulse import Pulse
-from loadgen.protocol import messages
+from loadgen.protocol import gate, messages
 from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import request_headers
 from loadgen.records.collect import BATCHES
@@ -64,8 +65,8 @@ class Worker:
             messages.END: self._on_end,
         }
         for name, handler in handlers.items():
-            self._runner.register_message(name, handler)
-        self._runner.register_message(messages.CLOSE, self._on_close, concurrent=True)
+            self._runner.register_message(name, _gated(name, handler))
+        self._runner.register_message(messages.CLOSE, _gated(messages.CLOSE, self._on_close), concurrent=True)
         if environment.parsed_options.processes:
             gevent.spawn(self._watch_parent)
 
@@ -103,40 +104,46 @@ class Worker:
     def _send(self, name: str, **data: Any) -> None:
         self._runner.send_message(name, data)
 
-    def _on_plan(self, msg: Any, **_: Any) -> None:
-        self._plan = msg.data
+    def _on_plan(self, data: dict[str, Any]) -> None:
+        self._plan = data
+        self._send(
+            messages.HERE,
+            run=data["plan"].get("run", ""),
+            lane=data["lane"],
+            process=machine.this_process(),
+        )
         here = {each.__name__ for each in self._environment.user_classes}
-        if missing := sorted(set(msg.data["users"]) - here):  # Locust will not start a user then
+        if missing := sorted(set(data["users"]) - here):  # Locust will not start a user then
             name = f"worker {_name()}: its locustfile has no {missing[0]}"
-            self._say_ready(msg.data, f"{name}: give master and workers the same")
+            self._say_ready(data, f"{name}: give master and workers the same")
         self._arrived.set()
         if isinstance(self._runner, WorkerRunner):
             for number in terminal.endings():
                 signal.signal(number, self._on_signal)
 
-    def _on_ping(self, msg: Any, **_: Any) -> None:
-        self._send(messages.PONG, **msg.data, theirs=time.perf_counter())
+    def _on_ping(self, data: dict[str, Any]) -> None:
+        self._send(messages.PONG, **data, theirs=time.perf_counter())
 
-    def _on_start(self, msg: Any, **_: Any) -> None:
+    def _on_start(self, data: dict[str, Any]) -> None:
         if self._part is not None:
-            self._part.start(msg.data["zero"])
+            self._part.start(data["zero"])
             gevent.spawn(self._beat, self._part)
 
-    def _on_drain(self, msg: Any, **_: Any) -> None:
+    def _on_drain(self, data: dict[str, Any]) -> None:
         if self._part is not None:
-            self._part.lane.stop_launching(msg.data["end"])
+            self._part.lane.stop_launching(data["end"])
 
-    def _on_close(self, **_: Any) -> None:
+    def _on_close(self, data: dict[str, Any]) -> None:
         if self._part is not None:
             self._part.close()
 
-    def _on_got(self, msg: Any, **_: Any) -> None:
+    def _on_got(self, data: dict[str, Any]) -> None:
         if self._part is not None:
-            self._part.outbox.acknowledge(msg.data["number"])
+            self._part.outbox.acknowledge(data["number"])
 
-    def _on_end(self, msg: Any, **_: Any) -> None:
+    def _on_end(self, data: dict[str, Any]) -> None:
         if self._part is not None:
-            if self._part.outbox.unacknowledged and not msg.data["written"]:
+            if self._part.outbox.unacknowledged and not data["written"]:
                 self._part.leave()
             self._part.end()
         self._part = None
@@ -315,6 +322,20 @@ class Part:
 
     def _tell(self, name: str, **data: Any) -> None:
         self._send(name, run=self.lane.plan.run, **data)
+
+
+def _gated(name: str, handler: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+    """The handler, for messages that are what they should be."""
+
+    def on_message(msg: Any, **_: Any) -> None:
+        try:
+            data = gate.check(name, msg.data)
+        except gate.MessageError as error:
+            logger.error("a message of the master's is passed over: %s", error)
+        else:
+            handler(data)
+
+    return on_message
 
 
 def _name() -> str:

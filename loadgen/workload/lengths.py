@@ -19,6 +19,7 @@ from common.strictyaml import Strict
 
 Floats = NDArray[np.float64]
 
+MOST = 1e9  # tokens or seconds; no model and no user has more
 GRID = (np.arange(4096) + 0.5) / 4096  # midpoints over which the moments are taken
 CLOSE = 2e-3  # of mean and sd; a fit farther off is refused
 _FIGURE = r"\d+(?:\.\d+)?"
@@ -44,10 +45,10 @@ class Lengths(Strict):
     """
 
     distribution: Literal["lognormal", "normal", "uniform", "exponential", "constant"]
-    mean: float | None = Field(default=None, ge=0)
-    sd: float | None = Field(default=None, ge=0)
-    min: float | None = Field(default=None, ge=0)
-    max: float | None = Field(default=None, ge=0)
+    mean: float | None = Field(default=None, ge=0, le=MOST)
+    sd: float | None = Field(default=None, ge=0, le=MOST)
+    min: float | None = Field(default=None, ge=0, le=MOST)
+    max: float | None = Field(default=None, ge=0, le=MOST)
 
     @model_validator(mode="before")
     @classmethod

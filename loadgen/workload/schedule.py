@@ -220,6 +220,13 @@ def require_possible(scenario: Scenario) -> None:
             f"scenario {scenario.name} comes to {count:,.0f} requests, and {MOST_ARRIVALS:,} are the most: "
             "lower the rate, the duration or the concurrency"
         )
+    if scenario.conversation:
+        turns = count * scenario.conversation.turns.most
+        if turns > MOST_ARRIVALS:
+            raise UsageError(
+                f"scenario {scenario.name} comes to {turns:,.0f} turns of conversations, and "
+                f"{MOST_ARRIVALS:,} are the most: lower conversation.turns, the rate or the duration"
+            )
     before = scenario.arrivals.settling
     if rate * before > MOST_ARRIVALS:
         raise UsageError(

@@ -95,7 +95,8 @@ def prefix_cache(run: Run) -> Rule:
 
 
 def answer_lengths(run: Run) -> Rule:
-    """Share of the completed answers that are shorter than asked, where the server counted their tokens.
+    """Share of the completed answers that are not as long as asked: shorter, where the server counted their
+    tokens; or longer, by any count.
 
     It only warns: hosts other than vLLM know no `ignore_eos`, a tool call ends where it ends, and a client
     may ask for a length of its own. With what such a run can be compared, `load` says.
@@ -106,15 +107,20 @@ def answer_lengths(run: Run) -> Rule:
     )
     codes, names = run.records.codes("tokens_from")
     usage = codes == names.index("usage") if "usage" in names else np.zeros(len(codes), bool)
-    known = run.judged & run.records.status_is(COMPLETED) & usage & (asked > 0) & ~np.isnan(came)
+    ended = run.judged & run.records.status_is(COMPLETED) & (asked > 0) & ~np.isnan(came)
+    long = ended & (came > asked + SHORTER)
+    known = (ended & usage) | long
     if not known.any():
         why = "no answer has both a length that was asked for and the server's count"
         return not_checked(name, Verdict.VALID, SHORT, "share", why)
     short = known & (came < asked - SHORTER)
-    figure = float(short.sum() / known.sum())
+    figure = float((short | long).sum() / known.sum())
     text = f"{short.sum()} of {known.sum()} answers are shorter than asked"
     if short.any():
         text += f", on average {came[short].mean():.0f} of {asked[short].mean():.0f} tokens"
+    if long.any():
+        mean = f"{came[long].mean():.0f} of {asked[long].mean():.0f} tokens"
+        text += f"; {long.sum()} are longer, on average {mean}: the server goes on beyond max_tokens"
     advice = (
         "see finish_reason in the records: does the server ignore ignore_eos, or the client ask for less?"
     )

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 from campaign import load
 from common.usage import UsageError, whole
-from tokenswarm.commands.worker import become_locust
+from tokenswarm.commands.worker import add_token_file, become_locust, token_words
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,6 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--host", required=True, metavar="URL", help="the server")
     parser.add_argument("--workers", type=whole, default=1, metavar="N", help="processes to wait for")
+    add_token_file(parser)
     load.add_load_arguments(parser)
     parser.set_defaults(target="auto", port=None, master_port=None)  # of a server that is launched; none is
 
@@ -27,4 +28,4 @@ def run(given: Namespace) -> int:
         raise UsageError(f"--workers {given.workers}: must be 1 or more")
     words = ["--headless", "--master", "--expect-workers", str(given.workers), "--host", given.host]
     os.environ["TOKENSWARM_VARIANT"] = given.variant
-    return become_locust(wanted.locustfile, [*words, *wanted.load_words(), *given.words])
+    return become_locust(wanted.locustfile, [*words, *token_words(given), *wanted.load_words(), *given.words])

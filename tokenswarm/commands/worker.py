@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from campaign import load
@@ -18,6 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="worker processes here (default: 1)"
     )
+    add_token_file(parser)
     parser.add_argument("--locustfile", default=load.LOCUSTFILE, metavar="FILE", help="as the master has it")
 
 
@@ -25,9 +27,19 @@ def run(given: Namespace) -> int:
     """Become Locust's worker."""
     if given.workers < 1:
         raise UsageError(f"--workers {given.workers}: must be 1 or more")
-    words = ["--worker", "--master-host", given.master]
+    words = ["--worker", "--master-host", given.master, *token_words(given)]
     words += ["--processes", str(given.workers)] if given.workers > 1 else []
     return become_locust(load.absolute(given.locustfile), [*words, *given.words])
+
+
+def add_token_file(parser: ArgumentParser) -> None:
+    """What master and workers know one another by."""
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="with the token that the master has")
+
+
+def token_words(given: Namespace) -> list[str]:
+    """The same for Locust, which runs in the project's folder."""
+    return ["--token-file", str(given.token_file.resolve())] if given.token_file else []
 
 
 def become_locust(locustfile: str, words: Sequence[str]) -> NoReturn:

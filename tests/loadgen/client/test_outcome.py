@@ -275,7 +275,7 @@ def test_counts_of_one_choice_among_several_are_not_the_answers() -> None:
 def test_an_event_without_end_is_given_up(line: bytes) -> None:
     before = time.perf_counter()
     reply = reply_to([line * 5000, b"\n\n", *answer(WORDS)])
-    assert reply.error == "error in the stream: an event of over 4096 lines or 16 MiB"
+    assert reply.error == "error in the stream: an event of over 4096 lines or 2 MiB"
     assert time.perf_counter() - before < 5
 
 

@@ -42,12 +42,12 @@ def test_a_scrape_that_is_cut_off_costs_no_other(monkeypatch: pytest.MonkeyPatch
     row = 'vllm:num_requests_running{engine="0"} 3.0\n'
     texts = iter([row, row + "vllm:prompt_tok", row + "vllm:num_requests_waiting ", row])
     server = Server("http://127.0.0.1:1", {}, True)
-    monkeypatch.setattr(server, "metrics", lambda: next(texts))
+    monkeypatch.setattr(server, "metrics", lambda: (next(texts), False))
     scraper = scrape.Scraper(server, lambda: 1.0)
     for _ in range(4):
         scraper.take()
     scraper.write(tmp_path / "m.parquet")
-    assert pq.read_table(tmp_path / "m.parquet")["value"].to_pylist() == [3.0, 3.0]
+    assert pq.read_table(tmp_path / "m.parquet")["value"].to_pylist() == [3.0] * 3
 
 
 @pytest.mark.parametrize("moment", ["", " 1764144000000"])
@@ -60,7 +60,7 @@ def test_who_waits_is_counted_once(moment: str, monkeypatch: pytest.MonkeyPatch)
         'vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 1.0\n'
     )
     server = Server("http://127.0.0.1:1", {}, True)
-    monkeypatch.setattr(server, "metrics", lambda: text)
+    monkeypatch.setattr(server, "metrics", lambda: (text, False))
     scraper = scrape.Scraper(server, lambda: 0.0)
     scraper.take()
     assert scraper.latest == {"running": 8.0, "waiting": 5.0}

@@ -1,0 +1,105 @@
+"""Who has not the run's token costs the run nothing; who has it and errs costs no other's records."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import zmq.constants as options
+
+from bench.process import metronome
+from common.ports import free_port
+from tests.hostile.strangers import HEADERS, listening, message, peer
+from tests.support.loadrun import SHORT, LoadRun
+
+FEW = SHORT.replace("rate: 20", "rate: 10")
+
+
+def whole(found: object, count: int) -> None:
+    assert found.counts() == {"completed": count}, found.err  # type: ignore[attr-defined]
+    assert "Traceback" not in found.err  # type: ignore[attr-defined]
+
+
+def test_a_local_run_listens_on_this_host_alone_and_takes_no_stranger(tmp_path: Path) -> None:
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(tmp_path, server.url, workers=2, scenario=FEW) as running,
+    ):
+        running.wait_for("run folder")
+        ports = listening(running.process.pid)
+        assert set(ports.values()) == {"0100007F"}, "127.0.0.1"
+        (port,) = ports
+        for junk in HEADERS:
+            with socket.create_connection(("127.0.0.1", port)) as raw:
+                raw.sendall(junk)
+        forged = {"run": running.folder.name, "lane": 0, "number": 0, "content": b"garbage"}
+        for token in (None, "a" * 64):
+            with peer(port, "stranger", token) as stranger:
+                stranger.send(message("client_ready", "2.47.0", "stranger"))
+                for _ in range(20):
+                    stranger.send(message("tokenswarm-batch", forged, "stranger"), options.NOBLOCK)
+                time.sleep(0.3)
+        running.wait_for("running ")
+        found = running.end(60)
+    assert len(found.manifest["lanes"]) == 2 and "set_aside" not in found.manifest
+    whole(found, found.manifest["due"])
+
+
+@pytest.mark.parametrize("when", ["run folder", "running "])
+def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
+    when: str, tmp_path: Path
+) -> None:
+    token, port = "t" * 64, free_port()
+    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
+    joining = ("--worker", "--master-port", str(port))
+    given = {"TOKENSWARM_TOKEN": token}
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(
+            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
+        ) as run,
+        LoadRun(tmp_path / "worker", server.url, *joining, workers=None, headless=False, environment=given),
+    ):
+        run.wait_for(when)
+        name = run.folder.name
+        with peer(port, "forger", token) as forger:
+            for kind, data, node in forgeries(name):
+                forger.send(message(kind, data, node))
+            forger.send(b"\xc1\xc1\xc1")
+            forger.send(message("tokenswarm-batch", None, "forger")[:-3])
+            time.sleep(0.5)
+        found = run.end(60)
+    assert len(found.manifest["lanes"]) == 1
+    whole(found, found.manifest["due"])
+    assert found.manifest["ended"] == "complete" and "is passed over" in found.err
+
+
+def forgeries(name: str) -> list[tuple[str, object, str]]:
+    batch = {"run": name, "lane": 0, "number": 0, "content": b"garbage"}
+    closed = {"run": name, "lane": 0, "batches": 0, "records": 0, "due": 0, "left": True}
+    found: list[tuple[str, object, str]] = [
+        ("tokenswarm-batch", batch, "forger"),
+        ("tokenswarm-batch", batch | {"number": "one"}, "forger"),
+        ("tokenswarm-batch", batch | {"lane": 99}, "forger"),
+        ("tokenswarm-closed", closed, "forger"),
+        ("tokenswarm-ready", {"run": name, "lane": 0, "error": 3}, "forger"),
+        ("tokenswarm-pulse", {"run": name, "lane": 0, "t": "soon"}, "forger"),
+        ("tokenswarm-pong", {"run": name, "lane": -1}, "forger"),
+        ("tokenswarm-here", {"run": name, "lane": 0, "process": {"pid": 1}}, "forger"),
+        ("heartbeat", None, "forger"),
+        ("stats", {"stats": 7}, "forger"),
+        ("quit", None, "somebody else"),
+        ("no such message", [[[]]], "forger"),
+    ]
+    return found
+
+
+def test_a_worker_without_the_token_says_what_to_do(tmp_path: Path) -> None:
+    nowhere = {"TOKENSWARM_CACHE": str(tmp_path / "cache")}
+    joining = ("--worker", "--master-port", str(free_port()), "--token-file", str(tmp_path / "none"))
+    with LoadRun(
+        tmp_path, "http://127.0.0.1:1", *joining, workers=None, headless=False, environment=nowhere
+    ) as run:
+        found = run.end(60)
+    assert found.code == 2 and "copy the master's token file here (--token-file)" in found.err
+    assert "Traceback" not in found.err
