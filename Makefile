@@ -169,7 +169,7 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-forecast bench-report bench-memory
+.PHONY: bench bench-vllm calibrate bench-verdict bench-forecast bench-report bench-memory bench-rosetta
 bench: $(ENV) ## How exact and how cheap the load generator is on this machine
 	@$(TS) bench accuracy
 
@@ -191,6 +191,9 @@ bench-report: $(ENV) ## Time and memory of reports on 1,200 and 1,000,000 record
 
 bench-memory: $(ENV) ## Whether a worker's memory stays flat over five minutes
 	@$(TS) bench memory
+
+bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
+	@$(TS) bench rosetta --peers $(or $(PEERS),peers)
 
 # Check --------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def differences(ttft: np.ndarray, span: np.ndarray, truth: Truth, place: np.ndar
     waited = truth.start[place] - truth.read[place]
     return Errors(
         ttft=ttft - (truth.sent[first] - truth.read[place]),
-        ttft_timetable=ttft - truth.ttft - waited,
+        ttft_timetable=ttft - truth.timetable.ttft - waited,
         tpot=(span - true_span) / steps,
         tokens=int(counts.sum()),
     )

@@ -3,13 +3,15 @@
     tokenswarm bench metronome --port 8000 --ttft 0.08 --tpot 0.02 [--slots N | --capacity R] [--log FILE]
 
 A stream starts when its request has been read (or, under `--slots` and `--capacity`, when its turn
-comes). Token i is due at start + ttft + i * tpot. One thread and one epoll; since all streams share one
-tpot, two queues in order of due time take the place of a heap.
+comes). Token i is due at start + ttft + i * tpot, unless a trait of `bench.timetable` is asked for. One
+thread and one epoll; since all streams share one tpot, three queues in order of due time take the place of
+a heap.
 """
 
 import argparse
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import os
 import resource
@@ -33,6 +35,7 @@ from bench import wire
 from bench.connection import Connection, Request
 from bench.gauges import Gauges
 from bench.service import Paced, Service, Slots
+from bench.timetable import Timetable
 from bench.truth import Answer, Truth
 from common.usage import UsageError
 
@@ -45,15 +48,31 @@ _PR_SET_TIMERSLACK = 29
 class Stream:
     """One answer under way."""
 
-    __slots__ = ("answer", "connection", "count", "due", "frames", "index", "sent")
+    __slots__ = (
+        "answer",
+        "chunks",
+        "connection",
+        "count",
+        "cut_at",
+        "due",
+        "frames",
+        "index",
+        "late",
+        "sent",
+    )
 
-    def __init__(self, connection: Connection, frames: wire.Frames, count: int, answer: Answer) -> None:
+    def __init__(
+        self, connection: Connection, frames: wire.Frames, count: int, answer: Answer, cut_at: int | None
+    ) -> None:
         self.connection = connection
         self.frames = frames
         self.count = count
+        self.cut_at = cut_at
         self.answer = answer
         self.sent = answer.sent
-        self.index = 0
+        self.index = 0  # of the next token
+        self.chunks = 0  # sent
+        self.late = 0.0  # seconds, after the stall
         self.due = 0.0
 
 
@@ -63,15 +82,15 @@ class Metronome:
     def __init__(
         self,
         address: tuple[str, int],
-        ttft: float,
-        tpot: float,
+        timetable: Timetable,
         service: Service[Stream],
         tokens: int | None = None,
         model: str = "metronome",
         as_vllm: bool = False,
         shared: bool = False,
     ) -> None:
-        self._ttft, self._tpot, self._tokens = ttft, tpot, tokens
+        self._timetable, self._tokens = timetable, tokens
+        self._gap = timetable.chunk * timetable.tpot  # seconds between two chunks
         self._stopping = False
         self._model = model
         self._service = service
@@ -79,6 +98,7 @@ class Metronome:
         self._streams: dict[Connection, Stream] = {}
         self._firsts: deque[Stream] = deque()  # next to send: the first token; in order of due time
         self._nexts: deque[Stream] = deque()  # a later one
+        self._stalled: deque[Stream] = deque()  # the first one after the stall
         self._gauges = Gauges(model, self._running, lambda: service.waiting(time.perf_counter()))
         self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
@@ -106,7 +126,7 @@ class Metronome:
         return self._listener.getsockname()[1]
 
     def truth(self) -> Truth:
-        return Truth.of(self._answers, self._ttft, self._tpot)
+        return Truth.of(self._answers, self._timetable)
 
     def serve(self) -> None:
         epoll, descriptor, clock = self._epoll, (self._epoll.fileno(),), time.perf_counter
@@ -130,38 +150,46 @@ class Metronome:
         raise KeyboardInterrupt
 
     def _next_due(self) -> float | None:
-        heads = [queue[0].due for queue in (self._firsts, self._nexts) if queue]
+        heads = [queue[0].due for queue in (self._firsts, self._nexts, self._stalled) if queue]
         return min(heads, default=None)
 
     def _send_due(self, now: float) -> None:
-        firsts, nexts = self._firsts, self._nexts
+        queues = (self._firsts, self._nexts, self._stalled)
         for _ in range(_AT_ONCE):
-            if firsts and (not nexts or firsts[0].due <= nexts[0].due):
-                queue = firsts
-            elif nexts:
-                queue = nexts
-            else:
+            queue = min((each for each in queues if each), key=_head_due, default=None)
+            if queue is None or queue[0].due > now:
                 return
-            if queue[0].due > now:
-                return
-            self._send_token(queue.popleft())
+            self._send_chunk(queue.popleft())
 
-    def _send_token(self, stream: Stream) -> None:
+    def _send_chunk(self, stream: Stream) -> None:
         connection = stream.connection
         if connection.closed:
             return
         index = stream.index
-        frame = stream.frames.token(index)
-        stream.sent.append(time.perf_counter())  # before the call, in which a reader may already wake
+        size = self._timetable.size(index, stream.count)
+        frame = stream.frames.chunk(index, size)
+        now = time.perf_counter()  # before the call, in which a reader may already wake
+        stream.sent.extend([now] * size)
         if frame:
             connection.send(frame)
-        self._gauges.generation_tokens += 1
-        stream.index = index = index + 1
-        if index < stream.count:
-            stream.due = stream.answer.start + self._ttft + index * self._tpot
-            self._nexts.append(stream)
+        self._gauges.generation_tokens += size
+        stream.index = index = index + size
+        if stream.cut_at is not None and index >= stream.cut_at:
+            connection.close()
+        elif index < stream.count:
+            self._wait(stream)
         else:
             self._finish(stream)
+
+    def _wait(self, stream: Stream) -> None:
+        """Put it into the queue of its next chunk. Due times count from the start, so they do not drift."""
+        timetable = self._timetable
+        queue = self._nexts
+        if timetable.stall and not stream.late and stream.index * 2 >= stream.count:
+            stream.late, queue = timetable.stall, self._stalled
+        stream.chunks = number = stream.chunks + 1
+        stream.due = stream.answer.start + timetable.ttft + number * self._gap + stream.late
+        queue.append(stream)
 
     def _finish(self, stream: Stream) -> None:
         answer = stream.answer
@@ -176,7 +204,7 @@ class Metronome:
 
     def _begin(self, stream: Stream, start: float) -> None:
         stream.answer.start = start
-        stream.due = start + self._ttft
+        stream.due = start + self._timetable.ttft
         self._firsts.append(stream)
 
     def _running(self) -> int:
@@ -223,14 +251,21 @@ class Metronome:
             text = f"The model `{ask.model}` does not exist. Valid aliases: {self._model}."
             connection.send(wire.error(404, "NotFoundError", text))
             return
+        number = len(self._answers)
         given = _given_ident(request, body)
         answer = Answer(given, " ".join(words[:8])[:80], read, float("nan"), ask.tokens, array("d"))
-        stream = Stream(connection, wire.Frames(ask), ask.tokens, answer)
         self._answers.append(answer)
+        if self._timetable.fails(number):
+            connection.send(wire.error(500, "InternalServerError", "refused, as the timetable says"))
+            return
+        frames = wire.Frames(ask, self._timetable.role_first)
+        stream = Stream(connection, frames, ask.tokens, answer, self._timetable.cut_at(number, ask.tokens))
         self._streams[connection] = stream
         self._gauges.prompt_tokens += len(words)
         if ask.stream:
             connection.send(wire.STREAM_HEAD)
+            if self._timetable.role_first:
+                connection.send(frames.role())
         start = self._service.arrive(stream, read)
         if start is not None:
             self._begin(stream, start)
@@ -285,6 +320,10 @@ class Metronome:
 
     def _send_truth(self, connection: Connection, request: Request) -> None:
         connection.send(wire.answer(200, self.truth().to_bytes(), "application/octet-stream"))
+
+
+def _head_due(queue: deque[Stream]) -> float:
+    return queue[0].due
 
 
 def _given_ident(request: Request, body: dict[str, Any]) -> str:
@@ -342,6 +381,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ttft", type=float, default=0.08, help="seconds to the first token")
     parser.add_argument("--tpot", type=float, default=0.02, help="seconds between tokens")
     parser.add_argument("--tokens", type=int, help="tokens of every answer (default: what is asked for)")
+    parser.add_argument("--chunk", type=int, default=1, help="tokens of every chunk after the first")
+    parser.add_argument("--first-chunk", type=int, help="tokens of the first chunk (default: as --chunk)")
+    parser.add_argument("--stall", type=float, default=0.0, help="seconds that each second half comes late")
+    parser.add_argument("--fail", type=float, default=0.0, help="share of the requests that get HTTP 500")
+    parser.add_argument("--cut", type=float, default=0.0, help="share of the answers that are cut in half")
+    parser.add_argument("--role-first", action="store_true", help="the role chunk leaves at once, alone")
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--slots", type=int, help="answers at a time; further requests queue")
     limit.add_argument("--capacity", type=float, help="requests per second that start; the rest queue")
@@ -352,10 +397,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name in ("tpot", "ttft"):
+    args.first_chunk = args.chunk if args.first_chunk is None else args.first_chunk
+    for name in ("tpot", "ttft", "stall"):
         if getattr(args, name) < 0:
             raise UsageError(f"--{name}: must be 0 or more seconds, is {getattr(args, name)}")
-    for name in ("tokens", "slots", "capacity"):
+    for name in ("fail", "cut"):
+        if not 0 <= getattr(args, name) <= 1:
+            raise UsageError(f"--{name}: must be a share from 0 to 1, is {getattr(args, name)}")
+    for name in ("tokens", "slots", "capacity", "chunk", "first_chunk"):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise UsageError(f"--{name}: must be more than 0, is {getattr(args, name)}")
     if args.log is not None and not (args.log.parent.is_dir() and os.access(args.log.parent, os.W_OK)):
@@ -367,11 +416,12 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     service: Service[Stream] = Slots(args.slots) if args.slots else Paced(args.capacity or float("inf"))
     address = (args.host, args.port)
+    names = [field.name for field in dataclasses.fields(Timetable)]
+    timetable = Timetable(**{name: getattr(args, name) for name in names})
     try:
         server = Metronome(
             address,
-            args.ttft,
-            args.tpot,
+            timetable,
             service,
             args.tokens,
             args.model,

@@ -5,13 +5,15 @@ client on the same host can compare them with its own stamps. 8 bytes are kept f
 """
 
 import io
+import json
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bench.timetable import Timetable
 from common.results import write_whole
 from common.usage import UsageError
 
@@ -39,11 +41,10 @@ class Truth:
     asked: np.ndarray  # tokens, shape (n,)
     offsets: np.ndarray  # shape (n + 1,)
     sent: np.ndarray  # seconds, shape (tokens sent,)
-    ttft: float  # the timetable, seconds
-    tpot: float
+    timetable: Timetable
 
     @classmethod
-    def of(cls, answers: Sequence[Answer], ttft: float, tpot: float) -> "Truth":
+    def of(cls, answers: Sequence[Answer], timetable: Timetable) -> "Truth":
         counts = [len(answer.sent) for answer in answers]
         sent = [np.frombuffer(answer.sent) for answer in answers if answer.sent]
         return cls(
@@ -54,8 +55,7 @@ class Truth:
             asked=np.array([answer.asked for answer in answers], dtype=np.int64),
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             sent=np.concatenate(sent) if sent else np.zeros(0),
-            ttft=ttft,
-            tpot=tpot,
+            timetable=timetable,
         )
 
     @classmethod
@@ -67,13 +67,13 @@ class Truth:
         }
         counts = np.concatenate([np.diff(part.offsets) for part in parts])
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return cls(**arrays, offsets=offsets, ttft=parts[0].ttft, tpot=parts[0].tpot)
+        return cls(**arrays, offsets=offsets, timetable=parts[0].timetable)
 
     def due(self) -> np.ndarray:
-        """When the timetable wanted each token sent: start + ttft + i * tpot, shaped like `sent`."""
+        """When the timetable wanted each token sent, shaped like `sent`."""
         counts = np.diff(self.offsets)
         index = np.arange(len(self.sent)) - np.repeat(self.offsets[:-1], counts)
-        return np.repeat(self.start, counts) + self.ttft + index * self.tpot
+        return np.repeat(self.start, counts) + self.timetable.offsets(index, np.repeat(self.asked, counts))
 
     def lateness(self) -> np.ndarray:
         """Seconds by which each token left after its time in the timetable."""
@@ -82,7 +82,7 @@ class Truth:
     def to_bytes(self) -> bytes:
         """An .npz file."""
         buffer = io.BytesIO()
-        np.savez(buffer, **vars(self))
+        np.savez(buffer, **vars(self) | {"timetable": json.dumps(asdict(self.timetable))})
         return buffer.getvalue()
 
     def save(self, path: Path) -> None:
@@ -97,4 +97,5 @@ class Truth:
                 arrays = {name: data[name] for name in cls.__dataclass_fields__}
         except (OSError, ValueError, KeyError) as error:
             raise UsageError(f"{path}: not a log of the metronome: {error}") from None
-        return cls(**arrays | {"ttft": float(arrays["ttft"]), "tpot": float(arrays["tpot"])})
+        timetable = Timetable(**json.loads(str(arrays.pop("timetable"))))
+        return cls(**arrays, timetable=timetable)

@@ -51,8 +51,10 @@ class Ask:
 class Frames:
     """The bytes to send for each token of one answer."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, role_first: bool = False) -> None:
+        """`role_first`: the role chunk leaves by itself (`role`), not with the first token."""
         self._ask = ask
+        self._role_first = role_first
         self._last = ask.tokens - 1
         name = "chat.completion.chunk" if ask.chat else "text_completion"
         self._envelope = b'data: {"id":%b,"object":"%b","created":%d,"model":%b,"choices":[' % (
@@ -64,20 +66,25 @@ class Frames:
         plain = self._token_event(b" t0000", b"null", b"")
         self._start, self._end = _frame(plain).split(b" t0000")
 
-    def token(self, index: int) -> bytes:
-        """Everything that leaves with token `index`, from 0: the role chunk before it, the end after it."""
-        ask = self._ask
+    def role(self) -> bytes:
+        """The role chunk by itself; nothing where the answer has none."""
+        return _frame(self._role_event()) if self._ask.chat and self._ask.stream else b""
+
+    def chunk(self, index: int, size: int) -> bytes:
+        """All that leaves with `size` tokens from token `index` on: the role before them, the end after."""
+        ask, last = self._ask, index + size - 1
         if not ask.stream:
-            return self._whole() if index == self._last else b""
-        if 0 < index < self._last and not ask.continuous_usage:
+            return self._whole() if last == self._last else b""
+        if size == 1 and 0 < index < self._last and not ask.continuous_usage:
             return self._start + _WORDS[index % 10_000] + self._end
         parts = []
-        if index == 0 and ask.chat:
+        if index == 0 and ask.chat and not self._role_first:
             parts.append(_frame(self._role_event()))
-        finish = b'"length"' if index == self._last else b"null"
-        usage = self._usage_field(index + 1) if ask.continuous_usage else b""
-        parts.append(_frame(self._token_event(_WORDS[index % 10_000], finish, usage)))
-        if index == self._last:
+        finish = b'"length"' if last == self._last else b"null"
+        usage = self._usage_field(last + 1) if ask.continuous_usage else b""
+        words = b"".join(_WORDS[number % 10_000] for number in range(index, last + 1))
+        parts.append(_frame(self._token_event(words, finish, usage)))
+        if last == self._last:
             if ask.usage:
                 event = self._envelope + b"]" + self._usage_field(ask.tokens) + b"}\n\n"
                 parts.append(_frame(event))

@@ -35,6 +35,7 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "charts": "metrics runs document",
     "pages": "charts document runs text",
     "capacity": "charts metrics text verdict",
+    "exporters": "metrics runs",
 }
 REPORTS["commands"] = " ".join(REPORTS)  # the verbs use everything
 FOLDERS = {  # folder: the folders that it may use, or their rooms

@@ -43,6 +43,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     "metronome": Verb(
         "bench.metronome", "serve on a known timetable, to be measured against", "--ttft 0.02 --tpot 0.005"
     ),
+    "rosetta": Verb("bench.rosetta", "see what other tools report of a known stream", "--peers peers"),
     "floor": Verb(
         "bench.floor",
         "send, receive and stamp, nothing else: the kernel's share",
@@ -76,6 +77,9 @@ VERBS: Final[Mapping[str, Verb | Group]] = {
     ),
     "judge": Verb("reports.verdict.judge", "write a run's summary.json and say its verdict", "results/RUN"),
     "audit": Verb("reports.commands.audit", "report on another tool's result files", "a.json b.json"),
+    "export": Verb(
+        "reports.commands.export", "write a run as another tool's result file", "results/RUN --to vllm"
+    ),
     "history": Verb(
         "tokenswarm.commands.history", "list all runs, and what waits to be recovered", "--limit 20"
     ),

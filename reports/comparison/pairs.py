@@ -11,7 +11,7 @@ from reports.comparison import resampling
 from reports.comparison.claims import Setting
 from reports.document.schema import Method
 from reports.runs.conditions import by_number, incomparable, same_schedule
-from reports.runs.importers.foreign import one_burst
+from reports.runs.importers.imported import one_burst
 from reports.runs.runs import Run
 from reports.statistics import intervals, queue_memory
 from reports.statistics.intervals import Blocks

@@ -8,7 +8,7 @@ from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.document.schema import ClaimCheck, Comparison
 from reports.findings.audit_claims import HEADLINE, reading_of
 from reports.metrics import plateau, request_metrics
-from reports.runs.importers.foreign import Foreign
+from reports.runs.importers.imported import Imported
 from reports.runs.runs import Run
 from reports.text import formatting
 
@@ -17,16 +17,23 @@ SPOKEN = 3  # claims in the paragraph; the table has all
 
 
 def paragraph(
-    found: Sequence[Foreign],
+    found: Sequence[Imported],
     runs: Sequence[Run],
     comparison: Comparison,
     checks: Sequence[ClaimCheck],
     apart: str | None = None,
 ) -> str:
     """Claim, support, difference, in this order. `apart`: in what the loads of two files differ."""
+    first = f"{_against(found)} " if len(found) == 2 else ""
     shown = _headline(checks, pair=len(runs) == 2)
+    if not all(each.has_records for each in found):
+        return f"{first}{_sums_only(found, checks, comparison)}"
+    if not shown and len(found) == 2:
+        shown = _headline(checks, pair=False)
     if not shown:
-        return f"The tool claimed no figure that can be checked. {_fates(runs)}"
+        return f"{first}The file holds no figure that the tool printed, only its requests. {_fates(runs)}"
+    if apart:
+        return f"{first}{_two_loads(checks, apart)} {_fates(runs)}"
     claimed = f"The tool claimed {formatting.listed([_claim(each, comparison, found) for each in shown])}"
     parts = [
         f"{claimed}{_success(found)}.",
@@ -34,13 +41,66 @@ def paragraph(
         _fates(runs),
         _difference(found, runs, checks, apart),
     ]
-    return " ".join(part for part in parts if part)
+    return first + " ".join(part for part in parts if part)
 
 
-def limit_lines(found: Sequence[Foreign], runs: Sequence[Run]) -> list[str]:
+def _against(found: Sequence[Imported]) -> str:
+    return f"{found[1].label} is held against {found[0].label}, the baseline (the first file named)."
+
+
+def _two_loads(checks: Sequence[ClaimCheck], apart: str) -> str:
+    """What can be said of two loads: what each file printed, and nothing of the change."""
+    values = [check for check in checks if not check.field.startswith("change of ")]
+    bad = [check for check in values if check.outcome == "not supported"]
+    good = sum(check.outcome == "supported" for check in values)
+    said = f"The two files are not of the same load: {apart}."
+    if not bad:
+        return (
+            f"{said} Every figure that can be checked is supported ({good} of {len(values)}); the loads "
+            f"differ, "
+            "so the change is no effect of the server."
+        )
+    named = formatting.listed(
+        [
+            f"{_label(check.label)} of {check.variant} (claimed {check.claimed_display}, the records give "
+            f"{check.supported_display} {check.display_unit})".replace(" )", ")")
+            for check in bad[:SPOKEN]
+        ]
+    )
+    return (
+        f"{said} A change between them is no effect of the server. Of {len(values)} printed figures "
+        f"{good} are "
+        f"supported and {len(bad)} are not: {named}."
+    )
+
+
+def _sums_only(found: Sequence[Imported], checks: Sequence[ClaimCheck], comparison: Comparison) -> str:
+    """Where a file holds no single requests, its claims can only be repeated."""
+    bare = [each for each in found if not each.has_records]
+    names = formatting.listed([each.label for each in bare])
+    shown = [
+        check for check in _headline(checks, pair=False) if check.variant in {each.label for each in bare}
+    ]
+    units = {metric.name: metric.display_unit for metric in comparison.metrics}
+    claims = formatting.listed(
+        [f"{_label(check.label)} {check.claimed_display} {units[check.metric]}" for check in shown]
+    )
+    holds = "holds" if len(bare) == 1 else "hold"
+    counts = _and(each.due for each in bare)
+    said = f"The tool claimed {claims}. " if claims else ""
+    return (
+        f"{said}{names} {holds} sums over requests ({counts} by its own count) and no single ones: no "
+        f"records, "
+        "so nothing supports or contradicts the claims. They are by the tool's own definitions."
+    )
+
+
+def limit_lines(found: Sequence[Imported], runs: Sequence[Run]) -> list[str]:
     """What a plateau of the requests at work says, for each run that has one."""
     lines = []
     for each, run in zip(found, runs, strict=True):
+        if not each.placed or _steady(each):
+            continue
         answered = plateau.answered(run)
         flight = None if answered else plateau.in_flight(run)
         who = f"With {run.manifest.variant} " if len(runs) > 1 else ""
@@ -49,6 +109,12 @@ def limit_lines(found: Sequence[Foreign], runs: Sequence[Run]) -> list[str]:
             text = f"{who}the number {what} stood at {seen.level} from {seen.start:.1f} s on"
             lines.append(_upper(text + _limit(seen, each.concurrency)))
     return lines
+
+
+def _steady(found: Imported) -> bool:
+    """Whether requests came evenly, so that as many are at work at any moment, without a limit."""
+    arrivals = found.asked.get("arrivals")
+    return found.timed and isinstance(arrivals, dict) and arrivals.get("process") == "constant"
 
 
 def _limit(found: plateau.Plateau, concurrency: int | None) -> str:
@@ -84,11 +150,13 @@ def _headline(checks: Sequence[ClaimCheck], pair: bool) -> list[ClaimCheck]:
     return ranked[:SPOKEN]
 
 
-def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Foreign]) -> str:
+def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Imported]) -> str:
     metric = next(each for each in comparison.metrics if each.name == check.metric)
     unit = metric.display_unit
     if len(found) == 1:
         return f"{_label(metric.label)} {check.claimed_display} {unit}"
+    if not check.field.startswith("change of "):
+        return f"{_label(metric.label)} {check.claimed_display} {unit} ({check.variant})"
     values = [
         formatting.number(claim.value, unit)
         for each in found
@@ -98,7 +166,7 @@ def _claim(check: ClaimCheck, comparison: Comparison, found: Sequence[Foreign]) 
     return f"{_label(metric.label)} {check.claimed_display} ({values[0]} to {values[1]} {unit})"
 
 
-def _success(found: Sequence[Foreign]) -> str:
+def _success(found: Sequence[Imported]) -> str:
     counts = [claim.value for each in found for claim in each.claims if claim.row == "completed"]
     if len(counts) != len(found):
         return ""
@@ -157,7 +225,7 @@ def _fates(runs: Sequence[Run]) -> str:
 
 
 def _difference(
-    found: Sequence[Foreign], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
+    found: Sequence[Imported], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
 ) -> str:
     """Where claims and records part, as far as the file shows how the tool reckoned."""
     by_reason: dict[str, list[str]] = {}
@@ -175,7 +243,7 @@ def _difference(
     return "" if wrong else "There is no difference beyond the minimum effect size."
 
 
-def causes(each: Foreign, run: Run) -> list[str]:
+def causes(each: Imported, run: Run) -> list[str]:
     """How the tool came to its figures, where that can be checked."""
     claims = {claim.row: claim.value for claim in each.claims}
     done = run.records.status_is(COMPLETED)
@@ -188,6 +256,7 @@ def causes(each: Foreign, run: Run) -> list[str]:
             found.append("its latencies leave out those that did not finish, which waited longest")
         if failed:
             found.append(f"its latencies leave out the {failed:,} that failed")
+    found += _defined_otherwise(each, run, bool(unfinished or failed))
     if held := _held_back(run):
         found.append(held)
     tokens = float(np.nansum(run.records.numbers("output_tokens")[done]))
@@ -200,6 +269,19 @@ def causes(each: Foreign, run: Run) -> list[str]:
                 f"its rates are over the whole {each.watched:.1f} s, of which the last {drain:.1f} s are the "
                 "wait for the last answers and not the load"
             )
+    return found
+
+
+def _defined_otherwise(each: Imported, run: Run, lost: bool) -> list[str]:
+    """Definitions of the tool that move a figure, where no lost request explains it."""
+    found = []
+    for claim in () if lost else each.claims:
+        metric, _, statistic = claim.row.rpartition("_")
+        if claim.own is None or not claim.meaning or statistic != "p50" or metric not in ("ttft", "tpot"):
+            continue
+        here = request_metrics.percentile(run, metric, 0.5).value
+        if here and abs(claim.own / here - 1) > SAME:
+            found.append(f"of its {metric.upper()}, {claim.meaning}")
     return found
 
 

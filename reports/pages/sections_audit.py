@@ -10,6 +10,7 @@ OUTCOMES: dict[Outcome, Cell] = {
     "cannot tell": Cell("? cannot tell", "doubt"),
 }
 QUIET: Tone = "quiet"
+SAME = "the same"  # a cause that is none (SameFigure.cause)
 
 
 def audit_blocks(audit: Audit) -> list[Block]:
@@ -21,6 +22,8 @@ def audit_blocks(audit: Audit) -> list[Block]:
     ]
     if audit.checks:
         blocks.append(_checks(audit))
+    if audit.same:
+        blocks.append(_same(audit))
     if audit.notes:
         blocks += [Text("", "What the records show, and what was assumed"), _bullets(audit.notes)]
     untold = [row(each.what, Cell(each.why, QUIET)) for each in audit.untold]
@@ -45,6 +48,32 @@ def _checks(audit: Audit) -> Table:
     ]
     columns = ["", "figure", "unit", "claimed", "the records give", "", "why", "name in the file"]
     return Table("Claim by claim", columns, rows, frozenset({3, 4}))
+
+
+def _same(audit: Audit) -> Table:
+    rows = [
+        row(
+            each.variant,
+            each.label,
+            each.display_unit,
+            each.own_display if each.reproduced else f"{each.own_display} (printed: {each.printed_display})",
+            each.here_display,
+            Cell(each.cause, QUIET) if each.cause == SAME else each.cause,
+            each.field,
+        )
+        for each in audit.same
+    ]
+    title = "Same words: the printed figures, reckoned again from the file's records"
+    columns = [
+        "",
+        "figure",
+        "unit",
+        "as the tool defines it",
+        "as defined here",
+        "why they differ",
+        "its name",
+    ]
+    return Table(title, columns, rows, frozenset({3, 4}))
 
 
 def _bullets(lines: list[str]) -> Bullets:

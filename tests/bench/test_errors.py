@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.endurance import growth
 from bench.errors import compare
+from bench.timetable import Timetable
 from bench.truth import Answer, Truth
 from common.usage import UsageError
 
@@ -20,7 +21,7 @@ def truth_of(starts: list[float], tokens: int, late: float = 0.0, wait: float = 
     for number, read in enumerate(starts):
         times = [read + wait + 0.08 + index * 0.02 + late for index in range(tokens)]
         answers.append(Answer(f"run-{number}", "", read, read + wait, tokens, array("d", times)))
-    return Truth.of(answers, 0.08, 0.02)
+    return Truth.of(answers, Timetable(0.08, 0.02))
 
 
 def records_of(truth: Truth, ttft_error: float, span_error: float, order: list[int]) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from sseclient import SSEClient
 from bench import wire
 from bench.process import Child, metronome
 from bench.service import Paced, Slots
+from bench.timetable import Timetable
 from bench.truth import Truth
 from common.places import ROOT
 from common.usage import UsageError
@@ -211,7 +212,7 @@ def test_truth_load_names_a_bad_file(tmp_path: Path) -> None:
 def test_frames_are_whole_chunks(tokens: int, chat: bool, usage: bool, continuous: bool, name: str) -> None:
     asked = wire.Ask(name, name, 1, chat, 3, tokens, True, usage, usage and continuous)
     frames = wire.Frames(asked)
-    data, body = b"".join(frames.token(index) for index in range(tokens)), b""
+    data, body = b"".join(frames.chunk(index, 1) for index in range(tokens)), b""
     while data:
         size, _, rest = data.partition(b"\r\n")
         length = int(size, 16)
@@ -265,3 +266,63 @@ def test_a_benchmark_that_is_told_to_stop_leaves_nothing_running() -> None:
     program.terminate()
     assert program.wait(30) == 128 + signal.SIGTERM
     assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def waits(truth: Truth) -> list[list[float]]:
+    """Seconds from the start at which each answer's tokens left."""
+    pieces = np.split(truth.sent, truth.offsets[1:-1])
+    return [list(times - start) for times, start in zip(pieces, truth.start, strict=True)]
+
+
+@given(
+    first=st.integers(1, 12),
+    chunk=st.integers(1, 6),
+    asked=st.integers(1, 40),
+    stall=st.sampled_from([0.0, 1.0]),
+)
+def test_a_timetables_chunks_hold_every_token_once_and_in_order(
+    first: int, chunk: int, asked: int, stall: float
+) -> None:
+    table = Timetable(1.0, 0.5, chunk=chunk, first_chunk=first, stall=stall)
+    due, index, late, number = [], 0, 0.0, 0
+    while index < asked:
+        if number and index * 2 >= asked:
+            late = stall
+        size = table.size(index, asked)
+        due += [1.0 + number * chunk * 0.5 + late] * size
+        index, number = index + size, number + 1
+    assert index == asked
+    assert list(table.offsets(np.arange(asked), np.full(asked, asked))) == pytest.approx(due)
+
+
+@given(share=st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]), requests=st.integers(0, 400))
+def test_a_share_of_the_requests_fails(share: float, requests: int) -> None:
+    failed = sum(Timetable(0, 0, fail=share).fails(number) for number in range(requests))
+    assert failed == int(requests * share + 1e-9)
+
+
+def test_chunks_of_several_tokens_and_a_stall() -> None:
+    traits = ("--ttft", "0.01", "--tpot", "0.002", "--first-chunk", "3", "--chunk", "2", "--stall", "0.2")
+    with metronome(*traits) as child:
+        events = ask(child.url, 9)
+        truth = child.stop()
+    texts = [json.loads(data)["choices"][0]["delta"].get("content") for data in events[1:-1]]
+    assert [len(text.split()) for text in texts] == [3, 2, 2, 2]
+    assert truth.lateness().min() > -1e-6  # not before its time
+    assert np.diff(np.unique(truth.sent))[1] > 0.15  # the second half came late
+
+
+def test_refused_cut_and_a_role_chunk_of_its_own() -> None:
+    with metronome("--ttft", "0.3", "--tpot", "0.001", "--fail", "0.5", "--role-first") as child:
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection(urlsplit(child.url).netloc, timeout=20)
+        body = {"model": "metronome", "messages": [{"role": "user", "content": "a"}], "stream": True}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        role = connection.getresponse().readline()
+        assert b'"role":"assistant"' in role and time.perf_counter() - began < 0.3
+        connection.close()
+        assert call(child.url, "POST", "/v1/chat/completions", body)[0] == 500
+    with metronome("--ttft", "0.01", "--tpot", "0.001", "--cut", "1") as child:
+        with pytest.raises(http.client.IncompleteRead):
+            ask(child.url, 8)
+        assert len(child.stop().sent) == 4

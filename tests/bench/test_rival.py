@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bench.rival import Row, row_of, table
+from bench.timetable import Timetable
 from bench.truth import Answer, Truth
 from common.usage import UsageError
 
@@ -17,7 +18,7 @@ def truth_of(idents: list[str], reads: list[float]) -> Truth:
         Answer(ident, "", read, read, 6, array("d", [read + 0.08 + step * 0.02 for step in range(6)]))
         for ident, read in zip(idents, reads, strict=True)
     ]
-    return Truth.of(answers, 0.08, 0.02)
+    return Truth.of(answers, Timetable(0.08, 0.02))
 
 
 def said(ttfts: list[float], itls: list[list[float]], errors: list[str] | None = None) -> dict[str, Any]:

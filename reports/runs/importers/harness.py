@@ -14,9 +14,9 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
-from reports.runs.importers.foreign import (
+from reports.runs.importers.imported import (
     MOST_TOKENS,
-    Foreign,
+    Imported,
     claim_list,
     error_line,
     make_table,
@@ -24,6 +24,8 @@ from reports.runs.importers.foreign import (
     optional,
     spread,
 )
+from reports.runs.importers.registry import Importer, importer
+from reports.runs.importers.source import Source
 from reports.runs.runs import Floats, Limits, Mask
 
 TOOL = "the harness"
@@ -58,12 +60,23 @@ _RULES = dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO
 }
 
 
-def is_harness(found: dict[str, Any]) -> bool:
-    """Whether a file looks like one of the harness."""
-    return isinstance(found.get("records"), list) and isinstance(found.get("metrics"), dict)
+@importer
+class Harness(Importer):
+    tool = TOOL
+    files = "JSON with config, metrics, records"
+    rank = 2
+
+    def knows(self, source: Source) -> bool:
+        return source.shape == "object" and {"metrics", "records"} <= source.names
+
+    def read(self, source: Source) -> list[Imported]:
+        found = source.value()
+        if not isinstance(found.get("records"), list) or not isinstance(found.get("metrics"), dict):
+            raise UsageError(f"{source.path}: has no list records beside an object metrics (docs/audit.md)")
+        return [read_harness(source.path, found)]
 
 
-def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
+def read_harness(path: Path, found: dict[str, Any]) -> Imported:
     """The file as records. Raises UsageError for nonsense, with the record's number (from 0)."""
     records, metrics, config = found["records"], found["metrics"], found.get("config") or {}
     if not records:
@@ -96,7 +109,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Foreign:
     }
     chunks = [_chunks(*each) for each in zip(first, seen_until, tokens, strict=True)]
     total = metrics.get("total_requests")
-    return Foreign(
+    return Imported(
         path=path,
         tool=TOOL,
         table=make_table(columns, chunks),

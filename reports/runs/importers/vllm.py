@@ -1,30 +1,64 @@
-"""A result of `vllm bench serve --save-result --save-detailed` (vLLM 0.32) as a run.
+"""Results of `vllm bench serve` from vLLM 0.8 to 0.33, and of the Rust bench of vLLM's repository.
 
-Lists with one entry for each request: `start_times` (the client's perf_counter at the send), `ttfts`,
-`itls` (gaps between chunks), `input_lens`, `output_lens`, `errors` ("" where none), and in newer versions
-`latencies` and `queue_times` (what the client's own concurrency limit held back before the send). A failed
-request has ttft 0.0 or only a part of its gaps, latency 0.0 and output length 0.
+Read off vllm/benchmarks/serve.py (0.32.0: `result_json`, `calculate_metrics`), lib/endpoint_request_func.py,
+and rust/src/bench/src/output/json.rs, metrics/calculator.rs. One JSON object: `date` (local time,
+YYYYmmdd-HHMMSS), `backend` (`endpoint_type`), `model_id`, `num_prompts`, `request_rate` (1/s, or "inf"),
+`burstiness`, `max_concurrency`, `duration` (s), `completed`, `failed` (not in old versions),
+`total_output_tokens`, `request_throughput` (1/s), `request_goodput` (1/s; "request_goodput:" up to 0.9),
+`output_throughput` (tokens/s), and `mean|median|std|pNN_ttft|tpot|itl|e2el_ms`.
+`--save-detailed` adds lists with one entry for each request: `start_times` (perf_counter at the send; not
+in vLLM 0.8), `ttfts`, `itls` (gaps between chunks), `latencies` and `queue_times` (newer versions; the Rust
+bench has no queue_times), all in seconds, `input_lens`, `output_lens` (`usage`, else the text tokenised
+again), `errors` ("" where none). A failed request has ttft 0.0 or only a part of its gaps, latency 0.0 and
+output length 0. `--append-result` writes several objects, `vllm bench sweep` a list of them without lists.
+
+Definitions: TTFT = first chunk - send; TPOT = (latency - TTFT) / (tokens - 1), of 2 tokens or more; ITL =
+gaps between chunks, pooled; latency to the last chunk with choices; all of completed requests; rates over
+`duration`, which ends with the last answer; percentiles interpolate. On the chat endpoint the first chunk is
+the first token, also where it only names the role: up to 0.32 every chunk with choices counts, so that N
+tokens have N gaps; from 0.33 on it must carry text.
 """
 
 import datetime
-import math
+import itertools
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import ijson
 import numpy as np
+from ijson.common import ObjectBuilder
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED
-from reports.runs.importers.foreign import MOST_TOKENS, Foreign, claim_list, error_line, make_table, number
-from reports.runs.importers.vllm_load import load_limits, load_notes, read_load
-from reports.runs.runs import Floats
+from reports.runs.importers import definitions
+from reports.runs.importers.imported import (
+    MOST_TOKENS,
+    ROUNDING,
+    Claim,
+    Imported,
+    claim_list,
+    error_line,
+    make_table,
+    no_records,
+    number,
+    one_clock,
+)
+from reports.runs.importers.registry import Importer, importer
+from reports.runs.importers.source import Source
+from reports.runs.importers.vllm_load import Load, load_limits, load_notes, read_load
+from reports.runs.runs import Floats, Limits, Mask
 
-TOOL = "vllm bench serve"
-LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "errors")
-EXTRA = ("latencies", "queue_times")
+LISTS = ("ttfts", "itls", "input_lens", "output_lens", "errors")
+EXTRA = ("start_times", "latencies", "queue_times")
 MARKS = ("request_throughput", "output_throughput", "num_prompts", "ttfts", "start_times")
-BACK = 1e-6  # s; rounding
-LONGEST = 7 * 86400.0  # s; requests further apart are not of one run
+AT_MOST_WHOLE = 32 << 20  # bytes of a file that is parsed at once, with some five times as much memory
+UNREAD = ("generated_texts",)
+ROLE_FIRST = 0.95  # share of the answers whose chunks must show it
+AT_ONCE = 0.001  # s between two chunks that were sent together
 MS = 0.001
 CLAIMS = {
     "output_throughput": ("output_token_throughput", 1.0),
@@ -32,104 +66,391 @@ CLAIMS = {
     "completed": ("completed", 1.0),
     "failed": ("failed", 1.0),
     "request_goodput": ("goodput_rate", 1.0),
+    "request_goodput:": ("goodput_rate", 1.0),
 } | {
     f"{how}_{name}_ms": (f"{row}_{share}", MS)
     for name, row in (("ttft", "ttft"), ("tpot", "tpot"), ("itl", "itl"), ("e2el", "latency"))
-    for how, share in (("median", "p50"), ("p50", "p50"), ("p99", "p99"))
-    if (row, share) != ("itl", "p50")
+    for how, share in (
+        *(("mean", "mean"), ("median", "p50")),
+        *((share, share) for share in definitions.SHARES),
+    )
+}
+_SURVIVORS = "of completed requests only"
+MEANING = {
+    "ttft": _SURVIVORS,
+    "tpot": _SURVIVORS,
+    "itl": f"{_SURVIVORS}, by chunk",
+    "latency": _SURVIVORS,
+    "output_token_throughput": "tokens of completed requests, over all the time up to the last answer",
+    "completed_rate": "over all the time up to the last answer",
+    "goodput_rate": "its SLO is not in the file, and its clock starts at the send",
 }
 
 
-def is_vllm(found: dict[str, Any]) -> bool:
-    """Whether a file looks like a result of vllm bench serve."""
-    return sum(name in found for name in MARKS) >= 2
+@dataclass(frozen=True)
+class Dialect:
+    """How a tool of this family names its figures."""
+
+    tool: str
+    claims: Mapping[str, tuple[str, float]]
+    meaning: Mapping[str, str]
+    tail: float = 0.0  # s by which an answer may last longer than its lists say
 
 
-def read_vllm(path: Path, found: dict[str, Any]) -> Foreign:
-    """The file as records. Raises UsageError for nonsense, with the request's number (from 0)."""
+_ROLE = "its first chunk is the one that names the role, which holds no token"
+
+
+VLLM = Dialect("vllm bench serve", CLAIMS, MEANING)
+
+
+@dataclass
+class Result:
+    """One JSON object; the gaps of all requests flat, those of request i at offsets[i]:offsets[i + 1]."""
+
+    found: dict[str, Any]
+    gaps: Floats = field(default_factory=lambda: np.zeros(0))
+    offsets: Sequence[int] = (0,)
+
+    @cached_property
+    def streamed(self) -> Floats:
+        """Seconds from the first to the last chunk of each request."""
+        ends = np.concatenate([[0.0], np.cumsum(self.gaps)])
+        return np.diff(ends[np.asarray(self.offsets)])
+
+    @property
+    def counts(self) -> Floats:
+        """Gaps of each request."""
+        return np.diff(np.asarray(self.offsets)).astype(np.float64)
+
+
+@importer
+class VllmBench(Importer):
+    tool = VLLM.tool
+    files = "--save-result, with or without --save-detailed, --append-result; sweep's summary.json"
+
+    def knows(self, source: Source) -> bool:
+        marked = sum(name in source.names for name in MARKS) >= 2
+        return source.shape in ("object", "array") and marked and "random_range_ratio" not in source.names
+
+    def read(self, source: Source) -> list[Imported]:
+        results = read_results(source)
+        if not results:
+            raise UsageError(f"{source.path}: an empty list; there is nothing to audit")
+        return [read_vllm(source.path, each) for each in results]
+
+
+def read_results(source: Source) -> list[Result]:
+    """All results of a file: at once where it is small, which is faster, else streamed."""
+    if source.size is not None and source.size <= AT_MOST_WHOLE:
+        try:
+            return _all(source.path, source.quickly())
+        except ValueError:  # several values, NaN or Infinity, or damaged
+            pass
+    try:
+        return list(_streamed(source))
+    except (ijson.JSONError, UnicodeDecodeError):
+        return _all(source.path, source.value())  # an error names line and column
+
+
+def _all(path: Path, found: Any) -> list[Result]:
+    return [_whole(path, each) for each in (found if isinstance(found, list) else [found])]
+
+
+def _streamed(source: Source) -> Iterator[Result]:
+    """Gaps go straight into arrays, and the answers' texts nowhere."""
+    inside = "item." if source.shape == "array" else ""
+    gap, gaps, one = f"{inside}itls.item.item", f"{inside}itls.item", inside.removesuffix(".")
+    unread = {f"{inside}{name}.item" for name in UNREAD}
+    flat, offsets, builder = array("d"), [0], ObjectBuilder()
+    for prefix, event, value in source.events():
+        if prefix == gap:
+            if event != "number":
+                where = f"{source.path}: record {len(offsets) - 1} (from 0): itls holds"
+                raise UsageError(f"{where} {str(value)[:40]!r}, not a number")
+            flat.append(value)
+        elif prefix == gaps:
+            if event == "end_array":
+                offsets.append(len(flat))
+            elif event != "start_array":
+                raise UsageError(
+                    f"{source.path}: record {len(offsets) - 1} (from 0): itls is no list of gaps"
+                )
+        elif prefix not in unread:
+            builder.event(event, value)
+            if prefix == one and event == "end_map":
+                yield Result(builder.value if not inside else builder.value[-1], np.array(flat), offsets)
+                flat, offsets = array("d"), [0]
+                builder = ObjectBuilder()
+                if inside:
+                    builder.event("start_array", None)
+
+
+def _whole(path: Path, found: Any) -> Result:
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: holds a {type(found).__name__}, not the JSON object that a tool writes")
+    lists = found.get("itls")
+    gaps = [_gaps(path, index, each) for index, each in enumerate(lists if isinstance(lists, list) else [])]
+    offsets = [0, *itertools.accumulate(map(len, gaps))]
+    return Result(found, np.concatenate([np.zeros(0), *gaps]), offsets)
+
+
+def _gaps(path: Path, index: int, found: Any) -> Floats:
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: record {index} (from 0): itls is no list of gaps")
+    gaps = np.array(found, np.float64) if {float, int}.issuperset(map(type, found)) else None
+    if gaps is None or not np.isfinite(gaps).all():
+        gaps = np.array([number(each, f"{path}: record {index} (from 0): itls") for each in found])
+    return gaps
+
+
+def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
+    """One result as records. Raises UsageError for nonsense, with the request's number (from 0)."""
+    found = result.found
+    model = str(found["model_id"]) if found.get("model_id") else None
+    if not any(isinstance(found.get(name), list) for name in ("ttfts", "itls")):
+        if "output_throughput" not in found and ("latencies" in found or "rtfx" not in found):
+            raise UsageError(f"{path}: {_pooling(found)}")
+        claims = claim_list(found, dialect.claims, f"{path}: ", meaning=dialect.meaning)
+        limit = found.get("max_concurrency")
+        return no_records(
+            path,
+            dialect.tool,
+            claims,
+            _counted(path, found, 0),
+            model=model,
+            started_at=_date(found.get("date")),
+            asked={"rate": found.get("request_rate"), "arrivals": {"max_concurrency": limit}},
+            notes=[
+                "Saved without --save-detailed: save it again with it, and single requests can be audited."
+            ],
+        )
     lists = _lists(path, found)
     numbers = {
         name: np.array([number(value, f"{path}: {name}[{i}]") for i, value in enumerate(lists[name])])
-        for name in ("start_times", "ttfts", "input_lens", "output_lens", *EXTRA)
+        for name in ("ttfts", "input_lens", "output_lens", *EXTRA)
         if name in lists
     }
-    gaps = [_gaps(path, index, each) for index, each in enumerate(lists["itls"])]
-    _sensible(path, numbers, gaps)
+    if len(result.offsets) != len(numbers["ttfts"]) + 1:
+        raise UsageError(f"{path}: its lists are not of one length (itls {len(result.offsets) - 1})")
+    _sensible(path, numbers, result)
     failed = _failed(lists, numbers)
-    start, streamed = numbers["start_times"], np.array([each.sum() for each in gaps])
-    load = read_load(path, found, start, start + numbers["ttfts"] + streamed, numbers.get("queue_times"))
-    origin = float(load.due.min())
-    first = np.where(numbers["ttfts"] > 0, start - origin + numbers["ttfts"], np.nan)
-    last = np.where(np.isnan(first), np.nan, first + streamed)
-    chunks = [_chunk_times(*each) for each in zip(first, gaps, strict=True)]
-    end = np.fmax(last, start - origin)
-    columns: dict[str, Any] = {
-        "due": load.due - origin,
-        "sent": start - origin,
-        "first_token": first,
-        "last_token": last,
-        "end": end,
-        "status": [FAILED if each else COMPLETED for each in failed],
-        "error": [
-            error_line(text) if bad else None for text, bad in zip(lists["errors"], failed, strict=True)
-        ],
-        "prompt_tokens": numbers["input_lens"],
-        "output_tokens": np.where(failed, np.nan, numbers["output_lens"]),
-    }
-    return Foreign(
+    records = _Records(path, result, numbers, failed)
+    load = _load(path, found, records)
+    chunks = records.chunks(load)
+    columns = records.columns(load, lists["errors"], chunks)
+    return Imported(
         path=path,
-        tool=TOOL,
+        tool=dialect.tool,
         table=make_table(columns, chunks),
-        watched=max(float(end.max()), BACK),
-        due=_counted(path, found, len(start)),
-        open_loop=load.open_loop,
-        claims=claim_list(found, CLAIMS, f"{path}: "),
-        model=str(found["model_id"]) if found.get("model_id") else None,
-        asked=load.asked,
-        concurrency=load.limit,
+        watched=max(float(columns["end"].max()), ROUNDING),
+        due=_counted(path, found, len(failed)),
+        open_loop=load is not None and load.open_loop,
+        claims=_claims(path, found, records, dialect),
+        model=model,
+        asked=load.asked if load else {"rate": found.get("request_rate"), "requests": len(failed)},
+        concurrency=load.limit if load else None,
         started_at=_date(found.get("date")),
-        limits=load_limits(load),
-        notes=[*load_notes(load), *_notes(path, found, failed)],
+        limits=load_limits(load) if load else Limits({"goodput_share": "the file does not hold the SLO"}),
+        notes=[*(load_notes(load) if load else _NO_STARTS), *records.notes(found)],
+        placed=load is not None,
     )
+
+
+@dataclass
+class _Records:
+    """The requests of one result: as the tool has them, and by the definitions here."""
+
+    path: Path
+    result: Result
+    numbers: dict[str, Floats]
+    failed: Mask
+
+    @property
+    def until(self) -> Floats:
+        """Seconds from the send to the last chunk."""
+        return self.numbers["ttfts"] + self.result.streamed
+
+    @property
+    def latency(self) -> Floats:
+        """As the tool has it; old versions do not save it."""
+        return self.numbers.get("latencies", self.until)
+
+    @cached_property
+    def role_first(self) -> bool:
+        """Whether answers begin with a chunk that holds no token: it alone makes as many gaps as tokens."""
+        done = ~self.failed & (self.result.counts > 0)
+        if not done.any():
+            return False
+        as_many = self.result.counts[done] == self.numbers["output_lens"][done]
+        return bool(as_many.mean() >= ROLE_FIRST) or self._sent_with_first(done)
+
+    def _sent_with_first(self, done: Mask) -> bool:
+        """Whether the first two chunks of nearly all answers came together and the others did not."""
+        starts = np.asarray(self.result.offsets)[:-1]
+        first = self.result.gaps[starts[done]]
+        others = np.delete(self.result.gaps, starts[done])
+        return bool(
+            len(others) and (first < AT_ONCE).mean() >= ROLE_FIRST and np.median(others) > 2 * AT_ONCE
+        )
+
+    def sent(self, load: Load | None) -> Floats:
+        """Seconds from the first request that came due; 0 for all where the file does not tell."""
+        start = self.numbers.get("start_times")
+        return np.zeros(len(self.failed)) if start is None or load is None else start - float(load.due.min())
+
+    def first(self) -> Floats:
+        """Seconds from the send to the first chunk with text; NaN where none came."""
+        ttft = np.where(self.numbers["ttfts"] > 0, self.numbers["ttfts"], np.nan)
+        if self.role_first:
+            starts = np.asarray(self.result.offsets)[:-1]
+            has = self.result.counts > 0
+            ttft[has] += self.result.gaps[starts[has]]
+        return ttft
+
+    def columns(self, load: Load | None, errors: Sequence[Any], chunks: Sequence[Floats]) -> dict[str, Any]:
+        sent, first = self.sent(load), self.first()
+        last = np.array([each[-1] if len(each) else np.nan for each in chunks])
+        return {
+            "due": sent if load is None else load.due - float(load.due.min()),
+            "sent": sent,
+            "first_token": sent + first,
+            "last_token": last,
+            "end": np.fmax(last, sent),
+            "status": [FAILED if each else COMPLETED for each in self.failed],
+            "error": [
+                error_line(text) if bad else None for text, bad in zip(errors, self.failed, strict=True)
+            ],
+            "prompt_tokens": self.numbers["input_lens"],
+            "output_tokens": np.where(self.failed, np.nan, self.numbers["output_lens"]),
+        }
+
+    def chunks(self, load: Load | None) -> list[Floats]:
+        """When the chunks with text of each request came."""
+        starts, ends = np.asarray(self.result.offsets)[:-1], np.asarray(self.result.offsets)[1:]
+        began = self.sent(load) + self.numbers["ttfts"]
+        summed = np.concatenate([[0.0], np.cumsum(self.result.gaps)])
+        late = np.repeat(began - summed[starts], ends - starts)
+        times = summed[1:] + late  # when the chunk after each gap came
+        found = []
+        for i, (begin, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            if self.numbers["ttfts"][i] <= 0:
+                found.append(np.zeros(0))
+            elif self.role_first and end > begin:
+                found.append(times[begin:end])
+            else:
+                found.append(np.concatenate([began[i : i + 1], times[begin:end]]))
+        return found
+
+    def own(self, duration: float | None) -> dict[str, float]:
+        """The figures as the tool defines them, by row."""
+        kept, tokens = ~self.failed, self.numbers["output_lens"]
+        ttft, latency = self.numbers["ttfts"][kept], self.latency[kept]
+        pooled = self.result.gaps[np.repeat(kept, self.result.counts.astype(np.int64))]
+        figures = definitions.statistics(
+            {
+                "ttft": ttft,
+                "tpot": definitions.per_token(ttft, latency, tokens[kept]),
+                "itl": pooled,
+                "latency": latency,
+            }
+        )
+        figures |= {"completed": float(kept.sum()), "failed": float(self.failed.sum())}
+        if duration:
+            figures["output_token_throughput"] = float(tokens[kept].sum()) / duration
+            figures["completed_rate"] = float(kept.sum()) / duration
+        return figures
+
+    def notes(self, found: dict[str, Any]) -> list[str]:
+        notes = []
+        asked = found.get("num_prompts")
+        if asked is not None and number(asked, f"{self.path}: num_prompts") > len(self.failed):
+            notes.append(
+                f"{len(self.failed):,} requests were sent, and num_prompts asked for {int(asked):,}: as a "
+                f"rule, "
+                "the data set held no more."
+            )
+        if self.role_first:
+            notes.append(
+                "Each answer has one chunk more than tokens: up to vLLM 0.32 the tool takes the chunk "
+                "that names "
+                "the role for the first token. Here the next one is the first token. A server that sends the "
+                "role at once has too low a TTFT in the tool's figures, others one ITL near zero for each "
+                "answer."
+            )
+        elif "chat" in str(found.get("backend") or found.get("endpoint_type") or ""):
+            notes.append(
+                "On the chat endpoint vLLM up to 0.32 counts the chunk that names the role, and 0.33 does "
+                "not; "
+                "the chunks here do not show such a one."
+            )
+        if self.failed.any():
+            notes.append(
+                f"{int(self.failed.sum())} requests failed. The tool leaves them out of its percentiles; "
+                f"here "
+                "they count as endless. When they ended is not in the file; they are drawn as ended when "
+                "last "
+                "seen."
+            )
+        return notes
+
+
+_NO_STARTS = [
+    "The file does not say when requests were sent (no start_times: vLLM 0.8, or SGLang): durations are "
+    "read, "
+    "rates and whatever rests on the order of the requests are not."
+]
+
+
+def _claims(path: Path, found: dict[str, Any], records: _Records, dialect: Dialect) -> list[Claim]:
+    took = found.get("duration")
+    own = records.own(number(took, f"{path}: duration") if took is not None else None)
+    meaning = dict(dialect.meaning)
+    if records.role_first:
+        meaning |= {"ttft": _ROLE, "itl": f"{_ROLE}, so that N tokens have N gaps", "tpot": _ROLE}
+    claims = claim_list(found, dialect.claims, f"{path}: ", own, meaning)
+    if not dialect.tail:
+        return claims
+    tokens = max(float(np.median(records.numbers["output_lens"])) - 1, 1.0)
+    slack = {"latency": dialect.tail, "tpot": dialect.tail / tokens}
+    return [replace(each, rounding=slack.get(each.row.rpartition("_")[0], 0.0)) for each in claims]
+
+
+def _load(path: Path, found: dict[str, Any], records: _Records) -> Load | None:
+    """None where the file does not say when requests were sent."""
+    start = records.numbers.get("start_times")
+    if start is None:
+        return None
+    return read_load(path, found, start, start + records.until, records.numbers.get("queue_times"))
 
 
 def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
     """The lists of the file, all of one length."""
     missing = [name for name in LISTS if not isinstance(found.get(name), list)]
     if missing:
-        raise UsageError(f"{path}: {_incomplete(missing, found)}")
-    lists = {name: found[name] for name in (*LISTS, *EXTRA) if isinstance(found.get(name), list)}
+        raise UsageError(
+            f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
+        )
+    names = [name for name in (*LISTS, *EXTRA) if name != "itls" and isinstance(found.get(name), list)]
+    lists = {name: found[name] for name in names}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise UsageError(f"{path}: its lists are not of one length ({shown}); take the whole file")
-    if not lists["start_times"]:
+    if not lists["ttfts"]:
         raise UsageError(f"{path}: its lists are empty; there is nothing to audit")
     return lists
 
 
-def _incomplete(missing: list[str], found: dict[str, Any]) -> str:
-    """What the file is, then, and what can be done."""
-    if missing == ["start_times"]:
-        return (
-            "has no list start_times, so not when requests were sent (an older vLLM, or SGLang); measure it "
-            "again with a newer vllm bench serve"
-        )
-    if "output_throughput" not in found and "latencies" in found:
+def _pooling(found: dict[str, Any]) -> str:
+    if "latencies" in found:
         return "of a pooling model, which streams no tokens: it has no TTFT and no TPOT to audit"
-    return f"has no list {missing[0]}, so no single requests; save it again with --save-detailed"
+    return "holds neither single requests nor the sums of a result; take the whole file"
 
 
-def _gaps(path: Path, index: int, found: object) -> Floats:
-    if not isinstance(found, list):
-        raise UsageError(f"{path}: itls[{index}] is a {type(found).__name__}, not a list of gaps")
-    return np.array([number(value, f"{path}: itls[{index}]") for value in found], dtype=np.float64)
-
-
-def _sensible(path: Path, numbers: dict[str, Floats], gaps: list[Floats]) -> None:
+def _sensible(path: Path, numbers: dict[str, Floats], result: Result) -> None:
     """No negative durations or counts, all start times of one clock."""
     for name, values in numbers.items():
-        least = 0.0 if name.endswith("_lens") else -BACK
+        least = 0.0 if name.endswith("_lens") else -ROUNDING
         if name != "start_times" and (values < least).any():
             index = int((values < least).argmax())
             what = "a negative number" if name.endswith("_lens") else "a negative duration"
@@ -139,37 +460,28 @@ def _sensible(path: Path, numbers: dict[str, Floats], gaps: list[Floats]) -> Non
             raise UsageError(
                 f"{path}: record {index} (from 0): {name} is {values[index]:g}, not a number of tokens"
             )
-    for index, each in enumerate(gaps):
-        if (each < -BACK).any():
-            raise UsageError(
-                f"{path}: record {index} (from 0): itls holds {each.min():g} s, a negative duration: "
-                "a token came before the one before it"
-            )
+    if (result.gaps < -ROUNDING).any():
+        index = int(np.searchsorted(result.offsets, int((result.gaps < -ROUNDING).argmax()), "right")) - 1
+        raise UsageError(
+            f"{path}: record {index} (from 0): itls holds {result.gaps.min():g} s, a negative duration: "
+            "a token came before the one before it"
+        )
     latency = numbers.get("latencies", np.zeros(0))
-    early = np.flatnonzero((latency > 0) & (latency < numbers["ttfts"][: len(latency)] - BACK))
+    early = np.flatnonzero((latency > 0) & (latency < numbers["ttfts"][: len(latency)] - ROUNDING))
     if len(early):
         index = int(early[0])
         raise UsageError(
             f"{path}: record {index} (from 0): its first token ({numbers['ttfts'][index]:g} s) came after "
             f"its last ({latency[index]:g} s)"
         )
-    start = numbers["start_times"]
-    far = np.abs(start - np.median(start))
-    if far.max() > LONGEST:
-        raise UsageError(
-            f"{path}: record {int(far.argmax())} (from 0): its start time is {far.max() / 86400:.1f} days "
-            "off the others; stamps of several clocks or runs are mixed"
-        )
+    if "start_times" in numbers:
+        one_clock(path, numbers["start_times"])
 
 
-def _failed(lists: dict[str, list[Any]], numbers: dict[str, Floats]) -> list[bool]:
+def _failed(lists: dict[str, list[Any]], numbers: dict[str, Floats]) -> Mask:
     """Those with an error text, and those that have none (an empty HTTP reason) but no token either."""
     empty = (numbers["ttfts"] <= 0) & (numbers["output_lens"] == 0)
-    return [bool(text) or bool(none) for text, none in zip(lists["errors"], empty, strict=True)]
-
-
-def _chunk_times(first: float, gaps: Floats) -> Floats:
-    return np.zeros(0) if math.isnan(first) else first + np.concatenate([[0.0], np.cumsum(gaps)])
+    return empty | np.array([bool(text) for text in lists["errors"]], dtype=bool)
 
 
 def _counted(path: Path, found: dict[str, Any], listed: int) -> int:
@@ -177,28 +489,6 @@ def _counted(path: Path, found: dict[str, Any], listed: int) -> int:
     if found.get("completed") is None or found.get("failed") is None:
         return listed
     return sum(int(number(found[name], f"{path}: {name}")) for name in ("completed", "failed"))
-
-
-def _notes(path: Path, found: dict[str, Any], failed: list[bool]) -> list[str]:
-    notes = []
-    asked = found.get("num_prompts")
-    if asked is not None and number(asked, f"{path}: num_prompts") > len(failed):
-        notes.append(
-            f"{len(failed):,} requests were sent, and num_prompts asked for {int(asked):,}: as a rule, the "
-            "data set held no more."
-        )
-    if "chat" in str(found.get("backend") or found.get("endpoint_type") or ""):
-        notes.append(
-            "On the chat endpoint the tool takes the first chunk for the first token, even one that only "
-            "names the role. vLLM sends it together with the first token; each request then adds one ITL "
-            "near zero. Of servers that send it at once, the TTFT here is too low."
-        )
-    if any(failed):
-        notes.append(
-            f"{sum(failed)} requests failed. The tool leaves them out of its percentiles; here they count as "
-            "endless. When they ended is not in the file; they are drawn as ended when last seen."
-        )
-    return notes
 
 
 def _date(value: object) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.runs.importers.foreign import number, one_burst
+from reports.runs.importers.imported import number, one_burst
 from reports.runs.runs import LATE_SHARE, Floats, Limits
 
 _NO_LANES = "the tool is one process"

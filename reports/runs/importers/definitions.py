@@ -1,0 +1,36 @@
+"""How tools reckon their figures from requests: mean, and percentiles by one of two rules.
+
+`linear` interpolates between neighbours (numpy's default: vLLM, SGLang, AIPerf, inference-perf); `nearest`
+takes an observation (nearest rank: GuideLLM, evalscope). Both are of the requests that the tool counts.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from reports.runs.runs import Floats
+
+Rule = Literal["linear", "nearest"]
+_METHODS: dict[Rule, Literal["linear", "inverted_cdf"]] = {"linear": "linear", "nearest": "inverted_cdf"}
+SHARES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
+
+
+def statistics(durations: Mapping[str, ArrayLike], rule: Rule = "linear") -> dict[str, float]:
+    """'<metric>_mean', '<metric>_p50', … of each metric that has values; NaN among them are left out."""
+    found = {}
+    for metric, values in durations.items():
+        kept = np.asarray(values, dtype=np.float64)
+        kept = kept[~np.isnan(kept)]
+        if len(kept):
+            found[f"{metric}_mean"] = float(kept.mean())
+            values_at = np.percentile(kept, list(SHARES.values()), method=_METHODS[rule])
+            found |= {f"{metric}_{name}": float(at) for name, at in zip(SHARES, values_at, strict=True)}
+    return found
+
+
+def per_token(ttft: Floats, latency: Floats, tokens: Floats) -> Floats:
+    """(latency - TTFT) / (tokens - 1) of requests with 2 tokens or more, else NaN."""
+    more = tokens > 1
+    return np.divide(latency - ttft, tokens - 1, out=np.full(len(ttft), np.nan), where=more)

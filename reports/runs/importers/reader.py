@@ -1,0 +1,64 @@
+"""Reads a file of any kind that is known, or the one of a folder that says most."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from common.usage import UsageError
+from reports.runs.importers import (  # noqa: F401 (each registers its importers)
+    aiperf,
+    benchmark_report,
+    evalscope,
+    genai_perf,
+    guidellm,
+    harness,
+    inference_perf,
+    locust_stats,
+    sglang,
+    vllm,
+)
+from reports.runs.importers.imported import Imported
+from reports.runs.importers.registry import find, kinds
+from reports.runs.importers.source import Source
+from reports.text import escape
+
+MOST_FILES = 500  # of a folder that are looked at
+
+
+def read(path: Path) -> list[Imported]:
+    """The results in a file, or in the file of a folder that says most. Raises UsageError."""
+    source = Source(_chosen(path) if path.is_dir() else path)
+    found = find(source)
+    if found is None:
+        if source.shape in ("object", "array"):
+            source.value()  # raises where it is cut off
+        begin = escape.clean(source.begin.decode("utf-8", "replace"))
+        raise UsageError(
+            f"{path}: begins with {begin!r} and is of no kind that can be audited: {'; '.join(kinds())}"
+        )
+    return found.read(source)
+
+
+def _chosen(folder: Path) -> Path:
+    """The one file of the folder that is a result; of several kinds the one that holds most."""
+    known: list[tuple[int, Path]] = []
+    for path in _files(folder):
+        try:
+            found = find(Source(path))
+        except UsageError:
+            continue
+        if found is not None:
+            known.append((found.rank, path))
+    if not known:
+        raise UsageError(f"{folder}: holds no result file of {'; '.join(kinds())}")
+    best = [path for rank, path in known if rank == max(rank for rank, _ in known)]
+    if len(best) > 1:
+        named = ", ".join(str(path.relative_to(folder)) for path in best[:5])
+        raise UsageError(f"{folder}: holds {len(best)} results ({named}{', …' * (len(best) > 5)}); name one")
+    return best[0]
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    if len(found) > MOST_FILES:
+        raise UsageError(f"{folder}: holds {len(found)} files; name the result file")
+    return found
