@@ -16,7 +16,7 @@ echo "$version"
 [[ $version == *" 2.6.12"* ]] || { echo "another version: look anew"; exit 2; }
 
 server=$(free_port); plain=$(free_port); cured=$(free_port)
-begin stream serve "$server"
+begin "${STREAM[@]}" serve "$server"
 cat >"$TMP/haproxy.cfg" <<CFG
 defaults
     mode http
@@ -34,7 +34,7 @@ CFG
 begin "$TMP/root/usr/sbin/haproxy" -f "$TMP/haproxy.cfg" -db
 answers "$server"; answers "$plain"
 for way in direct:$server plain:$plain cured:$cured; do
-  stream read "http://127.0.0.1:${way#*:}/stream" >"$TMP/${way%:*}.json"
+  "${STREAM[@]}" read "http://127.0.0.1:${way#*:}/stream" >"$TMP/${way%:*}.json"
 done
 python3 - "$TMP" <<'PY'
 import json, sys

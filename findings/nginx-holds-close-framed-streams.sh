@@ -15,8 +15,8 @@ echo "$version"
 [[ $version == *"/1.22.1" ]] || { echo "another version: look anew"; exit 2; }
 
 chunked=$(free_port); closed=$(free_port); front=$(free_port)
-begin stream serve "$chunked"
-begin stream serve "$closed" --close
+begin "${STREAM[@]}" serve "$chunked"
+begin "${STREAM[@]}" serve "$closed" --close
 cat >"$TMP/nginx.conf" <<CFG
 worker_processes 1;
 daemon off;
@@ -37,7 +37,7 @@ http {
 CFG
 begin "$TMP/root/usr/sbin/nginx" -e "$TMP/error.log" -p "$TMP" -c "$TMP/nginx.conf"
 answers "$chunked"; answers "$closed"; answers "$front"
-for way in chunked closed cured; do stream read "http://127.0.0.1:$front/$way/stream" >"$TMP/$way.json"; done
+for way in chunked closed cured; do "${STREAM[@]}" read "http://127.0.0.1:$front/$way/stream" >"$TMP/$way.json"; done
 python3 - "$TMP" <<'PY'
 import json, sys
 from pathlib import Path

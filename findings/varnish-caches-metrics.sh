@@ -16,7 +16,7 @@ echo "$version"
 [[ $version == *"varnish-7.1.1"* ]] || { echo "another version: look anew"; exit 2; }
 
 server=$(free_port); plain=$(free_port); cured=$(free_port)
-begin stream serve "$server"
+begin "${STREAM[@]}" serve "$server"
 answers "$server"
 backend="backend default { .host = \"127.0.0.1\"; .port = \"$server\"; }"
 printf 'vcl 4.1;\n%s\n' "$backend" >"$TMP/plain.vcl"

@@ -17,7 +17,7 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 begin() { "$@" & CHILDREN+=($!); }
 
-stream() { python3 "$HERE/support/stream.py" "$@"; }
+STREAM=(python3 "$HERE/support/stream.py")
 
 # answers PORT: wait until something listens there.
 answers() {
