@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--web-host", default="127.0.0.1", metavar="HOST", help="its address (default: this machine only)"
     )
-    parser.add_argument("--web-allowed-host", metavar="NAME,…", help="more names of the page, as a proxy's")
+    parser.add_argument("--web-allowed-host", metavar="H", help="more names of the page: a proxy's")
     load.add_arguments(parser)
 
 

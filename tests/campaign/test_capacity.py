@@ -313,7 +313,7 @@ def test_a_search_that_measured_nothing_leaves_no_folder(code: int, tmp_path: Pa
         (("baseline", "--scenario", "closed-loop-chat"), "has no rate to vary: a closed loop"),
         (("baseline", "--step-seconds", "0"), "--step-seconds 0: must be more than 0"),
         (("baseline", "--tolerance", "nan"), "--tolerance nan: must be more than 0"),
-        (("baseline", "--max-steps", "0"), "--max-steps 0: must be 1 or more"),
+        (("baseline", "--max-steps", "0"), "--max-steps 0: must be 1 to 1000"),
         (("baseline", "--seed", "x"), "--seed: must be a whole number"),
         (("baseline", "--rps", "0"), "--rps: must be more than 0"),
     ],

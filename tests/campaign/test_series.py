@@ -381,7 +381,7 @@ def test_saturated_runs_are_results_and_invalid_ones_are_kept_and_said(
         (("baseline", "none"), "unknown variant 'none'; there are: baseline, batch-16"),
         (("baseline",), "name two variants or more"),
         (("baseline", "baseline"), "variant baseline is named twice; --repeats 2"),
-        (("baseline", "batch-8", "--repeats", "0"), "--repeats 0: must be 1 or more"),
+        (("baseline", "batch-8", "--repeats", "0"), "--repeats 0: must be 1 to 1,000"),
         (("baseline", "batch-8", "--scenario", "chat"), "unknown scenario 'chat'"),
         (("baseline", "batch-8", "--rps", "-1"), "--rps: must be more than 0"),
         (("baseline", "batch-8", "--workers", "0"), "--workers 0: must be 1 or more"),

@@ -17,6 +17,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of its own, with requirements of no packages at all."""
     monkeypatch.delenv("TOKENSWARM_SERVER_PYTHON", raising=False)
     monkeypatch.setattr(install, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "HOME", tmp_path)
     monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "cache"))
     for kind in install.FOLDERS:
         (tmp_path / f"requirements-server-{kind}.txt").write_text("# nothing\n")

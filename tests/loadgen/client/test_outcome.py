@@ -273,10 +273,10 @@ def test_counts_of_one_choice_among_several_are_not_the_answers() -> None:
 
 @pytest.mark.parametrize("line", [b"data: x\n", b"data: " + b"x" * 100_000])
 def test_an_event_without_end_is_given_up(line: bytes) -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     reply = reply_to([line * 5000, b"\n\n", *answer(WORDS)])
     assert reply.error == "error in the stream: an event of over 4096 lines or 2 MiB"
-    assert time.perf_counter() - before < 5
+    assert time.process_time() - before < 5
 
 
 def test_a_body_that_is_no_stream_of_events_is_named() -> None:

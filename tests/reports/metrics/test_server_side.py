@@ -72,7 +72,10 @@ def test_nothing_exported_nothing_said(tmp_path: Path) -> None:
     make_run(tmp_path / "run", SHAPE)
     (tmp_path / "run" / "server_metrics.parquet").unlink()
     said = json.loads(server_side(load_run(tmp_path / "run")).model_dump_json())
-    assert {name for name, value in said.items() if value is not None} == {"dispatch_delay_mean"}
+    assert {name for name, value in said.items() if value is not None} == {
+        "dispatch_delay_mean",
+        "first_tokens",
+    }
 
 
 def test_a_gauge_holds_until_the_next_scrape() -> None:
