@@ -274,7 +274,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
         records = Outcome(0, "", "", folder).records
         assert len(records) == count and records["status"].eq("completed").all()
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a small disk needs root")
@@ -291,7 +291,7 @@ def test_a_disk_that_is_full_already_is_said_before_the_run(tmp_path: Path) -> N
         assert f"tokenswarm: {disk / 'run'}: cannot be written: No space left on device" in found.err
         assert [path.name for path in disk.rglob("*")] == ["others"]
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def mount(place: Path, size: str, option: str = "") -> None:
