@@ -103,8 +103,8 @@ class AiPerf(Importer):
             notes.append(f"{left_out} requests of the warm-up are left out, as the tool leaves them out.")
         if not any(len(each) for each in gaps):
             notes.append("The file has no times of chunks: a request's tokens are taken to have come evenly.")
-        limits = {"goodput_share": "the file names no SLO that this reads", "lost": _NO_LANES}
-        limits["goodput_rate"] = limits["goodput_share"]
+        limits = {"slo_attainment": "the file names no SLO that this reads", "lost": _NO_LANES}
+        limits["goodput_rate"] = limits["slo_attainment"]
         if not any(len(each) for each in gaps):
             limits["itl"] = "the file has no times between a request's first and last token"
         return [

@@ -34,11 +34,11 @@ LIMITS = Limits(
         "tpot": _NO_TOKENS,
         "scheduled_ttft": _NO_DUE,
         "scheduled_latency": _NO_DUE,
-        "goodput_share": _NO_SLO,
+        "slo_attainment": _NO_SLO,
         "goodput_rate": _NO_SLO,
         "lost": "the file says nothing of its workers",
     },
-    dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), _NO_DUE)
+    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE)
     | {"lanes_lost": "the file says nothing of its workers"},
 )
 

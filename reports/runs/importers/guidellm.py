@@ -68,7 +68,7 @@ CSV_PERCENTILES = ("p001", "p01", "p05", "p10", "p25", "p50", "p75", "p90", "p95
 LIMITS = Limits(
     {
         "itl": "the file has only the first and the last token of each request",
-        "goodput_share": "the file names no SLO that this reads",
+        "slo_attainment": "the file names no SLO that this reads",
         "goodput_rate": "the file names no SLO that this reads",
         "lost": "the file says nothing of its workers",
     },

@@ -33,11 +33,11 @@ TIMED_FIGURES = (
 )
 FIGURES = (
     *TIMED_FIGURES,
-    *("ttft", "tpot", "itl", "latency", "goodput_share"),
+    *("ttft", "tpot", "itl", "latency", "slo_attainment"),
     *("completed", "failed", "unfinished", "lost"),
 )
 TIMED_RULES = (
-    *("send_lag_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
+    *("dispatch_delay_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),
 )
 RULES = (

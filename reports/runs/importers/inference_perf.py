@@ -55,11 +55,11 @@ LIMITS = Limits(
     {
         "scheduled_ttft": _NO_DUE,
         "scheduled_latency": _NO_DUE,
-        "goodput_share": "the file names no SLO",
+        "slo_attainment": "the file names no SLO",
         "goodput_rate": "the file names no SLO",
         "lost": "the file says nothing of its workers",
     },
-    dict.fromkeys(("send_lag_p99", "late_share", "offered_rate"), _NO_DUE)
+    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE)
     | {"lanes_lost": "the file says nothing of its workers"},
 )
 

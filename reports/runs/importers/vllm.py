@@ -250,7 +250,7 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
         asked=load.asked if load else {"rate": found.get("request_rate"), "requests": len(failed)},
         concurrency=load.limit if load else None,
         started_at=_date(found.get("date")),
-        limits=load_limits(load) if load else Limits({"goodput_share": "the file does not hold the SLO"}),
+        limits=load_limits(load) if load else Limits({"slo_attainment": "the file does not hold the SLO"}),
         notes=[*(load_notes(load) if load else _NO_STARTS), *records.notes(found)],
         placed=load is not None,
     )
