@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,11 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench import load
 from bench.errors import compare
-from bench.load import SCENARIO, last_words
 from bench.process import metronome
 from bench.truth import Truth
-from common.places import ROOT
 from common.ports import free_port
 from common.results import MANIFEST, RECORDS, SUMMARY
 from common.usage import UsageError
@@ -35,7 +33,6 @@ HEAD = (
     "| server late p50 / p99 ms |\n"
     "|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|"
 )
-_SLACK = 240.0  # s for Locust to start, make its prompts, drain and write
 
 
 def measure(rate: float, seconds: float, servers: Sequence[int], clients: Sequence[int], folder: Path) -> str:
@@ -44,43 +41,9 @@ def measure(rate: float, seconds: float, servers: Sequence[int], clients: Sequen
     port = free_port()
     with contextlib.ExitStack() as stack:
         children = [stack.enter_context(metronome(*timetable, cpu=cpu, port=port)) for cpu in servers]
-        _load(children[0].url, rate, seconds, folder, clients)
+        load.drive(children[0].url, rate, seconds, folder, clients, workers=len(clients))
         truth = Truth.joined([child.stop() for child in children])
     return _row(rate, folder, truth, len(clients), len(servers))
-
-
-def _load(url: str, rate: float, seconds: float, folder: Path, cpus: Sequence[int]) -> None:
-    folder.mkdir(parents=True)
-    options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": 30, "seed": 1}
-    options |= {"model": "metronome", "processes": len(cpus)}
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
-    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
-    environment |= {"LOCUST_HOST": url, "TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_VARIANT": "metronome"}
-    log = folder / "locust.log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
-        )
-        try:
-            os.sched_setaffinity(process.pid, cpus)  # its workers inherit it
-            process.wait(seconds + _SLACK)
-        except subprocess.TimeoutExpired:
-            raise UsageError(f"Locust did not end: {last_words(log)}") from None
-        finally:
-            _end(process)
-    if not (folder / RECORDS).exists():
-        raise UsageError(f"the run wrote no {RECORDS}: {last_words(log)}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End Locust and its workers, which share a process group of their own."""
-    for number in (15, 9):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
 
 
 def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) -> str:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
     client_cpu, server_cpu = cpus or (None, None)
     timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT))
     with metronome(*timetable, cpu=server_cpu) as server:
-        looks = drive(server.url, rate, seconds, folder, client_cpu)
+        looks = drive(server.url, rate, seconds, folder, () if client_cpu is None else (client_cpu,))
         truth = server.stop()
     file = folder / RECORDS
     if not file.exists():
@@ -55,12 +56,15 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
 
 
 def drive(
-    url: str, rate: float, seconds: float, folder: Path, cpu: int | None = None
+    url: str, rate: float, seconds: float, folder: Path, cpus: Collection[int] = (), workers: int = 1
 ) -> list[tuple[float, float, int]]:
-    """Load the server as `run` does; looks at the worker. Raises UsageError when Locust ends badly."""
+    """Load the server as `run` does, on the cores `cpus` if any are given; looks at the first worker.
+
+    Raises UsageError when Locust ends badly.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
-    options |= {"arrivals": "poisson", "model": "metronome", "processes": 1}
+    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers}
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
@@ -70,13 +74,13 @@ def drive(
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            if cpu is not None:
-                os.sched_setaffinity(process.pid, {cpu})  # its worker inherits it
+            if cpus:
+                os.sched_setaffinity(process.pid, cpus)  # its workers inherit it
             looks = _watch(process, seconds + _DRAIN + _SLACK)
         finally:
             _stop(process)
-    # 3 to 5 are verdicts on the run, which is complete.
-    if process.returncode not in (0, 3, 4, 5):
+    # 3 to 6 are verdicts on the run, which is complete.
+    if process.returncode not in (0, 3, 4, 5, 6):
         raise UsageError(f"locust ended with code {process.returncode}: {last_words(_log(folder))}")
     return looks
 
@@ -101,7 +105,7 @@ def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[tuple[float
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End Locust and its worker, which share a process group of their own."""
+    """End Locust and its workers, which share a process group of their own."""
     if process.poll() is not None:
         return
     for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
