@@ -7,7 +7,7 @@ answers agree with what was asked for is only a warning.
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.metrics import request_metrics
+from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
 from reports.verdict.rule import Rule, Verdict, not_checked
 
@@ -27,7 +27,7 @@ def server_output_tokens(run: Run) -> Rule:
     The server may have made more for requests that we did not see to their end, but no more than asked.
     """
     said = run.records.numbers("output_tokens")
-    received = np.where(np.isnan(said), request_metrics.token_flow(run).received, said)
+    received = np.where(np.isnan(said), gaps.token_flow(run).received, said)
     asked = np.nan_to_num(run.records.numbers("output_asked"), nan=np.inf)
     rest = float(np.maximum(asked - received, 0)[~run.records.status_is(COMPLETED)].sum())
     return _counts_agree(

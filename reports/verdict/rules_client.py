@@ -3,7 +3,7 @@
 import numpy as np
 
 from loadgen.records.record import FAILED, LOST
-from reports.metrics import request_metrics
+from reports.metrics import durations, request_metrics
 from reports.runs.runs import LATE_SHARE, Run
 from reports.verdict.rule import Rule, Verdict, not_checked
 
@@ -35,7 +35,7 @@ def dispatch_delay(run: Run) -> Rule:
 
 def late_share(run: Run) -> Rule:
     """Share of requests that left later than LATE."""
-    lag = request_metrics.dispatch_delay(run).seconds
+    lag = durations.of(run, "dispatch_delay").seconds
     if not len(lag):
         return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
     late = int((lag > LATE).sum())

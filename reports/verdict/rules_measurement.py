@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST, STATUSES, UNFINISHED
-from reports.metrics import request_metrics
+from reports.metrics import durations, request_metrics
+from reports.metrics.durations import Durations
 from reports.metrics.stages import stages
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
@@ -172,7 +173,7 @@ def streamed(run: Run) -> Rule:
     It only warns: that may be how this server answers. TPOT leaves them out.
     """
     answers = run.judged & run.records.status_is(COMPLETED) & (run.records.numbers("output_tokens") >= 2)
-    whole, count = int((answers & request_metrics.in_one_piece(run)).sum()), int(answers.sum())
+    whole, count = int((answers & durations.in_one_piece(run)).sum()), int(answers.sum())
     if not count:
         return not_checked("streamed", Verdict.VALID, ONE_PIECE, "share", "no answer of 2 tokens or more")
     figure = whole / count
@@ -197,8 +198,8 @@ def warmup_long_enough(run: Run) -> Rule:
     span = _first_steady(run)
     if span is None:
         return not_checked("warmup_long_enough", _INVALID, WARM_SIZE, "share", "the load begins with a ramp")
-    durations = [("TTFT", request_metrics.ttft(run), WARM_LEAST), ("TPOT", request_metrics.tpot(run), 0.0)]
-    tried = [_beginning(run, span, *each) for each in durations]
+    watched = [("TTFT", durations.of(run, "ttft"), WARM_LEAST), ("TPOT", durations.of(run, "tpot"), 0.0)]
+    tried = [_beginning(run, span, *each) for each in watched]
     known = [found for found in tried if found is not None]
     if not known:
         least = WARM_BLOCKS * WARM_PER_BLOCK
@@ -252,16 +253,16 @@ def _first_steady(run: Run) -> tuple[float, float] | None:
 
 
 def _beginning(
-    run: Run, span: tuple[float, float], name: str, durations: request_metrics.Durations, least: float
+    run: Run, span: tuple[float, float], name: str, whole: Durations, least: float
 ) -> _Beginning | None:
     """The beginning that stands out most, else the first WARM_SHOWN blocks; None for too few requests.
 
     `least`: seconds, a difference below which there is none.
     """
-    due, (start, end) = run.records.numbers("due")[durations.rows], span
-    seen = durations.known & np.isfinite(durations.seconds) & (due >= start) & (due < end)
+    due, (start, end) = run.records.numbers("due")[whole.rows], span
+    seen = whole.known & np.isfinite(whole.seconds) & (due >= start) & (due < end)
     block = ((due[seen] - start) / (end - start) * WARM_BLOCKS).astype(np.int64)
-    values = durations.seconds[seen]
+    values = whole.seconds[seen]
     if len(values) < WARM_BLOCKS * WARM_PER_BLOCK or len(np.unique(block)) < WARM_BLOCKS:
         return None
     medians = np.array([np.median(values[block == each]) for each in range(WARM_BLOCKS)])
