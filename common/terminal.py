@@ -102,7 +102,7 @@ class StatusLine:
     def show(self, make: Callable[[int | None], str]) -> None:
         """`make` gets the columns that there are (None in a log) and gives the line's text."""
         if self._live:
-            write(f"\r\x1b[K{make(shutil.get_terminal_size().columns - 1)}")
+            write(f"\r\x1b[K{shown(make(shutil.get_terminal_size().columns - 1))}")
         elif time.monotonic() - self._shown >= self._every:
             self._shown = time.monotonic()
             say(make(None))
