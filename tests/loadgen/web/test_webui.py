@@ -59,9 +59,9 @@ def test_rows_show_all_workers_together_and_each_workload() -> None:
     assert by_name["all", "Failed"]["count"] == 12
     assert by_name["all", "Verdict so far"]["now"] == "VALID: nothing against it so far"
     for workload, ttft in (("chat", 100), ("code", 200)):
-        row = by_name[workload, "TTFT"]
+        row = by_name[workload, "TTFT (service)"]
         assert float(row["p50"]) == pytest.approx(ttft, rel=0.01) and row["count"] == 8
-    assert by_name["all", "TTFT"]["count"] == 16 and by_name["all", "ITL"]["p50"] == ""
+    assert by_name["all", "TTFT (service)"]["count"] == 16 and by_name["all", "ITL"]["p50"] == ""
     assert {row["figure"] for row in rows} >= {METRICS[name].label for name in LIVE}
     assert all(set(row) == {column["key"] for column in figures.tab_structure()} for row in rows)
 

@@ -220,7 +220,7 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
         shown = ours.page.locator(f"div:has(> table[data-workload={workload}]) > p").text_content()
         assert shown.startswith(f"{len(whole)} sent, {len(whole)} completed, "), "rates are over with the run"
     summary = json.loads((locust.folder / "summary.json").read_text())
-    for metric, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("latency", "Latency")):
+    for metric, label in (("ttft", "TTFT (service)"), ("tpot", "TPOT"), ("latency", "Latency (service)")):
         exact = summary["metrics"][f"{metric}_p50"]
         shown_ms = table(ours, "all")[label]
         assert shown_ms["count"] == exact["count"], metric
