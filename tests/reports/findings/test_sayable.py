@@ -20,7 +20,7 @@ from reports.pages.first_screen import mark_of
 from reports.pages.render import markdown_table
 from reports.runs.runs import load_run
 from reports.text import formatting
-from reports.verdict import rules_agreement
+from reports.verdict.rules import agreement
 from reports.verdict.slo import Standing
 from reports.verdict.validity import check
 from tests.support.auditing import audited
@@ -85,7 +85,7 @@ def test_tokens_of_requests_that_did_not_complete_explain_no_more_than_there_is(
     server = run.server.increase(counter, -np.inf, np.inf)
     assert server
     for allowed, said in ((55890.0, "explain the 384 more"), (100.0, "explain 100 of the 384 more")):
-        rule = rules_agreement._counts_agree(run, "server_output_tokens", counter, server - 384, allowed)
+        rule = agreement._counts_agree(run, "server_output_tokens", counter, server - 384, allowed)
         assert rule.text.endswith(said), rule.text
 
 
