@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from common.redact import hide_known, redact
 from common.usage import UsageError
 
 MANIFEST = "manifest.json"
@@ -53,10 +54,13 @@ def make_new(folder: Path) -> Path:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half. Raises OSError."""
+    """Write a file so that a reader sees the old one or the new one, never half. Raises OSError.
+
+    A secret of this process that stands in a text is hidden.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.write_bytes(hide_known(content).encode() if isinstance(content, str) else content)
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -65,5 +69,5 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """The same of JSON, readable by people."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """The same of JSON, readable by people, without what looks like a secret (common.redact)."""
+    write_whole(path, redact(json.dumps(content, indent=2, ensure_ascii=False)) + "\n")

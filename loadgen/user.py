@@ -100,6 +100,7 @@ def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: Any) -> None:
+    terminal.guard_logs()
     if not any(issubclass(each, OpenLoopUser) for each in environment.user_classes):
         _refuse(
             "no user class of the locustfile comes from loadgen.user.OpenLoopUser (docs/writing-a-client.md)"

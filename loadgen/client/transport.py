@@ -48,6 +48,8 @@ class Host:
             raise UsageError(f"host {url!r}: must look like http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise UsageError("host: a password in the URL is not accepted; set OPENAI_API_KEY instead")
+        if parts.query or parts.fragment:  # it would be sent nowhere, and be kept with the run
+            raise UsageError("host: nothing after '?' or '#' is accepted; set OPENAI_API_KEY for a key")
         try:
             found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # UnicodeError: no name at all

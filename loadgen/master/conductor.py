@@ -149,7 +149,7 @@ class Conductor:
     def _fail(self, text: str) -> None:
         self._line.clear()
         terminal.say(f"tokenswarm: {text}")
-        self.failure = text
+        self.failure = terminal.shown(text)
         self._environment.process_exit_code = INTERRUPTED if self._interrupted else USAGE
         run, self.run = self.run, None
         if run is not None:

@@ -17,6 +17,7 @@ from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
 from locust.runners import STATE_INIT
 
+from common.terminal import shown
 from common.usage import UsageError
 from common.web_guard import WebGuard
 from loadgen.master.beginning import reach
@@ -177,8 +178,8 @@ class WebUi:
             self._check_fields(form)
             reach(self._conductor.settings(form, form.get("host") or host))
         except UsageError as error:
-            self._conductor.failure = str(error)
-            return jsonify({"success": False, "message": str(error), "host": host})
+            self._conductor.failure = shown(str(error))
+            return jsonify({"success": False, "message": shown(str(error)), "host": host})
         return self._start()
 
     def _check_fields(self, form: dict[str, str]) -> None:

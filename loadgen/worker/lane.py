@@ -4,6 +4,7 @@ import bisect
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import gevent
@@ -11,6 +12,7 @@ import numpy as np
 import orjson
 from locust.env import Environment
 
+from common.redact import hide_known, known_secrets, redact
 from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
@@ -66,6 +68,7 @@ class Lane:
         self.end = self.schedule.end  # nothing due at it or later is launched
         self.chained_due = 0  # arrivals that followed another and came due
         self._environment = environment
+        self._secrets = known_secrets()
         self._maker: RequestMaker | None = None
         self._bodies: dict[int, bytes] = {}
         self._next = 0
@@ -279,6 +282,8 @@ class Lane:
             self._launch(arrival, due)
 
     def _finish(self, arrival: Arrival, record: Record) -> None:
+        record.error, record.finish_reason = _safe(record.error), _safe(record.finish_reason)
+        record.text = record.text and hide_known(record.text, self._secrets)
         self._record(record)
         events.chat_finished.fire(environment=self._environment, arrival=arrival, record=record)
 
@@ -294,6 +299,12 @@ class Lane:
             prompt_asked=arrival.prompt_asked,
             output_asked=arrival.output_tokens,
         )
+
+
+@lru_cache(maxsize=1024)  # equal faults have equal texts
+def _safe(text: str | None) -> str | None:
+    """What a server said, without a key that it quotes."""
+    return text and redact(text)
 
 
 def _due(arrival: Arrival) -> float:

@@ -2,14 +2,12 @@
 
 import argparse
 import datetime
-import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from common.results import results_folder
@@ -27,6 +25,7 @@ from reports.runs.importers.imported import Imported
 from reports.runs.importers.reader import read
 from reports.runs.runs import Run
 from reports.text import escape
+from reports.text.console import console_of
 from reports.text.formatting import listed
 
 TOGETHER = 0.05  # share by which the load of two files may differ in length to be held against each other
@@ -78,7 +77,7 @@ def _write(found: Sequence[Imported], minimum_effect: float, folder: Path, comma
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     comparison, runs = audit(found, minimum_effect, folder.name, command, now)
     write(comparison, runs, folder)
-    console = Console() if os.isatty(1) else Console(width=WIDTH)
+    console = console_of(WIDTH)
     assert comparison.audit is not None
     console.print(Text(f"{comparison.audit.paragraph}\n"))
     show(comparison, console)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.results import results_folder, write_whole
+from common.terminal import shown
 from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.comparison import claims
@@ -33,6 +34,7 @@ from reports.runs.selection import (
     variants_present,
     without_counterpart,
 )
+from reports.text.console import console_of
 
 DEFAULT_OTHERS = ("optimized",)
 MINIMUM_EFFECT = 3.0  # per cent
@@ -92,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
     results, minimum_effect = results_folder(), checked_minimum_effect(arguments.minimum_effect)
     if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
-        print(missing)
+        print(shown(missing))
         return 0
     chosen = _select(arguments, results)
     runs = [load_run(folder) for folder in chosen.folders]
@@ -116,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     write(comparison, runs, folder)
     point_latest(results, folder)
-    console = Console() if os.isatty(1) else Console(width=WIDTH)
+    console = console_of(WIDTH)
     show(comparison, console)
     console.print(
         Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim"),

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from common.results import results_folder
+from common.terminal import shown
 from common.usage import UsageError
 from reports.runs.index import Entry, Unreadable, index
 from reports.text import formatting
-from reports.text.escape import clean
 
 SHOWN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "latency_p50")
 LEFT = ("run", "variant", "target", "scenario", "verdict")
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in _lines(rows[: arguments.limit], problems, width):
-        print(clean(line))
+        print(shown(line))
     print(f"{len(rows) + len(problems)} runs. Percentiles are over all arrivals of the window, in ms.")
     return 0
 

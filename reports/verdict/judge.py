@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from common.redact import redact
 from common.results import SUMMARY, write_whole
 from common.usage import UsageError
 from loadgen.records.record import STATUSES
@@ -21,6 +21,7 @@ from reports.metrics import request_metrics
 from reports.metrics.instrument import client_error
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run, load_run
+from reports.text.console import console_of
 from reports.text.formatting import slo
 from reports.verdict import validity
 from reports.verdict.rule import Rule, Verdict
@@ -98,7 +99,7 @@ def write_summary(folder: Path, found: Judgement) -> Path:
     """Write summary.json so that a reader sees the old one or the new one, never half. Raises UsageError."""
     path = folder / SUMMARY
     try:
-        write_whole(path, json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
+        write_whole(path, redact(json.dumps(summary(found), indent=2, allow_nan=False)) + "\n")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; free space, or rights?") from None
     return path
@@ -143,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = judge(loaded)
     path = write_summary(arguments.run, found)
     if not arguments.quiet:
-        console = Console() if os.isatty(1) else Console(width=WIDTH)
+        console = console_of(WIDTH)
         show(loaded, found, console)
         console.print(Text(str(path), style="dim"), soft_wrap=True)  # a path stays whole, to be copied
     return 0 if found.verdict in allowed else found.verdict.exit_code

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from common.results import results_folder
+from common.terminal import shown
 from loadgen.records.collect import recoverable
 from reports.commands import history
 from reports.commands.history import add_arguments as add_arguments
@@ -12,5 +13,6 @@ def run(given: Namespace) -> int:
     """Print the table, then what waits."""
     code = history.run(given)
     for folder in recoverable(results_folder()):
-        print(f"{folder}: no run yet; if its master died, `tokenswarm recover {folder}` makes one")
+        line = f"{folder}: no run yet; if its master died, `tokenswarm recover {folder}` makes one"
+        print(shown(line))
     return code
