@@ -41,7 +41,7 @@ class Host:
 
     @classmethod
     def resolve(cls, url: str) -> "Host":
-        """Look up `http(s)://name[:port][/base][?query]`. Raises UsageError for a URL or name that is none."""
+        """Look up `http(s)://name[:port][/base][?query]`. Raises UsageError for what leads nowhere."""
         try:
             parts = urlsplit(url)
         except ValueError as error:
