@@ -53,9 +53,9 @@ METAVARS = {  # where it is no number
     "warmup": "S",
     "drain": "S",
     "timeout": "S",
-    "arrivals": "PROCESS",
-    "input_tokens": "N[,SD[,MIN-MAX]]",
-    "output_tokens": "N[,SD[,MIN-MAX]]",
+    "arrivals": "P",
+    "input_tokens": "LENGTH",
+    "output_tokens": "LENGTH",
     "slo_ttft": "MS",
     "slo_tpot": "MS",
     "slo_share": "P",
@@ -66,7 +66,7 @@ METAVARS = {  # where it is no number
     "max_tokens_field": "NAME",
     "metrics_host": "URL",
     "model": "NAME",
-    "metrics_port": "[HOST:]PORT",
+    "metrics_port": "PORT",
     "tokenizer": "DIR",
     "ca_file": "FILE",
 }
@@ -145,8 +145,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
-    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="Locust worker processes")
-    add_load_arguments(parser).add_argument("--master-port", type=whole, metavar="PORT")
+    group = add_load_arguments(parser)
+    group.add_argument("--workers", type=whole, default=1, metavar="N")
+    group.add_argument("--master-port", type=whole, metavar="PORT")
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
