@@ -368,7 +368,7 @@ class ForecastCheck(Part):
 
 
 class Roofline(Part):
-    """Section 7. `missing` says why there is none; the other fields are then empty."""
+    """The roofline. `missing` says why there is none; the other fields are then empty."""
 
     missing: str | None = None
     parameters: int | None = None

@@ -1,30 +1,24 @@
-"""The sections of a report, in their order: the body, then the appendices.
-
-Of another tool's result files, the audit stands before them.
+"""The sections of a report in their order: the body, then the appendices. Each is registered
+(`section`), here or in a module named sections_….
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from reports.charts.chart import Chart
+from reports import pages
 from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
 from reports.pages.first_screen import result, seeds
-from reports.pages.sections_audit import audit_blocks
+from reports.pages.section import SECTIONS, Charts, section
 from reports.pages.sections_evidence import (
-    accounting,
     compared,
     configuration,
     earlier,
-    files,
-    recommendations,
     rules,
     shared_reasons,
     verdict,
     where_time_went,
-    why,
 )
 from reports.pages.sections_parts import parts
-from reports.pages.sections_roofline import roofline_blocks
 from reports.text.formatting import listed, quantity, slo
 
 MARKS = {
@@ -37,35 +31,41 @@ MARKS = {
 WARNING = "⚠"
 
 
-def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
+ORDER = (  # any other section follows these
+    *("Audit", "Result", "Why", "What next"),
+    *("Appendix A: all figures", "Appendix B: rules of the verdicts", "Appendix C: configuration"),
+    *("Appendix D: roofline", "Appendix E: accounting"),
+)
+SECTIONS.discover(pages.__name__, pages.__path__, "sections_")
+
+
+def sections(comparison: Comparison, charts: Charts) -> list[Section]:
     """Result, Why, What next; then the appendices. Each says why where it has nothing to show."""
-    audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
-    others = [name for name in charts if name not in ("comparison", "roofline")]
-    timelines = [Drawing(charts[name]) for name in others if name.startswith("timeline")]
-    figures = [Drawing(charts[name]) for name in others if not name.startswith("timeline")]
-    first = Drawing(charts["comparison"]) if "comparison" in charts else None
-    return [
-        *audit,
-        Section("Result", result(comparison, first)),
-        Section("Why", why(comparison)),
-        Section("What next", recommendations(comparison)),
-        Section("Appendix A: all figures", [*_results(comparison), where_time_went(comparison), *figures]),
-        Section("Appendix B: rules of the verdicts", [_verdicts(comparison), *rules(comparison)]),
-        Section(
-            "Appendix C: configuration",
-            [
-                facts(comparison),
-                *_optimizations(comparison),
-                *configuration(comparison),
-                *earlier(comparison),
-            ],
-        ),
-        Section("Appendix D: roofline", roofline_blocks(comparison, charts.get("roofline"))),
-        Section("Appendix E: accounting", [*accounting(comparison), *timelines, *files(comparison)]),
-    ]
+    titles = sorted(SECTIONS, key=lambda title: ORDER.index(title) if title in ORDER else len(ORDER))
+    made = [Section(title, SECTIONS[title](comparison, charts)) for title in titles]
+    return [each for each in made if each.blocks]
 
 
-def _set_up(comparison: Comparison) -> list[Block]:
+@section("Result")
+def _result(comparison: Comparison, charts: Charts) -> list[Block]:
+    return result(comparison, Drawing(charts["comparison"]) if "comparison" in charts else None)
+
+
+@section("Appendix A: all figures")
+def _all_figures(comparison: Comparison, charts: Charts) -> list[Block]:
+    known = ("comparison", "roofline")
+    drawn = [name for name in charts if name not in known and not name.startswith("timeline")]
+    figures = [Drawing(charts[name]) for name in drawn]
+    return [*_results(comparison), where_time_went(comparison), *figures]
+
+
+@section("Appendix B: rules of the verdicts")
+def _all_rules(comparison: Comparison, charts: Charts) -> list[Block]:
+    return [_verdicts(comparison), *rules(comparison)]
+
+
+@section("Appendix C: configuration")
+def _set_up(comparison: Comparison, charts: Charts) -> list[Block]:
     known = [facts(comparison), *_optimizations(comparison)]
     return [*known, *configuration(comparison), *earlier(comparison)]
 

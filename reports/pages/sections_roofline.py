@@ -1,8 +1,8 @@
-"""Section 7 of a report: the roofline, what was forecast, the what-if table."""
+"""The section on the roofline, what was forecast, the what-if table."""
 
-from reports.charts.chart import Chart
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Table, Text, row
+from reports.pages.section import Charts, section
 from reports.text.formatting import milliseconds, quantity
 
 INSIDE = {
@@ -12,14 +12,15 @@ INSIDE = {
 }
 
 
-def roofline_blocks(comparison: Comparison, chart: Chart | None) -> list[Block]:
+@section("Appendix D: roofline")
+def _roofline(comparison: Comparison, charts: Charts) -> list[Block]:
     """The section's blocks; one line where there is no roofline."""
     found = comparison.roofline
     if found.missing or not found.by_batch:
         return [Text(f"No roofline: {found.missing or 'it was not computed'}."), *_forecasts(found)]
     blocks: list[Block] = [_basis(found)]
-    if chart is not None:
-        blocks.append(Drawing(chart))
+    if "roofline" in charts:
+        blocks.append(Drawing(charts["roofline"]))
     more = Folded("Bounds by batch, and on other hardware", [_by_batch(found), *_what_if(found)])
     return [*blocks, _operations(found), *_forecasts(found), more]
 
