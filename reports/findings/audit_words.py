@@ -45,22 +45,33 @@ def paragraph(
 
 
 def _against(found: Sequence[Imported]) -> str:
-    return f"{found[1].label} is held against {found[0].label}, the baseline (the first file named)."
+    return f"{found[1].label} is held against {found[0].label}, the first file named."
 
 
-def title(checks: Sequence[ClaimCheck], names: Sequence[str], apart: str | None, recorded: bool) -> str:
-    """The finding in one line. `apart`: in what two loads differ; `recorded`: the files hold requests."""
-    head = f"Audit of {formatting.listed(list(names))}"
-    if not recorded:
+def title(
+    found: Sequence[Imported], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
+) -> str:
+    """The finding in one line. `apart`: in what two loads differ."""
+    head = f"Audit of {formatting.listed([run.manifest.variant for run in runs])}"
+    if not all(each.has_records for each in found):
         return f"{head}: sums only, so nothing supports or contradicts the claims"
     told = [check for check in checks if not (apart and check.field.startswith("change of "))]
     bad = sum(check.outcome == "not supported" for check in told)
     good = sum(check.outcome == "supported" for check in told)
     if not bad + good:
         return f"{head}: no figure that can be checked"
-    text = f"{bad} of {formatting.counted(bad + good, 'figure')} {_is(bad)} not supported" if bad else ""
+    text = f"{bad} of {formatting.counted(len(told), 'claim')} {_is(bad)} not supported" if bad else ""
     text = text or f"every figure that can be checked is supported ({good})"
-    return f"{head}: {text}{'; the loads differ' if apart else ''}"
+    return f"{head}: {text}{_cut_short(runs)}{'; the loads differ' if apart else ''}"
+
+
+def _cut_short(runs: Sequence[Run]) -> str:
+    """'; 66 and 56 of 767 requests finished', where hardly all did."""
+    sent = [len(run.records) for run in runs]
+    done = [int(run.records.status_is(COMPLETED).sum()) for run in runs]
+    if all(finished >= (1 - SAME) * count for finished, count in zip(done, sent, strict=True)):
+        return ""
+    return f"; {_and(done)} of {_and(sent)} requests finished"
 
 
 def _is(count: int) -> str:

@@ -102,6 +102,8 @@ def _on(hosts: Sequence[str], command: str | None) -> str | None:
     if command is None or not hosts:
         return command
     loads_one = command.startswith(LOADS_ONE) and len(hosts) == 1
+    if loads_one and " HOST=" in command:
+        return command
     return f"{command} HOST={shlex.quote(hosts[0])}" if loads_one else None
 
 
