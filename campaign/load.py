@@ -71,7 +71,7 @@ METAVARS = {  # where it is no number
     "ca_file": "FILE",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure", "no_ignore_eos")  # passed on, too, without a value
+FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
