@@ -18,6 +18,7 @@ from loadgen.workload.arrivals import PROCESSES, Arrivals
 from loadgen.workload.arrivals.poisson import Poisson
 from loadgen.workload.datasets import FORMATS, digest, locate
 from loadgen.workload.lengths import Lengths
+from loadgen.workload.request import Request
 
 HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
 FOLDER = ROOT / "scenarios"
@@ -94,6 +95,7 @@ class Scenario(Strict):
     conversation: Conversation | None = None
     dataset: Dataset | None = None
     slo: Slo | None = Slo()
+    request: Request | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
@@ -197,8 +199,10 @@ class Scenario(Strict):
         prompt_tokens: Lengths | None = None,
         output_tokens: Lengths | None = None,
         slo: Mapping[str, float] | None = None,
+        request: Mapping[str, Any] | None = None,
     ) -> "Scenario":
-        """The scenario with what is given changed; of `slo` (its keys and values as in YAML) what it holds.
+        """The scenario with what is given changed; of `slo` and `request` (keys and values as in YAML) what
+        they hold.
 
         Raises UsageError for a value that cannot be.
         """
@@ -206,6 +210,8 @@ class Scenario(Strict):
         data |= self._lengths(prompt_tokens, output_tokens)
         if slo:
             data["slo"] = self._slo(slo)
+        if request:
+            data["request"] = (data["request"] or {}) | dict(request)
         given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:
