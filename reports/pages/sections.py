@@ -5,9 +5,9 @@
 from collections.abc import Sequence
 
 from reports import pages
-from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
+from reports.document.schema import Change, Comparison, Metric, ParetoPoint, RunInfo, Variant
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
-from reports.pages.first_screen import result, seeds
+from reports.pages.first_screen import mark_of, result, seeds
 from reports.pages.section import SECTIONS, Charts, section
 from reports.pages.sections_evidence import (
     compared,
@@ -21,13 +21,6 @@ from reports.pages.sections_evidence import (
 from reports.pages.sections_parts import parts
 from reports.text.formatting import listed, quantity, slo
 
-MARKS = {
-    "better": Cell("▲ better", "good"),
-    "worse": Cell("▼ worse", "bad"),
-    "no difference shown": Cell("= no difference shown", "quiet"),
-    "unstable": Cell("~ unstable", "doubt"),
-    "not comparable": Cell("? not comparable", "doubt"),
-}
 WARNING = "⚠"
 
 
@@ -223,7 +216,7 @@ def _table_of(comparison: Comparison, other: str) -> Table:
                 Cell(after.display, sort=after.value),
                 Cell(change.display if change else "n/a", sort=change.change if change else None),
                 change.display_interval if change else "n/a",
-                _mark(change, shared, warned),
+                _mark(metric, change, shared, warned),
                 _counts(before.count, after.count),
             )
         )
@@ -251,18 +244,17 @@ def _warned(comparison: Comparison, other: str) -> str:
     return f"{WARNING} {'both' if len(names) == 2 else listed(names or [other])} SATURATED"
 
 
-def _mark(change: Change | None, shared: list[str], warned: str) -> Cell:
+def _mark(metric: Metric, change: Change | None, shared: list[str], warned: str) -> Cell:
     """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
     in the line itself, what that means below the table."""
     if change is None:
         return Cell("n/a", "quiet")
-    mark = MARKS[change.mark]
-    text = mark.text
+    text, tone = mark_of(metric, change)
     if change.mark in ("unstable", "not comparable") and change.reason not in shared:
         text += f": {change.reason}"
     if change.warning:
         text += f" {warned}"
-    return Cell(text, mark.tone)
+    return Cell(text, tone)
 
 
 def _table_alone(comparison: Comparison) -> Table:
