@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from loadgen.client.transport import Host
 from loadgen.master import manifest
-from loadgen.master.run import Run, Send
+from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.protocol.messages import Plan
@@ -15,7 +15,7 @@ from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
 def begin(
     settings: Settings,
-    find_workers: Callable[[], list[str]],
+    find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
 ) -> Run:
