@@ -54,7 +54,12 @@ def _looks() -> tuple[re.Pattern[str], ...]:
 
 
 def _names() -> list[str]:
-    return [name for name in os.environ if re.search(SECRET_NAME, name, re.IGNORECASE)]
+    return [name for name in os.environ if _is_secret(name)]
+
+
+@lru_cache(maxsize=1024)  # a report asks for each of its texts
+def _is_secret(name: str) -> bool:
+    return re.search(SECRET_NAME, name, re.IGNORECASE) is not None
 
 
 @lru_cache(maxsize=8)

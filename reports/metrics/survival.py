@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.statistics.distributions import binomial_below
+
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
@@ -118,11 +120,11 @@ def needed(share: float, confidence: float, beyond: int) -> int:
     inference_rules.adoc, its appendix) and of LoadGen (loadgen/early_stopping.cc).
     """
     low, high = beyond, 2 * beyond + 2
-    while binomial_cdf(beyond, high, 1 - share) > 1 - confidence:
+    while binomial_below(beyond, high, 1 - share) > 1 - confidence:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if binomial_cdf(beyond, middle, 1 - share) <= 1 - confidence:
+        if binomial_below(beyond, middle, 1 - share) <= 1 - confidence:
             high = middle
         else:
             low = middle
@@ -135,15 +137,8 @@ def allowed_beyond(count: int, share: float, confidence: float) -> int:
     low, high = -1, max(1, math.ceil(count * (1 - share)) + 1)  # the mean is never allowed
     while high - low > 1:
         middle = (low + high) // 2
-        if binomial_cdf(middle, count, 1 - share) <= 1 - confidence:
+        if binomial_below(middle, count, 1 - share) <= 1 - confidence:
             low = middle
         else:
             high = middle
     return low
-
-
-def binomial_cdf(at_most: int, count: int, share: float) -> float:
-    """P(Binomial(count, share) <= at_most), from the regularised incomplete beta function."""
-    from scipy.special import bdtr  # 0.1 s to import, only needed here
-
-    return float(bdtr(at_most, count, share)) if at_most < count else 1.0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +20,7 @@ from common import former_names
 from common.results import MANIFEST, METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import LOST, SCHEMA
+from reports.runs import columns
 from reports.runs.server_metrics import ServerMetrics, read_server_metrics
 
 if TYPE_CHECKING:
@@ -168,9 +168,7 @@ class Records:
             if not self.has(name):
                 self._numbers[name] = np.full(len(self), np.nan)
             else:
-                column = self._read([name]).column(0).cast(pa.float64())
-                values = column.to_numpy()
-                self._numbers[name] = np.asarray(values, dtype=np.float64)
+                self._numbers[name] = columns.floats(self._read([name]).column(0))
         return self._numbers[name]
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
@@ -179,13 +177,7 @@ class Records:
             if not self.has(name):
                 self._codes[name] = np.full(len(self), -1, np.int32), []
             else:
-                column = (
-                    self._read([name]).column(0).dictionary_encode().unify_dictionaries().combine_chunks()
-                )
-                if isinstance(column, pa.ChunkedArray):  # no rows
-                    return np.zeros(0, np.int32), []
-                codes = column.indices.fill_null(-1).to_numpy().astype(np.int32)
-                self._codes[name] = codes, column.dictionary.to_pylist()
+                self._codes[name] = columns.codes(self._read([name]).column(0))
         return self._codes[name]
 
     def status_is(self, *wanted: str) -> Mask:
@@ -202,7 +194,7 @@ class Records:
             leaf = self._source.schema.to_arrow_schema().names.index("chunk_times")
             footer = self._source.metadata
             return sum(_values_in(footer.row_group(group), leaf) for group in range(footer.num_row_groups))
-        return int(pc.sum(pc.list_value_length(self._source["chunk_times"])).as_py() or 0)
+        return sum(int(columns.lengths(each).sum()) for each in self._source["chunk_times"].chunks)
 
     def chunk_batches(self) -> Iterator[ChunkBatch]:
         """All chunk lists, some thousand records at a time. Nothing where the column is absent."""
@@ -362,14 +354,13 @@ def _values_in(group: Any, leaf: int) -> int:
 
 def _chunk_batch(batch: pa.RecordBatch, row: int, where: str) -> ChunkBatch:
     times = batch.column(0)
-    lengths = pc.fill_null(pc.list_value_length(times), 0).to_numpy().astype(np.int64)
+    lengths = columns.lengths(times)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    flat = np.asarray(times.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    flat = columns.floats(times.flatten())
     if batch.num_columns == 1 or batch.column(1).null_count == batch.num_rows:
         return ChunkBatch(row, offsets, flat, np.full(len(flat), np.nan))
     tokens = batch.column(1)
-    token_lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy()
-    values = np.asarray(tokens.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False))
+    token_lengths, values = columns.lengths(tokens), columns.floats(tokens.flatten())
     if len(values) == len(flat) and np.array_equal(token_lengths, lengths):
         return ChunkBatch(row, offsets, flat, values)
     absent = (token_lengths == 0) & (lengths > 0)  # records whose server says no token counts

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from reports.statistics.distributions import normal_below, normal_quantile, student_quantile
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -219,7 +220,7 @@ def expanded_interval(
     than the tails allow.
     """
     tail, count = (1 - confidence) / 2, max(looks, 2.0)
-    wide = float(special.ndtr(-math.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 1 - tail)))
+    wide = normal_below(-math.sqrt(count / (count - 1)) * student_quantile(count - 1, 1 - tail))
     defined = np.sort(draws[~np.isnan(draws)])
     if len(draws) - len(defined) > wide * len(draws):
         return None
@@ -284,13 +285,13 @@ def counting_error(baseline: Floats, other: Floats, due: float, confidence: floa
     """
     share = min(float(np.concatenate([baseline, other]).mean()) / due, 1.0)
     per_run = 1 / len(baseline) + 1 / len(other)
-    normal = float(special.ndtri((1 + confidence) / 2))
+    normal = normal_quantile((1 + confidence) / 2)
     return normal * math.sqrt(due * share * (1 - share) * per_run) + per_run / 2
 
 
 def _student(confidence: float, freedom: float) -> float:
     """The t quantile of a two-sided interval."""
-    return float(special.stdtrit(freedom, (1 + confidence) / 2))
+    return student_quantile(freedom, (1 + confidence) / 2)
 
 
 def spread(values: Floats) -> float:

@@ -14,9 +14,12 @@ _LINE_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$|[-=])")
 def clean(text: object) -> str:
     """Without control characters (a terminal obeys them), overrides of the writing direction, and what
     looks like a key or a header's value."""
+    given = str(text)
+    if given.isprintable():
+        return redact(given)
     kept = "".join(
         " " if char in _BIDI or (unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t") else char
-        for char in str(text)
+        for char in given
     )
     return redact(kept)
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import special
-
 from reports.metrics import request_metrics
 from reports.runs.runs import Run
+from reports.statistics.distributions import normal_quantile
 from reports.verdict.rule import Rule, Verdict
 
 CONFIDENCE = 0.95
@@ -78,7 +77,7 @@ def wilson(met: int, count: int, confidence: float = CONFIDENCE) -> tuple[float,
     not, so the truth is wider. (0, 1) for none."""
     if not count:
         return 0.0, 1.0
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = normal_quantile((1 + confidence) / 2)
     share, shrink = met / count, 1 + z * z / count
     middle = (share + z * z / (2 * count)) / shrink
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / shrink
