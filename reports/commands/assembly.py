@@ -250,7 +250,7 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         scenario_name=manifest.scenario_name or "unknown",
         scenario_hash=manifest.scenario_hash or "unknown",
         seed=manifest.seed,
-        rate=request_metrics.offered_rate(run).value,
+        rate=request_metrics.rate(run, "offered_rate").value,
         window_s=run.window_length,
         drained_at=manifest.drained_at,
         client_error=client_error(manifest.client_error),

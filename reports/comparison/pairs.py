@@ -16,7 +16,7 @@ from reports.runs.runs import Run
 from reports.statistics import intervals, queue_memory
 from reports.statistics.intervals import Blocks
 from reports.text import formatting
-from reports.verdict import rules_server
+from reports.verdict.rules import server
 
 AT_ONCE = "all requests were sent at once, so only repeats can show what chance does"
 UNUSABLE = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
@@ -49,7 +49,7 @@ def pair_up(
     saturated = [
         name for name in (baseline, other) if any(verdicts[run.name] == "SATURATED" for run in groups[name])
     ]
-    growing = [name for name in saturated if any(rules_server.growing(run) for run in groups[name])]
+    growing = [name for name in saturated if any(server.growing(run) for run in groups[name])]
     at_once = [run.name for run in (*before, *after) if by_number(run) and not _last_send(run)]
     setting = Setting(
         baseline,

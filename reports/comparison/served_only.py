@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.document.schema import Insight
-from reports.metrics import request_metrics
-from reports.metrics.request_metrics import Mask
+from reports.metrics import durations
 from reports.metrics.survival import Survival
 from reports.runs.conditions import same_schedule
-from reports.runs.runs import Run
+from reports.runs.runs import Mask, Run
 from reports.statistics import intervals
 from reports.text import formatting
 
@@ -101,7 +100,7 @@ def _started(run: Run) -> set[int]:
 
 
 def _median(run: Run, chosen: set[int]) -> float | None:
-    found = request_metrics.tpot(run)
+    found = durations.of(run, "tpot")
     numbers = run.records.numbers("arrival")[found.rows]
     mine: Mask = np.isin(numbers, np.fromiter(chosen, np.float64, len(chosen)))
     return Survival.of(found.seconds[mine], found.known[mine]).percentile(0.5).value

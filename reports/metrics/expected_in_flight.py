@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST
-from reports.metrics import request_metrics
+from reports.metrics import time_series
 from reports.runs.runs import Floats, Mask, Run
 
 PARTS = 10  # of the run's requests, in the order in which they were due
@@ -61,4 +61,4 @@ def explained(run: Run, pace: Pace, edges: Floats) -> Floats:
     end = numbers("due") + pace.ttft + pace.tpot * np.maximum(np.nan_to_num(tokens, nan=1.0) - 1, 0)
     end = np.where(run.records.status_is(FAILED), np.fmin(end, run.closed_at), end)
     here = ~run.records.status_is(LOST)
-    return request_metrics.mean_number(numbers("due")[here], end[here], edges)
+    return time_series.mean_number(numbers("due")[here], end[here], edges)

@@ -16,6 +16,7 @@ from rich.text import Text
 from common.redact import redact
 from common.results import SUMMARY, write_whole
 from common.usage import UsageError
+from loadgen.records.metrics import LIVE, METRICS
 from loadgen.records.record import STATUSES
 from reports.metrics import request_metrics
 from reports.metrics.instrument import client_error
@@ -39,15 +40,6 @@ _MEANING = {
     Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
     Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
     Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
-}
-_ROWS = {
-    "ttft": "TTFT",
-    "scheduled_ttft": "scheduled TTFT",
-    "tpot": "TPOT",
-    "itl": "ITL",
-    "latency": "latency",
-    "scheduled_latency": "scheduled latency",
-    "dispatch_delay": "dispatch delay",
 }
 WIDTH = 110  # of plain text, where no terminal says how wide it is
 
@@ -208,12 +200,12 @@ def _percentiles(found: dict[str, Figure]) -> Table:
     table.add_column("ms")
     for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
-    for name, label in _ROWS.items():
+    for name in LIVE:
         row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
         cells = [
             _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
         ]
-        table.add_row(label, *cells, str(row[0].count), str(row[0].observed))
+        table.add_row(METRICS[name].label, *cells, str(row[0].count), str(row[0].observed))
     return table
 
 

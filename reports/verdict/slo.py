@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.metrics import request_metrics
+from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
 from reports.statistics.distributions import normal_quantile
 from reports.verdict.rule import Rule, Verdict
@@ -38,7 +38,7 @@ class Standing:
 def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     """Read a run with an SLO; `rules` are those of `validity.check`. Raises ValueError without an SLO."""
     stall = max((lane.stall_max_ms or 0.0 for lane in run.manifest.lanes), default=0.0) / 1000
-    good, granted = request_metrics.met_slo(run), request_metrics.met_slo(run, granted=stall)
+    good, granted = durations.met_slo(run), durations.met_slo(run, granted=stall)
     if good is None or granted is None:
         raise ValueError(f"{run.name}: its scenario has no SLO")
     failed = [rule for rule in rules if not rule.passed]
@@ -52,7 +52,7 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
         behind[0].text if behind else None,
         f"{invalid[0].rule}: {invalid[0].text}" if invalid else None if len(good) else "nothing was due",
         late[0].text if late else None,
-        request_metrics.completed_rate(run).value or 0.0,
+        request_metrics.rate(run, "completed_rate").value or 0.0,
     )
 
 

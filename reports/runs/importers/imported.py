@@ -11,6 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from common.usage import UsageError
+from loadgen.records.metrics import METRICS
+from loadgen.records.record import STATUSES
 from reports.runs.columns import column_of, floats, texts_of
 from reports.runs.runs import FORMAT, Floats, Limits, Manifest, Records, Run, Window
 from reports.runs.server_metrics import ServerMetrics
@@ -32,11 +34,7 @@ TIMED_FIGURES = (
     "scheduled_latency",
     "goodput_rate",
 )
-FIGURES = (
-    *TIMED_FIGURES,
-    *("ttft", "tpot", "itl", "latency", "slo_attainment"),
-    *("completed", "failed", "unfinished", "lost"),
-)
+FIGURES = (*TIMED_FIGURES, *METRICS, "slo_attainment", *STATUSES)
 TIMED_RULES = (
     *("dispatch_delay_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),

@@ -13,7 +13,7 @@ from bench.synthetic import make_run
 from reports.metrics.lumps import _shapes, lumps
 from reports.runs.runs import load_run
 from reports.verdict.rule import Verdict
-from reports.verdict.rules_path import stream_lumps
+from reports.verdict.rules.path import stream_lumps
 from reports.verdict.validity import check, verdict
 
 

@@ -11,7 +11,7 @@ import pytest
 from bench.synthetic import Floats, Shape, Truth
 from bench.verdict import CHAT_MEDIUM, recorded, run_of
 from reports.runs.runs import Run
-from reports.verdict.rules_server import backlog, backlog_at_end, growing, saturated
+from reports.verdict.rules.server import backlog, backlog_at_end, growing, saturated
 
 WINDOW = (5.0, 65.0)
 CHAT = Shape(rate=20, output=150, output_sd=80, ttft=0.05, tpot=0.02)

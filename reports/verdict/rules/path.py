@@ -2,7 +2,7 @@
 
 from reports.metrics.lumps import lumps
 from reports.runs.runs import Run
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 LUMPY = 0.1  # of the streams; more, and every p90 of ITL is the buffer's
 
@@ -10,6 +10,7 @@ LUMPY = 0.1  # of the streams; more, and every p90 of ITL is the buffer's
 _DELAYED_ACK = ((0.035, 0.050), (0.190, 0.240))
 
 
+@rule
 def stream_lumps(run: Run) -> Rule:
     """Share of the streams whose chunks came in lumps, a pause apart. It warns."""
     name = "stream_lumps"
@@ -31,6 +32,3 @@ def _advice(pause: float) -> str:
             f"`option http-no-delay` in HAProxy, TCP_NODELAY elsewhere; {measured_anew}"
         )
     return f"something between server and client, or the server itself, holds chunks back; {measured_anew}"
-
-
-RULES = (stream_lumps,)

@@ -1,0 +1,109 @@
+"""Texts in the tree that code makes: what each must be now. To write them anew:
+
+.venv/bin/python -m tests.generated
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from common.places import ROOT
+from loadgen.live.instruments import INSTRUMENTS
+from loadgen.records.metrics import METRICS
+from reports.document import schema
+from reports.metrics.rates import RATES
+from tokenswarm.__main__ import run as tokenswarm
+
+GOLDEN = ROOT / "tests" / "data" / "golden"  # two small runs (bench.synthetic), and what is made of them
+RUNS = ("20260101T000000Z-baseline", "20260101T000100Z-optimized")
+
+
+def golden() -> dict[Path, str]:
+    """The summary of the first of the stored runs, and the report on both."""
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
+        results = Path(name)
+        for run in RUNS:
+            shutil.copytree(GOLDEN / run, results / run)
+        before = os.environ.get("TOKENSWARM_RESULTS")
+        os.environ["TOKENSWARM_RESULTS"] = name
+        try:
+            tokenswarm(["judge", str(results / RUNS[0])])
+            tokenswarm(["report", *RUNS, "--name", "golden"])
+        finally:
+            os.environ.pop("TOKENSWARM_RESULTS")
+            os.environ.update({} if before is None else {"TOKENSWARM_RESULTS": before})
+        report = results / "reports" / "golden"
+        made = [results / RUNS[0] / "summary.json", report / "README.md", report / "comparison.json"]
+        return {GOLDEN / path.name: _undated(path.read_text(encoding="utf-8")) for path in made}
+
+
+def documents() -> dict[Path, str]:
+    """The JSON schema of comparison.json, and the pages that have tables of what is registered."""
+    docs = ROOT / "docs"
+    return {
+        docs / "comparison.schema.json": schema.schema(),
+        docs / "metrics.md": _with_tables(docs / "metrics.md", durations=_durations(), rates=_rates()),
+        docs / "metrics-live.md": _with_tables(docs / "metrics-live.md", instruments=_instruments()),
+    }
+
+
+def _durations() -> str:
+    rows = [(f"`{each.name}`", each.label, each.text) for each in METRICS.values()]
+    return _table(("name", "label", "definition"), rows)
+
+
+def _rates() -> str:
+    rows = [(f"`{each.name}`", each.label, each.unit, each.text) for each in RATES.values()]
+    return _table(("name", "label", "unit", "definition"), rows)
+
+
+def _instruments() -> str:
+    rows = [
+        (
+            f"`{each.name}`",
+            f"`{each.prometheus}{'_total' if each.kind == 'counter' else ''}`",
+            f"{each.kind}: {each.text}",
+        )
+        for each in INSTRUMENTS
+    ]
+    return _table(("OpenTelemetry", "Prometheus", "what it is"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    rule = f"|{'---|' * len(head)}"
+    return "\n".join((_line(head), rule, *map(_line, rows), ""))
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _with_tables(page: Path, **tables: str) -> str:
+    """The page with each table in its place, between `<!-- table NAME … -->` and `<!-- end -->`."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        pattern = rf"(?<=<!-- table {name}: )([^\n]*-->\n).*?(?=<!-- end -->\n)"
+        text, found = re.subn(pattern, rf"\1{table}", text, flags=re.DOTALL)
+        assert found == 1, f"{page.name} has no one place for the table {name}"
+    return text
+
+
+def _undated(text: str) -> str:
+    """Without the lines that say when it was written."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if "| Written " not in line and '"written_at"' not in line)
+
+
+ALL: tuple[Callable[[], dict[Path, str]], ...] = (documents, golden)
+
+
+if __name__ == "__main__":
+    for make in ALL:
+        for path, text in make().items():
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))
