@@ -13,7 +13,7 @@ from campaign import child
 from common.places import ROOT
 from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
-from loadgen.protocol.settings import scenario_of
+from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from server.plan import make_plan
@@ -39,6 +39,12 @@ PASSED_ON = (
     "slo_share",
     "seed",
     "timeout",
+    "endpoint",
+    "extra_body",
+    "temperature",
+    "top_p",
+    "max_tokens_field",
+    "metrics_host",
     "model",
     "metrics_port",
     "tokenizer",
@@ -49,19 +55,25 @@ METAVARS = {  # where it is no number
     "warmup": "S",
     "drain": "S",
     "timeout": "S",
-    "arrivals": "PROCESS",
-    "input_tokens": "N[,SD[,MIN-MAX]]",
-    "output_tokens": "N[,SD[,MIN-MAX]]",
+    "arrivals": "P",
+    "input_tokens": "LENGTH",
+    "output_tokens": "LENGTH",
     "slo_ttft": "MS",
     "slo_tpot": "MS",
     "slo_share": "P",
+    "endpoint": "PATH",
+    "extra_body": "JSON",
+    "temperature": "T",
+    "top_p": "P",
+    "max_tokens_field": "NAME",
+    "metrics_host": "URL",
     "model": "NAME",
-    "metrics_port": "[HOST:]PORT",
+    "metrics_port": "PORT",
     "tokenizer": "DIR",
     "ca_file": "FILE",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure",)  # passed on, too, without a value
+FLAGS = ("insecure", "no_ignore_eos")  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -140,8 +152,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
-    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="Locust worker processes")
-    add_load_arguments(parser).add_argument("--master-port", type=whole, metavar="PORT")
+    group = add_load_arguments(parser)
+    group.add_argument("--workers", type=whole, default=1, metavar="N")
+    group.add_argument("--master-port", type=whole, metavar="PORT")
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
@@ -153,6 +166,7 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
         group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
     for name in FLAGS:
         group.add_argument(_option(name), action="store_true")
+    group.add_argument("--header", action="append", default=[], metavar="'K: V'")
     return group
 
 
@@ -163,7 +177,8 @@ def require_locustfile(path: str) -> None:
 
 
 def load_of(given: Namespace) -> Load:
-    """The load that the arguments add up to."""
+    """The load that the arguments add up to; headers, whose values may be secret, go into the environment."""
+    keep_headers(given.header)
     options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
     options |= {name: str(Path(options[name]).resolve()) for name in PATHS if name in options}
     options |= {name: "yes" for name in FLAGS if getattr(given, name)}
@@ -211,6 +226,17 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
     Returns its exit code: a verdict's, 2 for a mistake or a variant that was refused, 130 for Ctrl-C.
     """
     return serve(load, variant, load.command(), folder)
+
+
+def show(load: Load, variant: str) -> int:
+    """Print the server's command, where one would be launched, and one request in full; the exit code."""
+    host = load.host or f"http://127.0.0.1:{load.port}"
+    if load.host is None:
+        launcher = [sys.executable, "-m", "tokenswarm", "serve", variant, "--target", load.target]
+        if code := child.run([*launcher, "--port", str(load.port), "--dry-run"], {}):
+            return code
+    words = [sys.executable, "-m", "loadgen", "-f", load.locustfile, "--headless", *load.load_words()]
+    return child.run([*words, "--dry-run"], {"LOCUST_HOST": host})
 
 
 def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:

@@ -10,13 +10,14 @@ from functools import lru_cache
 from urllib.parse import quote
 
 SECRET_NAME = r"(api_?key|(^|_)token|secret|password|passwd|credential)s?$"
+HEADERS_VARIABLE = "TOKENSWARM_HEADERS"  # a line "Name: value" for each header of the load's requests
 SHORTEST = 8  # characters of a known secret; a shorter one would be found inside of words
 HIDDEN = "***"
 
 _VALUE = r"[^\s'\"\\]"
 _LOOKS = (  # each repetition that could begin at many places is bounded: a hostile text costs linear time
     rf"(\bbearer\s+){_VALUE}+",
-    rf"(\b(?:proxy-)?authorization\s*:\s*){_VALUE}+(?:\s+{_VALUE}+)?",
+    rf"(\b(?:proxy-)?authorization\s*:\s*){_VALUE}+(?:[ \t]+{_VALUE}+)?",
     rf"((?:api-key|-token|cookie)\s*:\s*)(?=[^\s'\"]{{0,200}}[a-z]){_VALUE}{{8,}}",
     # 'first token: ...' is none
     rf"(\btoken\s*:\s*)(?=[^\s'\"]{{0,200}}[a-z])(?=[^\s'\"]{{0,200}}\d){_VALUE}{{8,}}",
@@ -45,7 +46,13 @@ def hide_known(text: str, secrets: tuple[str, ...] | None = None) -> str:
 
 def known_secrets() -> tuple[str, ...]:
     """The secrets of this process's environment, also as URLs and JSON have them, the longest first."""
-    return _forms(tuple(os.environ.get(name, "") for name in _names()))
+    values = [os.environ.get(name, "") for name in _names()]
+    return _forms((*values, *(line.partition(":")[2] for line in header_lines())))
+
+
+def header_lines() -> list[str]:
+    """The headers that were given for the load's requests, as "Name: value"."""
+    return [line for line in os.environ.get(HEADERS_VARIABLE, "").splitlines() if line.strip()]
 
 
 @lru_cache(maxsize=1)  # not on import: most commands end before they need one

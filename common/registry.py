@@ -29,10 +29,14 @@ class Registry(Mapping[str, Thing]):
 
         return keep
 
-    def discover(self, package: str, path: Iterable[str]) -> None:
-        """Import each module of a package (its __name__ and __path__), so that it registers what it has."""
-        for module in pkgutil.iter_modules(path):
-            importlib.import_module(f"{package}.{module.name}")
+    def discover(self, package: str, path: Iterable[str], prefix: str = "") -> None:
+        """Import each module of a package (its __name__ and __path__), so that it registers what it has.
+
+        `prefix`: only those whose names begin so, where a package has others, too.
+        """
+        for module in pkgutil.iter_modules(path, f"{package}."):
+            if module.name.startswith(f"{package}.{prefix}"):
+                importlib.import_module(module.name)
 
     def __getitem__(self, name: str) -> Thing:
         """Raises UsageError, which lists those there are, for a name that is not registered."""

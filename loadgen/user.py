@@ -21,7 +21,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from common import terminal
 from common.usage import USAGE, UsageError
-from loadgen import options
+from loadgen import options, preview
 from loadgen.client.outcome import Reply
 from loadgen.master.conductor import Conductor
 from loadgen.protocol import access
@@ -105,6 +105,13 @@ def on_init(environment: Environment, **_: Any) -> None:
         _refuse(
             "no user class of the locustfile comes from loadgen.user.OpenLoopUser (docs/writing-a-client.md)"
         )
+    if environment.parsed_options.dry_run:
+        try:
+            print(preview.request(environment))
+        except UsageError as error:
+            _refuse(error)
+        sys.exit(0)
+    environment.parsed_options.header = []  # Locust sends all options to its workers
     if environment.parsed_options.otel:
         otlp.attend(environment)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):

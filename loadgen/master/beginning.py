@@ -53,15 +53,20 @@ def begin(
         verify=settings.verify,
         keep_text=settings.keep_text,
         with_key=settings.with_key,
+        headers=list(request_headers(settings.with_key)),
     )
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
+    draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), send)
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    server = Server(settings.host, request_headers(settings.with_key), settings.verify)
+    if settings.metrics_host:
+        Host.resolve(settings.metrics_host)
+    headers = request_headers(settings.with_key)
+    server = Server(settings.host, headers, settings.verify, settings.metrics_host)
     return server, server.describe(settings.model)
 
 

@@ -46,7 +46,8 @@ class Plan:
     vocabulary: dict[str, Any]
     verify: bool | str
     keep_text: bool
-    with_key: bool  # whether requests carry the key of the worker's own environment
+    with_key: bool  # whether requests carry the key, and the headers, of the worker's own environment
+    headers: list[str]  # names of those; a worker that lacks one would send other requests
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -91,6 +91,11 @@ class Lane:
                 gevent.sleep(0.001)
                 yielded = time.perf_counter()
 
+    def first_request(self, maker: RequestMaker) -> tuple[str, bytes]:
+        """Where the first arrival's request goes, and its body."""
+        self._maker, maker.lane = maker, self
+        return self._path(), self._body(self.schedule.arrivals[0], [])
+
     def start(self, zero: float) -> None:
         self.zero = zero
 
@@ -198,7 +203,7 @@ class Lane:
         assert self._maker is not None
         launched, prompt_most = self.now, len(body) + TEMPLATE_MOST  # a token is a byte or more
         self.client.send(
-            self._maker.path,
+            self._path(),
             body,
             request_id=f"{self.plan.run}-{arrival.number}",
             timeout=self.scenario.timeout,
@@ -208,9 +213,16 @@ class Lane:
         )
         events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
 
+    def _path(self) -> str:
+        """The user class's own, unless the scenario names another."""
+        assert self._maker is not None
+        request = self.scenario.request
+        return request.endpoint if request and request.endpoint else self._maker.path
+
     def _body(self, arrival: Arrival, history: Messages) -> bytes:
         assert self._maker is not None
-        return orjson.dumps(self._maker.request(arrival, history))
+        whole = self._maker.request(arrival, history)
+        return orjson.dumps(self.scenario.request.applied(whole) if self.scenario.request else whole)
 
     def _first(self, arrival: Arrival, due: float, sent: float, moment: float) -> None:
         events.first_token.fire(

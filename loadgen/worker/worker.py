@@ -221,7 +221,13 @@ class Part:
         self._limit = process_limits.raise_limit()
         host = Host.resolve(plan.host)
         self._beside_server = machine.owns(host.family, host.address)
-        client = Client(host, headers=request_headers(plan.with_key), verify=plan.verify)
+        headers = request_headers(plan.with_key)
+        if missing := sorted(set(plan.headers) - set(headers)):
+            how = "OPENAI_API_KEY" if missing == ["Authorization"] else f"--header '{missing[0]}: …'"
+            raise UsageError(
+                f"this worker lacks the header {missing[0]}, which the master has: give it {how}"
+            )
+        client = Client(host, headers=headers, verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, [arrival.due or 0.0 for arrival in self.lane.arrivals])
         self.outbox = Outbox(self._send_batch)

@@ -19,6 +19,7 @@ from loadgen.workload.arrivals.poisson import Poisson
 from loadgen.workload.arrivals.process import MOST_RATE
 from loadgen.workload.datasets import FORMATS, digest, locate
 from loadgen.workload.lengths import MOST, Lengths
+from loadgen.workload.request import Request
 
 MOST_WORKLOADS = 100  # of one mix; reports have a row for each
 HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
@@ -101,6 +102,7 @@ class Scenario(Strict):
     conversation: Conversation | None = None
     dataset: Dataset | None = None
     slo: Slo | None = Slo()
+    request: Request | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
@@ -204,8 +206,10 @@ class Scenario(Strict):
         prompt_tokens: Lengths | None = None,
         output_tokens: Lengths | None = None,
         slo: Mapping[str, float] | None = None,
+        request: Mapping[str, Any] | None = None,
     ) -> "Scenario":
-        """The scenario with what is given changed; of `slo` (its keys and values as in YAML) what it holds.
+        """The scenario with what is given changed; of `slo` and `request` (keys and values as in YAML) what
+        they hold.
 
         Raises UsageError for a value that cannot be.
         """
@@ -213,6 +217,8 @@ class Scenario(Strict):
         data |= self._lengths(prompt_tokens, output_tokens)
         if slo:
             data["slo"] = self._slo(slo)
+        if request:
+            data["request"] = (data["request"] or {}) | dict(request)
         given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:

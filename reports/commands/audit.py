@@ -18,7 +18,7 @@ from reports.comparison import comparability
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_definitions import same_figures
-from reports.findings.audit_words import limit_lines, paragraph
+from reports.findings.audit_words import limit_lines, paragraph, title
 from reports.metrics.catalogue import ROWS
 from reports.runs.conditions import incomparable
 from reports.runs.importers.imported import Imported
@@ -78,8 +78,6 @@ def _write(found: Sequence[Imported], minimum_effect: float, folder: Path, comma
     comparison, runs = audit(found, minimum_effect, folder.name, command, now)
     write(comparison, runs, folder)
     console = console_of(WIDTH)
-    assert comparison.audit is not None
-    console.print(Text(f"{comparison.audit.paragraph}\n"))
     show(comparison, console)
     written = ", ".join(sorted(path.name for path in folder.iterdir()))
     console.print(Text(f"{folder}/: {written}", style="dim"), soft_wrap=True)
@@ -161,6 +159,9 @@ def audit(
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=_tools(found),
+        title=title(
+            checks, [run.manifest.variant for run in runs], apart, all(each.has_records for each in found)
+        ),
         files=[str(each.path) for each in found],
         paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(found, runs),

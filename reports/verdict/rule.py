@@ -44,8 +44,8 @@ class Rule:
 
 
 def not_checked(rule: str, verdict: Verdict, bound: float | None, unit: str, why: str) -> Rule:
-    """A rule whose figure cannot be had; it neither passes nor fails the run."""
-    return Rule(rule, verdict, True, None, bound, unit, f"not checked: {why}", checked=False)
+    """A rule whose figure cannot be had, and why; it neither passes nor fails the run."""
+    return Rule(rule, verdict, True, None, bound, unit, why, checked=False)
 
 
 RULES: Registry[Callable[[Run], Rule]] = Registry("rule")  # each by the name that its outcome bears

@@ -154,9 +154,10 @@ def _counts_agree(run: Run, name: str, counter: str, client: float, rest: float)
     server = run.server.increase(counter, *_whole(run)) or 0.0
     beyond = server - client - rest if server > client + rest else min(server - client, 0.0)
     figure = abs(beyond) / max(client, 1.0)
-    text = f"client {client:.0f}, server {server:.0f}"
+    text = f"client {client:,.0f}, server {server:,.0f}"
     if rest and server > client:
-        text += f", of which up to {rest:.0f} may be of requests that did not complete"
+        explained = "the" if server - client <= rest else f"{rest:,.0f} of the"
+        text += f"; requests that did not complete explain {explained} {server - client:,.0f} more"
     advice = "have the server to yourself; else tokens are counted wrongly: see the column tokens_from"
     return Rule(name, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
 

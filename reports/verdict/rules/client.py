@@ -5,6 +5,7 @@ import numpy as np
 from loadgen.records.record import FAILED, LOST
 from reports.metrics import durations, request_metrics
 from reports.runs.runs import LATE_SHARE, Run
+from reports.text.formatting import counted
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
@@ -112,7 +113,7 @@ def shared_cores(run: Run) -> Rule:
         )
     used, cores = sum((lane.cpu_s or 0.0) / (lane.wall_s or 1.0) for lane in here), here[0].cores or 1
     figure = used / cores
-    text = f"{len(here)} workers used {used:.2f} of the {cores} cores that the server runs on"
+    text = f"{counted(len(here), 'worker')} used {used:.2f} of the {cores} cores that the server runs on"
     advice = "put the workers on another machine, or lower the rate: what they take, the server lacks"
     return Rule(name, Verdict.CLIENT_LIMITED, figure <= SHARED, figure, SHARED, "share", text, advice)
 

@@ -11,6 +11,7 @@ from reports.metrics.stages import stages
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
 from reports.statistics import trend
+from reports.text.formatting import counted
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 from reports.verdict.rules.server import saturated
 from reports.verdict.shares import overloaded, worst_share
@@ -75,7 +76,9 @@ def lanes_lost(run: Run) -> Rule:
     dead = [lane.label for lane in run.manifest.lanes if lane.lost]
     lost = int(run.records.status_is(LOST).sum())
     text = (
-        f"{lost} arrivals lost with {len(dead)} lanes ({', '.join(dead)})" if dead or lost else "no lane lost"
+        f"{counted(lost, 'arrival')} lost with {counted(len(dead), 'lane')} ({', '.join(dead)})"
+        if dead or lost
+        else "no lane lost"
     )
     advice = "see the worker's log (killed? out of memory?), then run again"
     return Rule(
