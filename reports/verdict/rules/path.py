@@ -12,7 +12,9 @@ _DELAYED_ACK = ((0.035, 0.050), (0.190, 0.240))
 
 @rule
 def stream_lumps(run: Run) -> Rule:
-    """Share of the streams whose chunks came in lumps, a pause apart. It warns."""
+    """Share of the streams of 8 chunks or more whose chunks come in lumps, a pause apart: half of the gaps or
+    more lie within lumps, and the pauses fill nine tenths of the stream's time ([gateways](gateways.md)).
+    """
     name = "stream_lumps"
     found = lumps(run)
     if not found.streams:
