@@ -9,18 +9,18 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.preflight import NAME, Preflight, preflight
-from loadgen.master.run import Run, Send
+from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.protocol.messages import EXTENSIONS, Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
-from loadgen.workload.schedule import Schedule, schedule
+from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
 
 def begin(
     settings: Settings,
-    find_workers: Callable[[], list[str]],
+    find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
     first_request: Callable[[Plan, int], tuple[str, bytes]],
@@ -31,10 +31,7 @@ def begin(
     """
     server, served = reach(settings)
     load = schedule(settings.scenario, settings.seed)
-    if not load.arrivals:
-        raise UsageError(
-            f"scenario {settings.scenario.name} comes to no arrival at all: raise the rate or the duration"
-        )
+    require_arrivals(load)
     require_room(load, served.max_model_len)
     workers = find_workers()
     vocabulary = server.vocabulary(served.model, settings.tokenizer)
@@ -70,7 +67,8 @@ def begin(
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
-    return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), send, settings.keep_going)
+    scraper = lambda now: Scraper(server, now)  # noqa: E731
+    return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
 
 
 def _try(

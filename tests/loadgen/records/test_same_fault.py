@@ -8,7 +8,9 @@ from loadgen.records.same_fault import MOST, SameFault
 
 
 def batch(*ends: tuple[str, str | None]) -> bytes:
-    return pack(to_table([Record(k, 0, "w", 0.0, status, error=error) for k, (status, error) in enumerate(ends)]))
+    return pack(
+        to_table([Record(k, 0, "w", 0.0, status, error=error) for k, (status, error) in enumerate(ends)])
+    )
 
 
 def test_the_reason_is_told_once_with_the_fiftieth() -> None:
