@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -152,13 +152,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     group = add_load_arguments(parser)
     group.add_argument("--workers", type=whole, default=1, metavar="N")
-    group.add_argument("--master-port", type=whole, metavar="PORT")
+    group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     """Those of them that say what load is made, as every verb that makes load takes them; their group."""
     group = parser.add_argument_group("the load (docs/measure.md; without an option it is the scenario's)")
-    group.add_argument("--locustfile", default=LOCUSTFILE, metavar="PY")
+    group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
     for name in PASSED_ON:
         group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
