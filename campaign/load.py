@@ -11,16 +11,18 @@ from pathlib import Path
 
 from campaign import child
 from common.places import ROOT
-from common.results import results_folder
+from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
 from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import require_arrivals, schedule
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
 SCENARIO = "chat-medium"
 MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
 WORKERS_PER_CORE = 4
+FEW = 20  # arrivals on average; of fewer, chance may leave none
 VERDICTS = (0, 3, 4, 5, 6)  # exit codes of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
 PASSED_ON = (
@@ -117,7 +119,9 @@ class Load:
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
-        self.resolved()
+        scenario = self.resolved()
+        if (scenario.mean_rate or FEW) * scenario.duration < FEW:
+            require_arrivals(schedule(scenario, int(self.options.get("seed", scenario.seed))))
         _require_no_other_word()
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: must be 1 or more")
@@ -128,8 +132,11 @@ class Load:
         for variant in variants:
             if self.host is None:
                 make_plan(variant, self.target, self.port)
-            elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", variant):
-                raise UsageError(f"variant {variant!r}: with --host it is a label of letters, digits, '.-_'")
+            elif not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST_NAME - 1}}}", variant):
+                raise UsageError(
+                    f"variant {variant[:LONGEST_NAME]!r}: with --host it is a label of up to "
+                    f"{LONGEST_NAME} letters, digits, '.-_'"
+                )
 
     def resolved(self) -> Scenario:
         """The scenario with what the options change in it. Raises UsageError."""

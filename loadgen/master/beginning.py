@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 
-from common.usage import UsageError
 from loadgen.client.transport import Host
 from loadgen.master import manifest
-from loadgen.master.run import Run, Send
+from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
-from loadgen.workload.schedule import Schedule, schedule
+from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
 
 def begin(
     settings: Settings,
-    find_workers: Callable[[], list[str]],
+    find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
 ) -> Run:
@@ -26,10 +25,7 @@ def begin(
     """
     server, served = reach(settings)
     load = schedule(settings.scenario, settings.seed)
-    if not load.arrivals:
-        raise UsageError(
-            f"scenario {settings.scenario.name} comes to no arrival at all: raise the rate or the duration"
-        )
+    require_arrivals(load)
     require_room(load, served.max_model_len)
     workers = find_workers()
     vocabulary = server.vocabulary(served.model, settings.tokenizer)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,6 +35,7 @@ CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
 STEP = 0.02  # s between two looks
 
 _Result = TypeVar("_Result")
+Workers = Mapping[str, dict[str, Any] | None]  # Locust's ids, and the process of each where it is known
 Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the worker
 
 
@@ -44,7 +45,7 @@ class LaneState:
 
     number: int
     worker: str  # Locust's id of the worker
-    process: dict[str, Any] | None = None  # loadgen.host.machine.this_process of the worker
+    process: dict[str, Any] | None  # loadgen.host.machine.this_process of the worker
     ready: dict[str, Any] | None = None
     before: Offset | None = None
     after: Offset | None = None
@@ -62,12 +63,12 @@ class Run:
         schedule: Schedule,
         plan: Plan,
         draft: dict[str, Any],
-        workers: Sequence[str],
+        workers: Workers,
         scraper: Callable[[Callable[[], float]], Scraper],
         send: Send,
     ) -> None:
         self.folder, self.schedule, self.plan = folder, schedule, plan
-        self.lanes = [LaneState(number, worker) for number, worker in enumerate(workers)]
+        self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
         self.scraper = scraper(lambda: self.now)
         self.over = Event()
@@ -254,9 +255,6 @@ class Run:
         why = self.stopped_why or (None if self._living else "every worker was lost")
         said = collect.said_of(self._collector.set_aside, self._collector.gone)
         return f"{why}{said}" if why else said.removeprefix("; ") or None
-
-    def on_here(self, data: dict[str, Any]) -> None:
-        self.lanes[data["lane"]].process = data["process"]
 
     def on_pulse(self, data: dict[str, Any]) -> None:
         self.live.pulse(data)

@@ -11,6 +11,7 @@ from loadgen.workload.vocabulary import Vocabulary
 # master to worker
 # plan (a Plan as a dict), lane (number), folder (the run's, on the master), users (classes)
 PLAN = "tokenswarm-plan"
+ASK = "tokenswarm-ask"  # nothing: is this a worker of ours? Only one that says HERE gets a lane
 PING = "tokenswarm-ping"  # lane, number, sent
 START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
 DRAIN = "tokenswarm-drain"  # end: launch nothing that is due at it or later, s from the start
@@ -18,8 +19,9 @@ CLOSE = "tokenswarm-close"  # end what is in flight, send the rest, say CLOSED
 GOT = "tokenswarm-got"  # number: that batch is safe
 END = "tokenswarm-end"  # the run is over; written: nothing that is left can be added to it
 
-# worker to master; each has `run`, the plan's: what comes late is of no other run
-HERE = "tokenswarm-here"  # lane, process: it has the plan, and prepares
+# worker to master
+HERE = "tokenswarm-here"  # process: the answer to ASK, of no run yet
+# Each from here on has `run`, the plan's: what comes late is of no other run
 # lane, worker (what it is), process, boot (whose monotonic clock), error (text or null)
 READY = "tokenswarm-ready"
 PONG = "tokenswarm-pong"  # number, sent, theirs

@@ -28,7 +28,7 @@ def waiting_run(folder: Path) -> Run:
         schedule(scenario, 1),
         plan,
         {},
-        ["w"],
+        {"w": None},
         lambda now: scrape.Scraper(server, now),
         lambda *_: None,
     )
