@@ -49,7 +49,7 @@ SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS 
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS METRICS_HOST DRY_RUN \
-  FROM FLAGS RATES GPU SCORE \
+  FROM FLAGS RATES GPU SCORE PEERS \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -71,6 +71,7 @@ GOALS_FLAGS = forecast
 GOALS_RATES = forecast
 GOALS_GPU = forecast
 GOALS_SCORE = forecast
+GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
 $(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE DRY_RUN,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
@@ -172,7 +173,7 @@ history: $(ENV) ## List all runs, and what waits to be recovered
 forecast: $(ENV) ## What variants or FLAGS would do, said from one run (FROM)
 	@$(TS) forecast $(FROM) $(if $(FLAGS),--set="$(FLAGS)") $(call given,RATES,rates) \
 	  $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") \
-	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
+	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE PEERS,score)
 
 audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 	@$(TS) audit $(FILES)
