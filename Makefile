@@ -73,7 +73,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE DRY_RUN,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -173,7 +173,7 @@ history: $(ENV) ## List all runs, and what waits to be recovered
 forecast: $(ENV) ## What variants or FLAGS would do, said from one run (FROM)
 	@$(TS) forecast $(FROM) $(if $(FLAGS),--set="$(FLAGS)") $(call given,RATES,rates) \
 	  $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") \
-	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE PEERS,score)
+	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
 
 audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 	@$(TS) audit $(FILES)
