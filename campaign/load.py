@@ -4,23 +4,25 @@ import contextlib
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign import child
 from common.places import ROOT
-from common.results import results_folder
+from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
 from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import require_arrivals, schedule
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
 SCENARIO = "chat-medium"
 MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
 WORKERS_PER_CORE = 4
+FEW = 20  # arrivals on average; of fewer, chance may leave none
 VERDICTS = (0, 3, 4, 5, 6)  # exit codes of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
 PASSED_ON = (
@@ -54,8 +56,6 @@ METAVARS = {  # where it is no number
     "drain": "S",
     "timeout": "S",
     "arrivals": "P",
-    "input_tokens": "LENGTH",
-    "output_tokens": "LENGTH",
     "slo_ttft": "MS",
     "slo_tpot": "MS",
     "slo_share": "P",
@@ -71,7 +71,7 @@ METAVARS = {  # where it is no number
     "ca_file": "FILE",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure", "no_ignore_eos")  # passed on, too, without a value
+FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -117,7 +117,9 @@ class Load:
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
-        self.resolved()
+        scenario = self.resolved()
+        if (scenario.mean_rate or FEW) * scenario.duration < FEW:
+            require_arrivals(schedule(scenario, int(self.options.get("seed", scenario.seed))))
         _require_no_other_word()
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: must be 1 or more")
@@ -128,8 +130,11 @@ class Load:
         for variant in variants:
             if self.host is None:
                 make_plan(variant, self.target, self.port)
-            elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", variant):
-                raise UsageError(f"variant {variant!r}: with --host it is a label of letters, digits, '.-_'")
+            elif not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST_NAME - 1}}}", variant):
+                raise UsageError(
+                    f"variant {variant[:LONGEST_NAME]!r}: with --host it is a label of up to "
+                    f"{LONGEST_NAME} letters, digits, '.-_'"
+                )
 
     def resolved(self) -> Scenario:
         """The scenario with what the options change in it. Raises UsageError."""
@@ -147,7 +152,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     group = add_load_arguments(parser)
     group.add_argument("--workers", type=whole, default=1, metavar="N")
-    group.add_argument("--master-port", type=whole, metavar="PORT")
+    group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:

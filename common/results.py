@@ -22,6 +22,7 @@ NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which
 REFUSED: Final = "refused"  # another start would end the same way
 START_FAILED: Final = "start_failed"  # the server died or took too long; the cause may be outside it
 MOST_ALIKE = 1000  # folders of one name and second
+LONGEST_NAME = 100  # characters of a folder's name that a user chose; file systems take 255 bytes in all
 
 
 def results_folder() -> Path:
@@ -31,7 +32,7 @@ def results_folder() -> Path:
 
 def stamped(name: str) -> str:
     """<UTC time>-<name>, fit for a file system: the name of a new run, by its variant."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)[:LONGEST_NAME]}"
 
 
 def now() -> str:

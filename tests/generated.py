@@ -17,6 +17,9 @@ from loadgen.live.instruments import INSTRUMENTS
 from loadgen.records.metrics import METRICS
 from reports.document import schema
 from reports.metrics.rates import RATES
+from reports.runs.runs import load_run
+from reports.verdict import judge, validity
+from reports.verdict.rule import RULES
 from tokenswarm.__main__ import run as tokenswarm
 
 GOLDEN = ROOT / "tests" / "data" / "golden"  # two small runs (bench.synthetic), and what is made of them
@@ -43,12 +46,13 @@ def golden() -> dict[Path, str]:
 
 
 def documents() -> dict[Path, str]:
-    """The JSON schema of comparison.json, and the pages that have tables of what is registered."""
+    """The JSON schema of comparison.json, and the pages that show what there is."""
     docs = ROOT / "docs"
     return {
         docs / "comparison.schema.json": schema.schema(),
-        docs / "metrics.md": _with_tables(docs / "metrics.md", durations=_durations(), rates=_rates()),
-        docs / "metrics-live.md": _with_tables(docs / "metrics-live.md", instruments=_instruments()),
+        **_with_tables(docs / "metrics.md", durations=_durations(), rates=_rates(), rules=_rules()),
+        **_with_tables(docs / "metrics-live.md", instruments=_instruments()),
+        **_with_output(docs / "variants.md", "variants"),
     }
 
 
@@ -74,6 +78,17 @@ def _instruments() -> str:
     return _table(("OpenTelemetry", "Prometheus", "what it is"), rows)
 
 
+def _rules() -> str:
+    rows = []
+    for outcome in validity.check(load_run(GOLDEN / RUNS[0])):
+        first = (RULES[outcome.rule].__doc__ or "").partition("\n\n")[0]
+        text, _, said = " ".join(first.split()).partition(" Bound: ")
+        brings = outcome.verdict.label if outcome.verdict else "only warns"
+        bound = judge.figure_text(outcome.bound, outcome.unit).replace(".00 ", " ")
+        rows.append((f"`{outcome.rule}`", brings, text, said.rstrip(".") or bound))
+    return _table(("rule", "verdict", "figure", "bound"), rows)
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     rule = f"|{'---|' * len(head)}"
     return "\n".join((_line(head), rule, *map(_line, rows), ""))
@@ -83,14 +98,23 @@ def _line(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _with_tables(page: Path, **tables: str) -> str:
+def _with_tables(page: Path, **tables: str) -> dict[Path, str]:
     """The page with each table in its place, between `<!-- table NAME … -->` and `<!-- end -->`."""
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
         pattern = rf"(?<=<!-- table {name}: )([^\n]*-->\n).*?(?=<!-- end -->\n)"
         text, found = re.subn(pattern, rf"\1{table}", text, flags=re.DOTALL)
         assert found == 1, f"{page.name} has no one place for the table {name}"
-    return text
+    return {page: text}
+
+
+def _with_output(page: Path, *verb: str) -> dict[Path, str]:
+    """The page with what the command prints, below the line that shows it."""
+    before, line, after = page.read_text(encoding="utf-8").partition(f"$ tokenswarm {' '.join(verb)}\n")
+    assert line, f"{page.name} does not show the command {' '.join(verb)}"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        tokenswarm(list(verb))
+    return {page: before + line + printed.getvalue() + after[after.index("```") :]}
 
 
 def _undated(text: str) -> str:

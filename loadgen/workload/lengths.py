@@ -19,7 +19,7 @@ from common.strictyaml import Strict
 
 Floats = NDArray[np.float64]
 
-MOST = 1e9  # tokens or seconds; no model and no user has more
+MOST = 1e7  # tokens or seconds (116 days): the largest contexts hold 10 million tokens
 GRID = (np.arange(4096) + 0.5) / 4096  # midpoints over which the moments are taken
 CLOSE = 2e-3  # of mean and sd; a fit farther off is refused
 _FIGURE = r"\d+(?:\.\d+)?"

@@ -23,7 +23,7 @@ _INVALID = Verdict.INVALID
 
 @rule
 def server_restarted(run: Run) -> Rule:
-    """No counter of the server's fell during the run."""
+    """No counter of the server's fell during the run: it began anew, or several servers answer in turn."""
     name = "server_restarted"
     if not len(run.server.times):
         return not_checked(name, _INVALID, 0, "falls", "the server exports no metrics")
@@ -67,7 +67,9 @@ def server_prompt_tokens(run: Run) -> Rule:
 
 @rule
 def server_ttft(run: Run) -> Rule:
-    """The server's mean TTFT must not be larger than ours; the difference is network and client."""
+    """The server's mean TTFT must not be larger than ours; the difference is network and client.
+    Bound: 1 ms or 1 %.
+    """
     numbers = run.records.numbers
     return _means_agree(
         run, "server_ttft", "vllm:time_to_first_token_seconds", numbers("first_token") - numbers("sent")
@@ -76,7 +78,7 @@ def server_ttft(run: Run) -> Rule:
 
 @rule
 def server_latency(run: Run) -> Rule:
-    """The server's mean request latency must not be larger than ours."""
+    """The server's mean request latency must not be larger than ours. Bound: 1 ms or 1 %."""
     numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
     ours = np.where(done, numbers("end") - numbers("sent"), np.nan)
     return _means_agree(run, "server_latency", "vllm:e2e_request_latency_seconds", ours)

@@ -37,7 +37,7 @@ def dispatch_delay_p99(run: Run) -> Rule:
 
 @rule
 def late_share(run: Run) -> Rule:
-    """Share of requests that left later than LATE."""
+    """Share of requests that left more than 50 ms late."""
     lag = durations.of(run, "dispatch_delay").seconds
     if not len(lag):
         return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
@@ -66,7 +66,7 @@ def offered_rate(run: Run) -> Rule:
 
 @rule
 def loop_stall_p99(run: Run) -> Rule:
-    """The worst lane's p99 stall of its event loop. Of no lane: not checked."""
+    """The worst lane's p99 stall of its event loop; fails where a living lane did not say and others did."""
     found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
     if not found:
         return not_checked(

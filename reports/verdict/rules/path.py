@@ -1,6 +1,6 @@
 """What stands between client and server: do streams arrive as a server sends them?"""
 
-from reports.metrics.lumps import lumps
+from reports.metrics.gaps import token_flow
 from reports.runs.runs import Run
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
@@ -12,9 +12,11 @@ _DELAYED_ACK = ((0.035, 0.050), (0.190, 0.240))
 
 @rule
 def stream_lumps(run: Run) -> Rule:
-    """Share of the streams whose chunks came in lumps, a pause apart. It warns."""
+    """Share of the streams of 8 chunks or more whose chunks come in lumps, a pause apart: half of the gaps or
+    more lie within lumps, and the pauses fill nine tenths of the stream's time ([gateways](gateways.md)).
+    """
     name = "stream_lumps"
-    found = lumps(run)
+    found = token_flow(run).lumps
     if not found.streams:
         return not_checked(name, Verdict.VALID, LUMPY, "share", "no stream of 8 chunks or more")
     text = f"{found.lumpy:,} of {found.streams:,} streams came in lumps"

@@ -19,7 +19,9 @@ _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue ca
 
 @rule
 def backlog(run: Run) -> Rule:
-    """Growth of the number in flight beyond the expected number / the offered rate, if significant."""
+    """Growth of the number in flight beyond the expected number / the offered rate, if significant.
+    Bound: 1 %, and what chance and a batch give.
+    """
     if run.closed_loop:
         return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", _NO_QUEUE)
     planned = stages(run)
@@ -42,7 +44,9 @@ def backlog(run: Run) -> Rule:
 
 @rule
 def backlog_at_end(run: Run) -> Rule:
-    """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too."""
+    """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too.
+    Bound: 15 %, and what chance and a batch give.
+    """
     if run.closed_loop:
         return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", _NO_QUEUE)
     found = measure_end(run)

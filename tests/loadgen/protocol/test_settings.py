@@ -84,7 +84,7 @@ def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
         ({"rps": "-3"}, "--rps: must be more than 0, is -3"),
         ({"rps": "fast"}, "--rps: must be a number, is 'fast'"),
         ({"rps": "1e9"}, "scenario chat-medium comes to 65,000,000,000 requests, and 5,000,000 are the most"),
-        ({"duration": "1e9"}, "comes to 20,000,000,100 requests"),
+        ({"duration": "9e6"}, "comes to 180,000,100 requests"),
         ({"scenario": "closed-loop-chat", "concurrency": "9000000"}, "comes to 9,000,000 requests"),
         ({"duration": "inf"}, "--duration: must be a finite number"),
         ({"drain": "-1"}, "--drain: must be 0 or more"),
