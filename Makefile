@@ -207,14 +207,17 @@ bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 
 # Check --------------------------------------------------------------------------------------------
 
+HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_foreign_sites.py \
+  tests/common/test_redact.py tests/common/test_terminal.py tests/common/test_strictyaml.py tests/common/test_web_guard.py
+
 .PHONY: test test-hostile lint clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-hostile: .venv/.made-dev ## Strangers, endless answers, odd files, a fuzz
-	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
-	$(PY) -m bench.fuzz --minutes 1
+test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
+	$(PY) -m pytest -n $(JOBS) -m "" -p tests.support.situations $(HOSTILE)
+	$(PY) -m tests.hostile.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff check .

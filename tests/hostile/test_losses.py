@@ -15,6 +15,8 @@ from bench.process import metronome
 from tests.end_to_end.test_endings import SLOW_TO_PREPARE, reconciles
 from tests.support.loadrun import SHORT, LoadRun, left_running
 
+pytestmark = pytest.mark.thorough
+
 LONGER = SHORT.replace("duration: 5", "duration: 7")
 
 
