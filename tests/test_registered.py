@@ -17,6 +17,9 @@ from reports.pages.sections import SECTIONS
 from reports.runs.importers import reader
 from reports.runs.importers.registry import IMPORTERS, find
 from reports.runs.importers.source import Source
+from reports.runs.runs import load_run
+from reports.verdict.rule import RULES
+from reports.verdict.validity import check
 from tests import generated
 
 DATA = ROOT / "tests" / "data"
@@ -54,6 +57,17 @@ def test_an_audited_format_has_a_sample_that_it_alone_knows(importer: object) ->
     for path in known:
         assert [each for each in IMPORTERS if each.knows(Source(path))] == [importer], path
         assert reader.read(path)
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[str]:
+    return [each.rule for each in check(load_run(generated.GOLDEN / generated.RUNS[0]))]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_is_judged_by_its_name_and_in_the_docs(name: str, judged: list[str]) -> None:
+    assert judged.count(name) == 1, "the outcome's name is the function's"
+    assert f"\n| `{name}` | " in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8"), generated.__doc__
 
 
 @pytest.mark.parametrize("title", SECTIONS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from loadgen.records.metrics import LIVE
+from loadgen.records.metrics import live
 
 Sparse = tuple[list[int], list[int], list[float]]  # numbers of buckets, and their counts and sums
 LEAST = 1e-5  # s; everything smaller counts as this
@@ -121,4 +121,4 @@ class Digest:
 
 def empty_digests() -> dict[str, Digest]:
     """An empty digest for each metric."""
-    return {name: Digest() for name in LIVE}
+    return {name: Digest() for name in live()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.live.histogram import Histogram
-from loadgen.records.metrics import LIVE, METRICS, WHOLE
+from loadgen.records.metrics import METRICS, WHOLE, live
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -38,7 +38,7 @@ def _histogram(name: str, unit: str, bounds: tuple[float, ...], text: str) -> In
 
 OF_METRICS = {
     name: _histogram(METRICS[name].exported, "s", METRICS[name].buckets, METRICS[name].definition)
-    for name in LIVE
+    for name in live()
 }
 TIME_TO_FIRST_CHUNK = _histogram(
     "gen_ai.client.operation.time_to_first_chunk", "s", WHOLE, "The same as the time to first token"

@@ -89,6 +89,36 @@ def metric(
     return keep
 
 
+def live() -> tuple[str, ...]:
+    """The names of those that are told while a run goes."""
+    return tuple(name for name, each in METRICS.items() if each.since)
+
+
+def moments(record: Record) -> Moments:
+    """One request's, once it has ended."""
+    done = record.status == COMPLETED
+    return Moments(
+        record.due,
+        _or_not_yet(record.sent),
+        _or_not_yet(record.first_token),
+        _or_not_yet(record.last_token if done else None),
+        _or_not_yet(record.output_tokens if done else None),
+    )
+
+
+def value(of: Moments, each: Metric) -> float | None:
+    """One request's metric, seconds; None where it has none."""
+    assert each.seconds is not None
+    if each.defined is not None and not each.defined(of):
+        return None
+    found: float = each.seconds(of)
+    return None if found != found else found  # NaN alone differs from itself
+
+
+def _or_not_yet(moment: float | None) -> float:
+    return NOT_YET if moment is None else moment
+
+
 @metric(
     "TTFT (service)",
     since="first token",
@@ -200,31 +230,3 @@ def itl_per_token() -> None:
 
     Seconds. `count` is of tokens. Chunks whose token count the server did not say are left out.
     """
-
-
-LIVE = tuple(name for name, each in METRICS.items() if each.since)  # what is told while a run goes
-
-
-def moments(record: Record) -> Moments:
-    """One request's, once it has ended."""
-    done = record.status == COMPLETED
-    return Moments(
-        record.due,
-        _or_not_yet(record.sent),
-        _or_not_yet(record.first_token),
-        _or_not_yet(record.last_token if done else None),
-        _or_not_yet(record.output_tokens if done else None),
-    )
-
-
-def value(of: Moments, each: Metric) -> float | None:
-    """One request's metric, seconds; None where it has none."""
-    assert each.seconds is not None
-    if each.defined is not None and not each.defined(of):
-        return None
-    found: float = each.seconds(of)
-    return None if found != found else found  # NaN alone differs from itself
-
-
-def _or_not_yet(moment: float | None) -> float:
-    return NOT_YET if moment is None else moment

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from reports.metrics import durations, gaps, request_metrics, time_series
 from reports.metrics.catalogue import COUNTS, HEADLINE, ROWS, Row, figure
 from reports.metrics.rates import RATES, due
-from reports.runs.runs import ChunkBatch, Run
+from reports.runs.runs import Run, kept
 from reports.statistics import intervals
 from reports.statistics.intervals import Blocks, Sample
 
@@ -18,7 +18,6 @@ STEPS = (240, 4000)  # least and most of the series from which the block length 
 LENGTHENED = (
     2.0  # Politis and White's length has the least error; a longer one has less bias, as intervals need
 )
-GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
 
 
 def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
@@ -50,13 +49,10 @@ def longest(run: Run, row: Row) -> float:
     return float(values[np.isfinite(values)].max(initial=0.0))
 
 
+@kept
 def sample(run: Run, metric: str) -> Sample:
     """The durations of a metric with the due time of the request that each belongs to."""
-    key = f"sample:{metric}"
-    if key not in run.memo:
-        run.memo[key] = _gaps(run) if metric in gaps.GAPS else _durations(run, metric)
-    found: Sample = run.memo[key]
-    return found
+    return _gaps(run) if metric in gaps.GAPS else _durations(run, metric)
 
 
 def block_length(baseline: Run, other: Run | None = None) -> float:
@@ -118,31 +114,12 @@ def _amounts(run: Run, row: Row) -> tuple[Floats, Floats]:
 
 
 def _gaps(run: Run) -> Sample:
-    """Gaps between chunks as `metrics.itl` pools them, each at its request's due time.
-
-    Of a run with more than GAPS_KEPT chunks every n-th record's gaps: that is for the interval only, and
-    widens it a little.
-    """
-    due, stride = _due(run), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
-    chosen = run.judged & (np.arange(len(due)) % stride == 0)
-    at, value = [np.zeros(0)], [np.zeros(0)]
-    for batch in run.records.chunk_batches():
-        rows = slice(batch.first_row, batch.first_row + len(batch.counts))
-        found = _gaps_of(batch, chosen[rows])
-        at.append(due[rows][found[0]])
-        value.append(found[1])
+    """Gaps between chunks as `gaps.itl` pools them, each at its request's due time; of some records."""
+    due, some = _due(run), gaps.token_flow(run).some
     last = run.records.numbers("last_token")
-    waiting, broken = (chosen & mask for mask in gaps.open_gaps(run, last))
-    known = sum(len(part) for part in value)
-    at += [due[waiting], due[broken]]
-    value += [(run.closed_at - last)[waiting], np.full(int(broken.sum()), np.inf)]
-    censored = np.zeros(known + int(waiting.sum()) + int(broken.sum()), bool)
-    censored[known : known + int(waiting.sum())] = True
+    waiting, broken = (some.chosen & mask for mask in gaps.open_gaps(run, last))
+    unknown = int(waiting.sum()), int(broken.sum())
+    at = [due[some.rows], due[waiting], due[broken]]
+    value = [some.seconds, (run.closed_at - last)[waiting], np.full(unknown[1], np.inf)]
+    censored = np.repeat([False, True, False], [len(some.rows), *unknown])
     return Sample(np.concatenate(at), np.concatenate(value), censored)
-
-
-def _gaps_of(batch: ChunkBatch, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
-    """(record within the batch, gap) of the chosen records."""
-    wanted = gaps.ends_gap(batch, chosen)
-    found = np.diff(batch.times, prepend=0.0)
-    return np.repeat(np.arange(len(batch.counts)), batch.counts)[wanted], found[wanted]

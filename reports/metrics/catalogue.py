@@ -8,7 +8,7 @@ from reports.document.schema import Direction
 from reports.metrics import request_metrics
 from reports.metrics.rates import RATES
 from reports.metrics.request_metrics import SHARES, Figure
-from reports.runs.runs import Run
+from reports.runs.runs import Run, kept
 
 HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
 
@@ -70,16 +70,13 @@ def untold(run: Run, row: Row) -> str | None:
     return figures.get(row.name) or figures.get(row.metric or "")
 
 
+@kept
 def figure(run: Run, row: Row) -> Figure:
-    """The figure of a whole run; kept with the run. Without a value where the source cannot tell it."""
-    key = f"figure:{row.name}"
-    if key not in run.memo:
-        found = _figure(run, row)
-        if untold(run, row):
-            found = replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
-        run.memo[key] = found
-    known: Figure = run.memo[key]
-    return known
+    """The figure of a whole run, without a value where the source cannot tell it."""
+    found = _figure(run, row)
+    if untold(run, row):
+        return replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
+    return found
 
 
 def _figure(run: Run, row: Row) -> Figure:

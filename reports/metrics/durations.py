@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from loadgen.records.metrics import METRICS, Metric, Moments
 from loadgen.records.record import COMPLETED, UNFINISHED
 from reports.metrics.survival import Survival
-from reports.runs.runs import Floats, Mask, Run
+from reports.runs.runs import Floats, Mask, Run, kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Durations:
         return Survival.of(self.seconds, self.known)
 
 
+@kept
 def of(run: Run, name: str) -> Durations:
     """One metric of loadgen.records.metrics that is no gap, of all judged arrivals that have it."""
     each, seen = METRICS[name], moments(run)
@@ -45,6 +46,7 @@ def of(run: Run, name: str) -> Durations:
     return Durations(rows, found, ~waiting)
 
 
+@kept
 def moments(run: Run) -> Moments:
     """Of every record; arrays of shape (records,)."""
     numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
@@ -69,6 +71,7 @@ def in_one_piece(run: Run) -> Mask:
     return (numbers("output_tokens") >= 2) & (numbers("last_token") <= numbers("first_token"))
 
 
+@kept
 def met_slo(run: Run, granted: float | None = None) -> Mask | None:
     """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO.
 

@@ -2,14 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loadgen.records.record import FAILED, UNFINISHED
+from reports.metrics.lumps import Lumps, Streams
 from reports.metrics.survival import Survival
-from reports.runs.runs import ChunkBatch, Floats, Mask, Run
+from reports.runs.runs import ChunkBatch, Floats, Mask, Run, kept
+
+GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
+
+
+@dataclass(frozen=True, eq=False)
+class SomeGaps:
+    """The gaps of every n-th record, where there are more than GAPS_KEPT: for the interval of ITL, which that
+    widens a little."""
+
+    chosen: Mask  # shape (records,)
+    rows: NDArray[np.int64]  # of which record each gap is
+    seconds: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +33,8 @@ class TokenFlow:
     received: Floats  # tokens of each record, shape (records,)
     in_window: float  # tokens of all records that arrived inside the window
     per_second: Floats  # tokens of all records in each second from the run's start
-
-
-def token_flow(run: Run) -> TokenFlow:
-    """Gaps and token counts from one pass over the chunk lists; kept with the run."""
-    if "token_flow" not in run.memo:
-        run.memo["token_flow"] = _token_flow(run)
-    return cast(TokenFlow, run.memo["token_flow"])
+    lumps: Lumps  # of judged arrivals
+    some: SomeGaps
 
 
 def itl(run: Run) -> Survival:
@@ -36,18 +43,16 @@ def itl(run: Run) -> Survival:
 
 
 def itl_per_token(run: Run) -> Survival:
-    """Every gap of the judged arrivals, a gap before n tokens as n of 1/n; kept with the run."""
-    if token_flow(run).one_by_one:
-        return token_flow(run).itl
-    if "itl_per_token" not in run.memo:
-        run.memo["itl_per_token"] = _gaps_per_token(run)
-    return cast(Survival, run.memo["itl_per_token"])
+    """Every gap of the judged arrivals, a gap before n tokens as n of 1/n."""
+    return token_flow(run).itl if token_flow(run).one_by_one else _gaps_per_token(run)
 
 
 GAPS: dict[str, Callable[[Run], Survival]] = {"itl": itl, "itl_per_token": itl_per_token}
 
 
-def _token_flow(run: Run) -> TokenFlow:
+@kept
+def token_flow(run: Run) -> TokenFlow:
+    """Gaps and token counts from one pass over the chunk lists."""
     start, end = run.window
     received = np.zeros(len(run.records))
     output = run.records.numbers("output_tokens")
@@ -55,23 +60,36 @@ def _token_flow(run: Run) -> TokenFlow:
     filled, in_window, one_by_one = 0, 0.0, True
     per_second = np.zeros(max(int(np.ceil(run.manifest.drained_at)), 1))
     last_chunk = np.full(len(run.records), np.nan)
+    streams, every = Streams(), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
+    chosen = run.judged & (np.arange(len(run.records)) % every == 0)
+    some: list[tuple[NDArray[np.int64], Floats]] = [(np.zeros(0, np.int64), np.zeros(0))]
     for batch in run.records.chunk_batches():
         rows = slice(batch.first_row, batch.first_row + len(batch.counts))
         tokens = _tokens(batch, output[rows])
-        found = np.diff(batch.times, prepend=0.0)[ends_gap(batch, run.judged[rows])]
+        found = np.diff(batch.times, prepend=0.0)[_ends_gap(batch, run.judged[rows])]
         gaps[filled : filled + len(found)] = found
         filled += len(found)
+        some.append(_gaps_of(batch, chosen[rows]))
+        streams.add(batch, run.judged[rows])
         one_by_one = one_by_one and bool((tokens == 1).all())
         sums = np.concatenate([[0.0], np.cumsum(tokens)])
         received[rows] = sums[batch.offsets[1:]] - sums[batch.offsets[:-1]]
         in_window += float(tokens[(batch.times >= start) & (batch.times < end)].sum())
         second = np.clip(batch.times, 0, len(per_second) - 0.5).astype(np.int64)
         per_second += np.bincount(second, tokens, len(per_second))
-        some = batch.counts > 0
-        last_chunk[rows][some] = batch.times[batch.offsets[1:][some] - 1]
+        begun = batch.counts > 0
+        last_chunk[rows][begun] = batch.times[batch.offsets[1:][begun] - 1]
     known = gaps[:filled]
     known.sort()
-    return TokenFlow(_with_open_gaps(run, known, last_chunk), one_by_one, received, in_window, per_second)
+    return TokenFlow(
+        _with_open_gaps(run, known, last_chunk),
+        one_by_one,
+        received,
+        in_window,
+        per_second,
+        streams.lumps(),
+        SomeGaps(chosen, *(np.concatenate(parts) for parts in zip(*some, strict=True))),
+    )
 
 
 def _tokens(batch: ChunkBatch, output: Floats) -> Floats:
@@ -88,7 +106,14 @@ def _tokens(batch: ChunkBatch, output: Floats) -> Floats:
     return np.where(unknown, each[row], batch.tokens)
 
 
-def ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
+def _gaps_of(batch: ChunkBatch, chosen: Mask) -> tuple[NDArray[np.int64], Floats]:
+    """(record, gap) of those of the batch's records that are chosen."""
+    gaps = np.diff(batch.times, prepend=0.0)[_ends_gap(batch, chosen)]
+    each = np.maximum(batch.counts[chosen] - 1, 0)
+    return np.repeat(batch.first_row + np.flatnonzero(chosen), each), gaps
+
+
+def _ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
     """Which chunks end a gap of a judged record: all but each record's first; shape (chunks,)."""
     wanted = np.repeat(judged, batch.counts)
     wanted[batch.offsets[:-1][batch.counts > 0]] = False
@@ -110,6 +135,7 @@ def open_gaps(run: Run, last_chunk: Floats) -> tuple[Mask, Mask]:
     return cut & run.records.status_is(UNFINISHED), cut & run.records.status_is(FAILED)
 
 
+@kept
 def _gaps_per_token(run: Run) -> Survival:
     output = run.records.numbers("output_tokens")
     parts = [np.zeros(0, np.float32)]
@@ -119,7 +145,7 @@ def _gaps_per_token(run: Run) -> Survival:
         said = np.where(
             np.isnan(batch.tokens), tokens == 1, tokens >= 1
         )  # as many chunks as tokens: one each
-        chosen = said & ends_gap(batch, run.judged[rows])
+        chosen = said & _ends_gap(batch, run.judged[rows])
         times = tokens[chosen].astype(np.int64)
         parts.append(np.repeat((np.diff(batch.times, prepend=0.0)[chosen] / times).astype(np.float32), times))
     known = np.concatenate(parts)

@@ -5,7 +5,6 @@ share that finished is "> x". docs/metrics.md says the same at more length.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from loadgen.records.record import STATUSES
 from reports.metrics import durations, gaps
 from reports.metrics.rates import RATES
 from reports.metrics.survival import Survival, needed
-from reports.runs.runs import Run
+from reports.runs.runs import Run, kept
 
 SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 CONFIDENCE = 0.99  # of the upper bounds beside the percentiles
@@ -45,13 +44,10 @@ def rate(run: Run, name: str) -> Figure:
     return Figure(value, entry.unit, count, entry.definition)
 
 
+@kept
 def survival(run: Run, name: str) -> Survival:
-    """The sorted durations of a metric; kept with the run."""
-    key = f"survival:{name}"
-    if key not in run.memo:
-        whole = gaps.GAPS[name](run) if name in gaps.GAPS else durations.of(run, name).survival()
-        run.memo[key] = whole
-    return cast(Survival, run.memo[key])
+    """The sorted durations of a metric."""
+    return gaps.GAPS[name](run) if name in gaps.GAPS else durations.of(run, name).survival()
 
 
 def percentile(run: Run, name: str, share: float) -> Figure:

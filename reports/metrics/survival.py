@@ -58,7 +58,8 @@ class Survival:
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Stretches of known durations between censored ones: (where each starts, how many are at risk
         there, the share that lasts longer than the stretch). Inside a stretch the product telescopes."""
-        cuts = np.searchsorted(self.known, self.censored, "right")  # at a tie, the known one came first
+        censored = self.censored.astype(self.known.dtype)  # of two kinds numpy would copy all that is known
+        cuts = np.searchsorted(self.known, censored, "right")  # at a tie, the known one came first
         starts = np.concatenate([[0], cuts]).astype(np.int64)
         sizes = np.diff(np.append(starts, len(self.known)))
         at_risk = self.count - starts - np.arange(len(starts))

@@ -8,7 +8,7 @@ import numpy as np
 from loadgen.records.record import LOST, UNFINISHED
 from reports.metrics.durations import finished_at
 from reports.metrics.gaps import token_flow
-from reports.runs.runs import Floats, Run
+from reports.runs.runs import Floats, Run, kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +41,29 @@ def in_flight(run: Run, edges: Floats) -> Floats:
 
     An exact integral, no sampling. Lost requests are left out; unfinished ones last to the end.
     """
+    return mean_number(*_begun_and_ended(run), edges)
+
+
+def mean_number(begin: "Events", end: "Events", edges: Floats) -> Floats:
+    """Mean number of spans that run between successive edges (seconds), from when each begins and ends."""
+    return np.diff(begin.time_since(edges) - end.time_since(edges)) / np.diff(edges)
+
+
+class Events:
+    """When something happened, in any order; never: inf."""
+
+    def __init__(self, at: Floats) -> None:
+        self._at = np.sort(at[np.isfinite(at)])
+        self._sums = np.concatenate([[0.0], np.cumsum(self._at)])
+
+    def time_since(self, edges: Floats) -> Floats:
+        """Sum over all events of the time from the event to each edge, 0 where it comes later."""
+        before = np.searchsorted(self._at, edges, "right")
+        return cast(Floats, before * edges - self._sums[before])
+
+
+@kept
+def _begun_and_ended(run: Run) -> tuple[Events, Events]:
     here = ~run.records.status_is(LOST)
     end = np.where(run.records.status_is(UNFINISHED), np.inf, run.closed_at)
-    return mean_number(run.records.numbers("due")[here], end[here], edges)
-
-
-def mean_number(begin: Floats, end: Floats, edges: Floats) -> Floats:
-    """Mean number of spans (begin to end, seconds; inf: for ever) that run between successive edges."""
-    area = _time_since(np.sort(begin), edges) - _time_since(np.sort(end[np.isfinite(end)]), edges)
-    return np.diff(area) / np.diff(edges)
-
-
-def _time_since(events: Floats, edges: Floats) -> Floats:
-    """Sum over all sorted events of the time from the event to each edge, 0 where it comes later."""
-    sums = np.concatenate([[0.0], np.cumsum(events)])
-    before = np.searchsorted(events, edges, "right")
-    return cast(Floats, before * edges - sums[before])
+    return Events(run.records.numbers("due")[here]), Events(end[here])

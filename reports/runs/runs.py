@@ -4,11 +4,11 @@ Nothing is read before it is asked for, and the chunk lists never become Python 
 of 1,000,000 records fits in memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -152,6 +152,7 @@ class Records:
         self._where = where
         self._numbers: dict[str, Floats] = {}
         self._codes: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+        self._statuses: dict[tuple[str, ...], Mask] = {}
         self._schema: pa.Schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
         self._rows = source.metadata.num_rows if isinstance(source, pq.ParquetFile) else source.num_rows
 
@@ -182,8 +183,11 @@ class Records:
 
     def status_is(self, *wanted: str) -> Mask:
         """Which records have one of these statuses."""
-        codes, names = self.codes("status")
-        return np.isin(codes, [names.index(name) for name in wanted if name in names])
+        if wanted not in self._statuses:
+            codes, names = self.codes("status")
+            self._statuses[wanted] = np.isin(codes, [names.index(name) for name in wanted if name in names])
+            self._statuses[wanted].flags.writeable = False
+        return self._statuses[wanted]
 
     @property
     def chunk_limit(self) -> int:
@@ -196,11 +200,14 @@ class Records:
             return sum(_values_in(footer.row_group(group), leaf) for group in range(footer.num_row_groups))
         return sum(int(columns.lengths(each).sum()) for each in self._source["chunk_times"].chunks)
 
-    def chunk_batches(self) -> Iterator[ChunkBatch]:
-        """All chunk lists, some thousand records at a time. Nothing where the column is absent."""
+    def chunk_batches(self, tokens: bool = True) -> Iterator[ChunkBatch]:
+        """All chunk lists, some thousand records at a time. Nothing where the column is absent.
+
+        Without `tokens` those are NaN: half of what is to be read.
+        """
         if not self.has("chunk_times"):
             return
-        names = [name for name in ("chunk_times", "chunk_tokens") if self.has(name)]
+        names = ["chunk_times"] + ["chunk_tokens"] * (tokens and self.has("chunk_tokens"))
         row = 0
         for batch in self._batches(names):
             yield _chunk_batch(batch, row, self._where)
@@ -248,7 +255,7 @@ class Run:
     server: ServerMetrics
     folder: Path | None = None  # None for records that another tool wrote
     limits: Limits = Limits()
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)  # costly intermediate results, by name
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # of `kept`
 
     @property
     def name(self) -> str:
@@ -301,6 +308,23 @@ class Run:
         closed = np.where(np.isnan(end), self.manifest.drained_at, end)
         closed[self.records.status_is(LOST)] = np.nan
         return closed
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def kept(function: Callable[Concatenate[Run, Given], Found]) -> Callable[Concatenate[Run, Given], Found]:
+    """What the function finds of a run is kept with the run; nobody may write into it."""
+
+    @wraps(function)
+    def found(run: Run, /, *args: Given.args, **others: Given.kwargs) -> Found:
+        key = (function, args, tuple(others.items()))
+        if key not in run.memo:
+            run.memo[key] = function(run, *args, **others)
+        return cast(Found, run.memo[key])
+
+    return found
 
 
 def load_run(folder: Path | str) -> Run:

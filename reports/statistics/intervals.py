@@ -8,6 +8,7 @@ blocks for both runs. With repeats the runs themselves are the sample (Welch 194
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.value)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """From the least value to the largest, events before censorings at the same moment."""
+        return np.lexsort((self.censored, self.value)) if self.censored.any() else np.argsort(self.value)
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def quantile_draws(blocks: Blocks, sample: Sample, share: float) -> Floats:
     """The quantile in each resample, by Kaplan and Meier; infinite where the resample never reaches it."""
     if not len(sample):
         return np.full(len(blocks.weights), np.nan)
-    order = np.lexsort((sample.censored, sample.value))  # events before censorings at the same moment
+    order = sample.order
     values, censored = sample.value[order], sample.censored[order]
     cells, groups = blocks.cells(sample.at[order]), _groups(len(values))
     upper = values[np.append(np.flatnonzero(np.diff(groups)), len(values) - 1)]

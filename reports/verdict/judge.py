@@ -16,7 +16,7 @@ from rich.text import Text
 from common.redact import redact
 from common.results import SUMMARY, write_whole
 from common.usage import UsageError
-from loadgen.records.metrics import LIVE, METRICS
+from loadgen.records.metrics import METRICS, live
 from loadgen.records.record import STATUSES
 from reports.metrics import request_metrics
 from reports.metrics.instrument import client_error
@@ -200,7 +200,7 @@ def _percentiles(found: dict[str, Figure]) -> Table:
     table.add_column("ms")
     for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
-    for name in LIVE:
+    for name in live():
         row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
         cells = [
             _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from common.registry import Registry
-from reports.runs.runs import Run
+from reports.runs.runs import Run, kept
 
 
 class Verdict(IntEnum):
@@ -53,4 +53,4 @@ RULES: Registry[Callable[[Run], Rule]] = Registry("rule")  # each by the name th
 
 def rule(function: Callable[[Run], Rule]) -> Callable[[Run], Rule]:
     """A decorator: the function of this name is a rule of every verdict."""
-    return RULES.register(function.__name__)(function)
+    return RULES.register(function.__name__)(kept(function))

@@ -4,6 +4,7 @@ Each rule gives its figure, its bound and what to do next; the worst failed rule
 lacks what it needs says "not checked" instead of passing in silence.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 
 from reports.runs.runs import Run
@@ -21,7 +22,7 @@ def check(run: Run) -> list[Rule]:
 def _place(rule: Callable[[Run], Rule]) -> tuple[int, str, int]:
     module = rule.__module__.removeprefix(f"{rules.__name__}.")
     place = ORDER.index(module) if module in ORDER else len(ORDER)
-    return place, module, rule.__code__.co_firstlineno
+    return place, module, inspect.unwrap(rule).__code__.co_firstlineno
 
 
 def _within_limits(rule: Rule, run: Run) -> Rule:

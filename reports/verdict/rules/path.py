@@ -1,6 +1,6 @@
 """What stands between client and server: do streams arrive as a server sends them?"""
 
-from reports.metrics.lumps import lumps
+from reports.metrics.gaps import token_flow
 from reports.runs.runs import Run
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
@@ -16,7 +16,7 @@ def stream_lumps(run: Run) -> Rule:
     more lie within lumps, and the pauses fill nine tenths of the stream's time ([gateways](gateways.md)).
     """
     name = "stream_lumps"
-    found = lumps(run)
+    found = token_flow(run).lumps
     if not found.streams:
         return not_checked(name, Verdict.VALID, LUMPY, "share", "no stream of 8 chunks or more")
     text = f"{found.lumpy:,} of {found.streams:,} streams came in lumps"

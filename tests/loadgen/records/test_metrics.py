@@ -9,7 +9,7 @@ from bench.synthetic import make_run
 from common.places import ROOT
 from loadgen.live.instruments import OF_METRICS
 from loadgen.live.live import Live
-from loadgen.records.metrics import LIVE, METRICS, Metric, Moments, value
+from loadgen.records.metrics import METRICS, Metric, Moments, live, value
 from loadgen.web.webpage import figures
 from reports.metrics import request_metrics
 from reports.metrics.catalogue import ROWS
@@ -43,7 +43,7 @@ def test_it_is_told_while_a_run_goes(metric: Metric) -> None:
     """On the live page, and by its own name in Prometheus and OpenTelemetry."""
     told = [row["label"] for table in figures.tables(Live(1.0, (0.0, 1.0), 1)) for row in table["metrics"]]
     assert (metric.label in told) == (metric.name in OF_METRICS) == bool(metric.since)
-    names = [OF_METRICS[name].prometheus for name in LIVE]
+    names = [OF_METRICS[name].prometheus for name in live()]
     assert len(set(names)) == len(names) and all(name.endswith("_seconds") for name in names)
 
 

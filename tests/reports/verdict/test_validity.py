@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.synthetic import edit_manifest, make_run
-from common.places import ROOT
-from common.usage import UsageError
 from reports.runs.runs import load_run
-from reports.verdict.rule import RULES, Rule, Verdict
+from reports.verdict.rule import Rule, Verdict
 from reports.verdict.validity import check, verdict
 
 
@@ -540,18 +538,3 @@ def write_lanes(folder: Path, lanes: list[dict[str, Any]]) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) | {"lanes": lanes}
     path.write_text(json.dumps(manifest), encoding="utf-8")
-
-
-def test_each_rule_is_registered_by_the_name_that_its_outcome_bears(tmp_path: Path) -> None:
-    make_run(tmp_path)
-    found = check(load_run(tmp_path))
-    assert sorted(each.rule for each in found) == list(RULES)
-    with pytest.raises(UsageError, match="unknown rule 'bakclog'; did you mean 'backlog'"):
-        RULES["bakclog"]
-
-
-def test_the_docs_name_every_rule() -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    table = text[text.index("| rule | verdict |") :].partition("\n\n")[0]
-    first = [line.split("|")[1] for line in table.splitlines()[2:]]
-    assert sorted(re.findall(r"`(\w+)`", " ".join(first))) == list(RULES)
