@@ -226,7 +226,7 @@ lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy .
 
-lint-deploy: ## Check deploy/ with a policy linter, in an environment of its own
+lint-deploy: ## Check deploy/ with checkov, a policy linter
 	@[ -x .cache/checkov/bin/checkov ] || \
 	  { $(PYTHON) -m venv --clear .cache/checkov && .cache/checkov/bin/pip install --quiet checkov==3.3.30; }
 	.cache/checkov/bin/checkov --config-file deploy/checkov.yaml
