@@ -37,7 +37,7 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure) \
   $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
-  $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) \
+  $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
   $(call given,METRICS_HOST,metrics-host)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
@@ -48,7 +48,7 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS METRICS_HOST DRY_RUN \
+  ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
   FROM FLAGS RATES GPU SCORE PEERS \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
@@ -90,7 +90,8 @@ help: ## List the targets
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1 METRICS_HOST'
 	@echo '  the request  ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V") TEMPERATURE'
-	@echo '               TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 DRY_RUN=1 (make run)'
+	@echo '               TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
+	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'

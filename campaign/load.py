@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,8 +56,6 @@ METAVARS = {  # where it is no number
     "drain": "S",
     "timeout": "S",
     "arrivals": "P",
-    "input_tokens": "LENGTH",
-    "output_tokens": "LENGTH",
     "slo_ttft": "MS",
     "slo_tpot": "MS",
     "slo_share": "P",
@@ -73,7 +71,7 @@ METAVARS = {  # where it is no number
     "ca_file": "FILE",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure", "no_ignore_eos")  # passed on, too, without a value
+FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -154,7 +152,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     group = add_load_arguments(parser)
     group.add_argument("--workers", type=whole, default=1, metavar="N")
-    group.add_argument("--master-port", type=whole, metavar="PORT")
+    group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:

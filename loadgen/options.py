@@ -101,6 +101,12 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="make the run although the server refuses its request",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="show one request in full, values of headers hidden, and end",

@@ -59,10 +59,11 @@ class OpenLoopUser(User):
     def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
         """The whole request: streamed, with the server's own token counts, of a fixed length on vLLM."""
         plan = self.lane.plan
-        usage = {"include_usage": True} | ({"continuous_usage_stats": True} if plan.vllm else {})
+        usage = {name: True for name in ("include_usage", *plan.extensions) if "usage" in name}
         whole: dict[str, Any] = {"model": plan.model, "stream": True, "stream_options": usage}
-        if plan.vllm:  # the salt keeps this run's prompts from meeting an earlier run's in the prefix cache
-            whole |= {"ignore_eos": True, "cache_salt": plan.run}
+        # The salt keeps this run's prompts from meeting an earlier run's in the prefix cache.
+        known = {"ignore_eos": True, "cache_salt": plan.run}
+        whole |= {name: known[name] for name in known if name in plan.extensions}
         if arrival.priority is not None:
             whole["priority"] = arrival.priority
         return whole | self.body(arrival, history)
@@ -117,7 +118,7 @@ def on_init(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
         environment.tokenswarm_worker = Worker(environment)
     if isinstance(environment.runner, MasterRunner | LocalRunner):
-        environment.tokenswarm_conductor = Conductor(environment)
+        environment.tokenswarm_conductor = Conductor(environment, preview.first_request)
         Export(environment, environment.tokenswarm_conductor)
         if environment.web_ui:
             WebUi(environment, environment.tokenswarm_conductor)

@@ -1,13 +1,18 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from common.usage import UsageError
+from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
+from loadgen.master.preflight import NAME, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
-from loadgen.protocol.messages import Plan
+from loadgen.protocol.messages import EXTENSIONS, Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, require_arrivals, schedule
@@ -18,6 +23,7 @@ def begin(
     find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
+    first_request: Callable[[Plan, int], tuple[str, bytes]],
 ) -> Run:
     """Reach the server, make the schedule, claim a folder; nothing has been sent to a worker yet.
 
@@ -38,10 +44,8 @@ def begin(
         say(remark)
     if key_withheld(settings.with_key):
         say(f"{KEY_WITHHELD}: {settings.host}")
-    folder = manifest.make_folder(subject)
-    say(_summary(load, settings, served, len(workers)))
     plan = Plan(
-        run=folder.name,
+        run=NAME,
         scenario=settings.scenario.to_dict(),
         seed=settings.seed,
         digest=load.digest(),
@@ -49,15 +53,50 @@ def begin(
         host=settings.host,
         model=served.model,
         vllm=served.vllm_version is not None,
+        extensions=list(EXTENSIONS) if served.vllm_version is not None else [],
         vocabulary=vocabulary.to_dict(),
         verify=settings.verify,
         keep_text=settings.keep_text,
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
+    tried = _try(plan, settings, say, first_request)
+    folder = manifest.make_folder(subject)
+    plan = replace(plan, run=folder.name, extensions=tried.extensions)
+    say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
-    return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), send)
+    draft |= {"extensions": tried.extensions, "usage": tried.usage}
+    scraper = lambda now: Scraper(server, now)  # noqa: E731
+    return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
+
+
+def _try(
+    plan: Plan,
+    settings: Settings,
+    say: Callable[[str], None],
+    first_request: Callable[[Plan, int], tuple[str, bytes]],
+) -> Preflight:
+    """What the server makes of one request, whose prompt is none of the run's. Raises UsageError."""
+    headers = request_headers(settings.with_key)
+    client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
+    salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
+    try:
+        tried = preflight(
+            client,
+            lambda extensions: first_request(replace(salt, extensions=list(extensions)), plan.seed + 1),
+            settings.scenario.request,
+        )
+    except UsageError as error:
+        if not settings.keep_going:
+            raise UsageError(f"{settings.host}: {error}") from None
+        say(f"{error}")
+        return Preflight(plan.extensions, [], "unknown")
+    finally:
+        client.close()
+    for remark in tried.remarks:
+        say(remark)
+    return tried
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:

@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from loadgen.master.inbox import Inbox
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
 from loadgen.master.run import LaneState, Run, Workers
 from loadgen.protocol import events, messages
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import Settings, same_server, settings_of
 
 INTERRUPTED = 130
@@ -40,14 +41,16 @@ WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
+FirstRequest = Callable[[Environment, Plan, int], tuple[str, bytes]]  # a plan, and the prompt's seed
+
 logger = logging.getLogger(__name__)
 
 
 class Conductor:
     """One per process that directs; it outlives the runs."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, first_request: FirstRequest) -> None:
+        self._environment, self._first_request = environment, first_request
         self._runner = environment.runner
         self._own_host = environment.host  # of the command line; the web UI's form may name another
         self._line = terminal.StatusLine(status_line.PLAIN_EVERY)
@@ -98,6 +101,7 @@ class Conductor:
                 self._workers,
                 self._send,
                 self._say,
+                lambda plan, words: self._first_request(self._environment, plan, words),
             )
             self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:

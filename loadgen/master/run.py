@@ -25,6 +25,7 @@ from loadgen.protocol.messages import Plan
 from loadgen.records import collect
 from loadgen.records.collect import Collector
 from loadgen.records.record import Record
+from loadgen.records.same_fault import MOST, SameFault
 from loadgen.workload.schedule import Schedule
 
 READY_WITHIN = 300.0  # s for workers to make their prompts
@@ -66,7 +67,9 @@ class Run:
         workers: Workers,
         scraper: Callable[[Callable[[], float]], Scraper],
         send: Send,
+        keep_going: bool = False,
     ) -> None:
+        """keep_going: although the first answers all fail for one reason."""
         self.folder, self.schedule, self.plan = folder, schedule, plan
         self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
@@ -79,6 +82,7 @@ class Run:
         self._writing = BoundedSemaphore()
         self._draft, self._send = draft, send
         self._collector = Collector(folder)
+        self._same_fault = None if keep_going else SameFault()
         self._zero: float | None = None
         self._end = schedule.end
         self._deadline = schedule.end + schedule.scenario.drain
@@ -282,6 +286,9 @@ class Run:
                 self.interrupt(f"{self.folder}: records cannot be written: {error.strerror}")
             return
         self._send(messages.GOT, {"number": data["number"]}, lane.worker)
+        why = self._same_fault.look(data["content"]) if self._same_fault else None
+        if why is not None and self.stopped_why is None:
+            self.interrupt(f"the first {MOST} answers all failed: {why} (--keep-going for more of it)")
 
     def on_closed(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].closed = data

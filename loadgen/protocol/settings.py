@@ -45,6 +45,7 @@ class Settings:
     verify: bool | str  # TLS: whether to check, or the file of an authority
     keep_text: bool
     allow: str  # verdicts that exit with 0
+    keep_going: bool  # although the server refuses the request
     with_key: bool = True  # whether requests carry the key
 
 
@@ -81,6 +82,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
+        keep_going=bool(values.get("keep_going")),
     )
 
 

@@ -80,6 +80,21 @@ def test_a_gateways_path_query_headers_and_fields_reach_it_and_no_value_is_kept(
     assert b"the-secret-value" not in kept + found.out.encode() + found.err.encode()
 
 
+def test_a_server_that_refuses_from_the_first_is_not_loaded_to_the_end(tmp_path: Path) -> None:
+    """Before the run, one line; once it runs all the same, after 50 answers that are alike."""
+    with metronome("--fail", "1") as server:
+        model = ("--model", "another")
+        refused = load(tmp_path / "refused", server.url, "--endpoint", "/v1/wrong", workers=1)
+        found = load(tmp_path / "all", server.url, "--rps", "50", "--duration", "60", workers=1)
+        unknown = load(tmp_path / "unknown", server.url, *model, workers=1)
+    assert refused.code == 2 and "/v1/wrong: HTTP 404" in refused.err and "--endpoint PATH" in refused.err
+    assert len(refused.err.splitlines()) == 1 and not refused.folder.exists()
+    assert unknown.code == 2 and "has no model 'another'" in unknown.err
+    assert found.manifest["ended"] == "interrupted" and found.manifest["due"] < 1000
+    assert found.manifest["ended_why"].startswith("the first 50 answers all failed: HTTP 500: refused")
+    assert found.manifest["due"] == len(found.records)
+
+
 def test_a_dry_run_shows_one_request_and_asks_nobody(tmp_path: Path) -> None:
     words = [
         "-f",

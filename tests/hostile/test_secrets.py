@@ -47,10 +47,12 @@ def test_an_error_that_quotes_the_key_reaches_no_file_no_report_and_no_terminal(
     behaviour: str, tmp_path: Path
 ) -> None:
     with FakeServer() as server:
-        found = load(
-            tmp_path, server.url(), "--model", behaviour, scenario=FEW, environment={"OPENAI_API_KEY": KEY}
-        )
+        words, given = ("--model", behaviour), {"OPENAI_API_KEY": KEY}
+        refused = load(tmp_path / "refused", server.url(), *words, scenario=FEW, environment=given)
+        found = load(tmp_path, server.url(), *words, "--keep-going", scenario=FEW, environment=given)
         assert {each.headers["authorization"] for each in server.requests} == {f"Bearer {KEY}"}
+    assert refused.code == 2 and HIDDEN in refused.err and KEY not in refused.out + refused.err
+    assert not refused.folder.exists()
     errors = set(found.records["error"])
     assert any(f"Incorrect API key provided: Bearer {HIDDEN}" in error for error in errors), errors
     assert str(found.summary["errors"]).count(HIDDEN) and KEY not in found.out + found.err

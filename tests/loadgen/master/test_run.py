@@ -19,7 +19,7 @@ def waiting_run(folder: Path) -> Run:
     """A run whose one worker never gets ready."""
     scenario = Scenario.load("chat-low")
     plan = Plan(
-        "run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, {}, True, False, True, []
+        "run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, [], {}, True, False, True, []
     )
     folder.mkdir()
     server = Server("http://127.0.0.1:1", {}, True)
