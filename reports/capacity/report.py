@@ -105,7 +105,8 @@ def headline(found: Capacity) -> str:
     if high.state == "unclear":
         return f"{text}; {high.rate:g} could not be measured ({high.why}), so the limit may lie higher."
     text += (
-        f" and misses it at {high.rate:g}: the limit lies between, {_share(high.rate / low.rate - 1)} apart."
+        f" and misses it at {high.rate:g}: the limit lies between, "
+    text += f"{_share(high.rate / low.rate - 1)} apart."
     )
     return text if found.found else f"{text} That is wider than asked ({found.ended})."
 

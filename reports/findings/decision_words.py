@@ -151,7 +151,7 @@ def _confidence(facts: Facts, variant: str, methods: Sequence[Method]) -> str:
     short = [run for name in (facts.baseline, variant) for run in facts.runs_of(name) if _few(run)]
     if short:
         rule = next(rule for rule in short[0].rules if rule.rule == "enough_requests")
-        parts.append(f"p99 is not given: {rule.figure:g} requests, {rule.bound:g} needed")
+        parts.append(f"no p99 is given: {rule.figure:g} requests, {rule.bound:g} needed")
     return ". ".join(formatting.capital(part) for part in parts if part) + "."
 
 

@@ -61,7 +61,8 @@ def choice(
         Recommendation(
             text=f"Under the SLO, take {named}{either}.",
             reason=f"Of the {len(meeting)} variants that meet it, none gives over {size} more tokens. "
-            "Of those that give as many, first tokens, then whole answers and each token come soonest. It has "
+            "Of those that give as many, first tokens, then whole answers and each token come soonest. "
+            "It has "
             f"{formatting.number(best.output_token_throughput, 'tok/s')} tok/s, "
             f"{formatting.listed(times)} ({best.variant}).",
             command=f"make capacity VARIANT={shlex.quote(best.variant)}",

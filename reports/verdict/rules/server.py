@@ -64,7 +64,7 @@ def backlog_at_end(run: Run) -> Rule:
 
 def _in_flight(first: float, last: float, first_explained: float, last_explained: float) -> str:
     text = f"requests in flight went from {first:.1f} to {last:.1f}, and "
-    return text + f"{first_explained:.1f} to {last_explained:.1f} were expected; "
+    return text + f"{first_explained:.1f} to {last_explained:.1f} were expected in flight; "
 
 
 @rule

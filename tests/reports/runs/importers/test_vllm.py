@@ -129,9 +129,9 @@ def test_another_number_of_requests_is_another_load(tmp_path: Path) -> None:
         (
             64,
             30,
-            "a limit of 30 of the server's batch (--max-num-seqs) set the pace; the client let up to 64",
+            "A limit of 30 of the server's batch (--max-num-seqs) set the pace: the client let up to 64",
         ),
-        (None, 30, "so round a number points at a pool of 30 clients"),
+        (None, 30, "So round a number points at a pool of 30 clients"),
     ],
 )
 def test_the_limit_that_a_file_names_is_known(
