@@ -104,10 +104,8 @@ def headline(found: Capacity) -> str:
         return f"{text}; no higher rate was seen to miss it ({found.ended})."
     if high.state == "unclear":
         return f"{text}; {high.rate:g} could not be measured ({high.why}), so the limit may lie higher."
-    text += (
-        f" and misses it at {high.rate:g}: the limit lies between, "
-    text += f"{_share(high.rate / low.rate - 1)} apart."
-    )
+    apart = _share(high.rate / low.rate - 1)
+    text += f" and misses it at {high.rate:g}: the limit lies between, {apart} apart."
     return text if found.found else f"{text} That is wider than asked ({found.ended})."
 
 
