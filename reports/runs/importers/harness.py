@@ -16,6 +16,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.imported import (
     MOST_TOKENS,
+    Chunks,
     Imported,
     claim_list,
     error_line,
@@ -112,7 +113,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
     return Imported(
         path=path,
         tool=TOOL,
-        table=make_table(columns, chunks),
+        table=make_table(columns, Chunks.of(chunks)),
         watched=watched,
         due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
         open_loop=True,
