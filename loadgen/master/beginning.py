@@ -60,6 +60,8 @@ def begin(
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
+    if served.unlisted:
+        say(served.unlisted)
     tried = _try(plan, settings, say, first_request)
     folder = manifest.make_folder(subject)
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
