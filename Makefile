@@ -209,19 +209,27 @@ bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 
 # Check --------------------------------------------------------------------------------------------
 
-.PHONY: test test-hostile lint clean
+HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_foreign_sites.py \
+  tests/common/test_redact.py tests/common/test_terminal.py tests/common/test_strictyaml.py tests/common/test_web_guard.py
+
+.PHONY: test test-hostile lint lint-deploy clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-hostile: .venv/.made-dev ## Strangers, endless answers, odd files, a fuzz
-	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
-	$(PY) -m bench.fuzz --minutes 1
+test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
+	$(PY) -m pytest -n $(JOBS) -m "" -p tests.support.situations $(HOSTILE)
+	$(PY) -m tests.hostile.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy .
+
+lint-deploy: ## Check deploy/ with checkov, a policy linter
+	@[ -x .cache/checkov/bin/checkov ] || \
+	  { $(PYTHON) -m venv --clear .cache/checkov && .cache/checkov/bin/pip install --quiet checkov==3.3.30; }
+	.cache/checkov/bin/checkov --config-file deploy/checkov.yaml
 
 clean: ## Remove the environments and caches; results stay
 	rm -rf .venv .venv-server .venv-server-gpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

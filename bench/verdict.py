@@ -25,7 +25,8 @@ from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
 from reports.metrics import catalogue, durations, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS
-from reports.runs.runs import Manifest, Records, Run, load_run
+from reports.runs.manifest import Manifest
+from reports.runs.runs import Records, Run, load_run
 from reports.runs.server_metrics import ServerMetrics
 
 SLOWER = 1.05

@@ -15,6 +15,7 @@ SHORTEST = 8  # characters of a known secret; a shorter one would be found insid
 HIDDEN = "***"
 
 _VALUE = r"[^\s'\"\\]"
+_MARK = r"[:=]|--|bearer|sk-|hf_"  # one of these stands in whatever the patterns below match
 _LOOKS = (  # each repetition that could begin at many places is bounded: a hostile text costs linear time
     rf"(\bbearer\s+){_VALUE}+",
     rf"(\b(?:proxy-)?authorization\s*:\s*){_VALUE}+(?:[ \t]+{_VALUE}+)?",
@@ -32,7 +33,8 @@ _LOOKS = (  # each repetition that could begin at many places is bounded: a host
 def redact(text: str) -> str:
     """The text without secrets that are known and without what looks like one."""
     kept = hide_known(text)
-    for pattern in _looks():
+    mark, *looks = _looks()
+    for pattern in looks if mark.search(kept) else ():
         kept = pattern.sub(rf"\1{HIDDEN}", kept)
     return kept
 
@@ -57,7 +59,7 @@ def header_lines() -> list[str]:
 
 @lru_cache(maxsize=1)  # not on import: most commands end before they need one
 def _looks() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in _LOOKS)
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in (_MARK, *_LOOKS))
 
 
 def _names() -> list[str]:

@@ -12,6 +12,7 @@ from common.redact import hide_known, redact
 from common.usage import UsageError
 
 MANIFEST = "manifest.json"
+DRAFT = ".manifest.json"  # its beginning, written before the first request
 RECORDS = "requests.parquet"
 METRICS = "server_metrics.parquet"
 SUMMARY = "summary.json"  # what `reports judge` writes

@@ -35,10 +35,11 @@ def shown(text: str) -> str:
     safe = redact(text)
     if safe.isascii() and safe.isprintable():
         return safe
-    return "".join(_escaped(char) if _is_order(char) else char for char in safe)
+    return "".join(_escaped(char) if is_order(char) else char for char in safe)
 
 
-def _is_order(char: str) -> bool:
+def is_order(char: str) -> bool:
+    """Whether a terminal would obey it, or cannot show it."""
     return char not in "\n\t\u200d" and unicodedata.category(char) in _ORDERS  # U+200D joins emoji
 
 

@@ -3,6 +3,7 @@
 .venv/bin/python -m tests.generated
 """
 
+import ast
 import contextlib
 import io
 import os
@@ -23,6 +24,7 @@ from reports.verdict.rule import RULES
 from tokenswarm.__main__ import run as tokenswarm
 
 GOLDEN = ROOT / "tests" / "data" / "golden"  # two small runs (bench.synthetic), and what is made of them
+HOUSES = ("loadgen", "reports", "forecast", "server", "campaign", "tokenswarm", "bench", "common")
 RUNS = ("20260101T000000Z-baseline", "20260101T000100Z-optimized")
 
 
@@ -52,6 +54,7 @@ def documents() -> dict[Path, str]:
         docs / "comparison.schema.json": schema.schema(),
         **_with_tables(docs / "metrics.md", durations=_durations(), rates=_rates(), rules=_rules()),
         **_with_tables(docs / "metrics-live.md", instruments=_instruments()),
+        **_with_tables(docs / "design.md", modules=_modules()),
         **_with_output(docs / "variants.md", "variants"),
     }
 
@@ -76,6 +79,20 @@ def _instruments() -> str:
         for each in INSTRUMENTS
     ]
     return _table(("OpenTelemetry", "Prometheus", "what it is"), rows)
+
+
+def _modules() -> str:
+    """Each package's first sentence and its modules; a package of one house stands below it."""
+    rows = []
+    for house in HOUSES:
+        for init in sorted((ROOT / house).rglob("__init__.py")):
+            text = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
+            names = sorted(path.stem for path in init.parent.glob("*.py") if path != init)
+            listed = ", ".join(f"`{name}`" for name in names)
+            rows.append(
+                (f"`{init.parent.relative_to(ROOT)}/`", text.partition("\n\n")[0].replace("\n", " "), listed)
+            )
+    return _table(("room", "what belongs there", "modules"), rows)
 
 
 def _rules() -> str:

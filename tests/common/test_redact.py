@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.redact import HIDDEN, hide_known, redact
+from common.redact import HIDDEN, _looks, hide_known, redact
 from common.results import write_json, write_whole
 
 KEY = "a b/c+\"quoted\\key'"
@@ -105,3 +105,13 @@ def test_files_hold_no_secret(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())["said"] == f"no such key: {HIDDEN}"
     for path in tmp_path.iterdir():
         assert SECRET not in path.read_text() and "quoted" not in path.read_text()
+
+
+PIECES = ("Bearer ", "authorization", " token", "api-key", "--", ":", "=", "?", "://", "@", "SK-", "hf_")
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text("aZ1_-", min_size=8, max_size=20), max_size=6).map("".join))
+def test_what_looks_like_a_secret_has_a_mark(text: str) -> None:
+    """Texts without one are not searched."""
+    mark, *looks = _looks()
+    assert mark.search(text) or not any(look.search(text) for look in looks)

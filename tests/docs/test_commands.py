@@ -45,6 +45,8 @@ def command(line: str) -> list[str]:
         return []
     while words and re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
+    piped = next((place for place, word in enumerate(words) if word in ("|", ">", "&&", "&")), len(words))
+    words = words[:piped]
     if len(words) < 2 or words[0] not in PROGRAMS:
         return []
     return [word.rstrip(";,") for word in words if not word.startswith(OTHERS)]

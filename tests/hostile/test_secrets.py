@@ -42,7 +42,10 @@ def holders(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("behaviour", ["quotes-the-key", "quotes-the-key-in-a-stream"])
+@pytest.mark.parametrize(
+    "behaviour",
+    ["quotes-the-key", pytest.param("quotes-the-key-in-a-stream", marks=pytest.mark.thorough)],
+)
 def test_an_error_that_quotes_the_key_reaches_no_file_no_report_and_no_terminal(
     behaviour: str, tmp_path: Path
 ) -> None:

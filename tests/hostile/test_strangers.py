@@ -45,7 +45,7 @@ def test_a_local_run_listens_on_this_host_alone_and_takes_no_stranger(tmp_path: 
     whole(found, found.manifest["due"])
 
 
-@pytest.mark.parametrize("when", ["run folder", "running "])
+@pytest.mark.parametrize("when", [pytest.param("run folder", marks=pytest.mark.thorough), "running "])
 def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
     when: str, tmp_path: Path
 ) -> None:
@@ -101,6 +101,7 @@ def test_a_token_holder_that_joins_first_gets_no_lane_and_holds_nothing_up(tmp_p
     assert "passed over" in found.err
 
 
+@pytest.mark.thorough
 def test_more_workers_than_were_announced_make_no_load(tmp_path: Path) -> None:
     token, port = "t" * 64, free_port()
     options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))

@@ -14,7 +14,8 @@ from common.usage import UsageError
 from loadgen.records.metrics import METRICS
 from loadgen.records.record import STATUSES
 from reports.runs.columns import column_of, floats, texts_of
-from reports.runs.runs import FORMAT, Floats, Limits, Manifest, Records, Run, Window
+from reports.runs.manifest import FORMAT, Manifest, Window
+from reports.runs.runs import Floats, Limits, Records, Run
 from reports.runs.server_metrics import ServerMetrics
 from reports.text import escape
 

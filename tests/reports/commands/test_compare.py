@@ -19,7 +19,8 @@ from reports.document import schema
 from reports.document.schema import Comparison, ParetoPoint
 from reports.findings.recommend import choice
 from reports.pages import first_screen, sections
-from reports.runs.runs import load_run, read_manifest
+from reports.runs.manifest import read_manifest
+from reports.runs.runs import load_run
 from reports.runs.selection import named_runs, newest_runs
 from tokenswarm.__main__ import run as main
 

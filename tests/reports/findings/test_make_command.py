@@ -9,7 +9,8 @@ from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
-from reports.runs.runs import DEFAULTS_BEFORE, load_run
+from reports.runs.manifest import DEFAULTS_BEFORE
+from reports.runs.runs import load_run
 
 
 def settings_of(folder: Path, name: str, scenario: dict[str, Any], **manifest: Any) -> list[str]:
