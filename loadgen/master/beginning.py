@@ -1,10 +1,12 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from common.usage import UsageError
 from loadgen.client.transport import Host
 from loadgen.master import manifest
+from loadgen.master.gpu import Gpus
 from loadgen.master.run import Run, Send
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
@@ -59,7 +61,13 @@ def begin(
         with_key=settings.with_key,
     )
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
-    return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now), send)
+    gpus = Gpus() if _on_our_gpu(draft["server"]) else None
+    return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now, gpus), send)
+
+
+def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
+    """Whether the launcher beside us started the server, on a GPU."""
+    return server is not None and (server.get("hardware") or {}).get("kind") == "gpu"
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:
