@@ -26,6 +26,7 @@ export OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN
 
 # Options that are passed on only where they are given.
 given = $(if $($(1)),--$(2) "$($(1))")
+quoted = $(if $($(1)),--$(2) '$(subst ','\'',$($(1)))')
 on = $(if $(filter-out 0 no false,$($(1))),--$(2))
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
@@ -33,7 +34,11 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
   $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port) \
-  $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure)
+  $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure) \
+  $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
+  $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
+  $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
+  $(call given,METRICS_HOST,metrics-host)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
@@ -43,7 +48,8 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  FROM FLAGS RATES GPU SCORE \
+  ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
+  FROM FLAGS RATES GPU SCORE PEERS \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -65,7 +71,9 @@ GOALS_FLAGS = forecast
 GOALS_RATES = forecast
 GOALS_GPU = forecast
 GOALS_SCORE = forecast
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE,$(if \
+GOALS_PEERS = bench-rosetta
+GOALS_DRY_RUN = run
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -80,7 +88,10 @@ help: ## List the targets
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
-	@echo '               INSECURE=1'
+	@echo '               INSECURE=1 METRICS_HOST'
+	@echo '  the request  ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V") TEMPERATURE'
+	@echo '               TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
+	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
@@ -118,7 +129,7 @@ baseline optimized: server-setup ## Run a variant; once both have run, write the
 	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(TS) report --if-both)
 
 run: server-setup ## Run VARIANT
-	@$(TS) run "$(VARIANT)" $(STRICT_FLAG) $(RUN)
+	@$(TS) run "$(VARIANT)" $(STRICT_FLAG) $(call on,DRY_RUN,dry-run) $(RUN)
 
 report: $(ENV) ## Write the report of the newest baseline and optimized runs
 	@$(TS) report
@@ -148,7 +159,8 @@ variants: $(ENV) ## List the variants and what each changes
 	@$(TS) variants
 
 master: $(ENV) ## Wait for WORKERS workers of other hosts, then load HOST
-	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file) $(LOAD)
+	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file) \
+	  $(call quoted,HEADER,header) $(LOAD)
 
 worker: $(ENV) ## Make load for the master on MASTER
 	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file)
@@ -197,19 +209,27 @@ bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 
 # Check --------------------------------------------------------------------------------------------
 
-.PHONY: test test-hostile lint clean
+HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_foreign_sites.py \
+  tests/common/test_redact.py tests/common/test_terminal.py tests/common/test_strictyaml.py tests/common/test_web_guard.py
+
+.PHONY: test test-hostile lint lint-deploy clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-hostile: .venv/.made-dev ## Strangers, endless answers, odd files, a fuzz
-	$(PY) -m pytest -n $(JOBS) --dist loadfile tests/hostile
-	$(PY) -m bench.fuzz --minutes 1
+test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
+	$(PY) -m pytest -n $(JOBS) -m "" -p tests.support.situations $(HOSTILE)
+	$(PY) -m tests.hostile.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy .
+
+lint-deploy: ## Check deploy/ with checkov, a policy linter
+	@[ -x .cache/checkov/bin/checkov ] || \
+	  { $(PYTHON) -m venv --clear .cache/checkov && .cache/checkov/bin/pip install --quiet checkov==3.3.30; }
+	.cache/checkov/bin/checkov --config-file deploy/checkov.yaml
 
 clean: ## Remove the environments and caches; results stay
 	rm -rf .venv .venv-server .venv-server-gpu .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,9 +23,10 @@ from common.usage import UsageError
 from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
-from reports.metrics import catalogue, request_metrics
+from reports.metrics import catalogue, durations, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS
-from reports.runs.runs import Manifest, Records, Run, load_run
+from reports.runs.manifest import Manifest
+from reports.runs.runs import Records, Run, load_run
 from reports.runs.server_metrics import ServerMetrics
 
 SLOWER = 1.05
@@ -130,7 +131,7 @@ def shape_of(run: Run) -> Shape:
     The drift is the median log TPOT of each second of due times: its variance (less that of a median of
     so few) and its autocorrelation after one second. What the batch did counts as drift, too: cautious.
     """
-    found = request_metrics.tpot(run)
+    found = durations.of(run, "tpot")
     usable = found.known & np.isfinite(found.seconds) & (found.seconds > 0)
     if usable.sum() < 100:
         raise UsageError(
@@ -151,7 +152,7 @@ def shape_of(run: Run) -> Shape:
     if first.value is None:
         raise UsageError(f"{run.name}: fewer than half of its requests got a token; take another run")
     return Shape(
-        rate=request_metrics.offered_rate(run).value or 0.0,
+        rate=request_metrics.rate(run, "offered_rate").value or 0.0,
         duration=run.window_length,
         output=max(2, round(float(tokens.mean()))),
         output_sd=float(tokens.std()),

@@ -107,6 +107,8 @@ def _say_step(made: Climb, rung: Rung) -> None:
     low, high = search.bracket(made.rungs)
     ends = f"{f'{low.rate:g}' if low else '0'} and {f'{high.rate:g}' if high else 'more'}"
     told = f"step {step.number}: {step.state}" + (f", {step.why}" if step.why else "")
+    met, judged = step.met, step.judged
     if len(rung.runs) > 1:
-        told += f"; both runs at {rung.rate:g}: {rung.state}"
-    say(f"{told}; {step.met} of {step.judged} met the SLO; the limit lies between {ends} requests/s")
+        told += f"; both runs at {rung.rate:g} together: {rung.state}"
+        met, judged = rung.met, rung.judged
+    say(f"{told}; {met:,} of {judged:,} met the SLO; the limit lies between {ends} requests/s")

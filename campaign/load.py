@@ -4,23 +4,25 @@ import contextlib
 import os
 import re
 import sys
-from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from campaign import child
 from common.places import ROOT
-from common.results import results_folder
+from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
-from loadgen.protocol.settings import scenario_of
+from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import require_arrivals, schedule
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
 SCENARIO = "chat-medium"
 MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
 WORKERS_PER_CORE = 4
+FEW = 20  # arrivals on average; of fewer, chance may leave none
 VERDICTS = (0, 3, 4, 5, 6)  # exit codes of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
 PASSED_ON = (
@@ -37,6 +39,12 @@ PASSED_ON = (
     "slo_share",
     "seed",
     "timeout",
+    "endpoint",
+    "extra_body",
+    "temperature",
+    "top_p",
+    "max_tokens_field",
+    "metrics_host",
     "model",
     "metrics_port",
     "tokenizer",
@@ -47,19 +55,23 @@ METAVARS = {  # where it is no number
     "warmup": "S",
     "drain": "S",
     "timeout": "S",
-    "arrivals": "PROCESS",
-    "input_tokens": "N[,SD[,MIN-MAX]]",
-    "output_tokens": "N[,SD[,MIN-MAX]]",
+    "arrivals": "P",
     "slo_ttft": "MS",
     "slo_tpot": "MS",
     "slo_share": "P",
+    "endpoint": "PATH",
+    "extra_body": "JSON",
+    "temperature": "T",
+    "top_p": "P",
+    "max_tokens_field": "NAME",
+    "metrics_host": "URL",
     "model": "NAME",
-    "metrics_port": "[HOST:]PORT",
+    "metrics_port": "PORT",
     "tokenizer": "DIR",
     "ca_file": "FILE",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure",)  # passed on, too, without a value
+FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -105,7 +117,9 @@ class Load:
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
-        self.resolved()
+        scenario = self.resolved()
+        if (scenario.mean_rate or FEW) * scenario.duration < FEW:
+            require_arrivals(schedule(scenario, int(self.options.get("seed", scenario.seed))))
         _require_no_other_word()
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: must be 1 or more")
@@ -116,8 +130,11 @@ class Load:
         for variant in variants:
             if self.host is None:
                 make_plan(variant, self.target, self.port)
-            elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", variant):
-                raise UsageError(f"variant {variant!r}: with --host it is a label of letters, digits, '.-_'")
+            elif not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST_NAME - 1}}}", variant):
+                raise UsageError(
+                    f"variant {variant[:LONGEST_NAME]!r}: with --host it is a label of up to "
+                    f"{LONGEST_NAME} letters, digits, '.-_'"
+                )
 
     def resolved(self) -> Scenario:
         """The scenario with what the options change in it. Raises UsageError."""
@@ -133,8 +150,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
-    parser.add_argument("--workers", type=whole, default=1, metavar="N", help="Locust worker processes")
-    add_load_arguments(parser).add_argument("--master-port", type=whole, metavar="PORT")
+    group = add_load_arguments(parser)
+    group.add_argument("--workers", type=whole, default=1, metavar="N")
+    group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
 def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
@@ -146,6 +164,7 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
         group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
     for name in FLAGS:
         group.add_argument(_option(name), action="store_true")
+    group.add_argument("--header", action="append", default=[], metavar="'K: V'")
     return group
 
 
@@ -156,7 +175,8 @@ def require_locustfile(path: str) -> None:
 
 
 def load_of(given: Namespace) -> Load:
-    """The load that the arguments add up to."""
+    """The load that the arguments add up to; headers, whose values may be secret, go into the environment."""
+    keep_headers(given.header)
     options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
     options |= {name: str(Path(options[name]).resolve()) for name in PATHS if name in options}
     options |= {name: "yes" for name in FLAGS if getattr(given, name)}
@@ -204,6 +224,17 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
     Returns its exit code: a verdict's, 2 for a mistake or a variant that was refused, 130 for Ctrl-C.
     """
     return serve(load, variant, load.command(), folder)
+
+
+def show(load: Load, variant: str) -> int:
+    """Print the server's command, where one would be launched, and one request in full; the exit code."""
+    host = load.host or f"http://127.0.0.1:{load.port}"
+    if load.host is None:
+        launcher = [sys.executable, "-m", "tokenswarm", "serve", variant, "--target", load.target]
+        if code := child.run([*launcher, "--port", str(load.port), "--dry-run"], {}):
+            return code
+    words = [sys.executable, "-m", "loadgen", "-f", load.locustfile, "--headless", *load.load_words()]
+    return child.run([*words, "--dry-run"], {"LOCUST_HOST": host})
 
 
 def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:

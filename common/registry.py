@@ -11,6 +11,13 @@ Thing = TypeVar("Thing")
 Kept = TypeVar("Kept")
 
 
+def import_all(package: str, path: Iterable[str], prefix: str = "") -> None:
+    """Import each module of a package whose name begins so, in the order of the alphabet."""
+    for module in pkgutil.iter_modules(path, f"{package}."):
+        if module.name.startswith(f"{package}.{prefix}"):
+            importlib.import_module(module.name)
+
+
 class Registry(Mapping[str, Thing]):
     """`what` they are, for messages: "arrival process". Names come in the order of the alphabet."""
 
@@ -29,10 +36,12 @@ class Registry(Mapping[str, Thing]):
 
         return keep
 
-    def discover(self, package: str, path: Iterable[str]) -> None:
-        """Import each module of a package (its __name__ and __path__), so that it registers what it has."""
-        for module in pkgutil.iter_modules(path):
-            importlib.import_module(f"{package}.{module.name}")
+    def discover(self, package: str, path: Iterable[str], prefix: str = "") -> None:
+        """Import each module of a package (its __name__ and __path__), so that it registers what it has.
+
+        `prefix`: only those whose names begin so, where a package has others, too.
+        """
+        import_all(package, path, prefix)
 
     def __getitem__(self, name: str) -> Thing:
         """Raises UsageError, which lists those there are, for a name that is not registered."""

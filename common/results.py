@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from common.redact import hide_known, redact
 from common.usage import UsageError
 
 MANIFEST = "manifest.json"
+DRAFT = ".manifest.json"  # its beginning, written before the first request
 RECORDS = "requests.parquet"
 METRICS = "server_metrics.parquet"
 SUMMARY = "summary.json"  # what `reports judge` writes
@@ -21,6 +23,7 @@ NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which
 REFUSED: Final = "refused"  # another start would end the same way
 START_FAILED: Final = "start_failed"  # the server died or took too long; the cause may be outside it
 MOST_ALIKE = 1000  # folders of one name and second
+LONGEST_NAME = 100  # characters of a folder's name that a user chose; file systems take 255 bytes in all
 
 
 def results_folder() -> Path:
@@ -30,7 +33,7 @@ def results_folder() -> Path:
 
 def stamped(name: str) -> str:
     """<UTC time>-<name>, fit for a file system: the name of a new run, by its variant."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)[:LONGEST_NAME]}"
 
 
 def now() -> str:
@@ -53,10 +56,13 @@ def make_new(folder: Path) -> Path:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half. Raises OSError."""
+    """Write a file so that a reader sees the old one or the new one, never half. Raises OSError.
+
+    A secret of this process that stands in a text is hidden.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.write_bytes(hide_known(content).encode() if isinstance(content, str) else content)
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -65,5 +71,5 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """The same of JSON, readable by people."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """The same of JSON, readable by people, without what looks like a secret (common.redact)."""
+    write_whole(path, redact(json.dumps(content, indent=2, ensure_ascii=False)) + "\n")

@@ -28,9 +28,11 @@ _WORDS = {  # where pydantic's own are a programmer's
     "dict_type": "must hold keys and values",
     "float_parsing": "must be a number",
     "int_parsing": "must be a whole number",
+    "too_long": "holds too many",
     "list_type": "must be a list, in square brackets or one line with a dash for each",
     "model_attributes_type": "must hold keys and values",
     "model_type": "must hold keys and values",
+    "string_too_long": "is too long: 100 characters at most",
     "string_too_short": "must not be empty",
     "string_type": "must be text; put it in quotes",
 }
@@ -90,7 +92,7 @@ def check_model(data: Any, model: type[Model], where: str, node: yaml.Node | Non
         keys = [str(part) for part in first["loc"]]
         line = _line_of(node, keys)
         place = f"{where}:{line}" if line else where
-        raise UsageError(f"{place}: {_explain(first, keys, model)}") from None
+        raise UsageError(f"{place}: {_cut(_explain(first, keys, model))}") from None
 
 
 def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
@@ -129,9 +131,8 @@ def _require_once(node: yaml.Node | None, path: Path) -> None:
             line = key.start_mark.line + 1
             if isinstance(key, yaml.ScalarNode):
                 if key.value in lines:
-                    raise UsageError(
-                        f"{path}:{line}: key {key.value!r} is there twice, first in line {lines[key.value]}"
-                    )
+                    twice = f"key {_short(key.value)} is there twice, first in line {lines[key.value]}"
+                    raise UsageError(f"{path}:{line}: {twice}")
                 lines[key.value] = line
             _require_once(value, path)
 
@@ -143,7 +144,8 @@ def _foremost(error: ValidationError) -> Any:
 
 
 def _explain(problem: Any, keys: list[str], model: type[BaseModel]) -> str:
-    key, kind, given = ".".join(keys) or "the file", problem["type"], problem.get("input")
+    key = ".".join(_cut(part, 100) for part in keys) or "the file"
+    kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
         return f"unknown key {key!r}" + _hint(keys[-1], _known_beside(keys, model))
     if kind == "missing":
@@ -168,7 +170,11 @@ def _short(given: object) -> str:
         said = repr(given)
     except ValueError:  # a whole number of over 4,300 digits
         return "a number of thousands of digits"
-    return said if len(said) <= 100 else f"{said[:100]}…"
+    return _cut(said, 100)
+
+
+def _cut(text: str, most: int = 600) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _hint(key: str, known: list[str]) -> str:

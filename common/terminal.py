@@ -1,13 +1,20 @@
 """The terminal, which may be closed while we run: SIGHUP, and nowhere left to write."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import stat
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
+from typing import Any
+
+from common.redact import redact
+
+_ORDERS = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # categories of what a terminal obeys, or cannot show
 
 
 def endings() -> tuple[int, ...]:
@@ -19,7 +26,44 @@ def endings() -> tuple[int, ...]:
 
 def say(text: str) -> None:
     """One line for the person at the terminal, on stderr: stdout belongs to results."""
-    write(text + "\n")
+    write(shown(text) + "\n")
+
+
+def shown(text: str) -> str:
+    """A text from a server, a file or a user as it may stand on a terminal: what the terminal would obey
+    (control characters, directions of writing) is escaped, line ends and tabs stay, secrets are hidden."""
+    safe = redact(text)
+    if safe.isascii() and safe.isprintable():
+        return safe
+    return "".join(_escaped(char) if is_order(char) else char for char in safe)
+
+
+def is_order(char: str) -> bool:
+    """Whether a terminal would obey it, or cannot show it."""
+    return char not in "\n\t\u200d" and unicodedata.category(char) in _ORDERS  # U+200D joins emoji
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+class ShownFormatter(logging.Formatter):
+    """Another formatter's text, shown as above: for logs, which hold what servers and libraries say."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self._inner = inner or logging.Formatter()
+
+    def format(self, record: Any) -> str:
+        return shown(self._inner.format(record))
+
+
+def guard_logs() -> None:
+    """Have all that is logged from now on shown safely."""
+    for logger in (logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)):
+        for handler in logger.handlers:
+            if not isinstance(handler.formatter, ShownFormatter):
+                handler.setFormatter(ShownFormatter(handler.formatter))
 
 
 def write(text: str) -> None:
@@ -59,7 +103,7 @@ class StatusLine:
     def show(self, make: Callable[[int | None], str]) -> None:
         """`make` gets the columns that there are (None in a log) and gives the line's text."""
         if self._live:
-            write(f"\r\x1b[K{make(shutil.get_terminal_size().columns - 1)}")
+            write(f"\r\x1b[K{shown(make(shutil.get_terminal_size().columns - 1))}")
         elif time.monotonic() - self._shown >= self._every:
             self._shown = time.monotonic()
             say(make(None))

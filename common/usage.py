@@ -72,7 +72,8 @@ def number(text: str) -> float:
 def exit_code(command: Callable[[], int]) -> int:
     """Run a command; a UsageError becomes one line on stderr and exit code 2, never a traceback.
 
-    Likewise what a shell gives for Ctrl-C, and for output that nobody reads to its end.
+    So does a file that the system refuses (a name too long, no right to read it). Likewise what a shell gives
+    for Ctrl-C, and for output that nobody reads to its end.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see common.early
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -84,5 +85,10 @@ def exit_code(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # as in `make history | head`
         terminal.write_nowhere(1)
         return 141
+    except OSError as error:
+        if error.filename is None:  # no file that somebody named, or that lies where it may not
+            raise
+        terminal.say(f"tokenswarm: {error.filename}: {error.strerror}")
+        return USAGE
     except KeyboardInterrupt:
         return 130

@@ -1,14 +1,11 @@
 """`tokenswarm forecast RUN [VARIANT …]`: what variants, rates and hardware would do, from one run."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from common.results import MANIFEST, results_folder
-from common.terminal import say
+from common.terminal import say, shown
 from common.usage import UsageError, number
 from forecast import alternatives, kept, slo_rate, table
 from forecast.calibration import Calibration, calibrate
@@ -16,6 +13,7 @@ from forecast.forecast import Forecast, Setting, forecast
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Schedule, schedule
 from reports.runs.runs import Run, load_run
+from reports.text.console import console_of
 from server import variants
 
 WIDTH = 150  # where no terminal says how wide it is
@@ -66,7 +64,7 @@ def _score() -> int:
             f"{results_folder()}: no judged run with a forecast; `make baseline optimized` makes one"
         )
     for line in table.score_lines(found):
-        print(line)
+        print(shown(line))
     return 0
 
 
@@ -133,7 +131,7 @@ def _rates(text: str | None) -> list[float]:
 
 def _print(found: Calibration, made: Sequence[Forecast]) -> None:
     limits = _limits(found, made)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = console_of(WIDTH)
     console.print(table.basis(found))
     console.print(table.table(made, limits))
     if best := table.worth(limits, found.variant):

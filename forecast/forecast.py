@@ -168,21 +168,21 @@ def _simulate(
     rules = validity.check(run)
     saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in rules)
     figures = figures_of(run) | {"output_token_throughput": tokens_per_second(traffic, outcome, end)}
-    attained = request_metrics.slo_attainment(run).value
+    attained = request_metrics.rate(run, "slo_attainment").value
     return _Pass(figures, saturated, attained, outcome, np.array(traffic.load.ready), made)
 
 
 def figures_of(run: Run) -> dict[str, float | None]:
     """The figures of NAMES that a run, simulated or measured, has; the tokens only where it has chunks."""
     found = {
-        "completed_rate": request_metrics.completed_rate(run).value,
+        "completed_rate": request_metrics.rate(run, "completed_rate").value,
         "ttft_p50": request_metrics.percentile(run, "ttft", 0.5).value,
         "ttft_p99": request_metrics.percentile(run, "ttft", 0.99).value,
         "tpot_p50": request_metrics.percentile(run, "tpot", 0.5).value,
         "latency_mean": latency_mean(run),
     }
     if run.records.has("chunk_times"):
-        found["output_token_throughput"] = request_metrics.output_token_throughput(run).value
+        found["output_token_throughput"] = request_metrics.rate(run, "output_token_throughput").value
     return found
 
 

@@ -14,7 +14,8 @@ from forecast.calibration import FrontEnd, running_at
 from forecast.load import Traffic
 from forecast.scheduler import Outcome
 from loadgen.records.record import COMPLETED, SCHEMA, UNFINISHED
-from reports.runs.runs import FORMAT, Manifest, Records, Run
+from reports.runs.manifest import FORMAT, Manifest
+from reports.runs.runs import Records, Run
 from reports.runs.server_metrics import ServerMetrics
 
 Floats = NDArray[np.float64]

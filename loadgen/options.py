@@ -10,7 +10,7 @@ from locust.argument_parser import LocustArgumentParser
 from common.ports import free_port, is_free
 from common.usage import UsageError
 from loadgen.protocol import access
-from loadgen.protocol.settings import DEFAULT_SCENARIO
+from loadgen.protocol.settings import DEFAULT_SCENARIO, keep_headers
 from loadgen.telemetry import otlp
 from loadgen.workload.arrivals import PROCESSES
 from loadgen.workload.scenario import list_scenarios
@@ -60,6 +60,27 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     )
     parser.add_argument("--seed", metavar="N", help="of times, lengths, prompts; empty: the scenario's")
     parser.add_argument("--timeout", metavar="S", help="s for one request; empty: the scenario's")
+    parser.add_argument("--endpoint", metavar="PATH", help="where requests go; empty: the user class's own")
+    parser.add_argument("--extra-body", metavar="JSON", help="an object whose fields each request has, too")
+    parser.add_argument("--temperature", metavar="T", help="of sampling; empty: the user class's own")
+    parser.add_argument("--top-p", metavar="P", help="of sampling; empty: the server's own")
+    parser.add_argument(
+        "--max-tokens-field", metavar="NAME", help="what the server calls max_tokens; empty: max_tokens"
+    )
+    parser.add_argument(
+        "--no-ignore-eos", action="store_true", help="answers may end before the length that was asked for"
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'K: V'",
+        help="a header of each request; its value is kept nowhere",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--metrics-host", metavar="URL", help="where the engine's own /metrics is, behind a gateway"
+    )
     parser.add_argument("--model", metavar="NAME", help="as served; empty: the only one there is")
     parser.add_argument(
         "--tokenizer",
@@ -77,6 +98,18 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         "--polite",
         action="store_true",
         help="workers take no priority over other processes while they send",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="make the run although the server refuses its request",
+        include_in_web_ui=False,
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show one request in full, values of headers hidden, and end",
         include_in_web_ui=False,
     )
     parser.add_argument(
@@ -127,6 +160,7 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     that is taken: of Locust it would get a traceback, after its workers have been made; and for a way to a
     collector that would disturb the run."""
     asked, _ = parser.parse_known_args(list(words))
+    keep_headers(asked.header)
     if asked.otel:
         otlp.choose_protocol(os.environ)
     makes_workers = bool(asked.processes) and not asked.worker

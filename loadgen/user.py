@@ -21,7 +21,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from common import terminal
 from common.usage import USAGE, UsageError
-from loadgen import options
+from loadgen import options, preview
 from loadgen.client.outcome import Reply
 from loadgen.master.conductor import Conductor
 from loadgen.protocol import access
@@ -59,10 +59,11 @@ class OpenLoopUser(User):
     def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
         """The whole request: streamed, with the server's own token counts, of a fixed length on vLLM."""
         plan = self.lane.plan
-        usage = {"include_usage": True} | ({"continuous_usage_stats": True} if plan.vllm else {})
+        usage = {name: True for name in ("include_usage", *plan.extensions) if "usage" in name}
         whole: dict[str, Any] = {"model": plan.model, "stream": True, "stream_options": usage}
-        if plan.vllm:  # the salt keeps this run's prompts from meeting an earlier run's in the prefix cache
-            whole |= {"ignore_eos": True, "cache_salt": plan.run}
+        # The salt keeps this run's prompts from meeting an earlier run's in the prefix cache.
+        known = {"ignore_eos": True, "cache_salt": plan.run}
+        whole |= {name: known[name] for name in known if name in plan.extensions}
         if arrival.priority is not None:
             whole["priority"] = arrival.priority
         return whole | self.body(arrival, history)
@@ -100,16 +101,24 @@ def on_init_command_line_parser(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def on_init(environment: Environment, **_: Any) -> None:
+    terminal.guard_logs()
     if not any(issubclass(each, OpenLoopUser) for each in environment.user_classes):
         _refuse(
             "no user class of the locustfile comes from loadgen.user.OpenLoopUser (docs/writing-a-client.md)"
         )
+    if environment.parsed_options.dry_run:
+        try:
+            print(preview.request(environment))
+        except UsageError as error:
+            _refuse(error)
+        sys.exit(0)
+    environment.parsed_options.header = []  # Locust sends all options to its workers
     if environment.parsed_options.otel:
         otlp.attend(environment)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
         environment.tokenswarm_worker = Worker(environment)
     if isinstance(environment.runner, MasterRunner | LocalRunner):
-        environment.tokenswarm_conductor = Conductor(environment)
+        environment.tokenswarm_conductor = Conductor(environment, preview.first_request)
         Export(environment, environment.tokenswarm_conductor)
         if environment.web_ui:
             WebUi(environment, environment.tokenswarm_conductor)

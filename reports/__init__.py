@@ -1,1 +1,1 @@
-"""What does it mean? Reads run folders, writes verdicts and reports; needs only the record's columns."""
+"""What does it mean? Reads run folders, writes verdicts and reports; needs only what a record is."""

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
-from common.terminal import StatusLine, say
+from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
 from server import health, installed, log, model, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
@@ -48,7 +48,7 @@ def run(given: Namespace) -> int:
     """Serve, and run the command in `given.words` where there is one; its exit code."""
     plan = make_plan(given.variant, given.target, given.port)
     if given.dry_run:
-        print(plan.command().line_with_environment)
+        print(shown(plan.command().line_with_environment))
         return 0
     with unwound():
         return launch(plan, given.words, given.folder)

@@ -10,6 +10,7 @@ from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema  # type: ignore[import-untyped]
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -18,6 +19,7 @@ import yaml
 from locust.argument_parser import get_parser
 
 from common.places import ROOT
+from common.version import VERSION
 from loadgen import options
 from loadgen.live.instruments import INSTRUMENTS
 from tests.support.prometheus import program
@@ -25,7 +27,7 @@ from tests.support.prometheus import program
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
-OURS = "tokenswarm:latest"
+OURS = f"tokenswarm:{VERSION}"
 IN_IMAGE = re.compile(r"^COPY (\w+) \1$", re.MULTILINE)
 
 
@@ -68,7 +70,11 @@ def test_images_are_pinned_or_ours() -> None:
     pods = [each["spec"]["template"]["spec"] for each in of_kind("Deployment").values()]
     named = composed + [container["image"] for pod in pods for container in pod["containers"]]
     assert len(named) == 6
-    assert all(image == OURS or re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", image) for image in named), named
+    operated = read(DEPLOY / "kubernetes/operator/locusttest.yaml")["spec"]["image"]
+    base = re.findall(r"^FROM (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    pinned = re.compile(r"[\w/]+:v?\d+\.\d+\.\d+(-slim-bookworm)?")
+    assert all(pinned.fullmatch(image) for image in [*named, *base]), named
+    assert operated == OURS and named.count(OURS) == 4
 
 
 def test_prometheus_accepts_its_configuration() -> None:
@@ -87,7 +93,7 @@ def test_prometheus_accepts_its_configuration() -> None:
 
 @pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()])
 def test_manifests_are_what_kubernetes_accepts(version: str) -> None:
-    assert len(objects()) == 5
+    assert len(objects()) == 7
     for each in objects():
         kubernetes_validate.validate(each, version, strict=True)
 
@@ -106,9 +112,51 @@ def test_manifests_refer_to_each_other() -> None:
             if "configMapRef" in source:
                 assert source["configMapRef"]["name"] in of_kind("ConfigMap")
         for volume in pod["spec"].get("volumes", []):
-            assert volume["persistentVolumeClaim"]["claimName"] in of_kind("PersistentVolumeClaim")
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            assert claim in of_kind("PersistentVolumeClaim") or "emptyDir" in volume
     args = deployments["tokenswarm-worker"]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[args.index("--master-host") + 1] == service["metadata"]["name"]
+
+
+def test_pods_may_do_no_more_than_they_must() -> None:
+    """What `make lint-deploy` asks as well, with checkov; here it is part of each test run."""
+    for deployment in of_kind("Deployment").values():
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True and context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"] and container["resources"]["requests"]
+        written = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert "/tmp" in written and written <= {"/tmp", "/results"}
+    master = of_kind("Deployment")["tokenswarm-master"]["spec"]["template"]["spec"]["containers"][0]
+    assert master["livenessProbe"]["httpGet"]["port"] == master["ports"][1]["name"]
+
+
+def test_the_network_s_rules_are_about_our_pods_and_ports() -> None:
+    rules, deployments = of_kind("NetworkPolicy"), of_kind("Deployment")
+    assert rules.keys() == deployments.keys()
+    for name, rule in rules.items():
+        labels = deployments[name]["spec"]["template"]["metadata"]["labels"]
+        assert rule["spec"]["podSelector"]["matchLabels"] == labels
+    assert rules["tokenswarm-worker"]["spec"]["ingress"] == [], "nobody connects to a worker"
+    opened = {
+        each["port"] for part in rules["tokenswarm-master"]["spec"]["ingress"] for each in part["ports"]
+    }
+    (service,) = of_kind("Service").values()
+    assert opened == {each["port"] for each in service["spec"]["ports"]}
+    port = urlsplit(of_kind("ConfigMap")["tokenswarm"]["data"]["LOCUST_HOST"]).port
+    assert all({"ports": [{"port": port}]} in rule["spec"]["egress"] for rule in rules.values())
+
+
+def test_composed_services_may_do_no_more_than_they_must() -> None:
+    for name, service in read(DEPLOY / "compose.yaml")["services"].items():
+        assert service["read_only"] is True and service["tmpfs"] == ["/tmp"], name
+        assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
+        assert service["deploy"]["resources"]["limits"]["memory"] and service["pids_limit"]
 
 
 def test_the_operator_s_resource_is_what_its_definition_says() -> None:

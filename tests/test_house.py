@@ -26,7 +26,7 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "text": "",
     "document": "text",
     "runs": "document text",
-    "metrics": "runs document",
+    "metrics": "runs document statistics",
     "statistics": "runs",
     "verdict": "metrics runs statistics text",
     "comparison": "metrics runs document statistics text verdict",

@@ -93,7 +93,7 @@ class Client:
         if self._closed:
             raise RuntimeError("the client is closed")
         stream = Stream(
-            request_bytes(self._host.base_path + path, self._head, request_id, body),
+            request_bytes(self._host.target(path), self._head, request_id, body),
             request_id,
             timeout,
             keep_text,

@@ -10,12 +10,14 @@ from urllib.parse import quote, urlsplit
 
 from gevent import monkey
 
+from common.redact import redact
 from common.usage import UsageError
 from loadgen.client.kernel_timestamps import SPACE, KernelStamps
 
 _socket = monkey.get_original("socket", "socket")  # gevent's own would wait cooperatively
 _READ_SIZE = 65536
 _PROBE_LIMIT = 1.0  # seconds
+_QUERY = "/%:@!$'()*+,;=~?&"
 _PATH = "/%:@!$&'()*+,;=~"  # what stands for itself in a path (RFC 3986), or is quoted already
 _AFTER_CONNECTING = (errno.ECONNRESET, errno.EPIPE)  # errors that only a connection has
 
@@ -30,10 +32,16 @@ class Host:
     authority: str  # for the Host header
     server_name: str | None  # for TLS; None for plain http
     base_path: str
+    query: str = ""  # goes with each request
+
+    def target(self, path: str) -> str:
+        """What a request for `path` names."""
+        mark = "&" if "?" in path else "?"
+        return f"{self.base_path}{path}{mark}{self.query}" if self.query else self.base_path + path
 
     @classmethod
     def resolve(cls, url: str) -> "Host":
-        """Look up `http(s)://name[:port][/base]`. Raises UsageError for a bad URL or an unknown name."""
+        """Look up `http(s)://name[:port][/base][?query]`. Raises UsageError for what leads nowhere."""
         try:
             parts = urlsplit(url)
         except ValueError as error:
@@ -48,6 +56,8 @@ class Host:
             raise UsageError(f"host {url!r}: must look like http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise UsageError("host: a password in the URL is not accepted; set OPENAI_API_KEY instead")
+        if parts.fragment or redact(f"?{parts.query}") != f"?{parts.query}":  # it would be kept with the run
+            raise UsageError("host: holds a key or a '#'; set OPENAI_API_KEY, or give --header 'Name: value'")
         try:
             found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # UnicodeError: no name at all
@@ -56,7 +66,13 @@ class Host:
         family, address = _choose([(each[0], each[4]) for each in found])
         name = parts.hostname if parts.scheme == "https" else None
         path = quote(parts.path, safe=_PATH).rstrip("/")
-        return cls(url.rstrip("/"), family, address, parts.netloc, name, path)
+        return cls(url, family, address, parts.netloc, name, path, quote(parts.query, safe=_QUERY))
+
+
+def joined(url: str, path: str) -> str:
+    """The URL of `path` below another, whose query it keeps."""
+    base, mark, query = url.partition("?")
+    return base.rstrip("/") + path + mark + query
 
 
 def _choose(places: list[tuple[int, tuple]]) -> tuple[int, tuple]:

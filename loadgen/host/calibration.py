@@ -50,7 +50,7 @@ def _ratio(one: float, other: float) -> float:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        known = former_names.loads(path.read_text())
+        known = former_names.loads(path.read_bytes())
     except FileNotFoundError:
         return {"format": FORMAT, "machines": {}}
     except (OSError, ValueError) as error:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from loadgen.records.metrics import live
+
 Sparse = tuple[list[int], list[int], list[float]]  # numbers of buckets, and their counts and sums
-METRICS = ("ttft", "scheduled_ttft", "tpot", "itl", "latency", "scheduled_latency", "dispatch_delay")
 LEAST = 1e-5  # s; everything smaller counts as this
 WIDTH = math.log(1.01)
 BUCKETS = 2200  # up to LEAST * 1.01 ** BUCKETS: nine hours
@@ -120,4 +121,4 @@ class Digest:
 
 def empty_digests() -> dict[str, Digest]:
     """An empty digest for each metric."""
-    return {name: Digest() for name in METRICS}
+    return {name: Digest() for name in live()}

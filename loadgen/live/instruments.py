@@ -1,4 +1,4 @@
-"""What is exported of a run while it goes, by name. docs/metrics-live.md lists the same.
+"""What is exported of a run while it goes, by name: each metric, counts and states.
 
 The names beginning with gen_ai are those of OpenTelemetry's semantic conventions for generative AI, with the
 bucket bounds recommended there; the others, for what the conventions do not know, are our own.
@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadgen.live.histogram import Histogram
+from loadgen.records.metrics import METRICS, WHOLE, live
 
 Kind = Literal["counter", "gauge", "histogram"]
 
-_DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-_TPOT = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 _TOKENS = tuple(float(4**power) for power in range(14))
-_LAG = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -39,35 +36,15 @@ def _histogram(name: str, unit: str, bounds: tuple[float, ...], text: str) -> In
     return Instrument(name, "histogram", unit, text, bounds)
 
 
-OPERATION_DURATION = _histogram(
-    "gen_ai.client.operation.duration", "s", _DURATION, "Sent to last token; of a failed request, to its end"
-)
-TIME_PER_CHUNK = _histogram(
-    "gen_ai.client.operation.time_per_output_chunk",
-    "s",
-    _DURATION,
-    "Gap between two chunks with text (ITL); known once the request has ended",
-)
+OF_METRICS = {
+    name: _histogram(METRICS[name].exported, "s", METRICS[name].buckets, METRICS[name].definition)
+    for name in live()
+}
 TIME_TO_FIRST_CHUNK = _histogram(
-    "gen_ai.client.operation.time_to_first_chunk", "s", _DURATION, "Sent to the first chunk with text (TTFT)"
+    "gen_ai.client.operation.time_to_first_chunk", "s", WHOLE, "The same as the time to first token"
 )
 TOKEN_USAGE = _histogram(
     "gen_ai.client.token.usage", "{token}", _TOKENS, "Tokens of a finished request, prompt and output"
-)
-TIME_TO_FIRST_TOKEN = _histogram(
-    "gen_ai.server.time_to_first_token", "s", _TTFT, "Sent to first token (TTFT), as the client sees it"
-)
-TIME_PER_OUTPUT_TOKEN = _histogram(
-    "gen_ai.server.time_per_output_token", "s", _TPOT, "Time per output token after the first (TPOT)"
-)
-SCHEDULED_TTFT = _histogram(
-    "tokenswarm.scheduled_time_to_first_token", "s", _TTFT, "Due to first token: what a user waits"
-)
-SCHEDULED_DURATION = _histogram(
-    "tokenswarm.scheduled_operation_duration", "s", _DURATION, "Due to last token of a completed request"
-)
-DISPATCH_DELAY = _histogram(
-    "tokenswarm.dispatch_delay", "s", _LAG, "Due to sent: the load generator's own delay"
 )
 
 ARRIVALS_DUE = Instrument("tokenswarm.arrivals.due", "counter", "{request}", "Arrivals that came due")
@@ -104,21 +81,16 @@ VERDICT = Instrument(
 )
 INFO = Instrument("tokenswarm.run.info", "gauge", "1", "Always 1; its labels say what is run")
 
-INSTRUMENTS = [value for value in list(globals().values()) if isinstance(value, Instrument)]
+_NAMED = [each for each in list(globals().values()) if isinstance(each, Instrument)]
+INSTRUMENTS = [*OF_METRICS.values(), *_NAMED]
 
 # What the workers count, by the name of the figure: the instrument, and the attributes of this part of it.
 COUNTED: dict[str, tuple[Instrument, dict[str, str]]] = {
-    "latency": (OPERATION_DURATION, {}),
-    "failure": (OPERATION_DURATION, {"error.type": "_OTHER"}),
-    "itl": (TIME_PER_CHUNK, {}),
+    **{name: (instrument, {}) for name, instrument in OF_METRICS.items()},
+    "failure": (OF_METRICS["latency"], {"error.type": "_OTHER"}),  # sent to its end
+    "first_chunk": (TIME_TO_FIRST_CHUNK, {}),
     "input_tokens": (TOKEN_USAGE, {"gen_ai.token.type": "input"}),
     "output_tokens": (TOKEN_USAGE, {"gen_ai.token.type": "output"}),
-    "first_chunk": (TIME_TO_FIRST_CHUNK, {}),
-    "ttft": (TIME_TO_FIRST_TOKEN, {}),
-    "tpot": (TIME_PER_OUTPUT_TOKEN, {}),
-    "scheduled_ttft": (SCHEDULED_TTFT, {}),
-    "scheduled_latency": (SCHEDULED_DURATION, {}),
-    "dispatch_delay": (DISPATCH_DELAY, {}),
 }
 
 

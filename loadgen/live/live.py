@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.live.histogram import METRICS, Digest, Histogram, empty_digests
+from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
+from loadgen.records.metrics import live
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
 ALL = "all"
@@ -197,7 +198,7 @@ class Live:
         """Of the window's requests so far (the warm-up's are left out), to 1 %."""
         parts = [found for name, found in self._digests.items() if workload in (ALL, name)]
         result: Percentiles = {}
-        for metric in METRICS:
+        for metric in live():
             whole = Digest()
             for part in parts:
                 whole.add_all(part[metric])

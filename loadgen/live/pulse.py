@@ -7,7 +7,7 @@ the warm-up apart, as the report does: nobody compares percentiles that hold a s
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from locust.env import Environment
@@ -16,8 +16,14 @@ from locust.event import EventHook
 from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.protocol import events
-from loadgen.records.record import COMPLETED, FAILED, OVERLOADED, Record, timed_out, tpot
+from loadgen.records.metrics import METRICS, Metric, Moments, Since, moments, value
+from loadgen.records.record import FAILED, OVERLOADED, Record, timed_out
 from loadgen.workload.schedule import Arrival
+
+_KNOWN_AT: dict[Since, list[Metric]] = {
+    since: [each for each in METRICS.values() if each.since == since and each.seconds]
+    for since in get_args(Since)
+}
 
 
 @dataclass
@@ -30,9 +36,13 @@ class Figures:
     histograms: dict[str, Histogram] = field(default_factory=histograms)
     gaps: dict[bool, list[np.ndarray]] = field(default_factory=lambda: {True: [], False: []})
 
-    def add(self, metric: str, seconds: float, judged: bool) -> None:
-        (self.digests if judged else self.warmup)[metric].add(seconds)
-        self.histograms[metric].add(seconds)
+    def add(self, since: Since, of: Moments, judged: bool) -> None:
+        """Enter each metric of a request that is known from this moment on."""
+        for each in _KNOWN_AT[since]:
+            seconds = value(of, each)
+            if seconds is not None:
+                (self.digests if judged else self.warmup)[each.name].add(seconds)
+                self.histograms[each.name].add(seconds)
 
     def count_gaps(self) -> None:
         """Enter the ITL of the answers whose gaps have been laid aside: together they cost far less."""
@@ -90,12 +100,11 @@ class Pulse:
         if not judged:
             self._warming.add(arrival.number)
         figures.counts["sent"] += 1
-        figures.add("dispatch_delay", now - due, judged)
+        figures.add("sent", Moments(due=due, sent=now), judged)
 
     def _on_first_token(self, arrival: Arrival, ttft: float, scheduled_ttft: float, **_: Any) -> None:
         figures, judged = self._of(arrival.workload), arrival.number not in self._warming
-        figures.add("ttft", ttft, judged)
-        figures.add("scheduled_ttft", scheduled_ttft, judged)
+        figures.add("first token", Moments(due=-scheduled_ttft, sent=-ttft, first_token=0.0), judged)
         figures.histograms["first_chunk"].add(ttft)
 
     def _on_chat_finished(self, arrival: Arrival, record: Record, **_: Any) -> None:
@@ -112,13 +121,7 @@ class Pulse:
                 figures.histograms[name].add(tokens)
         if record.status == FAILED and record.sent is not None and record.end is not None:
             figures.histograms["failure"].add(record.end - record.sent)
-        if record.first_token is None or record.last_token is None or record.status != COMPLETED:
-            return
-        if (pace := tpot(record)) is not None:
-            figures.add("tpot", pace, judged)
-        figures.add("scheduled_latency", record.last_token - record.due, judged)
-        if record.sent is not None:
-            figures.add("latency", record.last_token - record.sent, judged)
+        figures.add("end", moments(record), judged)
 
 
 def _refused(record: Record) -> bool:

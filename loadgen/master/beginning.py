@@ -1,26 +1,31 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from common.usage import UsageError
+from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
-from loadgen.master.run import Run, Send
+from loadgen.master.preflight import NAME, Preflight, preflight
+from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
-from loadgen.protocol.messages import Plan
+from loadgen.protocol.messages import EXTENSIONS, Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
-from loadgen.workload.schedule import Schedule, schedule
+from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
 
 def begin(
     settings: Settings,
-    find_workers: Callable[[], list[str]],
+    find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
+    first_request: Callable[[Plan, int], tuple[str, bytes]],
 ) -> Run:
     """Reach the server, make the schedule, claim a folder; nothing has been sent to a worker yet.
 
@@ -28,10 +33,7 @@ def begin(
     """
     server, served = reach(settings)
     load = schedule(settings.scenario, settings.seed)
-    if not load.arrivals:
-        raise UsageError(
-            f"scenario {settings.scenario.name} comes to no arrival at all: raise the rate or the duration"
-        )
+    require_arrivals(load)
     require_room(load, served.max_model_len)
     workers = find_workers()
     vocabulary = server.vocabulary(served.model, settings.tokenizer)
@@ -44,10 +46,8 @@ def begin(
         say(remark)
     if key_withheld(settings.with_key):
         say(f"{KEY_WITHHELD}: {settings.host}")
-    folder = manifest.make_folder(subject)
-    say(_summary(load, settings, served, len(workers)))
     plan = Plan(
-        run=folder.name,
+        run=NAME,
         scenario=settings.scenario.to_dict(),
         seed=settings.seed,
         digest=load.digest(),
@@ -55,14 +55,51 @@ def begin(
         host=settings.host,
         model=served.model,
         vllm=served.vllm_version is not None,
+        extensions=list(EXTENSIONS) if served.vllm_version is not None else [],
         vocabulary=vocabulary.to_dict(),
         verify=settings.verify,
         keep_text=settings.keep_text,
         with_key=settings.with_key,
+        headers=list(request_headers(settings.with_key)),
     )
+    tried = _try(plan, settings, say, first_request)
+    folder = manifest.make_folder(subject)
+    plan = replace(plan, run=folder.name, extensions=tried.extensions)
+    say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
+    draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
+    draft |= {"extensions": tried.extensions, "usage": tried.usage}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
-    return Run(folder, load, plan, draft, workers, lambda now: Scraper(server, now, gpus), send)
+    scraper = lambda now: Scraper(server, now, gpus)  # noqa: E731
+    return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
+
+
+def _try(
+    plan: Plan,
+    settings: Settings,
+    say: Callable[[str], None],
+    first_request: Callable[[Plan, int], tuple[str, bytes]],
+) -> Preflight:
+    """What the server makes of one request, whose prompt is none of the run's. Raises UsageError."""
+    headers = request_headers(settings.with_key)
+    client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
+    salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
+    try:
+        tried = preflight(
+            client,
+            lambda extensions: first_request(replace(salt, extensions=list(extensions)), plan.seed + 1),
+            settings.scenario.request,
+        )
+    except UsageError as error:
+        if not settings.keep_going:
+            raise UsageError(f"{settings.host}: {error}") from None
+        say(f"{error}")
+        return Preflight(plan.extensions, [], "unknown")
+    finally:
+        client.close()
+    for remark in tried.remarks:
+        say(remark)
+    return tried
 
 
 def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
@@ -73,7 +110,10 @@ def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    server = Server(settings.host, request_headers(settings.with_key), settings.verify)
+    if settings.metrics_host:
+        Host.resolve(settings.metrics_host)
+    headers = request_headers(settings.with_key)
+    server = Server(settings.host, headers, settings.verify, settings.metrics_host)
     return server, server.describe(settings.model)
 
 

@@ -10,8 +10,9 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from loadgen.master import status_line, worker_processes
 from loadgen.master.beginning import begin, reach
 from loadgen.master.inbox import Inbox
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
-from loadgen.master.run import LaneState, Run
+from loadgen.master.run import LaneState, Run, Workers
 from loadgen.protocol import events, messages
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import Settings, same_server, settings_of
 
 INTERRUPTED = 130
@@ -39,19 +41,22 @@ WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
+FirstRequest = Callable[[Environment, Plan, int], tuple[str, bytes]]  # a plan, and the prompt's seed
+
 logger = logging.getLogger(__name__)
 
 
 class Conductor:
     """One per process that directs; it outlives the runs."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, first_request: FirstRequest) -> None:
+        self._environment, self._first_request = environment, first_request
         self._runner = environment.runner
         self._own_host = environment.host  # of the command line; the web UI's form may name another
         self._line = terminal.StatusLine(status_line.PLAIN_EVERY)
         self._stepping = RLock()
         self._interrupted = False
+        self._processes: dict[str, dict[str, Any]] = {}  # of the workers that have said it, by Locust's id
         self.run: Run | None = None
         self.latest: Run | None = None  # the one that goes on, or the last one that began
         self.failure: str | None = None  # why the last start, or the run after it, came to nothing
@@ -96,6 +101,7 @@ class Conductor:
                 self._workers,
                 self._send,
                 self._say,
+                lambda plan, words: self._first_request(self._environment, plan, words),
             )
             self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:
@@ -149,7 +155,7 @@ class Conductor:
     def _fail(self, text: str) -> None:
         self._line.clear()
         terminal.say(f"tokenswarm: {text}")
-        self.failure = text
+        self.failure = terminal.shown(text)
         self._environment.process_exit_code = INTERRUPTED if self._interrupted else USAGE
         run, self.run = self.run, None
         if run is not None:
@@ -160,20 +166,37 @@ class Conductor:
             run.end()
             run.over.set()
 
-    def _workers(self) -> list[str]:
+    def _workers(self) -> Workers:
         """The workers that take part, in the order in which they joined. Raises UsageError for none."""
         if not isinstance(self._runner, MasterRunner):
-            return ["local"]
+            return {"local": None}
         wanted, within = self._announced
         deadline = time.monotonic() + within
-        while len(self._runner.clients.ready) < wanted and time.monotonic() < deadline:
+        while len(self._here()) < wanted and time.monotonic() < deadline:
+            for client in self._runner.clients.ready:
+                if client.id not in self._processes:
+                    self._send(messages.ASK, {}, client.id)
             gevent.sleep(0.1)
-        found = sorted(client.id for client in self._runner.clients.ready)
-        if not found:
-            raise UsageError("no worker has joined; start one: make worker MASTER=<this host>")
-        if len(found) < wanted:
-            raise UsageError(f"{wanted} workers were announced, {len(found)} joined within {within:g} s")
-        return sorted(found, key=self._runner.get_worker_index)
+        here, mute = self._here(), len(self._runner.clients.ready) - len(self._here())
+        others = f"; {mute} more that joined do not answer as workers of this version" if mute else ""
+        if not here:
+            raise UsageError(f"no worker has joined; start one: make worker MASTER=<this host>{others}")
+        if len(here) < wanted:
+            raise UsageError(
+                f"{wanted} workers were announced, {len(here)} joined within {within:g} s{others}"
+            )
+        if self._environment.parsed_options.headless and len(here) > wanted:
+            self._say(f"{len(here) - wanted} more workers joined than were announced; they make no load")
+            here = here[:wanted]
+        return {worker: self._processes[worker] for worker in here}
+
+    def _here(self) -> list[str]:
+        """Those that have joined and answered as workers of ours do, in the order in which they joined."""
+        found = [client.id for client in self._runner.clients.ready if client.id in self._processes]
+        return sorted(sorted(found), key=self._runner.get_worker_index)
+
+    def _takes_part(self, worker: str) -> bool:
+        return self.run is not None and any(lane.worker == worker for lane in self.run.lanes)
 
     def _take_over_waiting(self, options: Any) -> tuple[int, float]:
         """How many workers a run waits for, and how long (s). Locust's own waiting for those announced would
@@ -200,17 +223,19 @@ class Conductor:
         environment = self._environment
         environment.shape_class = Shape(self.tick)
         environment.shape_class.runner = self._runner
-        environment.dispatcher_class = FixedDispatcher
+        environment.dispatcher_class = partial(FixedDispatcher, takes_part=self._takes_part)
         handlers = {
-            messages.HERE: Run.on_here,
             messages.READY: Run.on_ready,
             messages.PONG: Run.on_pong,
             messages.BATCH: Run.on_batch,
             messages.PULSE: Run.on_pulse,
             messages.CLOSED: Run.on_closed,
         }
-        self._inbox = Inbox(self._runner, handlers, lambda: self.run)
+        self._inbox = Inbox(self._runner, handlers, lambda: self.run, self._on_here)
         environment.events.test_stopping.add_listener(self._on_stopping)
+
+    def _on_here(self, worker: str, data: dict[str, Any]) -> None:
+        self._processes[worker] = data["process"]
 
     def _on_stopping(self, **_: Any) -> None:
         """Locust stops the test: the web UI's button, a last worker gone. Drain and keep the run first."""

@@ -24,7 +24,15 @@ class Shape(LoadTestShape):
 
 
 class FixedDispatcher(UsersDispatcher):
-    """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for."""
+    """A lane belongs to one worker: who joins late gets none, who is lost is not stood in for.
+
+    `takes_part` tells by a worker's name whether it has a lane; no other gets a user.
+    """
+
+    def __init__(
+        self, worker_nodes: list[Any], user_classes: list[Any], takes_part: Callable[[str], bool]
+    ) -> None:
+        super().__init__([node for node in worker_nodes if takes_part(node.id)], user_classes)
 
     def add_worker(self, worker_node: Any) -> None:
         logger.warning("worker %s joined late: it takes part from the next run", worker_node.id)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from common.places import IN_CLONE
-from common.results import MANIFEST, SERVER, now, results_folder, stamped
+from common.results import DRAFT, MANIFEST, SERVER, now, results_folder, stamped
 from common.usage import UsageError
 from common.version import DESCRIBE, named
 from loadgen.host import child_process, machine
 from loadgen.master.server_info import Served
 from loadgen.protocol.settings import Subject
-from loadgen.records.collect import BATCHES, DRAFT
+from loadgen.records.collect import BATCHES
 from loadgen.workload.schedule import Schedule
 from loadgen.workload.vocabulary import Vocabulary
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,6 +25,7 @@ from loadgen.protocol.messages import Plan
 from loadgen.records import collect
 from loadgen.records.collect import Collector
 from loadgen.records.record import Record
+from loadgen.records.same_fault import MOST, SameFault
 from loadgen.workload.schedule import Schedule
 
 READY_WITHIN = 300.0  # s for workers to make their prompts
@@ -35,6 +36,7 @@ CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
 STEP = 0.02  # s between two looks
 
 _Result = TypeVar("_Result")
+Workers = Mapping[str, dict[str, Any] | None]  # Locust's ids, and the process of each where it is known
 Send = Callable[[str, dict[str, Any], str], None]  # message, its data, the worker
 
 
@@ -44,7 +46,7 @@ class LaneState:
 
     number: int
     worker: str  # Locust's id of the worker
-    process: dict[str, Any] | None = None  # loadgen.host.machine.this_process of the worker
+    process: dict[str, Any] | None  # loadgen.host.machine.this_process of the worker
     ready: dict[str, Any] | None = None
     before: Offset | None = None
     after: Offset | None = None
@@ -62,12 +64,14 @@ class Run:
         schedule: Schedule,
         plan: Plan,
         draft: dict[str, Any],
-        workers: Sequence[str],
+        workers: Workers,
         scraper: Callable[[Callable[[], float]], Scraper],
         send: Send,
+        keep_going: bool = False,
     ) -> None:
+        """keep_going: although the first answers all fail for one reason."""
         self.folder, self.schedule, self.plan = folder, schedule, plan
-        self.lanes = [LaneState(number, worker) for number, worker in enumerate(workers)]
+        self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
         self.scraper = scraper(lambda: self.now)
         self.over = Event()
@@ -78,6 +82,7 @@ class Run:
         self._writing = BoundedSemaphore()
         self._draft, self._send = draft, send
         self._collector = Collector(folder)
+        self._same_fault = None if keep_going else SameFault()
         self._zero: float | None = None
         self._end = schedule.end
         self._deadline = schedule.end + schedule.scenario.drain
@@ -255,9 +260,6 @@ class Run:
         said = collect.said_of(self._collector.set_aside, self._collector.gone)
         return f"{why}{said}" if why else said.removeprefix("; ") or None
 
-    def on_here(self, data: dict[str, Any]) -> None:
-        self.lanes[data["lane"]].process = data["process"]
-
     def on_pulse(self, data: dict[str, Any]) -> None:
         self.live.pulse(data)
 
@@ -284,6 +286,9 @@ class Run:
                 self.interrupt(f"{self.folder}: records cannot be written: {error.strerror}")
             return
         self._send(messages.GOT, {"number": data["number"]}, lane.worker)
+        why = self._same_fault.look(data["content"]) if self._same_fault else None
+        if why is not None and self.stopped_why is None:
+            self.interrupt(f"the first {MOST} answers all failed: {why} (--keep-going for more of it)")
 
     def on_closed(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].closed = data

@@ -11,6 +11,7 @@ import requests
 from requests.utils import get_environ_proxies, select_proxy
 
 from common.usage import UsageError
+from loadgen.client.transport import joined
 from loadgen.master.fetch import Fetched, Fetcher, NotFetchedError
 from loadgen.workload.tokenizer import LocalTokenizer
 from loadgen.workload.vocabulary import Messages, Vocabulary, build_vocabulary, estimate_vocabulary
@@ -37,14 +38,21 @@ class Served:
 class Server:
     """A server's side doors: models, version, tokens, metrics. No proxy is used."""
 
-    def __init__(self, url: str, headers: dict[str, str], verify: bool | str) -> None:
+    def __init__(
+        self, url: str, headers: dict[str, str], verify: bool | str, metrics_host: str | None = None
+    ) -> None:
+        """metrics_host: where /metrics is, if elsewhere; no header goes there."""
         self.url = url.rstrip("/")
-        self._fetcher, self._has_key = Fetcher(headers, verify), "Authorization" in headers
+        self._fetcher, self._has_key = Fetcher(headers, verify), bool(headers)
+        self._metrics = joined(metrics_host or self.url, "/metrics")
+        self._metrics_fetcher = Fetcher({}, verify) if metrics_host else self._fetcher
         self._tokens_until = math.inf
 
     def describe(self, wanted: str | None) -> Served:
         """Which model is served. Raises UsageError for a host that does not answer, or lacks the model."""
         answer = self._get("/v1/models")
+        if wanted is not None and not _lists_models(answer):
+            return Served(wanted, self._version(), None)
         if answer.status in (401, 403):
             had = "refuses our key" if self._has_key else "wants a key"
             how = "set OPENAI_API_KEY; it is sent only to the host of the command line"
@@ -70,7 +78,7 @@ class Server:
     def metrics(self) -> tuple[str, bool] | None:
         """The text of /metrics, and whether it was cut for its size; None where there is none."""
         try:
-            answer = self._fetcher.get(f"{self.url}/metrics", METRICS_LARGEST, may_cut=True)
+            answer = self._metrics_fetcher.get(self._metrics, METRICS_LARGEST, may_cut=True)
         except (requests.RequestException, NotFetchedError):
             return None
         return (answer.text, answer.cut) if answer.status == 200 else None
@@ -132,7 +140,7 @@ class Server:
         if strings:
             body["return_token_strs"] = True
         try:
-            return self._fetcher.post(f"{self.url}/tokenize", body)
+            return self._fetcher.post(joined(self.url, "/tokenize"), body)
         except (requests.RequestException, NotFetchedError) as error:
             raise UsageError(f"{self.url}/tokenize: {_short(error)}") from None
 
@@ -145,13 +153,24 @@ class Server:
 
     def _get(self, path: str) -> Fetched:
         try:
-            return self._fetcher.get(f"{self.url}{path}")
+            return self._fetcher.get(joined(self.url, path))
         except NotFetchedError as error:
             raise UsageError(f"{self.url}{path}: {error}") from None
         except requests.RequestException as error:
             proxy = " (the environment's proxy is not used)" if names_proxy(self.url) else ""
             up = "" if isinstance(error, requests.exceptions.SSLError) else "; is the server up?"
             raise UsageError(f"{self.url}: does not answer ({_short(error)}){up}{proxy}") from None
+
+
+def _lists_models(answer: Fetched) -> bool:
+    """Whether it names any; many a gateway does not, and some servers list none of those that they serve."""
+    if answer.status in (401, 403):
+        return True  # refused, which is to be said
+    try:
+        found = answer.json()
+        return bool(found["data"]) if answer.status == 200 else False
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def is_count(value: Any) -> TypeGuard[int]:

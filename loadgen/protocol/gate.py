@@ -38,8 +38,6 @@ class Process(TypedDict):
 
 @with_config(_STRICT)
 class Here(TypedDict):
-    run: Name
-    lane: Count
     process: Process
 
 
@@ -139,7 +137,7 @@ class Drain(TypedDict):
 
 
 @with_config(_STRICT)
-class Close(TypedDict):
+class Empty(TypedDict):
     pass
 
 
@@ -160,7 +158,8 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
         messages.PING: Ping,
         messages.START: Start,
         messages.DRAIN: Drain,
-        messages.CLOSE: Close,
+        messages.CLOSE: Empty,
+        messages.ASK: Empty,
         messages.GOT: Got,
         messages.END: End,
         messages.HERE: Here,

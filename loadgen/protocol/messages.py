@@ -11,6 +11,7 @@ from loadgen.workload.vocabulary import Vocabulary
 # master to worker
 # plan (a Plan as a dict), lane (number), folder (the run's, on the master), users (classes)
 PLAN = "tokenswarm-plan"
+ASK = "tokenswarm-ask"  # nothing: is this a worker of ours? Only one that says HERE gets a lane
 PING = "tokenswarm-ping"  # lane, number, sent
 START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
 DRAIN = "tokenswarm-drain"  # end: launch nothing that is due at it or later, s from the start
@@ -18,8 +19,9 @@ CLOSE = "tokenswarm-close"  # end what is in flight, send the rest, say CLOSED
 GOT = "tokenswarm-got"  # number: that batch is safe
 END = "tokenswarm-end"  # the run is over; written: nothing that is left can be added to it
 
-# worker to master; each has `run`, the plan's: what comes late is of no other run
-HERE = "tokenswarm-here"  # lane, process: it has the plan, and prepares
+# worker to master
+HERE = "tokenswarm-here"  # process: the answer to ASK, of no run yet
+# Each from here on has `run`, the plan's: what comes late is of no other run
 # lane, worker (what it is), process, boot (whose monotonic clock), error (text or null)
 READY = "tokenswarm-ready"
 PONG = "tokenswarm-pong"  # number, sent, theirs
@@ -27,6 +29,9 @@ BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
 PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.live.pulse.Pulse's
 # lane, batches, records, due, left: whether before its time, cost: loadgen.host.overhead.Cost, connections, …
 CLOSED = "tokenswarm-closed"
+
+
+EXTENSIONS = ("continuous_usage_stats", "ignore_eos", "cache_salt")  # vLLM's own fields that the load uses
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,13 @@ class Plan:
     lanes: int
     host: str
     model: str
-    vllm: bool  # whether vLLM's own request fields may be sent
+    vllm: bool
+    extensions: list[str]  # of EXTENSIONS, those that the server takes
     vocabulary: dict[str, Any]
     verify: bool | str
     keep_text: bool
-    with_key: bool  # whether requests carry the key of the worker's own environment
+    with_key: bool  # whether requests carry the key, and the headers, of the worker's own environment
+    headers: list[str]  # names of those; a worker that lacks one would send other requests
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

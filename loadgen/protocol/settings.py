@@ -1,14 +1,17 @@
 """One run as it was asked for, on a command line or in the web UI: checked, each mistake named."""
 
+import json
 import math
 import os
+import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from common.redact import HEADERS_VARIABLE, header_lines
 from common.usage import UsageError
 from loadgen.workload.lengths import Lengths
 from loadgen.workload.scenario import HIGHEST_SEED, Scenario
@@ -18,6 +21,14 @@ DEFAULT_SCENARIO = "chat-medium"
 KEY_VARIABLE = "OPENAI_API_KEY"
 KEY_WITHHELD = f"without {KEY_VARIABLE}, which goes only to the host of the command line, not to this one"
 PORTS = {"http": 80, "https": 443}
+RESERVED_HEADERS = (
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "x-request-id",
+)
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
 
@@ -28,11 +39,13 @@ class Settings:
     scenario: Scenario
     seed: int
     host: str
+    metrics_host: str | None  # None: the host's own /metrics
     model: str | None  # None: the only one that the server has
     tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
     verify: bool | str  # TLS: whether to check, or the file of an authority
     keep_text: bool
     allow: str  # verdicts that exit with 0
+    keep_going: bool  # although the server refuses the request
     with_key: bool = True  # whether requests carry the key
 
 
@@ -54,7 +67,8 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
     """What the options (by name, as texts or empty) add up to. Raises UsageError, naming the option."""
     if not host:
         raise UsageError("no server is named: give --host http://127.0.0.1:8000")
-    host = host.rstrip("/").removesuffix("/v1")  # as OpenAI's clients want it
+    address, mark, query = host.partition("?")
+    host = address.rstrip("/").removesuffix("/v1") + mark + query  # "/v1": as OpenAI's clients want it
     scenario = scenario_of(values)
     _check_allowed(values["allow"])
     seed = _seed(values)
@@ -62,11 +76,13 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         scenario=scenario,
         seed=scenario.seed if seed is None else seed,
         host=host,
+        metrics_host=str(values.get("metrics_host") or "").strip().rstrip("/") or None,
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
         verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
+        keep_going=bool(values.get("keep_going")),
     )
 
 
@@ -87,6 +103,7 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         prompt_tokens=_lengths(values, "input_tokens"),
         output_tokens=_lengths(values, "output_tokens"),
         slo=_slo(values),
+        request=_request(values),
     )
     require_possible(scenario)
     return scenario
@@ -97,10 +114,36 @@ def request_headers(with_key: bool = True) -> dict[str, str]:
 
     Raises UsageError, which does not show it, for a key that HTTP cannot carry.
     """
-    key = os.environ.get(KEY_VARIABLE, "").strip() if with_key else ""  # a mounted secret may end with \n
+    if not with_key:
+        return {}
+    key = os.environ.get(KEY_VARIABLE, "").strip()  # a mounted secret may end with \n
     if not (key.isascii() and key.isprintable()):
         raise UsageError(f"{KEY_VARIABLE}: holds a character that no HTTP header can carry")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    own = dict(_header(line) for line in header_lines())
+    named = {name.lower() for name in own}
+    return ({"Authorization": f"Bearer {key}"} if key and "authorization" not in named else {}) | own
+
+
+def keep_headers(given: Sequence[str]) -> None:
+    """Put `--header` into the environment, which this process's workers have, too: an argument would be seen
+    by others and be kept. Raises UsageError for one that cannot be sent."""
+    if given:
+        for line in given:
+            _header(line)
+        os.environ[HEADERS_VARIABLE] = "\n".join(given)
+
+
+def _header(line: str) -> tuple[str, str]:
+    """Name and value of "Name: value". Raises UsageError, which does not show the value."""
+    name, colon, value = line.partition(":")
+    name, value = name.strip(), value.strip()
+    if not (colon and re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", name)):
+        raise UsageError("--header: must be 'Name: value'")
+    if name.lower() in RESERVED_HEADERS:
+        raise UsageError(f"--header {name}: is set by the load itself")
+    if not (value and value.isascii() and value.isprintable()):
+        raise UsageError(f"--header {name}: its value must be printable ASCII")
+    return name, value
 
 
 def key_withheld(with_key: bool) -> bool:
@@ -149,6 +192,36 @@ def _slo(values: Mapping[str, Any]) -> dict[str, float]:
     slo = {name: bound / 1000 for name, bound in bounds.items() if bound is not None}
     share = _number(values, "slo_share", _share)
     return slo if share is None else slo | {"share": share}
+
+
+def _request(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of the request that are given, in a scenario's words."""
+    given = {
+        "endpoint": str(values.get("endpoint") or "").strip() or None,
+        "temperature": _number(values, "temperature", _not_negative),
+        "top_p": _number(values, "top_p", _share),
+        "max_tokens_field": str(values.get("max_tokens_field") or "").strip() or None,
+        "extra_body": _body(values),
+        "ignore_eos": False if values.get("no_ignore_eos") in (True, "yes", "true", "on", "1") else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _body(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    text = str(values.get("extra_body") or "").strip()
+    if not text:
+        return None
+    try:
+        found = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--extra-body: must be a JSON object: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError("--extra-body: must be a JSON object, as in '{\"min_p\": 0.1}'")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _lengths(values: Mapping[str, Any], name: str) -> Lengths | None:

@@ -1,1 +1,1 @@
-"""One row per arrival, and its way from worker to disk; no figure is computed here."""
+"""One row per arrival, its way from worker to disk, and its metrics; no figure of a run is computed here."""

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.results import MANIFEST, RECORDS, write_json
+from common.results import DRAFT, MANIFEST, RECORDS, write_json
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
@@ -27,7 +27,6 @@ from loadgen.workload.schedule import Arrival, schedule
 
 BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
 SET_ASIDE = "set-aside"  # folder in the run's: batches that cannot be read
-DRAFT = ".manifest.json"  # the manifest's beginning, written before the first request
 DRAFT_ONLY = ("lane_count", "clocks", "master")  # keys of it that the manifest has not
 SORTED = 512 * 2**20  # bytes of batches that are sorted by arrival in memory; larger runs stay as they came
 _NAME = re.compile(r"lane-(\d+)-(\d+)\.arrow")

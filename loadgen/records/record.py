@@ -1,7 +1,7 @@
 """The record: one row per arrival, whatever became of it.
 
 Times are seconds from the run's start on the worker's monotonic clock (null where the moment
-never came). `reports` reads these columns and imports nothing else of this package.
+never came). `reports` reads these columns.
 """
 
 from array import array
@@ -89,15 +89,6 @@ class Record:
     chunk_tokens: array | None = None  # of int
     new_connection: bool | None = None
     text: str | None = None
-
-
-def tpot(record: Record) -> float | None:
-    """Seconds per token after the first; None unless it completed with 2 tokens or more that did not all
-    come at one moment: an answer in one piece says nothing of its pace."""
-    first, last, tokens = record.first_token, record.last_token, record.output_tokens
-    if record.status != COMPLETED or first is None or last is None or tokens is None:
-        return None
-    return (last - first) / (tokens - 1) if tokens >= 2 and last > first else None
 
 
 def timed_out(error: str) -> bool:

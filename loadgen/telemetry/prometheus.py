@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest, make_wsgi_app
 
+from common import terminal
 from common.usage import USAGE, UsageError
 from common.web_guard import WebGuard
 from loadgen.live.histogram import Histogram
@@ -59,7 +60,7 @@ class Export:
             if environment.parsed_options.otel:
                 self._hand_to_otel()
         except UsageError as error:
-            print(f"tokenswarm: {error}", file=sys.stderr, flush=True)
+            terminal.say(f"tokenswarm: {error}")
             sys.exit(USAGE)
 
     def observed(self) -> Observed | None:

@@ -17,6 +17,7 @@ from locust.argument_parser import ui_extra_args_dict
 from locust.env import Environment
 from locust.runners import STATE_INIT
 
+from common.terminal import shown
 from common.usage import UsageError
 from common.web_guard import WebGuard
 from loadgen.master.beginning import reach
@@ -25,6 +26,7 @@ from loadgen.protocol.settings import KEY_WITHHELD, key_withheld
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import file_response, folder_response, inside
 from loadgen.web.webpage.session import Session
+from loadgen.workload.request import Request
 from loadgen.workload.scenario import Scenario, list_scenarios
 
 ASSETS = Path(__file__).resolve().parent / "webpage"
@@ -177,8 +179,8 @@ class WebUi:
             self._check_fields(form)
             reach(self._conductor.settings(form, form.get("host") or host))
         except UsageError as error:
-            self._conductor.failure = str(error)
-            return jsonify({"success": False, "message": str(error), "host": host})
+            self._conductor.failure = shown(str(error))
+            return jsonify({"success": False, "message": shown(str(error)), "host": host})
         return self._start()
 
     def _check_fields(self, form: dict[str, str]) -> None:
@@ -245,7 +247,7 @@ def _defaults(name: str, purpose: str) -> dict[str, Any]:
         scenario = Scenario.load(name)
     except UsageError as error:
         return {"purpose": str(error), "fields": {}}
-    slo = scenario.slo
+    slo, request = scenario.slo, scenario.request or Request()
     given = {
         "rps": scenario.rate,
         "duration": scenario.duration,
@@ -258,6 +260,11 @@ def _defaults(name: str, purpose: str) -> dict[str, Any]:
         "slo_ttft": _milliseconds(slo.ttft) if slo else None,
         "slo_tpot": _milliseconds(slo.tpot) if slo else None,
         "slo_share": slo.share if slo else None,
+        "endpoint": request.endpoint,
+        "extra_body": json.dumps(request.extra_body) if request.extra_body else None,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_tokens_field": request.max_tokens_field,
         "seed": scenario.seed,
         "timeout": scenario.timeout,
     }

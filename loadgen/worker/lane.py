@@ -4,6 +4,7 @@ import bisect
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import gevent
@@ -11,6 +12,7 @@ import numpy as np
 import orjson
 from locust.env import Environment
 
+from common.redact import hide_known, known_secrets, redact
 from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
@@ -66,6 +68,7 @@ class Lane:
         self.end = self.schedule.end  # nothing due at it or later is launched
         self.chained_due = 0  # arrivals that followed another and came due
         self._environment = environment
+        self._secrets = known_secrets()
         self._maker: RequestMaker | None = None
         self._bodies: dict[int, bytes] = {}
         self._next = 0
@@ -87,6 +90,11 @@ class Lane:
             if time.perf_counter() - yielded > YIELD:
                 gevent.sleep(0.001)
                 yielded = time.perf_counter()
+
+    def first_request(self, maker: RequestMaker) -> tuple[str, bytes]:
+        """Where the first arrival's request goes, and its body."""
+        self._maker, maker.lane = maker, self
+        return self._path(), self._body(self.schedule.arrivals[0], [])
 
     def start(self, zero: float) -> None:
         self.zero = zero
@@ -195,7 +203,7 @@ class Lane:
         assert self._maker is not None
         launched, prompt_most = self.now, len(body) + TEMPLATE_MOST  # a token is a byte or more
         self.client.send(
-            self._maker.path,
+            self._path(),
             body,
             request_id=f"{self.plan.run}-{arrival.number}",
             timeout=self.scenario.timeout,
@@ -205,9 +213,16 @@ class Lane:
         )
         events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
 
+    def _path(self) -> str:
+        """The user class's own, unless the scenario names another."""
+        assert self._maker is not None
+        request = self.scenario.request
+        return request.endpoint if request and request.endpoint else self._maker.path
+
     def _body(self, arrival: Arrival, history: Messages) -> bytes:
         assert self._maker is not None
-        return orjson.dumps(self._maker.request(arrival, history))
+        whole = self._maker.request(arrival, history)
+        return orjson.dumps(self.scenario.request.applied(whole) if self.scenario.request else whole)
 
     def _first(self, arrival: Arrival, due: float, sent: float, moment: float) -> None:
         events.first_token.fire(
@@ -279,6 +294,8 @@ class Lane:
             self._launch(arrival, due)
 
     def _finish(self, arrival: Arrival, record: Record) -> None:
+        record.error, record.finish_reason = _safe(record.error), _safe(record.finish_reason)
+        record.text = record.text and hide_known(record.text, self._secrets)
         self._record(record)
         events.chat_finished.fire(environment=self._environment, arrival=arrival, record=record)
 
@@ -294,6 +311,12 @@ class Lane:
             prompt_asked=arrival.prompt_asked,
             output_asked=arrival.output_tokens,
         )
+
+
+@lru_cache(maxsize=1024)  # equal faults have equal texts
+def _safe(text: str | None) -> str | None:
+    """What a server said, without a key that it quotes."""
+    return text and redact(text)
 
 
 def _due(arrival: Arrival) -> float:

@@ -12,7 +12,8 @@ import locust.stats
 from locust.env import Environment
 
 from loadgen.protocol import events
-from loadgen.records.record import COMPLETED, Record, tpot
+from loadgen.records.metrics import METRICS, moments, value
+from loadgen.records.record import COMPLETED, Record
 
 ROW_TYPE = "LLM"
 DIGITS = 4
@@ -41,7 +42,7 @@ class LocustStats:
         )
         if record.first_token is not None:
             self._log("TTFT", record.first_token - started)
-            if (pace := tpot(record)) is not None:
+            if (pace := value(moments(record), METRICS["tpot"])) is not None:
                 self._log("TPOT", pace)
 
     def _log(self, name: str, seconds: float) -> None:

@@ -57,6 +57,7 @@ class Worker:
         self._arrived = Event()
         self._part: Part | None = None
         handlers = {
+            messages.ASK: self._on_ask,
             messages.PLAN: self._on_plan,
             messages.PING: self._on_ping,
             messages.START: self._on_start,
@@ -104,14 +105,11 @@ class Worker:
     def _send(self, name: str, **data: Any) -> None:
         self._runner.send_message(name, data)
 
+    def _on_ask(self, data: dict[str, Any]) -> None:
+        self._send(messages.HERE, process=machine.this_process())
+
     def _on_plan(self, data: dict[str, Any]) -> None:
         self._plan = data
-        self._send(
-            messages.HERE,
-            run=data["plan"].get("run", ""),
-            lane=data["lane"],
-            process=machine.this_process(),
-        )
         here = {each.__name__ for each in self._environment.user_classes}
         if missing := sorted(set(data["users"]) - here):  # Locust will not start a user then
             name = f"worker {_name()}: its locustfile has no {missing[0]}"
@@ -223,7 +221,13 @@ class Part:
         self._limit = process_limits.raise_limit()
         host = Host.resolve(plan.host)
         self._beside_server = machine.owns(host.family, host.address)
-        client = Client(host, headers=request_headers(plan.with_key), verify=plan.verify)
+        headers = request_headers(plan.with_key)
+        if missing := sorted(set(plan.headers) - set(headers)):
+            how = "OPENAI_API_KEY" if missing == ["Authorization"] else f"--header '{missing[0]}: …'"
+            raise UsageError(
+                f"this worker lacks the header {missing[0]}, which the master has: give it {how}"
+            )
+        client = Client(host, headers=headers, verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, [arrival.due or 0.0 for arrival in self.lane.arrivals])
         self.outbox = Outbox(self._send_batch)

@@ -12,14 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
-from scipy.optimize import least_squares
-from scipy.special import ndtr, ndtri
 
 from common.strictyaml import Strict
 
 Floats = NDArray[np.float64]
 
-MOST = 1e9  # tokens or seconds; no model and no user has more
+MOST = 1e7  # tokens or seconds (116 days): the largest contexts hold 10 million tokens
 GRID = (np.arange(4096) + 0.5) / 4096  # midpoints over which the moments are taken
 CLOSE = 2e-3  # of mean and sd; a fit farther off is refused
 _FIGURE = r"\d+(?:\.\d+)?"
@@ -150,6 +148,8 @@ def _quantiles(
     family: str, uniform: Floats, location: float, scale: float, low: float, high: float
 ) -> Floats:
     """Quantiles of a (log)normal distribution that is cut at low and high."""
+    from scipy.special import ndtr, ndtri  # 0.3 s to import, which most commands need not
+
     with np.errstate(divide="ignore"):
         edges = np.array([low, high], dtype=float)
         start, stop = ndtr(((np.log(edges) if family == "lognormal" else edges) - location) / scale)
@@ -164,6 +164,8 @@ def _fit(family: str, mean: float, sd: float, low: float, high: float) -> tuple[
     Without bounds that matter these are the textbook ones: for the lognormal s² = ln(1 + sd²/mean²) and
     m = ln(mean) − s²/2. Raises ValueError when no such distribution lies between the bounds.
     """
+    from scipy.optimize import least_squares  # likewise
+
     if family == "lognormal":
         scale = float(np.sqrt(np.log1p((sd / mean) ** 2)))
         location = float(np.log(mean)) - scale**2 / 2

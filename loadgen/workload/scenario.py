@@ -9,26 +9,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from common.places import ROOT
 from common.strictyaml import Strict, check_model, find_file, read_model
 from common.usage import UsageError
 from loadgen.workload.arrivals import PROCESSES, Arrivals
 from loadgen.workload.arrivals.poisson import Poisson
+from loadgen.workload.arrivals.process import MOST_RATE
 from loadgen.workload.datasets import FORMATS, digest, locate
-from loadgen.workload.lengths import Lengths
+from loadgen.workload.lengths import MOST, Lengths
+from loadgen.workload.request import Request
 
+MOST_WORKLOADS = 100  # of one mix; reports have a row for each
 HIGHEST_SEED = 2**63 - 1  # what files and messages have room for
 FOLDER = ROOT / "scenarios"
 Share = Annotated[float, Field(gt=0, le=1)]
+Name = Annotated[str, Field(max_length=100)]  # it stands in messages, tables and labels
+Tokens = Annotated[int, Field(gt=0, le=MOST)]
+Seconds = Annotated[float, Field(gt=0, le=MOST)]
+Pause = Annotated[float, Field(ge=0, le=MOST)]
+INT32 = 2**31 - 1  # of vLLM's priority
 
 
 class SharedPrefix(Strict):
     """The first `tokens` of each prompt are those of one of `groups` groups, each as likely."""
 
-    tokens: PositiveInt
-    groups: PositiveInt = 1
+    tokens: Tokens
+    groups: Annotated[int, Field(gt=0, le=MOST)] = 1
 
 
 class Workload(Strict):
@@ -37,7 +45,7 @@ class Workload(Strict):
     share: Share = 1.0
     prompt_tokens: Lengths
     output_tokens: Lengths
-    priority: int | None = None
+    priority: Annotated[int, Field(ge=-INT32, le=INT32)] | None = None
     shared_prefix: SharedPrefix | None = None
 
 
@@ -46,7 +54,7 @@ class Conversation(Strict):
 
     turns: Lengths
     think: Lengths
-    system_tokens: int = Field(default=0, ge=0)
+    system_tokens: int = Field(default=0, ge=0, le=MOST)
 
 
 class Dataset(Strict):
@@ -70,30 +78,31 @@ class Dataset(Strict):
 class Slo(Strict):
     """What a user may expect: seconds from the due time, seconds per token, share of all arrivals."""
 
-    ttft: PositiveFloat | None = 1.0
-    tpot: PositiveFloat | None = 0.05
-    latency: PositiveFloat | None = None
+    ttft: Seconds | None = 1.0
+    tpot: Seconds | None = 0.05
+    latency: Seconds | None = None
     share: Share = 0.99
 
 
 class Scenario(Strict):
     """The load. Rates are arrivals (with `conversation`: conversations) per second, times are seconds."""
 
-    name: str = ""
-    rate: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
-    duration: float = Field(gt=0, allow_inf_nan=False)
-    warmup: float = Field(default=5, ge=0, allow_inf_nan=False)
-    drain: float = Field(default=60, ge=0, allow_inf_nan=False)
-    timeout: float = Field(default=600, gt=0, allow_inf_nan=False)
+    name: Name = ""
+    rate: Annotated[float, Field(gt=0, le=MOST_RATE)] | None = None
+    duration: Seconds
+    warmup: Pause = 5
+    drain: Pause = 60
+    timeout: Seconds = 600
     seed: int = Field(default=1, ge=0, le=HIGHEST_SEED)
     arrivals: Arrivals = Poisson()
     prompt_tokens: Lengths | None = None
     output_tokens: Lengths | None = None
     shared_prefix: SharedPrefix | None = None
-    workloads: dict[str, Workload] | None = None
+    workloads: Annotated[dict[Name, Workload], Field(max_length=MOST_WORKLOADS)] | None = None
     conversation: Conversation | None = None
     dataset: Dataset | None = None
     slo: Slo | None = Slo()
+    request: Request | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":
@@ -197,8 +206,10 @@ class Scenario(Strict):
         prompt_tokens: Lengths | None = None,
         output_tokens: Lengths | None = None,
         slo: Mapping[str, float] | None = None,
+        request: Mapping[str, Any] | None = None,
     ) -> "Scenario":
-        """The scenario with what is given changed; of `slo` (its keys and values as in YAML) what it holds.
+        """The scenario with what is given changed; of `slo` and `request` (keys and values as in YAML) what
+        they hold.
 
         Raises UsageError for a value that cannot be.
         """
@@ -206,6 +217,8 @@ class Scenario(Strict):
         data |= self._lengths(prompt_tokens, output_tokens)
         if slo:
             data["slo"] = self._slo(slo)
+        if request:
+            data["request"] = (data["request"] or {}) | dict(request)
         given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:

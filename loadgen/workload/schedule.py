@@ -236,6 +236,14 @@ def require_possible(scenario: Scenario) -> None:
         )
 
 
+def require_arrivals(load: Schedule) -> None:
+    """Raise UsageError for a schedule with none."""
+    if not load.arrivals:
+        raise UsageError(
+            f"scenario {load.scenario.name} comes to no arrival at all: raise the rate or the duration"
+        )
+
+
 def schedule(scenario: Scenario, seed: int) -> Schedule:
     """The run's schedule. Reads the scenario's dataset, if any; raises UsageError if that does not serve."""
     require_possible(scenario)

@@ -9,8 +9,8 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST, UNFINISHED
 from reports.charts.chart import Chart, Floats, Mark, Panel, Series, thin_line
-from reports.metrics import request_metrics
-from reports.runs.runs import Run
+from reports.metrics import time_series
+from reports.runs.runs import Mask, Run
 
 BINS = 200
 RUG_LIMIT = 1500
@@ -40,7 +40,7 @@ def _most_per_second(run: Run) -> float:
 
 
 def _most_requests(run: Run) -> float:
-    most = max(1.0, float(request_metrics.per_second(run).in_flight.max(initial=0)))
+    most = max(1.0, float(time_series.per_second(run).in_flight.max(initial=0)))
     for gauge in (RUNNING, WAITING):
         found = run.server.gauge(gauge)
         most = max(most, float(found[1].max(initial=0))) if found else most
@@ -49,7 +49,7 @@ def _most_requests(run: Run) -> float:
 
 def _binned(run: Run) -> tuple[Floats, Floats, Floats, int]:
     """(start of each bin, offered/s, completed/s, seconds in a bin): whole seconds, at most BINS."""
-    second = request_metrics.per_second(run)
+    second = time_series.per_second(run)
     width = max(1, math.ceil(len(second.t) / BINS))
     starts = np.arange(0, len(second.t), width)
     spans = np.diff(np.append(starts, len(second.t)))
@@ -105,7 +105,7 @@ def _closed(begin: Floats, values: Floats, end: float) -> tuple[Floats, Floats]:
 
 
 def _requests(run: Run, variant: int) -> list[Series]:
-    second = request_metrics.per_second(run)
+    second = time_series.per_second(run)
     t, in_flight = thin_line(second.t + 0.5, second.in_flight)
     found = [Series("in flight, at the client", t, in_flight, "line")]
     for name, label, stroke in ((RUNNING, "running", "solid"), (WAITING, "waiting", "dotted")):
@@ -206,7 +206,7 @@ def _bars(
     begin: Floats,
     end: Floats,
     height: Floats,
-    which: request_metrics.Mask,
+    which: Mask,
     variant: int,
     faint: bool,
 ) -> Series:

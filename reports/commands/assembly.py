@@ -39,7 +39,8 @@ from reports.metrics.stalls import stalls
 from reports.roofline import bounds
 from reports.roofline.forecasts import forecasts
 from reports.runs.conditions import conditions, differences
-from reports.runs.index import Entry, earlier_runs
+from reports.runs.earlier import earlier_runs
+from reports.runs.index import Entry
 from reports.runs.machines import machines, one_server
 from reports.runs.runs import Run
 from reports.runs.selection import NotApplied
@@ -250,7 +251,7 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         scenario_name=manifest.scenario_name or "unknown",
         scenario_hash=manifest.scenario_hash or "unknown",
         seed=manifest.seed,
-        rate=request_metrics.offered_rate(run).value,
+        rate=request_metrics.rate(run, "offered_rate").value,
         window_s=run.window_length,
         drained_at=manifest.drained_at,
         client_error=client_error(manifest.client_error),
@@ -340,8 +341,8 @@ def _earlier(groups: dict[str, list[Run]], known: Sequence[Entry], own: set[str]
                     run=entry.run,
                     variant=variant,
                     started_at=entry.manifest.started_at or "unknown",
-                    verdict=entry.verdict or "not judged",
-                    metrics={name: entry.metrics.get(name) for name in EARLIER},
+                    verdict=entry.summary.verdict or "not judged",
+                    metrics={name: entry.summary.metrics.get(name) for name in EARLIER},
                     comparable=not differing,
                     differences=differing,
                 )

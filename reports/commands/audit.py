@@ -2,14 +2,12 @@
 
 import argparse
 import datetime
-import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from common.results import results_folder
@@ -20,13 +18,14 @@ from reports.comparison import comparability
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_definitions import same_figures
-from reports.findings.audit_words import limit_lines, paragraph
+from reports.findings.audit_words import limit_lines, paragraph, title
 from reports.metrics.catalogue import ROWS
 from reports.runs.conditions import incomparable
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.reader import read
 from reports.runs.runs import Run
 from reports.text import escape
+from reports.text.console import console_of
 from reports.text.formatting import listed
 
 TOGETHER = 0.05  # share by which the load of two files may differ in length to be held against each other
@@ -78,9 +77,7 @@ def _write(found: Sequence[Imported], minimum_effect: float, folder: Path, comma
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     comparison, runs = audit(found, minimum_effect, folder.name, command, now)
     write(comparison, runs, folder)
-    console = Console() if os.isatty(1) else Console(width=WIDTH)
-    assert comparison.audit is not None
-    console.print(Text(f"{comparison.audit.paragraph}\n"))
+    console = console_of(WIDTH)
     show(comparison, console)
     written = ", ".join(sorted(path.name for path in folder.iterdir()))
     console.print(Text(f"{folder}/: {written}", style="dim"), soft_wrap=True)
@@ -162,6 +159,9 @@ def audit(
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=_tools(found),
+        title=title(
+            checks, [run.manifest.variant for run in runs], apart, all(each.has_records for each in found)
+        ),
         files=[str(each.path) for each in found],
         paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(found, runs),

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from common.results import results_folder, write_whole
+from common.terminal import shown
 from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.comparison import claims
 from reports.comparison.exclusions import without
-from reports.document.schema import Comparison, File
-from reports.pages.first_screen import setup, tiles
+from reports.document.schema import Comparison, File, Recommendation
+from reports.pages.first_screen import mark_of, setup, tiles
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
 from reports.runs.index import index
@@ -33,6 +35,7 @@ from reports.runs.selection import (
     variants_present,
     without_counterpart,
 )
+from reports.text.console import console_of
 
 DEFAULT_OTHERS = ("optimized",)
 MINIMUM_EFFECT = 3.0  # per cent
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
     results, minimum_effect = results_folder(), checked_minimum_effect(arguments.minimum_effect)
     if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
-        print(missing)
+        print(shown(missing))
         return 0
     chosen = _select(arguments, results)
     runs = [load_run(folder) for folder in chosen.folders]
@@ -116,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     write(comparison, runs, folder)
     point_latest(results, folder)
-    console = Console() if os.isatty(1) else Console(width=WIDTH)
+    console = console_of(WIDTH)
     show(comparison, console)
     console.print(
         Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim"),
@@ -191,6 +194,13 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def show_decision(comparison: Comparison, console: Console) -> None:
     """The first screen, as the last lines of a terminal."""
+    if comparison.audit is not None:
+        console.print(Text(f"\n{comparison.audit.title}.", style="bold"))
+        console.print(Text(comparison.audit.paragraph))
+        for line in comparison.audit.limits:
+            console.print(Text(line))
+        show_next(comparison.recommendations, console)
+        return
     for each in comparison.decisions:
         console.print(Text(f"\n{each.title}.", style="bold"))
         if len(comparison.decisions) == 1:
@@ -200,8 +210,15 @@ def show_decision(comparison: Comparison, console: Console) -> None:
             console.print(Text(each.disturbed or each.reason))
     console.print(Text(f"Setup: {setup(comparison)}", style="dim"))
     if len(comparison.decisions) == 1:
-        step = comparison.decisions[0].next
-        console.print(Text(f"Next: {step.text} {step.command or ''}".rstrip(), style="bold"))
+        show_next([comparison.decisions[0].next], console)
+
+
+def show_next(steps: Sequence[Recommendation], console: Console) -> None:
+    """The first of the steps, with its command in a line of its own, to be copied."""
+    for step in steps[:1]:
+        console.print(Text(f"Next: {step.text}", style="bold"))
+        if step.command:
+            console.print(Text(f"  {step.command}", style="bold"), soft_wrap=True)
 
 
 def _few_rows(comparison: Comparison, variant: str) -> Table:
@@ -228,7 +245,7 @@ def results_table(comparison: Comparison, other: str, intervals: bool = True) ->
         before = next(each for each in metric.readings if each.variant == comparison.baseline)
         after = next(each for each in metric.readings if each.variant == other)
         change = next(each for each in metric.changes if each.variant == other)
-        mark = Text(change.mark, style=_COLOURS.get(change.mark, "dim"))
+        mark = Text(mark_of(metric, change)[0][2:], style=_COLOURS.get(change.mark, "dim"))
         if change.mark in ("unstable", "not comparable") and change.reason not in shared:
             mark.append(f": {change.reason}", style="dim")
         if change.warning:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.results import write_whole
+from common.terminal import shown
 from common.usage import UsageError
 from reports.exporters import benchmark_report, vllm_bench
 from reports.runs.runs import Run, load_run
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--out {path}: its folder does not exist")
     text = json.dumps(found, indent=2 if arguments.to == "br0.2" else None, allow_nan=False)
     write_whole(path, re.sub(r"\n?\Z", "\n", text).encode())
-    print(path)
+    print(shown(str(path)))
     return 0
 
 

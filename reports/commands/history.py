@@ -3,13 +3,13 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from common.results import results_folder
+from common.terminal import shown
 from common.usage import UsageError
 from reports.runs.index import Entry, Unreadable, index
 from reports.text import formatting
-from reports.text.escape import clean
 
 SHOWN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "latency_p50")
 LEFT = ("run", "variant", "target", "scenario", "verdict")
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in _lines(rows[: arguments.limit], problems, width):
-        print(clean(line))
+        print(shown(line))
     print(f"{len(rows) + len(problems)} runs. Percentiles are over all arrivals of the window, in ms.")
     return 0
 
@@ -97,14 +97,14 @@ def _line(cells: Sequence[str], widths: dict[str, int]) -> str:
 
 
 def _cells(entry: Entry) -> list[str]:
-    manifest, accounting = entry.manifest, entry.summary.get("accounting", {})
+    manifest, accounting = entry.manifest, entry.summary.accounting
     names = (entry.run, manifest.variant, manifest.target, manifest.scenario_name, manifest.seed)
     counts = (accounting.get(key) for key in ("due", "completed", "failed", "unfinished", "lost"))
-    values = [*names, entry.verdict or "not judged", *counts]
-    return ["-" if value is None else str(value) for value in values] + list(_figures(entry.metrics))
+    values = [*names, entry.summary.verdict or "not judged", *counts]
+    return ["-" if value is None else str(value) for value in values] + list(_figures(entry.summary.metrics))
 
 
-def _figures(metrics: dict[str, float | None]) -> Iterator[str]:
+def _figures(metrics: Mapping[str, float | None]) -> Iterator[str]:
     for name in SHOWN:
         value = metrics.get(name)
         unit = "tok/s" if name in SHOWN[:2] else "ms"

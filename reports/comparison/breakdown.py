@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from reports.comparison import claims
 from reports.document.schema import LoadPart, PartKind, Reading
 from reports.metrics import catalogue, request_metrics
-from reports.metrics.catalogue import Row
-from reports.metrics.request_metrics import SHARES
+from reports.metrics.catalogue import ROW, Row, percentile_row
 from reports.metrics.stages import stages
 from reports.runs.runs import Mask, Run
 from reports.text import formatting
@@ -14,14 +13,10 @@ from reports.text import formatting
 NOT_NAMED = "not named"  # records without a workload
 
 
-def _row(metric: str, share: str) -> Row:
-    return Row(f"{metric}_{share}", f"{metric} {share}", "s", "ms", "lower", metric, SHARES[share])
-
-
 METRICS = ("scheduled_ttft", "tpot", "scheduled_latency")
-ROWS = (
-    *(_row(metric, share) for metric in METRICS for share in ("p50", "p90")),  # a part is small for a p99
-    Row("slo_attainment", "SLO attainment", "share", "%", "higher"),
+ROWS = (  # a part is small for a p99
+    *(percentile_row(metric, share) for metric in METRICS for share in ("p50", "p90")),
+    ROW["slo_attainment"],
 )
 
 

@@ -11,7 +11,7 @@ from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.comparison import resampling
 from reports.document.schema import Change, Mark
 from reports.metrics import catalogue, request_metrics
-from reports.metrics.catalogue import COUNTS, ROWS, WAITS, Row
+from reports.metrics.catalogue import COUNTS, ROWS, Row
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run
 from reports.statistics import intervals
@@ -167,9 +167,9 @@ def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
     if row.name in (COMPLETED, UNFINISHED):
         return _left(run, row, blocks)
     drawn = resampling.draws(run, row, blocks)
-    if row.metric in WAITS:
+    if row.waits and not row.of_slo:
         return drawn * _queue_drift(run, blocks)
-    if row.waits:  # those that met the SLO: no more than all that came
+    if row.of_slo:  # those that met the SLO: no more than all that came
         every = 1.0 if row.unit == "share" else int(run.judged.sum()) / run.window_length
         return np.minimum(drawn / _queue_drift(run, blocks), every)
     return drawn

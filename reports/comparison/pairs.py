@@ -16,7 +16,7 @@ from reports.runs.runs import Run
 from reports.statistics import intervals, queue_memory
 from reports.statistics.intervals import Blocks
 from reports.text import formatting
-from reports.verdict import rules_server
+from reports.verdict.rules import server
 
 AT_ONCE = "all requests were sent at once, so only repeats can show what chance does"
 UNUSABLE = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
@@ -49,7 +49,7 @@ def pair_up(
     saturated = [
         name for name in (baseline, other) if any(verdicts[run.name] == "SATURATED" for run in groups[name])
     ]
-    growing = [name for name in saturated if any(rules_server.growing(run) for run in groups[name])]
+    growing = [name for name in saturated if any(server.growing(run) for run in groups[name])]
     at_once = [run.name for run in (*before, *after) if by_number(run) and not _last_send(run)]
     setting = Setting(
         baseline,
@@ -96,19 +96,19 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
         )
     if growing:
         text += (
-            " A queue grew, so the local block bootstrap was used, and the intervals of TTFT,"
-            " latency and SLO attainment hold what chance in the served rate does to a queue."
+            " A queue grew, so the local block bootstrap was used. The intervals of TTFT, latency and"
+            " SLO attainment hold what chance in the served rate does to a queue."
         )
     if one.together > 1:
         text += (
-            f" A queue came and went, so slowly that {queue:.0f} s of it are as one look: the intervals of"
-            " TTFT, latency and SLO attainment are widened for that."
+            f" A queue came and went, and its autocorrelation time is {_seconds(queue, one.window)}. The"
+            " intervals of TTFT, latency and SLO attainment are widened for that."
         )
     if length > one.length:
         text += (
-            f" The autocorrelation time is about {length:.1f} s, so this window holds few"
-            " independent stretches and the interval may be too narrow; repeats"
-            " (make compare REPEATS=3) give a better one."
+            f" The autocorrelation time is {_seconds(length, one.window)}, so the window holds few"
+            " independent stretches, and the interval may be too narrow."
+            " Repeats (make compare REPEATS=3) give a better one."
         )
     method = Method(
         variant=other.manifest.variant,
@@ -122,6 +122,11 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
         repeats=[1, 1],
     )
     return method, blocks
+
+
+def _seconds(time: float, window: float) -> str:
+    """'about 12.5 s'; a window shows nothing longer than itself."""
+    return f"about {time:.1f} s" if time < window else f"longer than the window of {window:.4g} s"
 
 
 def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.records.record import COMPLETED
-from reports.metrics import request_metrics
+from reports.metrics import durations, gaps, request_metrics, time_series
 from reports.metrics.catalogue import COUNTS, HEADLINE, ROWS, Row, figure
-from reports.runs.runs import ChunkBatch, Run
+from reports.metrics.rates import RATES, due
+from reports.runs.runs import Run, kept
 from reports.statistics import intervals
 from reports.statistics.intervals import Blocks, Sample
 
@@ -18,8 +18,6 @@ STEPS = (240, 4000)  # least and most of the series from which the block length 
 LENGTHENED = (
     2.0  # Politis and White's length has the least error; a longer one has less bias, as intervals need
 )
-PARTS_OF_SECOND = 10  # tokens are counted by the second; blocks may begin at any moment of it
-GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
 
 
 def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
@@ -28,8 +26,8 @@ def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
         return intervals.quantile_draws(blocks, sample(run, row.metric), row.share)
     at, amount = _amounts(run, row)
     sums = intervals.sum_draws(blocks, at, amount)
-    if row.name == "slo_attainment":
-        every = intervals.sum_draws(blocks, _due(run)[run.judged], np.ones(int(run.judged.sum())))
+    if row.unit == "share":
+        every = intervals.sum_draws(blocks, due(run), np.ones(int(run.judged.sum())))
         return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
     return sums if row.name in COUNTS else sums / run.window_length
 
@@ -51,13 +49,10 @@ def longest(run: Run, row: Row) -> float:
     return float(values[np.isfinite(values)].max(initial=0.0))
 
 
+@kept
 def sample(run: Run, metric: str) -> Sample:
     """The durations of a metric with the due time of the request that each belongs to."""
-    key = f"sample:{metric}"
-    if key not in run.memo:
-        run.memo[key] = _gaps(run) if metric in request_metrics.GAPS else _durations(run, metric)
-    found: Sample = run.memo[key]
-    return found
+    return _gaps(run) if metric in gaps.GAPS else _durations(run, metric)
 
 
 def block_length(baseline: Run, other: Run | None = None) -> float:
@@ -86,7 +81,7 @@ def _headline() -> list[tuple[str, float]]:
 
 def _in_flight(run: Run) -> Floats:
     """The mean number in flight in each of STEPS[0] steps of the window."""
-    return request_metrics.in_flight(run, np.linspace(*run.window, STEPS[0] + 1))
+    return time_series.in_flight(run, np.linspace(*run.window, STEPS[0] + 1))
 
 
 def _excess(run: Run, metric: str, share: float) -> Floats:
@@ -106,56 +101,25 @@ def _due(run: Run) -> Floats:
 
 
 def _durations(run: Run, metric: str) -> Sample:
-    found = request_metrics.DURATIONS[metric](run)
+    found = durations.of(run, metric)
     return Sample(_due(run)[found.rows], found.seconds, ~found.known)
 
 
 def _amounts(run: Run, row: Row) -> tuple[Floats, Floats]:
     """(when, how much) of an additive metric; seconds into the window."""
-    if row.name == "output_token_throughput":
-        each = np.repeat(request_metrics.token_flow(run).per_second / PARTS_OF_SECOND, PARTS_OF_SECOND)
-        at = (np.arange(len(each), dtype=np.float64) + 0.5) / PARTS_OF_SECOND - run.window[0]
-        inside = (at >= 0) & (at < run.window_length)
-        return at[inside], each[inside]
-    if row.name == "completed_rate":
-        ended = run.records.numbers("last_token")[run.records.status_is(COMPLETED)] - run.window[0]
-        ended = ended[(ended >= 0) & (ended < run.window_length)]
-        return ended, np.ones(len(ended))
-    at = _due(run)[run.judged]
-    if row.name == "offered_rate":
-        return at, np.ones(len(at))
-    if row.name in COUNTS:
-        return at, run.records.status_is(row.name)[run.judged].astype(np.float64)
-    good = request_metrics.met_slo(run)
-    return at, np.full(len(at), np.nan) if good is None else good.astype(np.float64)
+    if row.name in RATES:
+        found = RATES[row.name].amounts(run)
+        return found.at, found.each
+    return due(run), run.records.status_is(row.name)[run.judged].astype(np.float64)
 
 
 def _gaps(run: Run) -> Sample:
-    """Gaps between chunks as `metrics.itl` pools them, each at its request's due time.
-
-    Of a run with more than GAPS_KEPT chunks every n-th record's gaps: that is for the interval only, and
-    widens it a little.
-    """
-    due, stride = _due(run), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
-    chosen = run.judged & (np.arange(len(due)) % stride == 0)
-    at, value = [np.zeros(0)], [np.zeros(0)]
-    for batch in run.records.chunk_batches():
-        rows = slice(batch.first_row, batch.first_row + len(batch.counts))
-        found = _gaps_of(batch, chosen[rows])
-        at.append(due[rows][found[0]])
-        value.append(found[1])
+    """Gaps between chunks as `gaps.itl` pools them, each at its request's due time; of some records."""
+    due, some = _due(run), gaps.token_flow(run).some
     last = run.records.numbers("last_token")
-    waiting, broken = (chosen & mask for mask in request_metrics.open_gaps(run, last))
-    known = sum(len(part) for part in value)
-    at += [due[waiting], due[broken]]
-    value += [(run.closed_at - last)[waiting], np.full(int(broken.sum()), np.inf)]
-    censored = np.zeros(known + int(waiting.sum()) + int(broken.sum()), bool)
-    censored[known : known + int(waiting.sum())] = True
+    waiting, broken = (some.chosen & mask for mask in gaps.open_gaps(run, last))
+    unknown = int(waiting.sum()), int(broken.sum())
+    at = [due[some.rows], due[waiting], due[broken]]
+    value = [some.seconds, (run.closed_at - last)[waiting], np.full(unknown[1], np.inf)]
+    censored = np.repeat([False, True, False], [len(some.rows), *unknown])
     return Sample(np.concatenate(at), np.concatenate(value), censored)
-
-
-def _gaps_of(batch: ChunkBatch, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
-    """(record within the batch, gap) of the chosen records."""
-    wanted = request_metrics.ends_gap(batch, chosen)
-    gaps = np.diff(batch.times, prepend=0.0)
-    return np.repeat(np.arange(len(batch.counts)), batch.counts)[wanted], gaps[wanted]

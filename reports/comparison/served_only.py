@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.document.schema import Insight
-from reports.metrics import request_metrics
-from reports.metrics.request_metrics import Mask
+from reports.metrics import durations
 from reports.metrics.survival import Survival
 from reports.runs.conditions import same_schedule
-from reports.runs.runs import Run
+from reports.runs.runs import Floats, Mask, Run
 from reports.statistics import intervals
 from reports.text import formatting
 
@@ -45,7 +44,7 @@ def served_tpot(baseline: Run, other: Run) -> Served | None:
     started = _started(baseline), _started(other)
     due = int(baseline.judged.sum())
     unserved = tuple(due - len(each) for each in started)
-    both = started[0] & started[1]
+    both = np.intersect1d(*started, assume_unique=True)
     if max(unserved) < UNSERVED * due or len(both) < FEWEST:
         return None
     medians = [_median(run, both) for run in (baseline, other)]
@@ -94,14 +93,13 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
     return Insight(kind="served", variant=other, text=text, figures=dict(figures))
 
 
-def _started(run: Run) -> set[int]:
+def _started(run: Run) -> Floats:
     """Numbers of the window's arrivals that got a first token."""
-    here = run.judged & ~np.isnan(run.records.numbers("first_token"))
-    return {int(number) for number in run.records.numbers("arrival")[here]}
+    return run.records.numbers("arrival")[run.judged & ~np.isnan(run.records.numbers("first_token"))]
 
 
-def _median(run: Run, chosen: set[int]) -> float | None:
-    found = request_metrics.tpot(run)
+def _median(run: Run, chosen: Floats) -> float | None:
+    found = durations.of(run, "tpot")
     numbers = run.records.numbers("arrival")[found.rows]
-    mine: Mask = np.isin(numbers, np.fromiter(chosen, np.float64, len(chosen)))
+    mine: Mask = np.isin(numbers, chosen)
     return Survival.of(found.seconds[mine], found.known[mine]).percentile(0.5).value

@@ -10,7 +10,7 @@ from loadgen.records.record import COMPLETED
 from reports.document.schema import CompletedOnly
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROWS
-from reports.runs.runs import Run
+from reports.runs.runs import Mask, Run
 from reports.text import formatting
 
 SHOWN = ("output_token_throughput", "completed_rate", "ttft_p50", "ttft_p99", "latency_p50", "latency_p99")
@@ -59,14 +59,14 @@ def completed_only(run: Run) -> list[CompletedOnly]:
     return found
 
 
-def _survivors(run: Run) -> request_metrics.Mask:
+def _survivors(run: Run) -> Mask:
     """Judged requests that completed before the last arrival of the window was due."""
     due = run.records.numbers("due")
     cut = due[run.judged].max(initial=run.window[0])
     return run.judged & run.records.status_is(COMPLETED) & (run.records.numbers("last_token") <= cut)
 
 
-def _value(run: Run, name: str, kept: request_metrics.Mask) -> float | None:
+def _value(run: Run, name: str, kept: Mask) -> float | None:
     if not kept.any():
         return None
     records = run.records

@@ -368,7 +368,7 @@ class ForecastCheck(Part):
 
 
 class Roofline(Part):
-    """Section 7. `missing` says why there is none; the other fields are then empty."""
+    """The roofline. `missing` says why there is none; the other fields are then empty."""
 
     missing: str | None = None
     parameters: int | None = None
@@ -433,6 +433,7 @@ class Audit(Part):
     """What another tool claimed of its own result files, and what their records support."""
 
     tool: str
+    title: str = Field("", description="the finding in one line")
     files: list[str]
     paragraph: str = Field(description="what was claimed, what the records support, the difference")
     limits: list[str] = Field(description="plateaus of the requests at work: what set the pace")

@@ -32,8 +32,8 @@ def export(run: Run) -> dict[str, Any]:
     latency = {name: _statistics(run, metric, unit) for name, (metric, unit) in LATENCY.items()}
     done = run.judged & run.records.status_is(COMPLETED)
     throughput = {
-        "output_token_rate": _rate(request_metrics.output_token_throughput(run).value, "tokens/s"),
-        "request_rate": _rate(request_metrics.completed_rate(run).value, "queries/s"),
+        "output_token_rate": _rate(request_metrics.rate(run, "output_token_throughput").value, "tokens/s"),
+        "request_rate": _rate(request_metrics.rate(run, "completed_rate").value, "queries/s"),
     }
     return {
         "version": "0.2",
@@ -96,7 +96,7 @@ def _lengths(run: Run, column: str, done: Any) -> dict[str, Any] | None:
 def _load(run: Run, done: Any) -> dict[str, Any]:
     scenario = run.manifest.scenario
     prompts = run.records.numbers("prompt_tokens")[done]
-    rate = request_metrics.offered_rate(run).value
+    rate = request_metrics.rate(run, "offered_rate").value
     standardized: dict[str, Any] = {
         "tool": "tokenswarm",
         "tool_version": str(run.manifest.versions.get("tokenswarm") or "unknown"),

@@ -94,7 +94,7 @@ def _judge_value(
     if reading.value is None:
         if reading.lower_bound is None:
             return "cannot tell", "the file cannot tell it"
-        if claimed < reading.lower_bound:
+        if claimed < reading.lower_bound * (1 - minimum_effect):
             return "not supported", "over all requests it is longer than that, by how much is not known"
         return "cannot tell", "too few requests finished to name it"
     if metric.unit == "requests":
@@ -138,12 +138,15 @@ def _check_change(
 
 
 def _judge_apart(claimed: float, readings: list[Reading], minimum_effect: float) -> tuple[Outcome, str]:
-    """A change between two loads: a matter of their figures, and no effect of the server."""
+    """A change between two loads: a matter of their figures, and no effect of the server.
+
+    Each of the two figures may be off by the minimum effect size, so their ratio by twice that.
+    """
     before, after = (each.value for each in readings)
     if not before or after is None:
         return "cannot tell", f"{LOADS_DIFFER}; the records do not name both figures"
     given = after / before - 1
-    if abs(given - claimed) <= minimum_effect:
+    if abs((1 + given) / (1 + claimed) - 1) <= 2 * minimum_effect:
         return "supported", f"the records give {formatting.percent(given)}; {LOADS_DIFFER}"
     return "not supported", f"the records give {formatting.percent(given)}; {LOADS_DIFFER}"
 

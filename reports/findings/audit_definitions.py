@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from loadgen.records.metrics import METRICS
 from reports.document.schema import SameFigure
 from reports.metrics import catalogue, request_metrics
-from reports.metrics.catalogue import ROWS
-from reports.metrics.request_metrics import DURATIONS, GAPS, SHARES
+from reports.metrics.catalogue import ROW
+from reports.metrics.request_metrics import SHARES
 from reports.runs.importers.imported import Claim, Imported
 from reports.runs.runs import Run
 from reports.text import formatting
@@ -13,7 +14,6 @@ from reports.text import formatting
 SAME = "the same"
 NAMES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "latency": "Latency"}
 STATISTICS = ("mean", "p50", "p99")
-_BY_ROW = {row.name: row for row in ROWS}
 
 
 def same_figures(found: Sequence[Imported], runs: Sequence[Run], minimum_effect: float) -> list[SameFigure]:
@@ -23,7 +23,7 @@ def same_figures(found: Sequence[Imported], runs: Sequence[Run], minimum_effect:
         for each, run in zip(found, runs, strict=True)
         if each.has_records
         for claim in each.claims
-        if claim.own is not None and (claim.row in _BY_ROW or claim.row.rpartition("_")[2] in STATISTICS)
+        if claim.own is not None and (claim.row in ROW or claim.row.rpartition("_")[2] in STATISTICS)
     ]
 
 
@@ -50,14 +50,14 @@ def _figure(claim: Claim, run: Run, minimum_effect: float) -> SameFigure:
 
 def _here(claim: Claim, run: Run) -> tuple[float | None, float | None, str | None]:
     """(value, lower bound, why neither can be told) by the definitions here; SI."""
-    row = _BY_ROW.get(claim.row)
+    row = ROW.get(claim.row)
     metric, _, statistic = claim.row.rpartition("_")
     if row is not None:
         figure = catalogue.figure(run, row)
         return figure.value, figure.lower_bound, catalogue.untold(run, row)
     if untold := run.limits.figures.get(metric):
         return None, None, untold
-    if statistic in SHARES and metric in {*DURATIONS, *GAPS}:
+    if statistic in SHARES and metric in METRICS:
         figure = request_metrics.percentile(run, metric, SHARES[statistic])
         return figure.value, figure.lower_bound, None
     found = request_metrics.survival(run, metric)
@@ -83,12 +83,12 @@ def _cause(claim: Claim, here: float | None, minimum_effect: float, untold: str 
 
 
 def _unit(claim: Claim) -> str:
-    row = _BY_ROW.get(claim.row)
+    row = ROW.get(claim.row)
     return "ms" if row is None else row.display_unit
 
 
 def _label(claim: Claim) -> str:
-    row = _BY_ROW.get(claim.row)
+    row = ROW.get(claim.row)
     if row is not None:
         return row.label
     metric, _, statistic = claim.row.rpartition("_")

@@ -48,18 +48,35 @@ def _against(found: Sequence[Imported]) -> str:
     return f"{found[1].label} is held against {found[0].label}, the baseline (the first file named)."
 
 
+def title(checks: Sequence[ClaimCheck], names: Sequence[str], apart: str | None, recorded: bool) -> str:
+    """The finding in one line. `apart`: in what two loads differ; `recorded`: the files hold requests."""
+    head = f"Audit of {formatting.listed(list(names))}"
+    if not recorded:
+        return f"{head}: sums only, so nothing supports or contradicts the claims"
+    told = [check for check in checks if not (apart and check.field.startswith("change of "))]
+    bad = sum(check.outcome == "not supported" for check in told)
+    good = sum(check.outcome == "supported" for check in told)
+    if not bad + good:
+        return f"{head}: no figure that can be checked"
+    text = f"{bad} of {formatting.counted(bad + good, 'figure')} {_is(bad)} not supported" if bad else ""
+    text = text or f"every figure that can be checked is supported ({good})"
+    return f"{head}: {text}{'; the loads differ' if apart else ''}"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def _two_loads(checks: Sequence[ClaimCheck], apart: str) -> str:
     """What can be said of two loads: what each file printed, and nothing of the change."""
     values = [check for check in checks if not check.field.startswith("change of ")]
     bad = [check for check in values if check.outcome == "not supported"]
     good = sum(check.outcome == "supported" for check in values)
-    said = f"The two files are not of the same load: {apart}."
+    differ = f"The loads differ ({apart}), so the change is no effect of the server."
     if not bad:
-        return (
-            f"{said} Every figure that can be checked is supported ({good} of {len(values)}); the loads "
-            f"differ, "
-            "so the change is no effect of the server."
-        )
+        rest = len(values) - good
+        more = f"; of {formatting.counted(rest, 'figure')} the files cannot tell" if rest else ""
+        return f"Every figure that can be checked is supported ({good}{more}). {differ}"
     named = formatting.listed(
         [
             f"{_label(check.label)} of {check.variant} (claimed {check.claimed_display}, the records give "
@@ -68,9 +85,8 @@ def _two_loads(checks: Sequence[ClaimCheck], apart: str) -> str:
         ]
     )
     return (
-        f"{said} A change between them is no effect of the server. Of {len(values)} printed figures "
-        f"{good} are "
-        f"supported and {len(bad)} are not: {named}."
+        f"Of {len(values)} printed figures {good} {_is(good)} supported and {len(bad)} {_is(len(bad))} not: "
+        f"{named}. {differ}"
     )
 
 

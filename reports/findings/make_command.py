@@ -4,6 +4,7 @@ The manifest holds the load as it was; here it is held against the scenario's ow
 names only what was set otherwise. What a run does not record (LOCUSTFILE=) cannot be named.
 """
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,13 @@ OWN = "path/to"  # stands for where a target or a scenario of the user's own lie
 
 NUMBERS = {"rate": "RPS", "duration": "DURATION", "warmup": "WARMUP", "drain": "DRAIN", "timeout": "TIMEOUT"}
 LENGTHS = {"prompt_tokens": "INPUT_TOKENS", "output_tokens": "OUTPUT_TOKENS"}
+REQUEST = {
+    "endpoint": "ENDPOINT",
+    "extra_body": "EXTRA_BODY",
+    "temperature": "TEMPERATURE",
+    "top_p": "TOP_P",
+    "max_tokens_field": "MAX_TOKENS_FIELD",
+}
 BOUNDS = {"ttft": ("SLO_TTFT", 1000), "tpot": ("SLO_TPOT", 1000), "share": ("SLO_SHARE", 1)}
 
 
@@ -38,6 +46,7 @@ def settings(run: Run) -> list[str]:
         given = manifest.scenario | {"seed": manifest.seed}
         usual = manifest.scenario_defaults | own
         found += [*_numbers(given, usual), *_arrivals(given, usual), *_lengths(given, own)]
+        found += _request(given.get("request") or {}, own.get("request") or {})
         found += _bounds(given, (manifest.scenario_defaults.get("slo") or {}) | (own.get("slo") or {}))
     return found + ([f"WORKERS={len(manifest.lanes)}"] if len(manifest.lanes) > 1 else [])
 
@@ -99,6 +108,26 @@ def _short(lengths: Any) -> str | None:
         return None
     bounds = f",{known['min']}-{known['max']}" if known.keys() >= {"min", "max"} else ""
     return f"{known['mean']},{known['sd']}{bounds}"
+
+
+def _request(here: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """What the requests were told otherwise than the scenario's file says; names of headers are no values."""
+    found = []
+    for key, setting in REQUEST.items():
+        value = here.get(key)
+        if value in (None, {}) or value == usual.get(key):
+            continue
+        text = (
+            json.dumps(value)
+            if isinstance(value, dict)
+            else f"{value:.9g}"
+            if isinstance(value, float)
+            else value
+        )
+        found.append(f"{setting}={shlex.quote(str(text))}")
+    if here.get("ignore_eos") is False and usual.get("ignore_eos", True):
+        found.append("NO_IGNORE_EOS=1")
+    return found
 
 
 def _bounds(given: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from loadgen.records.record import STATUSES
+from loadgen.records.metrics import METRICS
+from loadgen.records.record import COMPLETED, STATUSES
 from reports.document.schema import Direction
 from reports.metrics import request_metrics
+from reports.metrics.rates import RATES
 from reports.metrics.request_metrics import SHARES, Figure
-from reports.runs.runs import Run
+from reports.runs.runs import Run, kept
 
-WAITS = ("ttft", "scheduled_ttft", "latency", "scheduled_latency")  # what a queue decides
 HEADLINE = ("ttft_p50", "tpot_p50", "latency_p50")
 
 
@@ -23,16 +24,12 @@ class Row:
     better: Direction
     metric: str | None = None
     share: float | None = None
-
-    @property
-    def of_slo(self) -> bool:
-        """Whether it says how many met the SLO."""
-        return self.name in ("slo_attainment", "goodput_rate")
+    of_slo: bool = False  # whether it says how many met the SLO
 
     @property
     def waits(self) -> bool:
         """Whether a queue decides it."""
-        return self.metric in WAITS or self.of_slo
+        return self.of_slo or (self.metric is not None and METRICS[self.metric].queued)
 
     @property
     def latency(self) -> bool:
@@ -40,28 +37,31 @@ class Row:
         return self.metric is not None or self.of_slo
 
 
-def _percentile(metric: str, label: str, *shares: str) -> list[Row]:
-    return [Row(f"{metric}_{p}", f"{label} {p}", "s", "ms", "lower", metric, SHARES[p]) for p in shares]
+def percentile_row(metric: str, suffix: str) -> Row:
+    """The row of one percentile: "p50"."""
+    label = f"{METRICS[metric].label} {suffix}"
+    return Row(f"{metric}_{suffix}", label, "s", "ms", "lower", metric, SHARES[suffix])
 
 
-ROWS: tuple[Row, ...] = (
-    Row("output_token_throughput", "Output token throughput", "tokens/s", "tok/s", "higher"),
-    Row("offered_rate", "Offered rate", "1/s", "req/s", "none"),
-    Row("completed_rate", "Completed rate", "1/s", "req/s", "higher"),
-    *_percentile("ttft", "TTFT (service)", "p50", "p99"),
-    *_percentile("scheduled_ttft", "TTFT (scheduled)", "p50", "p99"),
-    *_percentile("tpot", "TPOT", "p50", "p99"),
-    *_percentile("itl", "ITL", "p99"),
-    *_percentile("latency", "Latency (service)", "p50", "p99"),
-    *_percentile("scheduled_latency", "Latency (scheduled)", "p50", "p99"),
-    Row("slo_attainment", "SLO attainment", "share", "%", "higher"),
-    Row("goodput_rate", "Goodput", "1/s", "req/s", "higher"),
-    Row("completed", "Completed", "requests", "", "higher"),
-    Row("failed", "Failed", "requests", "", "lower"),
-    Row("unfinished", "Unfinished", "requests", "", "lower"),
-    Row("lost", "Lost", "requests", "", "lower"),
-)
+def _rates(of_slo: bool) -> list[Row]:
+    return [
+        Row(each.name, each.label, each.unit, each.display_unit, each.better, of_slo=of_slo)
+        for each in RATES.values()
+        if each.of_slo == of_slo
+    ]
+
+
 COUNTS = STATUSES  # how many ended in each way
+ROWS: tuple[Row, ...] = (
+    *_rates(of_slo=False),
+    *(percentile_row(each.name, suffix) for each in METRICS.values() for suffix in each.rows),
+    *_rates(of_slo=True),
+    *(
+        Row(name, name.capitalize(), "requests", "", "higher" if name == COMPLETED else "lower")
+        for name in COUNTS
+    ),
+)
+ROW = {row.name: row for row in ROWS}
 
 
 def untold(run: Run, row: Row) -> str | None:
@@ -70,16 +70,13 @@ def untold(run: Run, row: Row) -> str | None:
     return figures.get(row.name) or figures.get(row.metric or "")
 
 
+@kept
 def figure(run: Run, row: Row) -> Figure:
-    """The figure of a whole run; kept with the run. Without a value where the source cannot tell it."""
-    key = f"figure:{row.name}"
-    if key not in run.memo:
-        found = _figure(run, row)
-        if untold(run, row):
-            found = replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
-        run.memo[key] = found
-    known: Figure = run.memo[key]
-    return known
+    """The figure of a whole run, without a value where the source cannot tell it."""
+    found = _figure(run, row)
+    if untold(run, row):
+        return replace(found, value=None, count=0, censored=False, lower_bound=None, upper_bound=None)
+    return found
 
 
 def _figure(run: Run, row: Row) -> Figure:
@@ -89,4 +86,4 @@ def _figure(run: Run, row: Row) -> Figure:
         counts = request_metrics.accounting(run)
         definition = f"Arrivals due inside the window that were {row.name}."
         return Figure(float(counts[row.name]), "requests", counts["due"], definition)
-    return request_metrics.RATES[row.name](run)
+    return request_metrics.rate(run, row.name)

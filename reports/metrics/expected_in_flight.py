@@ -6,13 +6,13 @@ means); only what is in flight beyond it says that the server fell behind.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST
-from reports.metrics import request_metrics
-from reports.runs.runs import Floats, Mask, Run
+from reports.metrics import time_series
+from reports.metrics.time_series import Events
+from reports.runs.runs import Floats, Mask, Run, kept
 
 PARTS = 10  # of the run's requests, in the order in which they were due
 
@@ -41,14 +41,13 @@ def pace_of(run: Run, chosen: Mask) -> Pace | None:
     return Pace(_lowest_ttft(run), float(np.median(gaps)) if len(gaps) else 0.0)
 
 
+@kept
 def _lowest_ttft(run: Run) -> float:
-    """Seconds from due, of those that got a first token, one or more; kept with the run."""
-    if "lowest_ttft" not in run.memo:
-        due, first = run.records.numbers("due"), run.records.numbers("first_token")
-        seen = np.flatnonzero(~np.isnan(first))
-        parts = np.array_split(seen[np.argsort(due[seen])], min(PARTS, len(seen)))
-        run.memo["lowest_ttft"] = min(float(np.median((first - due)[part])) for part in parts)
-    return cast(float, run.memo["lowest_ttft"])
+    """Seconds from due, of those that got a first token, one or more."""
+    due, first = run.records.numbers("due"), run.records.numbers("first_token")
+    seen = np.flatnonzero(~np.isnan(first))
+    parts = np.array_split(seen[np.argsort(due[seen])], min(PARTS, len(seen)))
+    return min(float(np.median((first - due)[part])) for part in parts)
 
 
 def explained(run: Run, pace: Pace, edges: Floats) -> Floats:
@@ -61,4 +60,4 @@ def explained(run: Run, pace: Pace, edges: Floats) -> Floats:
     end = numbers("due") + pace.ttft + pace.tpot * np.maximum(np.nan_to_num(tokens, nan=1.0) - 1, 0)
     end = np.where(run.records.status_is(FAILED), np.fmin(end, run.closed_at), end)
     here = ~run.records.status_is(LOST)
-    return request_metrics.mean_number(numbers("due")[here], end[here], edges)
+    return time_series.mean_number(Events(numbers("due")[here]), Events(end[here]), edges)

@@ -4,12 +4,11 @@ A stream of a fast server has short gaps too, but they fill its time; in lumps, 
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.runs.runs import Floats, Run
+from reports.runs.runs import ChunkBatch, Floats, Mask
 
 TOGETHER = 0.001  # s; an engine step is longer, and a segment's chunks share one stamp
 SHORTEST = 8  # chunks of a stream; in fewer, chance looks like a pattern
@@ -31,27 +30,23 @@ class Lumps:
         return self.lumpy / self.streams if self.streams else 0.0
 
 
-def lumps(run: Run) -> Lumps:
-    """Which streams came in lumps; kept with the run."""
-    if "lumps" not in run.memo:
-        run.memo["lumps"] = _lumps(run)
-    return cast(Lumps, run.memo["lumps"])
+class Streams:
+    """The judged streams, a batch at a time."""
 
+    def __init__(self) -> None:
+        self._streams = 0
+        self._shapes: list[tuple[Floats, Floats]] = [(np.zeros(0), np.zeros(0))]
 
-def _lumps(run: Run) -> Lumps:
-    streams = 0
-    sizes: list[Floats] = []
-    pauses: list[Floats] = []
-    for batch in run.records.chunk_batches():
-        judged = run.judged[batch.first_row : batch.first_row + len(batch.counts)]
+    def add(self, batch: ChunkBatch, judged: Mask) -> None:
+        """`judged`: which of the batch's records."""
         long = judged & (batch.counts >= SHORTEST)
-        size, pause = _shapes(batch.times, batch.offsets, long)
-        streams += int(long.sum())
-        sizes.append(size)
-        pauses.append(pause)
-    size, pause = (np.concatenate([np.zeros(0), *parts]) for parts in (sizes, pauses))
-    middle = (float(np.median(each)) if len(size) else np.nan for each in (size, pause))
-    return Lumps(streams, len(size), *middle)
+        self._streams += int(long.sum())
+        self._shapes.append(_shapes(batch.times, batch.offsets, long))
+
+    def lumps(self) -> Lumps:
+        size, pause = (np.concatenate(parts) for parts in zip(*self._shapes, strict=True))
+        middle = (float(np.median(each)) if len(size) else np.nan for each in (size, pause))
+        return Lumps(self._streams, len(size), *middle)
 
 
 def _shapes(times: Floats, offsets: NDArray[np.int64], chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -9,25 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.document.schema import Stall
-from reports.metrics import catalogue, request_metrics
-from reports.metrics.catalogue import ROWS
+from reports.metrics import catalogue, gaps
+from reports.metrics.catalogue import ROW
 from reports.runs.runs import Run
 
 SHORTEST = 2  # whole seconds
 STREAMING = 2  # answers; one alone may be preempted
 
-_ITL = next(row for row in ROWS if row.metric == "itl")
-
 
 def stalls(run: Run) -> list[Stall]:
     """The run's stalls in their order; none where the source does not say when each token came."""
-    if catalogue.untold(run, _ITL):
+    if catalogue.untold(run, ROW["itl_p99"]):
         return []
     first, last = (run.records.numbers(name) for name in ("first_token", "last_token"))
     here = ~np.isnan(first) & ~np.isnan(last)
     begun, ended = np.sort(first[here]), np.sort(last[here])
     found = []
-    for start, end in _empty(request_metrics.token_flow(run).per_second):
+    for start, end in _empty(gaps.token_flow(run).per_second):
         # no token came within, so whoever had begun by then and had not ended went on after it
         streaming = int(np.searchsorted(begun, start) - np.searchsorted(ended, start))
         if streaming >= STREAMING:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.statistics.distributions import binomial_below
+
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 
@@ -56,7 +58,8 @@ class Survival:
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Stretches of known durations between censored ones: (where each starts, how many are at risk
         there, the share that lasts longer than the stretch). Inside a stretch the product telescopes."""
-        cuts = np.searchsorted(self.known, self.censored, "right")  # at a tie, the known one came first
+        censored = self.censored.astype(self.known.dtype)  # of two kinds numpy would copy all that is known
+        cuts = np.searchsorted(self.known, censored, "right")  # at a tie, the known one came first
         starts = np.concatenate([[0], cuts]).astype(np.int64)
         sizes = np.diff(np.append(starts, len(self.known)))
         at_risk = self.count - starts - np.arange(len(starts))
@@ -118,11 +121,11 @@ def needed(share: float, confidence: float, beyond: int) -> int:
     inference_rules.adoc, its appendix) and of LoadGen (loadgen/early_stopping.cc).
     """
     low, high = beyond, 2 * beyond + 2
-    while binomial_cdf(beyond, high, 1 - share) > 1 - confidence:
+    while binomial_below(beyond, high, 1 - share) > 1 - confidence:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        if binomial_cdf(beyond, middle, 1 - share) <= 1 - confidence:
+        if binomial_below(beyond, middle, 1 - share) <= 1 - confidence:
             high = middle
         else:
             low = middle
@@ -135,15 +138,8 @@ def allowed_beyond(count: int, share: float, confidence: float) -> int:
     low, high = -1, max(1, math.ceil(count * (1 - share)) + 1)  # the mean is never allowed
     while high - low > 1:
         middle = (low + high) // 2
-        if binomial_cdf(middle, count, 1 - share) <= 1 - confidence:
+        if binomial_below(middle, count, 1 - share) <= 1 - confidence:
             low = middle
         else:
             high = middle
     return low
-
-
-def binomial_cdf(at_most: int, count: int, share: float) -> float:
-    """P(Binomial(count, share) <= at_most), from the regularised incomplete beta function."""
-    from scipy.special import bdtr  # 0.1 s to import, only needed here
-
-    return float(bdtr(at_most, count, share)) if at_most < count else 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.document.schema import Change, Comparison, Metric, RunInfo
-from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles
+from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles, Tone
 from reports.text.formatting import listed, quantity, slo
 
 ROWS = (  # what users feel first; at most six are known
@@ -16,20 +16,20 @@ ROWS = (  # what users feel first; at most six are known
     "latency_p50",
 )
 MOST = 6
-MARKS = {
+NO_MARK: tuple[str, Tone] = ("", "")
+MARKS: dict[str, tuple[str, Tone]] = {
     "better": ("▲ better", "good"),
     "worse": ("▼ worse", "bad"),
     "no difference shown": ("= no difference shown", "quiet"),
-    "unstable": ("~ repeats disagree", "doubt"),
-    "not comparable": ("? no claim", "doubt"),
+    "unstable": ("~ unstable", "doubt"),
+    "not comparable": ("? not comparable", "doubt"),
 }
 
 
 def title(comparison: Comparison) -> str:
     """The report's heading: the decision, where there is one."""
     if comparison.audit:
-        names = [variant.name for variant in comparison.variants]
-        return f"Audit of {listed(names)}: results of {comparison.audit.tool}"
+        return comparison.audit.title
     if len(comparison.decisions) == 1:
         return comparison.decisions[0].title
     if comparison.decisions and comparison.recommendations:
@@ -72,8 +72,16 @@ def result(comparison: Comparison, figure: Drawing | None) -> list[Block]:
 
 def rows(comparison: Comparison) -> list[Metric]:
     """The metrics of the first screen, the most felt first."""
-    known = {metric.name: metric for metric in comparison.metrics}
+    known = {metric.name: metric for metric in comparison.metrics if _known(metric)}
     return [known[name] for name in ROWS if name in known][:MOST]
+
+
+def _known(metric: Metric) -> bool:
+    """Whether any variant has the figure, if only as a bound or withheld for want of requests."""
+    return any(
+        reading.value is not None or reading.lower_bound is not None or reading.count
+        for reading in metric.readings
+    )
 
 
 def tiles(comparison: Comparison, variant: str | None) -> Tiles:
@@ -82,7 +90,7 @@ def tiles(comparison: Comparison, variant: str | None) -> Tiles:
     for metric in rows(comparison):
         values = {reading.variant: reading.display for reading in metric.readings}
         change = next((each for each in metric.changes if each.variant == variant), None)
-        mark, tone = ("", "") if change is None else MARKS[change.mark]
+        mark, tone = NO_MARK if change is None else mark_of(metric, change)
         found.append(
             Tile(
                 label=metric.label,
@@ -90,20 +98,22 @@ def tiles(comparison: Comparison, variant: str | None) -> Tiles:
                 before=values.get(comparison.baseline, "n/a"),
                 after=values.get(variant or "", ""),
                 change="" if change is None else change.display,
-                interval="" if change is None else _interval(change),
+                interval="" if change is None else change.display_interval,
                 mark=mark,
-                tone=tone,  # type: ignore[arg-type]
+                tone=tone,
                 definition=metric.definition,
             )
         )
     return Tiles(comparison.baseline, variant, found)
 
 
-def _interval(change: Change) -> str:
-    """An interval that can be said aloud: none from nearly nothing to many times."""
-    if change.low is not None and change.high is not None and change.low < -0.99 and change.high > 9:
-        return "not known"
-    return change.display_interval
+def mark_of(metric: Metric, change: Change) -> tuple[str, Tone]:
+    """The mark in words and its tone; what the load sets, or what is equal, was not looked for."""
+    text, tone = MARKS[change.mark]
+    if change.mark != "no difference shown":
+        return text, tone
+    equal = "= set by the load" if metric.better == "none" else "= equal"
+    return (equal if metric.better == "none" or change.change == 0 else text), tone
 
 
 def verdicts(comparison: Comparison) -> str:

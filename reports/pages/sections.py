@@ -1,71 +1,64 @@
-"""The sections of a report, in their order: the body, then the appendices.
-
-Of another tool's result files, the audit stands before them.
+"""The sections of a report in their order: the body, then the appendices. Each is registered
+(`section`), here or in a module named sections_….
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from reports.charts.chart import Chart
-from reports.document.schema import Change, Comparison, ParetoPoint, RunInfo, Variant
+from reports import pages
+from reports.document.schema import Change, Comparison, Metric, ParetoPoint, RunInfo, Variant
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
-from reports.pages.first_screen import result, seeds
-from reports.pages.sections_audit import audit_blocks
+from reports.pages.first_screen import mark_of, result, seeds
+from reports.pages.section import SECTIONS, Charts, section
 from reports.pages.sections_evidence import (
-    accounting,
     compared,
     configuration,
     earlier,
-    files,
-    recommendations,
     rules,
     shared_reasons,
     verdict,
     where_time_went,
-    why,
 )
 from reports.pages.sections_parts import parts
-from reports.pages.sections_roofline import roofline_blocks
 from reports.text.formatting import listed, quantity, slo
 
-MARKS = {
-    "better": Cell("▲ better", "good"),
-    "worse": Cell("▼ worse", "bad"),
-    "no difference shown": Cell("= no difference shown", "quiet"),
-    "unstable": Cell("~ unstable", "doubt"),
-    "not comparable": Cell("? not comparable", "doubt"),
-}
 WARNING = "⚠"
 
 
-def sections(comparison: Comparison, charts: Mapping[str, Chart]) -> list[Section]:
+ORDER = (  # any other section follows these
+    *("Audit", "Result", "Why", "What next"),
+    *("Appendix A: all figures", "Appendix B: rules of the verdicts", "Appendix C: configuration"),
+    *("Appendix D: roofline", "Appendix E: accounting"),
+)
+SECTIONS.discover(pages.__name__, pages.__path__, "sections_")
+
+
+def sections(comparison: Comparison, charts: Charts) -> list[Section]:
     """Result, Why, What next; then the appendices. Each says why where it has nothing to show."""
-    audit = [] if comparison.audit is None else [Section("Audit", audit_blocks(comparison.audit))]
-    others = [name for name in charts if name not in ("comparison", "roofline")]
-    timelines = [Drawing(charts[name]) for name in others if name.startswith("timeline")]
-    figures = [Drawing(charts[name]) for name in others if not name.startswith("timeline")]
-    first = Drawing(charts["comparison"]) if "comparison" in charts else None
-    return [
-        *audit,
-        Section("Result", result(comparison, first)),
-        Section("Why", why(comparison)),
-        Section("What next", recommendations(comparison)),
-        Section("Appendix A: all figures", [*_results(comparison), where_time_went(comparison), *figures]),
-        Section("Appendix B: rules of the verdicts", [_verdicts(comparison), *rules(comparison)]),
-        Section(
-            "Appendix C: configuration",
-            [
-                facts(comparison),
-                *_optimizations(comparison),
-                *configuration(comparison),
-                *earlier(comparison),
-            ],
-        ),
-        Section("Appendix D: roofline", roofline_blocks(comparison, charts.get("roofline"))),
-        Section("Appendix E: accounting", [*accounting(comparison), *timelines, *files(comparison)]),
-    ]
+    titles = sorted(SECTIONS, key=lambda title: ORDER.index(title) if title in ORDER else len(ORDER))
+    made = [Section(title, SECTIONS[title](comparison, charts)) for title in titles]
+    return [each for each in made if each.blocks]
 
 
-def _set_up(comparison: Comparison) -> list[Block]:
+@section("Result")
+def _result(comparison: Comparison, charts: Charts) -> list[Block]:
+    return result(comparison, Drawing(charts["comparison"]) if "comparison" in charts else None)
+
+
+@section("Appendix A: all figures")
+def _all_figures(comparison: Comparison, charts: Charts) -> list[Block]:
+    known = ("comparison", "roofline")
+    drawn = [name for name in charts if name not in known and not name.startswith("timeline")]
+    figures = [Drawing(charts[name]) for name in drawn]
+    return [*_results(comparison), where_time_went(comparison), *figures]
+
+
+@section("Appendix B: rules of the verdicts")
+def _all_rules(comparison: Comparison, charts: Charts) -> list[Block]:
+    return [_verdicts(comparison), *rules(comparison)]
+
+
+@section("Appendix C: configuration")
+def _set_up(comparison: Comparison, charts: Charts) -> list[Block]:
     known = [facts(comparison), *_optimizations(comparison)]
     return [*known, *configuration(comparison), *earlier(comparison)]
 
@@ -223,7 +216,7 @@ def _table_of(comparison: Comparison, other: str) -> Table:
                 Cell(after.display, sort=after.value),
                 Cell(change.display if change else "n/a", sort=change.change if change else None),
                 change.display_interval if change else "n/a",
-                _mark(change, shared, warned),
+                _mark(metric, change, shared, warned),
                 _counts(before.count, after.count),
             )
         )
@@ -251,18 +244,17 @@ def _warned(comparison: Comparison, other: str) -> str:
     return f"{WARNING} {'both' if len(names) == 2 else listed(names or [other])} SATURATED"
 
 
-def _mark(change: Change | None, shared: list[str], warned: str) -> Cell:
+def _mark(metric: Metric, change: Change | None, shared: list[str], warned: str) -> Cell:
     """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
     in the line itself, what that means below the table."""
     if change is None:
         return Cell("n/a", "quiet")
-    mark = MARKS[change.mark]
-    text = mark.text
+    text, tone = mark_of(metric, change)
     if change.mark in ("unstable", "not comparable") and change.reason not in shared:
         text += f": {change.reason}"
     if change.warning:
         text += f" {warned}"
-    return Cell(text, mark.tone)
+    return Cell(text, tone)
 
 
 def _table_alone(comparison: Comparison) -> Table:

@@ -1,7 +1,8 @@
 """The section of a report that audits another tool's result files: the claim, the records, the difference."""
 
-from reports.document.schema import Audit, Outcome
+from reports.document.schema import Audit, Comparison, Outcome
 from reports.pages.blocks import Block, Bullets, Cell, Table, Text, Tone, row
+from reports.pages.section import Charts, section
 from reports.text.formatting import listed
 
 OUTCOMES: dict[Outcome, Cell] = {
@@ -11,6 +12,12 @@ OUTCOMES: dict[Outcome, Cell] = {
 }
 QUIET: Tone = "quiet"
 SAME = "the same"  # a cause that is none (SameFigure.cause)
+
+
+@section("Audit")
+def _audit(comparison: Comparison, charts: Charts) -> list[Block]:
+    """Of another tool's result files alone."""
+    return [] if comparison.audit is None else audit_blocks(comparison.audit)
 
 
 def audit_blocks(audit: Audit) -> list[Block]:

@@ -6,7 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
-from reports.pages.blocks import Block, Bullets, Cell, Code, Folded, Link, Links, Table, Text, Tone, row
+from reports.pages.blocks import (
+    Block,
+    Bullets,
+    Cell,
+    Code,
+    Drawing,
+    Folded,
+    Link,
+    Links,
+    Table,
+    Text,
+    Tone,
+    row,
+)
+from reports.pages.section import Charts, section
 from reports.text.formatting import listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
@@ -30,7 +44,8 @@ def verdict(verdict: str) -> Cell:
     return Cell(verdict, TONES.get(verdict, ""))
 
 
-def why(comparison: Comparison) -> list[Block]:
+@section("Why")
+def why(comparison: Comparison, charts: Charts) -> list[Block]:
     """Why the figures moved: queue, prefill, batch and bytes per step, by variant."""
     blocks: list[Block] = []
     for kind, heading in WHY.items():
@@ -81,7 +96,7 @@ def _server_row(run: RunInfo) -> list[Cell]:
 
 
 def configuration(comparison: Comparison) -> list[Block]:
-    """Section 6: the commands in full, and in what they differ."""
+    """The commands in full, and in what they differ."""
     blocks: list[Block] = []
     for variant in comparison.variants:
         blocks.append(Text("", f"{variant.name}"))
@@ -145,8 +160,9 @@ def _flags(command: str) -> list[str]:
     return parts
 
 
-def recommendations(comparison: Comparison) -> list[Block]:
-    """Section 8."""
+@section("What next")
+def recommendations(comparison: Comparison, charts: Charts) -> list[Block]:
+    """What to do next, each with its command."""
     blocks: list[Block] = []
     for each in comparison.recommendations:
         blocks.append(Text(each.reason, f"{each.text} "))
@@ -160,7 +176,7 @@ def recommendations(comparison: Comparison) -> list[Block]:
 
 
 def earlier(comparison: Comparison) -> list[Block]:
-    """Section 9: runs of the same variants before these."""
+    """Runs of the same variants before these."""
     if not comparison.earlier:
         return []
     names = list(dict.fromkeys(name for each in comparison.earlier for name in each.metrics))
@@ -180,6 +196,12 @@ def earlier(comparison: Comparison) -> list[Block]:
 def _in_unit(value: float | None, metric: Metric | None) -> Cell:
     factor = {"ms": 1000.0, "%": 100.0}.get(metric.display_unit if metric else "", 1.0)
     return Cell(quantity(None if value is None else value * factor), sort=value)
+
+
+@section("Appendix E: accounting")
+def _accounting(comparison: Comparison, charts: Charts) -> list[Block]:
+    timelines = [Drawing(charts[name]) for name in charts if name.startswith("timeline")]
+    return [*accounting(comparison), *timelines, *files(comparison)]
 
 
 def accounting(comparison: Comparison) -> list[Block]:
@@ -306,7 +328,7 @@ def _measured(value: Json, rule: Rule) -> str:
 
 
 def files(comparison: Comparison) -> list[Block]:
-    """Section 11."""
+    """Where everything lies."""
     return [
         Links([Link(each.path, each.what) for each in comparison.files]),
         Text("", "The command that makes this report again"),

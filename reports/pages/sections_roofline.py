@@ -1,8 +1,10 @@
-"""Section 7 of a report: the roofline, what was forecast, the what-if table."""
+"""The section on the roofline, what was forecast, the what-if table."""
 
-from reports.charts.chart import Chart
+import math
+
 from reports.document.schema import Comparison, Operation, Roofline, WhatIf
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Table, Text, row
+from reports.pages.section import Charts, section
 from reports.text.formatting import milliseconds, quantity
 
 INSIDE = {
@@ -12,14 +14,15 @@ INSIDE = {
 }
 
 
-def roofline_blocks(comparison: Comparison, chart: Chart | None) -> list[Block]:
+@section("Appendix D: roofline")
+def _roofline(comparison: Comparison, charts: Charts) -> list[Block]:
     """The section's blocks; one line where there is no roofline."""
     found = comparison.roofline
     if found.missing or not found.by_batch:
         return [Text(f"No roofline: {found.missing or 'it was not computed'}."), *_forecasts(found)]
     blocks: list[Block] = [_basis(found)]
-    if chart is not None:
-        blocks.append(Drawing(chart))
+    if "roofline" in charts:
+        blocks.append(Drawing(charts["roofline"]))
     more = Folded("Bounds by batch, and on other hardware", [_by_batch(found), *_what_if(found)])
     return [*blocks, _operations(found), *_forecasts(found), more]
 
@@ -156,6 +159,11 @@ def _what_if(found: Roofline) -> list[Block]:
     return [Table(caption, columns, rows, frozenset(range(1, 8)))]
 
 
+def _whole(batch: float | None) -> str:
+    """A batch is a number of requests; a bound of 91.8 holds 91."""
+    return "n/a" if batch is None else f"{math.floor(batch):,}"
+
+
 def _what_if_row(each: WhatIf, here: WhatIf | None) -> list[Cell]:
     bound = each.bounds
     against = "n/a"
@@ -166,7 +174,7 @@ def _what_if_row(each: WhatIf, here: WhatIf | None) -> list[Cell]:
         Cell(quantity(each.peak_flops, "FLOP/s"), sort=each.peak_flops),
         Cell(quantity(each.peak_bytes_per_s, "B/s"), sort=each.peak_bytes_per_s),
         quantity(each.ridge),
-        Cell("does not fit", "doubt") if each.fits is False else quantity(each.largest_batch),
+        Cell("does not fit", "doubt") if each.fits is False else _whole(each.largest_batch),
         milliseconds(bound.tpot if bound else None),
         quantity(bound.output_token_throughput if bound else None),
         against,

@@ -1,4 +1,4 @@
-"""Section 7 of a report: the roofline of the served model on its hardware, beside what was measured."""
+"""The roofline of the served model on its hardware, beside what was measured."""
 
 import contextlib
 from collections.abc import Mapping, Sequence

@@ -4,23 +4,22 @@ Nothing is read before it is asked for, and the chunk lists never become Python 
 of 1,000,000 records fits in memory.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common import former_names
-from common.results import MANIFEST, METRICS, RECORDS
+from common.results import METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import LOST, SCHEMA
+from reports.runs import columns
+from reports.runs.manifest import Manifest, read_manifest
 from reports.runs.server_metrics import ServerMetrics, read_server_metrics
 
 if TYPE_CHECKING:
@@ -29,100 +28,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-FORMAT = 1
 LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 ROWS_AT_ONCE = 20_000  # with 150 chunks each: 36 MB of times and tokens
-
-
-class Tolerant(BaseModel):
-    """A part of a file that other versions may have given more keys."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class Window(Tolerant):
-    """Arrivals due in [start, end) seconds are judged."""
-
-    start: float
-    end: float
-
-
-class Prompts(Tolerant):
-    how: str | None = None
-    exact: bool | None = None
-    unique: bool | None = None
-    worst_error: float | None = None
-
-
-class Lane(Tolerant):
-    """One worker's share; see docs/design.md. What was not measured is None."""
-
-    lane: int
-    worker: str | None = None
-    host: str | None = None
-    arrivals: int | None = None
-    records: int | None = None
-    batches_sent: int | None = None
-    batches_received: int | None = None
-    lost: bool = False
-    clock_rtt_s: float | None = None
-    clock_drift_s: float | None = None
-    cpu_s: float | None = None
-    wall_s: float | None = None
-    stall_p99_ms: float | None = None
-    stall_max_ms: float | None = None
-    connections: int | None = None
-    peak_in_flight: int | None = None
-    open_files_limit: int | None = None
-    beside_server: bool | None = None
-    cores: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How texts call it: a worker's own name holds its host's, which reports do not give away."""
-        return f"worker {self.lane}"
-
-
-DEFAULTS_BEFORE: dict[str, Any] = {  # of the runs whose manifests do not hold them yet (until commit 339e325)
-    "warmup": 5,
-    "drain": 60,
-    "timeout": 600,
-    "seed": 1,
-    "arrivals": {"process": "poisson"},
-    "slo": {"ttft": 1.0, "tpot": 0.05, "share": 0.99},
-    "concurrency": 16,
-}
-
-
-class Manifest(Tolerant):
-    """manifest.json of docs/design.md. Times are seconds from the run's start."""
-
-    format: int
-    run: str
-    variant: str
-    target: str | None = None
-    model: str | None = None
-    host: str | None = None
-    scenario: dict[str, Any] = {}
-    scenario_defaults: dict[str, Any] = DEFAULTS_BEFORE
-    scenario_name: str | None = None
-    scenario_hash: str | None = None
-    seed: int | None = None
-    window: Window
-    schedule_end: float
-    drain_limit: float | None = None
-    drained_at: float
-    started_at: str | None = None
-    ended: str = "complete"
-    ended_why: str | None = None
-    due: int
-    scheduled: int | None = None
-    prompts: Prompts = Prompts()
-    lanes: list[Lane] = []
-    server: dict[str, Any] | None = None
-    versions: dict[str, Any] = {}
-    machine: dict[str, Any] = {}
-    client_error: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +59,7 @@ class Records:
         self._where = where
         self._numbers: dict[str, Floats] = {}
         self._codes: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
+        self._statuses: dict[tuple[str, ...], Mask] = {}
         self._schema: pa.Schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
         self._rows = source.metadata.num_rows if isinstance(source, pq.ParquetFile) else source.num_rows
 
@@ -168,9 +76,7 @@ class Records:
             if not self.has(name):
                 self._numbers[name] = np.full(len(self), np.nan)
             else:
-                column = self._read([name]).column(0).cast(pa.float64())
-                values = column.to_numpy()
-                self._numbers[name] = np.asarray(values, dtype=np.float64)
+                self._numbers[name] = columns.floats(self._read([name]).column(0))
         return self._numbers[name]
 
     def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]]:
@@ -179,19 +85,16 @@ class Records:
             if not self.has(name):
                 self._codes[name] = np.full(len(self), -1, np.int32), []
             else:
-                column = (
-                    self._read([name]).column(0).dictionary_encode().unify_dictionaries().combine_chunks()
-                )
-                if isinstance(column, pa.ChunkedArray):  # no rows
-                    return np.zeros(0, np.int32), []
-                codes = column.indices.fill_null(-1).to_numpy().astype(np.int32)
-                self._codes[name] = codes, column.dictionary.to_pylist()
+                self._codes[name] = columns.codes(self._read([name]).column(0))
         return self._codes[name]
 
     def status_is(self, *wanted: str) -> Mask:
         """Which records have one of these statuses."""
-        codes, names = self.codes("status")
-        return np.isin(codes, [names.index(name) for name in wanted if name in names])
+        if wanted not in self._statuses:
+            codes, names = self.codes("status")
+            self._statuses[wanted] = np.isin(codes, [names.index(name) for name in wanted if name in names])
+            self._statuses[wanted].flags.writeable = False
+        return self._statuses[wanted]
 
     @property
     def chunk_limit(self) -> int:
@@ -202,13 +105,16 @@ class Records:
             leaf = self._source.schema.to_arrow_schema().names.index("chunk_times")
             footer = self._source.metadata
             return sum(_values_in(footer.row_group(group), leaf) for group in range(footer.num_row_groups))
-        return int(pc.sum(pc.list_value_length(self._source["chunk_times"])).as_py() or 0)
+        return sum(int(columns.lengths(each).sum()) for each in self._source["chunk_times"].chunks)
 
-    def chunk_batches(self) -> Iterator[ChunkBatch]:
-        """All chunk lists, some thousand records at a time. Nothing where the column is absent."""
+    def chunk_batches(self, tokens: bool = True) -> Iterator[ChunkBatch]:
+        """All chunk lists, some thousand records at a time. Nothing where the column is absent.
+
+        Without `tokens` those are NaN: half of what is to be read.
+        """
         if not self.has("chunk_times"):
             return
-        names = [name for name in ("chunk_times", "chunk_tokens") if self.has(name)]
+        names = ["chunk_times"] + ["chunk_tokens"] * (tokens and self.has("chunk_tokens"))
         row = 0
         for batch in self._batches(names):
             yield _chunk_batch(batch, row, self._where)
@@ -256,7 +162,7 @@ class Run:
     server: ServerMetrics
     folder: Path | None = None  # None for records that another tool wrote
     limits: Limits = Limits()
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)  # costly intermediate results, by name
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # of `kept`
 
     @property
     def name(self) -> str:
@@ -311,6 +217,23 @@ class Run:
         return closed
 
 
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def kept(function: Callable[Concatenate[Run, Given], Found]) -> Callable[Concatenate[Run, Given], Found]:
+    """What the function finds of a run is kept with the run; nobody may write into it."""
+
+    @wraps(function)
+    def found(run: Run, /, *args: Given.args, **others: Given.kwargs) -> Found:
+        key = (function, args, tuple(others.items()))
+        if key not in run.memo:
+            run.memo[key] = function(run, *args, **others)
+        return cast(Found, run.memo[key])
+
+    return found
+
+
 def load_run(folder: Path | str) -> Run:
     """Open a run folder. Raises UsageError when something is missing, cut off or not a run."""
     folder = Path(folder)
@@ -325,26 +248,6 @@ def load_run(folder: Path | str) -> Run:
     if missing:
         raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
     return Run(manifest, records, read_server_metrics(folder / METRICS), folder)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a run folder, checked. Cheap: for lists of many runs."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UsageError(f"{path}: missing, so {folder} is no finished run; was the load test cut off?")
-    try:
-        manifest = Manifest.model_validate(former_names.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise UsageError(f"{path}: {key}: {first['msg']}") from None
-        raise UsageError(f"{path}: cannot be read, perhaps cut off: {_one_line(error)}") from None
-    if manifest.format != FORMAT:
-        raise UsageError(f"{path}: format {manifest.format}, this version reads format {FORMAT}")
-    if not manifest.window.start < manifest.window.end:
-        raise UsageError(f"{path}: window: its end is not after its start")
-    return manifest
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
@@ -362,14 +265,13 @@ def _values_in(group: Any, leaf: int) -> int:
 
 def _chunk_batch(batch: pa.RecordBatch, row: int, where: str) -> ChunkBatch:
     times = batch.column(0)
-    lengths = pc.fill_null(pc.list_value_length(times), 0).to_numpy().astype(np.int64)
+    lengths = columns.lengths(times)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    flat = np.asarray(times.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    flat = columns.floats(times.flatten())
     if batch.num_columns == 1 or batch.column(1).null_count == batch.num_rows:
         return ChunkBatch(row, offsets, flat, np.full(len(flat), np.nan))
     tokens = batch.column(1)
-    token_lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy()
-    values = np.asarray(tokens.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False))
+    token_lengths, values = columns.lengths(tokens), columns.floats(tokens.flatten())
     if len(values) == len(flat) and np.array_equal(token_lengths, lengths):
         return ChunkBatch(row, offsets, flat, values)
     absent = (token_lengths == 0) & (lengths > 0)  # records whose server says no token counts

@@ -8,7 +8,8 @@ from pathlib import Path
 from common.results import MANIFEST, NOT_APPLIED, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import SCHEMA
-from reports.runs.runs import Manifest, Records, Run, read_manifest
+from reports.runs.manifest import Manifest, read_manifest
+from reports.runs.runs import Records, Run
 from reports.runs.server_metrics import ServerMetrics
 
 Finished = tuple[Manifest, Path]  # a complete run and its folder

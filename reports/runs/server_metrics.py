@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from common.usage import UsageError
 from loadgen.records.record import METRICS_SCHEMA
+from reports.runs import columns
 
 Floats = NDArray[np.float64]
 _COUNTERS = ("_total", "_count")  # how their names end
@@ -56,11 +57,11 @@ class ServerMetrics:
     """server_metrics.parquet: rows of (t, name, labels, value)."""
 
     def __init__(self, table: pa.Table | None = None) -> None:
-        table = METRICS_SCHEMA.empty_table() if table is None else table
-        self._t = np.asarray(table["t"].to_numpy(), dtype=np.float64)
-        self._value = np.asarray(table["value"].to_numpy(), dtype=np.float64)
-        self._name, self._names = _encode(table["name"])
-        self._label, labels = _encode(table["labels"])
+        table = pa.Table.from_batches([], METRICS_SCHEMA) if table is None else table
+        self._t = columns.floats(table["t"])
+        self._value = columns.floats(table["value"])
+        self._name, self._names = columns.codes(table["name"].cast(pa.string()))
+        self._label, labels = columns.codes(table["labels"].cast(pa.string()))
         self._labels: list[dict[str, str]] = [json.loads(text) for text in labels]
 
     @property
@@ -157,10 +158,3 @@ def read_server_metrics(path: Path) -> ServerMetrics:
     except (OSError, ValueError, pa.ArrowException) as error:
         text = " ".join(str(error).split())[:200]
         raise UsageError(f"{path}: not a Parquet file, or cut off: {text}") from None
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[str]]:
-    if not len(column):
-        return np.zeros(0, np.int32), []
-    array = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    return array.indices.to_numpy().astype(np.int32), array.dictionary.to_pylist()

@@ -8,10 +8,12 @@ blocks for both runs. With repeats the runs themselves are the sample (Welch 194
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from reports.statistics.distributions import normal_below, normal_quantile, student_quantile
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -34,6 +36,11 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.value)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """From the least value to the largest, events before censorings at the same moment."""
+        return np.lexsort((self.censored, self.value)) if self.censored.any() else np.argsort(self.value)
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def quantile_draws(blocks: Blocks, sample: Sample, share: float) -> Floats:
     """The quantile in each resample, by Kaplan and Meier; infinite where the resample never reaches it."""
     if not len(sample):
         return np.full(len(blocks.weights), np.nan)
-    order = np.lexsort((sample.censored, sample.value))  # events before censorings at the same moment
+    order = sample.order
     values, censored = sample.value[order], sample.censored[order]
     cells, groups = blocks.cells(sample.at[order]), _groups(len(values))
     upper = values[np.append(np.flatnonzero(np.diff(groups)), len(values) - 1)]
@@ -219,7 +226,7 @@ def expanded_interval(
     than the tails allow.
     """
     tail, count = (1 - confidence) / 2, max(looks, 2.0)
-    wide = float(special.ndtr(-math.sqrt(count / (count - 1)) * special.stdtrit(count - 1, 1 - tail)))
+    wide = normal_below(-math.sqrt(count / (count - 1)) * student_quantile(count - 1, 1 - tail))
     defined = np.sort(draws[~np.isnan(draws)])
     if len(draws) - len(defined) > wide * len(draws):
         return None
@@ -284,13 +291,13 @@ def counting_error(baseline: Floats, other: Floats, due: float, confidence: floa
     """
     share = min(float(np.concatenate([baseline, other]).mean()) / due, 1.0)
     per_run = 1 / len(baseline) + 1 / len(other)
-    normal = float(special.ndtri((1 + confidence) / 2))
+    normal = normal_quantile((1 + confidence) / 2)
     return normal * math.sqrt(due * share * (1 - share) * per_run) + per_run / 2
 
 
 def _student(confidence: float, freedom: float) -> float:
     """The t quantile of a two-sided interval."""
-    return float(special.stdtrit(freedom, (1 + confidence) / 2))
+    return student_quantile(freedom, (1 + confidence) / 2)
 
 
 def spread(values: Floats) -> float:

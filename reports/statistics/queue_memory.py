@@ -5,17 +5,16 @@ average then says how long it takes to forget, and of how many independent looks
 (Whitt, Management Science 35(11) (1989) 1341-1366).
 """
 
-from typing import cast
-
 import numpy as np
 
-from reports.runs.runs import Run
+from reports.runs.runs import Floats, Run, kept
 
 PARTS, TOGETHER = 10, 50  # requests in a row: at least so many parts; not more than so many in each
 IDLE = 0.1  # of the parts in which least is waited: there nothing waits
 COUNTS = 60  # of the window, to see how unevenly requests come
 
 
+@kept
 def stretch(run: Run) -> float:
     """Seconds of this run that tell as much of its queue as one look that depends on no other.
 
@@ -23,14 +22,10 @@ def stretch(run: Run) -> float:
     2 s / d², and its mean s / (2 d): so 8 mean² / s. The variance of a queue's input per second is the rate
     times (the arrivals' dispersion + the service times' squared coefficient of variation); how many wait is
     the rate times how long (Little). 0 where requests come only once others were answered, and nothing can
-    pile up. Kept with the run.
+    pile up.
     """
-    if "stretch" not in run.memo:
-        run.memo["stretch"] = 0.0 if run.closed_loop else _stretch(run)
-    return cast(float, run.memo["stretch"])
-
-
-def _stretch(run: Run) -> float:
+    if run.closed_loop:
+        return 0.0
     rate, uneven = int(run.judged.sum()) / run.window_length, _unevenness(run)
     if not rate or not uneven:
         return 0.0
@@ -43,9 +38,16 @@ def _mean_wait(run: Run) -> float:
     seen = np.flatnonzero(~np.isnan(first))
     if len(seen) < PARTS:
         return 0.0
-    parts = np.array_split((first - due)[seen[np.argsort(due[seen])]], max(PARTS, len(seen) // TOGETHER))
-    medians = np.array([np.median(part) for part in parts])
+    medians = _medians((first - due)[seen[np.argsort(due[seen])]], max(PARTS, len(seen) // TOGETHER))
     return float(medians.mean() - np.quantile(medians, IDLE, method="lower"))
+
+
+def _medians(values: Floats, parts: int) -> Floats:
+    """Of each of so many parts in a row, the first ones of which are longer by one (`np.array_split`)."""
+    least, longer = divmod(len(values), parts)
+    cut = longer * (least + 1)
+    rows = values[:cut].reshape(longer, least + 1), values[cut:].reshape(parts - longer, least)
+    return np.concatenate([np.median(each, axis=1) for each in rows])
 
 
 def _unevenness(run: Run) -> float:

@@ -1,35 +1,22 @@
 """Texts from models, logs, prompts and file names, made safe for Markdown, for HTML, and for a terminal."""
 
 import re
-import unicodedata
 from urllib.parse import quote
 
-_SECRETS = (
-    re.compile(r"(?i)(\bbearer\s+)\S+"),
-    re.compile(r"(?i)(\b(?:proxy-)?authorization\s*:\s*)[^\s'\"]+(?:\s+[^\s'\"]+)?"),
-    re.compile(r"(?i)(\b(?:[\w-]*api-key|[\w-]+-token|[\w-]*cookie)\s*:\s*)(?=[^\s'\"]*[a-z])[^\s'\"]{8,}"),
-    re.compile(
-        r"(?i)(\btoken\s*:\s*)(?=[^\s'\"]*[a-z])(?=[^\s'\"]*\d)[^\s'\"]{8,}"
-    ),  # 'first token: …' is none
-    re.compile(r"(?i)(--(?:[\w-]*api-key|[\w-]*token|[\w-]*password|[\w-]*secret)(?:=|\s+))(?!--)\S+"),
-    re.compile(r"(?i)(\b\w*(?:api_key|_token|password|secret)\w*=)\S+"),
-    re.compile(r"(\b(?:sk-|hf_))[A-Za-z0-9_-]{16,}"),
-)
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+from common.redact import redact
+from common.terminal import is_order
+
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|$~&#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINE_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$|[-=])")
 
 
 def clean(text: object) -> str:
-    """Without control characters (a terminal obeys them), overrides of the writing direction, and what
-    looks like a key or a header's value."""
-    kept = "".join(
-        " " if char in _BIDI or (unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t") else char
-        for char in str(text)
-    )
-    for pattern in _SECRETS:
-        kept = pattern.sub(r"\1***", kept)
-    return kept
+    """Without what a terminal obeys (control characters, directions of writing), and without what looks like
+    a key or a header's value."""
+    given = str(text)
+    if given.isprintable():
+        return redact(given)
+    return redact("".join(" " if is_order(char) else char for char in given))
 
 
 def inline(text: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 _SCALE = {"ms": 1000.0, "%": 100.0}
 _MICROSECOND = 3  # decimals of a millisecond; our stamps are no finer
+_SPREAD = 10.0  # so wide an interval that begins below 1 is read more easily as ratios
 _TIMES = 100.0  # from so many times the old figure on, a ratio is read more easily than per cent
 
 
@@ -62,14 +63,17 @@ def _three_digits(value: float) -> float:
 
 
 def span(low: float | None, high: float | None) -> str:
-    """'+18.1 to +22.0 %', '×24.1 to ×187'; 'above +18.1 %' where there is no upper bound."""
+    """'+18.1 to +22.0 %', '×24.1 to ×187'; 'above +18.1 %' where there is no upper bound.
+
+    From less to many times as much is of ratios too: '×0.2 to ×34.6'.
+    """
     if low is None and high is None:
         return "n/a"
     if high is None:
         return f"above {percent(low)}"
     if low is None:
         return f"below {percent(high)}"
-    if high + 1 >= _TIMES:
+    if high + 1 >= (_SPREAD if low < 0 else _TIMES):
         return f"{_ratio(low)} to {_ratio(high)}"
     return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
@@ -82,6 +86,11 @@ def spoken(display: str) -> str:
 def capital(text: str) -> str:
     """With a large first letter."""
     return text[:1].upper() + text[1:]
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 worker', '1,207 workers'"""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def listed(parts: list[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.metrics import expected_in_flight, request_metrics
+from reports.metrics import expected_in_flight, time_series
 from reports.metrics.expected_in_flight import Pace
 from reports.metrics.stages import Stage
 from reports.runs.runs import Floats, Mask, Run
@@ -101,7 +101,7 @@ def measure(run: Run, span: tuple[float, float] | None = None, place: str = "") 
     pace = (
         expected_in_flight.pace_of(run, head) or expected_in_flight.pace_of(run, run.judged) or Pace(0.0, 0.0)
     )
-    means, explained = request_metrics.in_flight(run, edges), expected_in_flight.explained(run, pace, edges)
+    means, explained = time_series.in_flight(run, edges), expected_in_flight.explained(run, pace, edges)
     rest = means - explained
     healthy = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means)), 0.0)) / seconds
     arrivals = np.histogram(run.records.numbers("due")[here], edges)[0].astype(np.float64)
@@ -153,7 +153,7 @@ def _end(run: Run, part: float) -> Iterator[End]:
     if pace is None or not due:
         return
     edges, before = np.linspace(start, end, MOMENTS + 1), -round(part * MOMENTS)
-    means, explained = request_metrics.in_flight(run, edges), expected_in_flight.explained(run, pace, edges)
+    means, explained = time_series.in_flight(run, edges), expected_in_flight.explained(run, pace, edges)
     rest = means - explained
     chance = BEYOND_CHANCE * math.sqrt(2 * max(float(np.median(means[:before])), 1.0))
     yield End(

@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from common.redact import redact
 from common.results import SUMMARY, write_whole
 from common.usage import UsageError
+from loadgen.records.metrics import METRICS, live
 from loadgen.records.record import STATUSES
 from reports.metrics import request_metrics
 from reports.metrics.instrument import client_error
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run, load_run
+from reports.text.console import console_of
 from reports.text.formatting import slo
 from reports.verdict import validity
 from reports.verdict.rule import Rule, Verdict
@@ -38,15 +40,6 @@ _MEANING = {
     Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
     Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
     Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
-}
-_ROWS = {
-    "ttft": "TTFT",
-    "scheduled_ttft": "scheduled TTFT",
-    "tpot": "TPOT",
-    "itl": "ITL",
-    "latency": "latency",
-    "scheduled_latency": "scheduled latency",
-    "dispatch_delay": "dispatch delay",
 }
 WIDTH = 110  # of plain text, where no terminal says how wide it is
 
@@ -98,7 +91,7 @@ def write_summary(folder: Path, found: Judgement) -> Path:
     """Write summary.json so that a reader sees the old one or the new one, never half. Raises UsageError."""
     path = folder / SUMMARY
     try:
-        write_whole(path, json.dumps(summary(found), indent=2, allow_nan=False) + "\n")
+        write_whole(path, redact(json.dumps(summary(found), indent=2, allow_nan=False)) + "\n")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; free space, or rights?") from None
     return path
@@ -143,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = judge(loaded)
     path = write_summary(arguments.run, found)
     if not arguments.quiet:
-        console = Console() if os.isatty(1) else Console(width=WIDTH)
+        console = console_of(WIDTH)
         show(loaded, found, console)
         console.print(Text(str(path), style="dim"), soft_wrap=True)  # a path stays whole, to be copied
     return 0 if found.verdict in allowed else found.verdict.exit_code
@@ -207,12 +200,12 @@ def _percentiles(found: dict[str, Figure]) -> Table:
     table.add_column("ms")
     for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
-    for name, label in _ROWS.items():
+    for name in live():
         row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
         cells = [
             _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
         ]
-        table.add_row(label, *cells, str(row[0].count), str(row[0].observed))
+        table.add_row(METRICS[name].label, *cells, str(row[0].count), str(row[0].observed))
     return table
 
 

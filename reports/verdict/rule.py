@@ -1,7 +1,11 @@
 """One rule on a run: its figure, its bound, what to do next, and the verdict that its failing brings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+
+from common.registry import Registry
+from reports.runs.runs import Run, kept
 
 
 class Verdict(IntEnum):
@@ -40,5 +44,13 @@ class Rule:
 
 
 def not_checked(rule: str, verdict: Verdict, bound: float | None, unit: str, why: str) -> Rule:
-    """A rule whose figure cannot be had; it neither passes nor fails the run."""
-    return Rule(rule, verdict, True, None, bound, unit, f"not checked: {why}", checked=False)
+    """A rule whose figure cannot be had, and why; it neither passes nor fails the run."""
+    return Rule(rule, verdict, True, None, bound, unit, why, checked=False)
+
+
+RULES: Registry[Callable[[Run], Rule]] = Registry("rule")  # each by the name that its outcome bears
+
+
+def rule(function: Callable[[Run], Rule]) -> Callable[[Run], Rule]:
+    """A decorator: the function of this name is a rule of every verdict."""
+    return RULES.register(function.__name__)(kept(function))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.records.record import FAILED, OVERLOADED, timed_out
-from reports.metrics.survival import binomial_cdf
 from reports.runs.runs import Mask, Run
+from reports.statistics.distributions import binomial_below
 
 PART_P = 0.01  # of a workload's share being above the bound by chance
 
@@ -46,7 +46,7 @@ def worst_share(run: Run, chosen: Mask, bound: float) -> Share:
 
 def _by_chance(part: Share, bound: float) -> float:
     """How likely so many or more are where each is hit with the probability `bound`."""
-    return 1 - binomial_cdf(part.count - 1, part.of, bound)
+    return 1 - binomial_below(part.count - 1, part.of, bound)
 
 
 def overloaded(run: Run) -> Mask:

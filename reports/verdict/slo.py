@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import special
-
-from reports.metrics import request_metrics
+from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
+from reports.statistics.distributions import normal_quantile
 from reports.verdict.rule import Rule, Verdict
 
 CONFIDENCE = 0.95
@@ -39,7 +38,7 @@ class Standing:
 def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     """Read a run with an SLO; `rules` are those of `validity.check`. Raises ValueError without an SLO."""
     stall = max((lane.stall_max_ms or 0.0 for lane in run.manifest.lanes), default=0.0) / 1000
-    good, granted = request_metrics.met_slo(run), request_metrics.met_slo(run, granted=stall)
+    good, granted = durations.met_slo(run), durations.met_slo(run, granted=stall)
     if good is None or granted is None:
         raise ValueError(f"{run.name}: its scenario has no SLO")
     failed = [rule for rule in rules if not rule.passed]
@@ -53,7 +52,7 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
         behind[0].text if behind else None,
         f"{invalid[0].rule}: {invalid[0].text}" if invalid else None if len(good) else "nothing was due",
         late[0].text if late else None,
-        request_metrics.completed_rate(run).value or 0.0,
+        request_metrics.rate(run, "completed_rate").value or 0.0,
     )
 
 
@@ -78,7 +77,7 @@ def wilson(met: int, count: int, confidence: float = CONFIDENCE) -> tuple[float,
     not, so the truth is wider. (0, 1) for none."""
     if not count:
         return 0.0, 1.0
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = normal_quantile((1 + confidence) / 2)
     share, shrink = met / count, 1 + z * z / count
     middle = (share + z * z / (2 * count)) / shrink
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / shrink

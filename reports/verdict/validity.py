@@ -4,19 +4,25 @@ Each rule gives its figure, its bound and what to do next; the worst failed rule
 lacks what it needs says "not checked" instead of passing in silence.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 
 from reports.runs.runs import Run
-from reports.verdict import rules_agreement, rules_client, rules_measurement, rules_path, rules_server
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.verdict import rules
+from reports.verdict.rule import RULES, Rule, Verdict, not_checked
+
+ORDER = ("measurement", "agreement", "client", "path", "server")  # of the modules, as a reader wants them
 
 
 def check(run: Run) -> list[Rule]:
-    """All rules, in the order in which a reader wants them: our own measurement, the client, the server."""
-    rules: list[Rule] = []
-    for module in (rules_measurement, rules_agreement, rules_client, rules_path, rules_server):
-        rules.extend(_within_limits(rule(run), run) for rule in module.RULES)
-    return rules
+    """All rules: our own measurement, the client, the server; of one module as they stand there."""
+    return [_within_limits(rule(run), run) for rule in sorted(RULES.values(), key=_place)]
+
+
+def _place(rule: Callable[[Run], Rule]) -> tuple[int, str, int]:
+    module = rule.__module__.removeprefix(f"{rules.__name__}.")
+    place = ORDER.index(module) if module in ORDER else len(ORDER)
+    return place, module, inspect.unwrap(rule).__code__.co_firstlineno
 
 
 def _within_limits(rule: Rule, run: Run) -> Rule:
@@ -25,6 +31,6 @@ def _within_limits(rule: Rule, run: Run) -> Rule:
     return rule if why is None else not_checked(rule.rule, rule.verdict, rule.bound, rule.unit, why)
 
 
-def verdict(rules: Sequence[Rule]) -> Verdict:
+def verdict(found: Sequence[Rule]) -> Verdict:
     """The worst verdict among the failed rules; VALID when none failed."""
-    return max((rule.verdict for rule in rules if not rule.passed), default=Verdict.VALID)
+    return max((rule.verdict for rule in found if not rule.passed), default=Verdict.VALID)

@@ -19,4 +19,5 @@ def test_keys_and_rules_have_todays_names_however_deep() -> None:
         "lanes": [{"lane": 0}],
     }
     assert renamed(renamed(old)) == renamed(old) and not set(FORMER) & set(FORMER.values())
-    assert loads(json.dumps(old)) == renamed(old)
+    assert loads(json.dumps(old).encode()) == renamed(old)
+    assert all(loads(json.dumps({name: 1}).encode()) == {FORMER[name]: 1} for name in FORMER)

@@ -1,5 +1,7 @@
 """Whoever started a run may close the terminal: the run goes on to its end and is kept."""
 
+import io
+import logging
 import os
 import pty
 import signal
@@ -9,9 +11,14 @@ import termios
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
 
 from common import terminal
 from common.places import ROOT
+from reports.text.console import SafeConsole
 from server.signals import Signals
 
 LINES = "from common.terminal import say, write; say('one'); write('two'); say('three'); print(1)"
@@ -99,3 +106,57 @@ def test_ctrl_c_while_a_program_imports_is_no_traceback(program: bool) -> None:
     words = [sys.executable, "-c", f"{code}signal.raise_signal(signal.SIGINT)"]
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGINT and ("Traceback" in ended.stderr) != program
+
+
+ORDERS = [
+    "\x1b[2J",
+    "\x1b]0;title\x07",
+    "\r",
+    "\b",
+    "\x7f",
+    "\x9b31m",
+    "\u202e",
+    "\u2066",
+    "\ud800",
+    "\x00",
+    "\u2028",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_a_terminal_would_obey_is_shown_escaped(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say(f"the server said: {order}ok")
+    said = capsys.readouterr().err
+    assert order[0] not in said and said.endswith("ok\n") and "\\" in said
+    console = SafeConsole(file=io.StringIO(), width=60)
+    console.print(Text(f"x {order}ok"))
+    table = Table()
+    table.add_column("a")
+    table.add_row(f"y {order}ok")
+    console.print(table)
+    assert order[0] not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@given(st.text())
+def test_other_text_is_shown_as_it_is_and_nothing_twice(text: str) -> None:
+    once = terminal.shown(text)
+    assert terminal.shown(once) == once
+    assert once.isprintable() or set(once) & set("\n\t\u200d") or any(not char.isprintable() for char in text)
+    plain = "".join(char for char in text if char.isalnum())
+    assert "".join(char for char in terminal.shown(plain)) == plain
+
+
+def test_logs_are_shown_likewise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key-of-some-length")
+    kept = io.StringIO()
+    handler, logger = logging.StreamHandler(kept), logging.getLogger("tests.shown")
+    logger.addHandler(handler)
+    terminal.guard_logs()
+    try:
+        raise ValueError("a-key-of-some-length")
+    except ValueError:
+        logger.exception("said \x1b[2J by %s", "the server")
+    finally:
+        logger.removeHandler(handler)
+    assert "said \\x1b[2J by the server" in kept.getvalue()
+    assert "ValueError: ***" in kept.getvalue()

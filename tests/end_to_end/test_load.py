@@ -1,5 +1,8 @@
 """The whole load path against the metronome: Locust's processes, records, manifest, verdict."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,9 @@ import pytest
 
 from bench.errors import compare
 from bench.process import metronome
+from common.places import ROOT
 from common.ports import free_port
+from tests.support.fakeserver import FakeServer
 from tests.support.loadrun import SHORT, LoadRun, left_running, load
 
 
@@ -46,6 +51,71 @@ def test_every_arrival_is_recorded_as_it_was(workers: int | None, tmp_path: Path
     }
     assert failed <= {"enough_requests"}, found.out
     assert not list(found.folder.glob(".*")), "nothing of the making is left"
+
+
+def test_a_gateways_path_query_headers_and_fields_reach_it_and_no_value_is_kept(tmp_path: Path) -> None:
+    """A gateway that lists no models, wants its own header, and has another name for max_tokens."""
+    with FakeServer() as fake:
+        found = load(
+            tmp_path,
+            f"{fake.url()}/base?api-version=3",
+            *("--model", "fake", "--endpoint", "/chat", "--header", "api-key: the-secret-value"),
+            *(
+                "--extra-body",
+                '{"min_p": 0.1}',
+                "--max-tokens-field",
+                "max_completion_tokens",
+                "--duration",
+                "1",
+            ),
+            workers=1,
+        )
+    chats = [each for each in fake.requests if each.path == "/base/chat?api-version=3"]
+    assert len(chats) == len(found.records) > 10
+    assert all(each.headers["api-key"] == "the-secret-value" for each in chats)
+    assert all(each.body["min_p"] == 0.1 and each.body["max_completion_tokens"] == 10 for each in chats)
+    assert not any("max_tokens" in each.body for each in chats)
+    assert found.manifest["request_headers"] == ["api-key"]
+    kept = b"".join(path.read_bytes() for path in found.folder.rglob("*") if path.is_file())
+    assert b"the-secret-value" not in kept + found.out.encode() + found.err.encode()
+
+
+def test_a_server_that_refuses_from_the_first_is_not_loaded_to_the_end(tmp_path: Path) -> None:
+    """Before the run, one line; once it runs all the same, after 50 answers that are alike."""
+    with metronome("--fail", "1") as server:
+        model = ("--model", "another")
+        refused = load(tmp_path / "refused", server.url, "--endpoint", "/v1/wrong", workers=1)
+        found = load(tmp_path / "all", server.url, "--rps", "50", "--duration", "60", workers=1)
+        unknown = load(tmp_path / "unknown", server.url, *model, workers=1)
+    assert refused.code == 2 and "/v1/wrong: HTTP 404" in refused.err and "--endpoint PATH" in refused.err
+    assert len(refused.err.splitlines()) == 1 and not refused.folder.exists()
+    assert unknown.code == 2 and "has no model 'another'" in unknown.err
+    assert found.manifest["ended"] == "interrupted" and found.manifest["due"] < 1000
+    assert found.manifest["ended_why"].startswith("the first 50 answers all failed: HTTP 500: refused")
+    assert found.manifest["due"] == len(found.records)
+
+
+def test_a_dry_run_shows_one_request_and_asks_nobody(tmp_path: Path) -> None:
+    words = [
+        "-f",
+        "locustfiles/chat.py",
+        "--headless",
+        "--host",
+        f"http://127.0.0.1:{free_port()}",
+        "--dry-run",
+    ]
+    words += ["--header", "api-key: the-secret-value", "--extra-body", '{"min_p": 0.1}']
+    shown = subprocess.run(
+        [sys.executable, "-m", "loadgen", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    head, _, body = shown.partition("\n\n")
+    assert head.startswith("POST /v1/chat/completions HTTP/1.1\n") and "api-key: ***" in head
+    assert json.loads(body)["min_p"] == 0.1 and "the-secret-value" not in shown
 
 
 def test_the_load_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:

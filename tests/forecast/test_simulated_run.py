@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from forecast.scheduler import Engine
-from reports.metrics import request_metrics
+from reports.metrics import gaps
 from reports.runs.runs import load_run
 from reports.verdict.judge import judge
 from tests.support.make_engine import load, make_engine_run
@@ -30,7 +30,7 @@ def test_an_overloaded_engine_is_judged_saturated() -> None:
 
 def test_tokens_without_chunks_are_those_with_them() -> None:
     made = make_engine_run(load(duration=15.0), Engine(16, 2048))
-    received = request_metrics.token_flow(made.run)
+    received = gaps.token_flow(made.run)
     assert received is not None
     counts = made.table["output_tokens"].to_numpy()
     assert made.table["chunk_tokens"].combine_chunks().flatten().to_numpy().sum() == counts.sum()

@@ -23,7 +23,8 @@ PULSE = HEAD | {
     "histograms": {"chat": {"ttft": [[1], [1], [0.1]]}},
 }  # fmt: skip
 SOUND: dict[str, dict[str, Any]] = {
-    messages.HERE: HEAD | {"process": machine.this_process()},
+    messages.HERE: {"process": machine.this_process()},
+    messages.ASK: {},
     messages.PONG: HEAD | {"number": 0, "sent": 1.0, "theirs": 2},
     messages.BATCH: HEAD | {"number": 0, "content": b""},
     messages.PULSE: PULSE,

@@ -45,7 +45,7 @@ def test_a_local_run_listens_on_this_host_alone_and_takes_no_stranger(tmp_path: 
     whole(found, found.manifest["due"])
 
 
-@pytest.mark.parametrize("when", ["run folder", "running "])
+@pytest.mark.parametrize("when", [pytest.param("run folder", marks=pytest.mark.thorough), "running "])
 def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
     when: str, tmp_path: Path
 ) -> None:
@@ -72,6 +72,58 @@ def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
     assert len(found.manifest["lanes"]) == 1
     whole(found, found.manifest["due"])
     assert found.manifest["ended"] == "complete" and "is passed over" in found.err
+
+
+def test_a_token_holder_that_joins_first_gets_no_lane_and_holds_nothing_up(tmp_path: Path) -> None:
+    """It joins as any Locust worker would, before the announced one, and is none of ours."""
+    token, port = "t" * 64, free_port()
+    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
+    joining = ("--worker", "--master-port", str(port))
+    given = {"TOKENSWARM_TOKEN": token}
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(
+            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
+        ) as run,
+        peer(port, "early", token) as early,
+    ):
+        early.send(message("client_ready", "2.47.0", "early"))
+        assert early.poll(30_000), "Locust's own word that it has joined"
+        early.send(message("tokenswarm-here", {"process": {"pid": "odd"}}, "early"))
+        time.sleep(1)
+        with LoadRun(
+            tmp_path / "worker", server.url, *joining, workers=None, headless=False, environment=given
+        ):
+            found = run.end(60)
+    (lane,) = found.manifest["lanes"]
+    assert lane["worker"] != "early" and found.manifest["ended"] == "complete"
+    whole(found, found.manifest["due"])
+    assert "passed over" in found.err
+
+
+@pytest.mark.thorough
+def test_more_workers_than_were_announced_make_no_load(tmp_path: Path) -> None:
+    token, port = "t" * 64, free_port()
+    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
+    joining = ("--worker", "--master-port", str(port))
+    given = {"TOKENSWARM_TOKEN": token}
+    with (
+        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
+        LoadRun(
+            tmp_path / "one", server.url, *joining, workers=None, headless=False, environment=given
+        ) as one,
+        LoadRun(
+            tmp_path / "other", server.url, *joining, workers=None, headless=False, environment=given
+        ) as other,
+    ):
+        time.sleep(4)  # both try to join by now, and go on trying
+        with LoadRun(
+            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
+        ) as run:
+            found = run.end(60)
+        assert one.end(30).code == other.end(30).code == 0, "they end with the master"
+    assert len(found.manifest["lanes"]) == 1
+    whole(found, found.manifest["due"])
 
 
 def forgeries(name: str) -> list[tuple[str, object, str]]:

@@ -56,6 +56,24 @@ def _normal(reply: Reply) -> None:
     reply.end()
 
 
+def _quotation(reply: Reply) -> bytes:
+    """As OpenAI's API says of a wrong key; and it would clear the screen."""
+    said = f"\x1b[2JIncorrect API key provided: {reply.request.headers.get('authorization', 'none')}."
+    return json.dumps({"error": {"message": said, "type": "invalid_request_error", "code": 401}}).encode()
+
+
+@behaviour("quotes-the-key")
+def _quotes_the_key(reply: Reply) -> None:
+    reply.whole("401 Unauthorized", _quotation(reply))
+
+
+@behaviour("quotes-the-key-in-a-stream")
+def _quotes_the_key_in_a_stream(reply: Reply) -> None:
+    reply.stream_head()
+    reply.piece(b"data: " + _quotation(reply) + b"\n\n")
+    reply.end()
+
+
 @behaviour("status-502-html")
 def _bad_gateway(reply: Reply) -> None:
     page = b"<html><body><h1>502 Bad Gateway</h1></body></html>"

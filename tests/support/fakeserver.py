@@ -139,7 +139,8 @@ class FakeServer:
         if side is not None:
             reply.whole("200 OK", json.dumps(side(request)).encode())
             return True
-        self.requests.append(request)
+        if not request.headers.get("x-request-id", "").startswith("preflight-"):
+            self.requests.append(request)
         if len(self.requests) >= self._gather:
             self._gathered.set()
         self._gathered.wait()

@@ -4,8 +4,9 @@
 
 `python -m vllm.entrypoints.openai.api_server` then runs this file. FAKE_VLLM in its environment says how it
 behaves: "serves" (also when unset), "slow" (never up), "sick" (answers, never healthy), "dies" (while it
-starts), "killed" (likewise, by SIGKILL), "alone" (serves, starts no children). GET /die ends it. It starts
-two children as vLLM does, one of them in a session of its own; both ignore SIGTERM.
+starts), "tells" (likewise, with the key in its last words), "killed" (likewise, by SIGKILL), "alone" (serves,
+starts no children). GET /die ends it. It starts two children as vLLM does, one of them in a session of its
+own; both ignore SIGTERM.
 """
 
 import os
@@ -62,6 +63,9 @@ def main() -> None:
     if behaviour == "dies":
         print(f"\x1b[31m(EngineCore pid=7)\x1b[0m {LAST_WORDS}", flush=True)
         print("RuntimeError: Engine core initialization failed. See root cause above.", flush=True)
+        sys.exit(3)
+    if behaviour == "tells":
+        print(f"ValueError: \x1b]0;x\x07 no such key: {os.environ['OPENAI_API_KEY']}", flush=True)
         sys.exit(3)
     if behaviour == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from common.terminal import shown
 from common.usage import UsageError
 from loadgen.records.collect import recover
 
@@ -20,5 +21,5 @@ def run(given: Namespace) -> int:
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such folder")
     home = recover(given.folders)
-    print(f"{home} is a run now; `tokenswarm judge {home}` judges it")
+    print(shown(f"{home} is a run now; `tokenswarm judge {home}` judges it"))
     return 0

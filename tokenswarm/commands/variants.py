@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from common.terminal import shown
 from server import variants
 
 
@@ -13,8 +14,8 @@ def run(given: Namespace) -> int:
     """Print two lines for each."""
     for name in variants.names():
         variant = variants.read_variant(name)
-        print(f"{name:<20} {variant.changes}")
-        print(f"{'':<20} {'; '.join(_differences(variant))}")
+        print(shown(f"{name:<20} {variant.changes}"))
+        print(shown(f"{'':<20} {'; '.join(_differences(variant))}"))
     return 0
 
 

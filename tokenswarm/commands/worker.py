@@ -11,6 +11,7 @@ from campaign import load
 from common.places import ROOT
 from common.results import results_folder
 from common.usage import UsageError, whole
+from loadgen.protocol.settings import keep_headers
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,6 +21,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--workers", type=whole, default=1, metavar="N", help="worker processes here (default: 1)"
     )
     add_token_file(parser)
+    parser.add_argument(
+        "--header", action="append", default=[], metavar="'K: V'", help="as the master has it"
+    )
     parser.add_argument("--locustfile", default=load.LOCUSTFILE, metavar="FILE", help="as the master has it")
 
 
@@ -27,6 +31,7 @@ def run(given: Namespace) -> int:
     """Become Locust's worker."""
     if given.workers < 1:
         raise UsageError(f"--workers {given.workers}: must be 1 or more")
+    keep_headers(given.header)
     words = ["--worker", "--master-host", given.master, *token_words(given)]
     words += ["--processes", str(given.workers)] if given.workers > 1 else []
     return become_locust(load.absolute(given.locustfile), [*words, *given.words])

@@ -9,17 +9,9 @@ from typing import Any
 from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 
 from loadgen.live.live import ALL, RECENT, SHARES, Live, Point
+from loadgen.records.metrics import METRICS
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
-LABELS = {
-    "ttft": "TTFT",
-    "scheduled_ttft": "Scheduled TTFT",
-    "tpot": "TPOT",
-    "itl": "ITL",
-    "latency": "Latency",
-    "scheduled_latency": "Scheduled latency",
-    "dispatch_delay": "Dispatch delay",
-}
 TAB = "llm"
 COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {
     **{name: f"{name} (ms)" for name in SHARES},
@@ -50,7 +42,7 @@ def tables(live: Live) -> Rows:
             "workload": workload,
             "flow": asdict(live.flow(workload)),
             "metrics": [
-                {"metric": metric, "label": LABELS[metric], **row}
+                {"metric": metric, "label": METRICS[metric].label, **row}
                 for metric, row in live.percentiles(workload).items()
             ],
         }

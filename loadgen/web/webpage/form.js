@@ -6,7 +6,8 @@
   const LOCUSTS = ["userCount", "spawnRate"];
   const OURS = [
     "rps", "duration", "warmup", "drain", "arrivals", "concurrency", "input_tokens", "output_tokens",
-    "slo_ttft", "slo_tpot", "slo_share", "seed", "timeout",
+    "slo_ttft", "slo_tpot", "slo_share", "seed", "timeout", "endpoint", "extra_body", "temperature", "top_p",
+    "max_tokens_field",
   ];
   let scenarios = null;
 

@@ -111,7 +111,7 @@ def _given(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON file's object; empty where judging has left none."""
     try:
-        found = former_names.loads(path.read_text(encoding="utf-8"))
+        found = former_names.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

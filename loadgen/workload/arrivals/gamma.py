@@ -1,9 +1,9 @@
 """Arrivals that are burstier, or more even, than independent ones."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from loadgen.workload.arrivals.process import CHUNK, PROCESSES, Floats, Process, renewal
 
@@ -18,7 +18,7 @@ class Gamma(Process):
     """
 
     process: Literal["gamma"] = "gamma"
-    burstiness: PositiveFloat = 0.5
+    burstiness: Annotated[float, Field(ge=0.01, le=1e6)] = 0.5  # below, gaps vanish in rounding
 
     def times(self, rate: float, duration: float, rng: np.random.Generator) -> Floats:
         scale = 1 / (rate * self.burstiness)

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from loadgen.workload.arrivals.process import PROCESSES, Floats, Process
 
@@ -21,7 +21,7 @@ class Hawkes(Process):
 
     process: Literal["hawkes"] = "hawkes"
     branching: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    decay: PositiveFloat = 1.0
+    decay: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     calmer: ClassVar[str] = "raise decay, or lower branching or the rate"
 
     @property

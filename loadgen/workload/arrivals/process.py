@@ -49,6 +49,7 @@ class Process(Strict):
             raise ValueError(f"{self.process} arrivals need a rate")
 
 
+MOST_RATE = 1e9  # arrivals per second; far beyond any, and products of such rates stay finite
 PROCESSES: Registry[type[Process]] = Registry("arrival process")
 
 

@@ -1,25 +1,27 @@
 """Rates that follow a plan of steps and ramps."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field
 
 from common.strictyaml import Strict
 from loadgen.workload.arrivals.constant import Constant
 from loadgen.workload.arrivals.poisson import Poisson
-from loadgen.workload.arrivals.process import PROCESSES, Floats, Process
+from loadgen.workload.arrivals.process import MOST_RATE, PROCESSES, Floats, Process
+from loadgen.workload.lengths import MOST
 
+Rate = Annotated[float, Field(ge=0, le=MOST_RATE)]
 Leg = tuple[float, float, float]  # rate at its start, rate at its end (1/s), duration (s)
 
 
 class Stage(Strict):
     """One step (`rate`) or ramp (`rate` to `to`), arrivals per second; `duration` in seconds."""
 
-    rate: NonNegativeFloat
-    to: NonNegativeFloat | None = None
-    duration: PositiveFloat
+    rate: Rate
+    to: Rate | None = None
+    duration: Annotated[float, Field(gt=0, le=MOST)]
 
     @property
     def last(self) -> float:

@@ -11,7 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from common.usage import UsageError
-from reports.runs.runs import FORMAT, Floats, Limits, Manifest, Records, Run, Window
+from loadgen.records.metrics import METRICS
+from loadgen.records.record import STATUSES
+from reports.runs.columns import column_of, floats, texts_of
+from reports.runs.manifest import FORMAT, Manifest, Window
+from reports.runs.runs import Floats, Limits, Records, Run
 from reports.runs.server_metrics import ServerMetrics
 from reports.text import escape
 
@@ -31,11 +35,7 @@ TIMED_FIGURES = (
     "scheduled_latency",
     "goodput_rate",
 )
-FIGURES = (
-    *TIMED_FIGURES,
-    *("ttft", "tpot", "itl", "latency", "slo_attainment"),
-    *("completed", "failed", "unfinished", "lost"),
-)
+FIGURES = (*TIMED_FIGURES, *METRICS, "slo_attainment", *STATUSES)
 TIMED_RULES = (
     *("dispatch_delay_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),
@@ -109,7 +109,7 @@ class Imported:
 
     @property
     def _due(self) -> Floats:
-        return np.asarray(self.table["due"].to_numpy())
+        return floats(self.table["due"])
 
     def run(self, variant: str, name: str, window_end: float) -> Run:
         """The file as a run of that variant; arrivals due before `window_end` are judged: all of them."""
@@ -204,7 +204,7 @@ def no_records(path: Path, tool: str, claims: list[Claim], due: int, **known: An
     table = make_table(
         {name: np.zeros(0) for name in ("due", "sent", "first_token", "last_token", "end")}, []
     )
-    table = table.append_column("status", pa.array([], pa.string()))
+    table = table.append_column("status", texts_of([]))
     return Imported(path, tool, table, 1.0, due, False, claims, placed=False, **known)
 
 
@@ -253,18 +253,16 @@ def make_table(columns: dict[str, Any], chunk_times: Sequence[Floats]) -> pa.Tab
     `chunk_times`: one array of seconds for each record.
     """
     arrays = {
-        name: pa.array(values, mask=np.isnan(values))
-        if isinstance(values, np.ndarray)
-        else pa.array(values, pa.string())
+        name: column_of(values) if isinstance(values, np.ndarray) else texts_of(values)
         for name, values in columns.items()
     }
     count = len(chunk_times)
-    arrays["arrival"] = pa.array(np.arange(count, dtype=np.int32))
-    arrays["lane"] = pa.array(np.zeros(count, np.int16))
-    arrays["workload"] = pa.array(["chat"] * count, pa.string())
+    arrays["arrival"] = column_of(np.arange(count, dtype=np.int32))
+    arrays["lane"] = column_of(np.zeros(count, np.int16))
+    arrays["workload"] = texts_of(["chat"] * count)
     offsets = np.concatenate([[0], np.cumsum([len(times) for times in chunk_times])]).astype(np.int32)
     flat = np.concatenate([np.zeros(0), *chunk_times])
-    arrays["chunk_times"] = pa.ListArray.from_arrays(offsets, flat)
+    arrays["chunk_times"] = pa.ListArray.from_arrays(column_of(offsets), column_of(flat))
     return pa.table(arrays)
 
 

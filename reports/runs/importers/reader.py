@@ -3,24 +3,15 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.registry import import_all
 from common.usage import UsageError
-from reports.runs.importers import (  # noqa: F401 (each registers its importers)
-    aiperf,
-    benchmark_report,
-    evalscope,
-    genai_perf,
-    guidellm,
-    harness,
-    inference_perf,
-    locust_stats,
-    sglang,
-    vllm,
-)
+from reports.runs import importers
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.registry import find, kinds
 from reports.runs.importers.source import Source
 from reports.text import escape
 
+import_all(importers.__name__, importers.__path__)  # each registers its importers
 MOST_FILES = 500  # of a folder that are looked at
 
 

@@ -23,21 +23,21 @@ class Importer(ABC):
         """Each result in the file, in its order. Raises UsageError with the record and the reason."""
 
 
-_IMPORTERS: list[Importer] = []
+IMPORTERS: list[Importer] = []
 Kind = TypeVar("Kind", bound=type[Importer])
 
 
 def importer(kind: Kind) -> Kind:
     """Register a class; what is asked first is what was registered first."""
-    _IMPORTERS.append(kind())
+    IMPORTERS.append(kind())
     return kind
 
 
 def find(source: Source) -> Importer | None:
     """The importer of a file, by its content."""
-    return next((each for each in _IMPORTERS if each.knows(source)), None)
+    return next((each for each in IMPORTERS if each.knows(source)), None)
 
 
 def kinds() -> list[str]:
     """What can be read, one line for each."""
-    return sorted(f"{each.tool} ({each.files})" for each in _IMPORTERS)
+    return sorted(f"{each.tool} ({each.files})" for each in IMPORTERS)

@@ -12,7 +12,8 @@ from loadgen.live.live import Live
 from loadgen.live.pulse import Pulse
 from loadgen.master.status_line import line
 from loadgen.protocol import events
-from loadgen.records.record import COMPLETED, FAILED, Record, tpot
+from loadgen.records.metrics import METRICS, moments, value
+from loadgen.records.record import COMPLETED, FAILED, Record
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, schedule
 
@@ -63,7 +64,7 @@ def chat(arrival: Arrival, due: float, ttft: float, tpot: float) -> None:
 def test_tpot_is_of_answers_that_show_a_pace(changes: dict[str, Any], expected: float | None) -> None:
     """As the report defines it; the worker's pulse and Locust's table both ask here."""
     record = Record(0, 0, "chat", 0.0, COMPLETED, first_token=1.0, last_token=1.2, output_tokens=11)
-    found = tpot(dataclasses.replace(record, **changes))
+    found = value(moments(dataclasses.replace(record, **changes)), METRICS["tpot"])
     assert found == (None if expected is None else pytest.approx(expected))
 
 

@@ -18,7 +18,9 @@ from loadgen.workload.schedule import schedule
 def waiting_run(folder: Path) -> Run:
     """A run whose one worker never gets ready."""
     scenario = Scenario.load("chat-low")
-    plan = Plan("run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, {}, True, False, True)
+    plan = Plan(
+        "run", scenario.to_dict(), 1, "", 1, "http://127.0.0.1:1", "m", True, [], {}, True, False, True, []
+    )
     folder.mkdir()
     server = Server("http://127.0.0.1:1", {}, True)
     run = Run(
@@ -26,7 +28,7 @@ def waiting_run(folder: Path) -> Run:
         schedule(scenario, 1),
         plan,
         {},
-        ["w"],
+        {"w": None},
         lambda now: scrape.Scraper(server, now),
         lambda *_: None,
     )

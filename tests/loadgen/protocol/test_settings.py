@@ -6,9 +6,10 @@ import pytest
 from locust.argument_parser import get_parser
 
 from campaign.load import PASSED_ON
+from common.redact import HEADERS_VARIABLE, redact
 from common.usage import UsageError
 from loadgen import options
-from loadgen.protocol.settings import request_headers, scenario_of, settings_of
+from loadgen.protocol.settings import keep_headers, request_headers, scenario_of, settings_of
 from loadgen.workload.scenario import Scenario
 
 EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
@@ -83,7 +84,7 @@ def test_a_dataset_takes_output_lengths_alone(tmp_path: Path) -> None:
         ({"rps": "-3"}, "--rps: must be more than 0, is -3"),
         ({"rps": "fast"}, "--rps: must be a number, is 'fast'"),
         ({"rps": "1e9"}, "scenario chat-medium comes to 65,000,000,000 requests, and 5,000,000 are the most"),
-        ({"duration": "1e9"}, "comes to 20,000,000,100 requests"),
+        ({"duration": "9e6"}, "comes to 180,000,100 requests"),
         ({"scenario": "closed-loop-chat", "concurrency": "9000000"}, "comes to 9,000,000 requests"),
         ({"duration": "inf"}, "--duration: must be a finite number"),
         ({"drain": "-1"}, "--drain: must be 0 or more"),
@@ -122,6 +123,52 @@ def test_what_a_campaign_passes_on_locust_takes() -> None:
     words = [word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", "7")]
     found = vars(parser.parse_args(words))
     assert all(found[name] == "7" for name in PASSED_ON)
+
+
+def test_the_request_is_told_by_options() -> None:
+    given = {"endpoint": "/v1/x", "extra_body": '{"min_p": 0.1}', "top_p": "0.9", "no_ignore_eos": "yes"}
+    request = scenario_of({"scenario": "chat-low", **given}).request
+    assert request is not None and request.extra_body == {"min_p": 0.1} and not request.ignore_eos
+    assert (request.endpoint, request.top_p, request.temperature) == ("/v1/x", 0.9, None)
+    assert scenario_of({"scenario": "chat-low", "no_ignore_eos": False}).request is None
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"a": NaN}', "[" * 100_000])
+def test_an_extra_body_that_is_no_object_is_named(text: str) -> None:
+    with pytest.raises(UsageError, match="--extra-body: must be a JSON object"):
+        scenario_of({"scenario": "chat-low", "extra_body": text})
+
+
+def test_headers_go_with_the_key_and_their_values_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-the-key")
+    monkeypatch.setenv(HEADERS_VARIABLE, "")
+    keep_headers(["api-key: the-other-key", "X-Team: blue"])
+    assert request_headers() == {
+        "Authorization": "Bearer sk-the-key",
+        "api-key": "the-other-key",
+        "X-Team": "blue",
+    }
+    assert request_headers(with_key=False) == {}
+    assert "the-other-key" not in redact("refused: the-other-key")
+    keep_headers(["authorization: Basic abc"])
+    assert request_headers() == {"authorization": "Basic abc"}, "the key gives way"
+
+
+@pytest.mark.parametrize(
+    "line", ["X-Team", ": v", "a b: v", "Host: other", "X-Team:", "X: \u2014", "X: a\rY: b"]
+)
+def test_a_header_that_cannot_be_sent_is_named(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HEADERS_VARIABLE, "")
+    with pytest.raises(UsageError, match="--header"):
+        keep_headers([line])
+
+
+@pytest.mark.parametrize(
+    "host", ["http://h:1/v1/", "http://h:1/v1?api-version=3", "http://h:1?api-version=3"]
+)
+def test_a_hosts_path_and_query_are_kept(host: str) -> None:
+    found = settings_of(EMPTY, host).host
+    assert found == host.replace("/v1", "").rstrip("/")
 
 
 @pytest.mark.parametrize(

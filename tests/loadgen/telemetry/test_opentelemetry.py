@@ -24,13 +24,13 @@ class Told:
     """Stands for a run; says what it is told to."""
 
     def __init__(self) -> None:
-        self.histogram = Histogram(instruments.TIME_TO_FIRST_TOKEN.bounds)
+        self.histogram = Histogram(instruments.OF_METRICS["ttft"].bounds)
         self.sent = 0
 
     def observations(self) -> list[Observation]:
         own: dict[str, str | int] = {"run": "r"}
         return [
-            Observation(instruments.TIME_TO_FIRST_TOKEN, own, self.histogram),
+            Observation(instruments.OF_METRICS["ttft"], own, self.histogram),
             Observation(instruments.SENT, own, self.sent),
         ]
 
@@ -51,7 +51,7 @@ def test_a_bucket_s_new_values_keep_its_count_and_the_sum() -> None:
     assert data is not None
     metrics = {each.name: each for each in data.resource_metrics[0].scope_metrics[0].metrics}
     (point,) = metrics["gen_ai.server.time_to_first_token"].data.data_points
-    assert tuple(point.explicit_bounds) == instruments.TIME_TO_FIRST_TOKEN.bounds
+    assert tuple(point.explicit_bounds) == instruments.OF_METRICS["ttft"].bounds
     assert list(point.bucket_counts) == told.histogram.counts
     assert point.sum == pytest.approx(sum(map(sum, batches)))
     assert metrics["gen_ai.server.time_to_first_token"].unit == "s"
@@ -78,7 +78,7 @@ def test_a_run_arrives_whole_at_a_receiver(tmp_path: Path) -> None:
     (ttft,) = found.points("gen_ai.server.time_to_first_token", gen_ai__provider__name="vllm")
     assert ttft.count == len(records)
     assert ttft.sum == pytest.approx((records["first_token"] - records["sent"]).sum(), rel=0.02)
-    assert tuple(ttft.explicit_bounds) == instruments.TIME_TO_FIRST_TOKEN.bounds
+    assert tuple(ttft.explicit_bounds) == instruments.OF_METRICS["ttft"].bounds
     (tokens,) = found.points("gen_ai.client.token.usage", gen_ai__token__type="output")
     assert tokens.sum == pytest.approx(records["output_tokens"].sum()) and tokens.count == len(records)
     exported = {each.name for each in instruments.INSTRUMENTS}

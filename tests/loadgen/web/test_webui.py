@@ -10,9 +10,11 @@ import pytest
 from flask import Flask
 
 from common.usage import UsageError
-from loadgen.live.histogram import METRICS, Digest
+from loadgen.live.histogram import Digest
 from loadgen.live.live import Live
 from loadgen.options import _Suggested
+from loadgen.records import metrics
+from loadgen.records.metrics import METRICS
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import address, file_response, folder_response, inside
 from loadgen.web.webpage.session import Session
@@ -58,10 +60,10 @@ def test_rows_show_all_workers_together_and_each_workload() -> None:
     assert by_name["all", "Failed"]["count"] == 12
     assert by_name["all", "Verdict so far"]["now"] == "VALID: nothing against it so far"
     for workload, ttft in (("chat", 100), ("code", 200)):
-        row = by_name[workload, "TTFT"]
+        row = by_name[workload, "TTFT (service)"]
         assert float(row["p50"]) == pytest.approx(ttft, rel=0.01) and row["count"] == 8
-    assert by_name["all", "TTFT"]["count"] == 16 and by_name["all", "ITL"]["p50"] == ""
-    assert {row["figure"] for row in rows} >= {figures.LABELS[metric] for metric in METRICS}
+    assert by_name["all", "TTFT (service)"]["count"] == 16 and by_name["all", "ITL"]["p50"] == ""
+    assert {row["figure"] for row in rows} >= {METRICS[name].label for name in metrics.live()}
     assert all(set(row) == {column["key"] for column in figures.tab_structure()} for row in rows)
 
 
@@ -105,7 +107,7 @@ def test_milliseconds_keep_four_digits(seconds: float | None, text: str) -> None
 def test_csv_holds_no_formula() -> None:
     live = live_run(("=HYPERLINK(1)",))
     rows = list(csv.DictReader(io.StringIO(figures.percentiles_csv(live))))
-    assert {row["workload"] for row in rows} == {"all"} and len(rows) == len(METRICS)
+    assert {row["workload"] for row in rows} == {"all"} and len(rows) == len(metrics.live())
     both = list(csv.DictReader(io.StringIO(figures.percentiles_csv(live_run(("=A1", "chat"))))))
     assert {row["workload"] for row in both} == {"all", "'=A1", "chat"}
     seconds = list(csv.DictReader(io.StringIO(figures.seconds_csv(live))))

@@ -107,12 +107,12 @@ def expected(records: pd.DataFrame) -> dict[str, np.ndarray]:
     """Each metric's values from the records, ms."""
     done = records[records["status"] == "completed"]
     found = {
-        "TTFT": records["first_token"] - records["sent"],
-        "Scheduled TTFT": records["first_token"] - records["due"],
+        "TTFT (service)": records["first_token"] - records["sent"],
+        "TTFT (scheduled)": records["first_token"] - records["due"],
         "TPOT": (done["last_token"] - done["first_token"]) / (done["output_tokens"] - 1),
         "ITL": pd.Series(np.concatenate([np.diff(times) for times in records["chunk_times"]])),
-        "Latency": done["last_token"] - done["sent"],
-        "Scheduled latency": done["last_token"] - done["due"],
+        "Latency (service)": done["last_token"] - done["sent"],
+        "Latency (scheduled)": done["last_token"] - done["due"],
     }
     return {name: values.dropna().to_numpy() * 1e3 for name, values in found.items()}
 
@@ -220,7 +220,7 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
         shown = ours.page.locator(f"div:has(> table[data-workload={workload}]) > p").text_content()
         assert shown.startswith(f"{len(whole)} sent, {len(whole)} completed, "), "rates are over with the run"
     summary = json.loads((locust.folder / "summary.json").read_text())
-    for metric, label in (("ttft", "TTFT"), ("tpot", "TPOT"), ("latency", "Latency")):
+    for metric, label in (("ttft", "TTFT (service)"), ("tpot", "TPOT"), ("latency", "Latency (service)")):
         exact = summary["metrics"][f"{metric}_p50"]
         shown_ms = table(ours, "all")[label]
         assert shown_ms["count"] == exact["count"], metric

@@ -43,8 +43,8 @@ def lane_of(url: str, maker: RequestMaker, found: list[Record]) -> Lane:
     )
     plan = Plan(
         run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
-        model="fake", vllm=False, vocabulary=estimate_vocabulary().to_dict(), verify=True, keep_text=False,
-        with_key=True,
+        model="fake", vllm=False, extensions=[], vocabulary=estimate_vocabulary().to_dict(), verify=True,
+        keep_text=False, with_key=True, headers=[],
     )  # fmt: skip
     lane = Lane(Environment(), plan, 0, Client(Host.resolve(url)))
     lane.prepare(maker, found.append)

@@ -12,7 +12,7 @@ from common.usage import UsageError
 from reports.commands.audit import as_runs, read_files
 from reports.document.schema import Comparison
 from reports.findings.audit_words import limit_lines
-from reports.metrics import request_metrics
+from reports.metrics import gaps, request_metrics
 from tests.support.auditing import HELD, OPEN, audited, outcome, read_one
 from tests.support.make_foreign import make_story
 from tokenswarm.__main__ import run as main
@@ -185,7 +185,7 @@ def test_a_vllm_file_gives_the_figures_that_vllm_reckoned() -> None:
         value = request_metrics.percentile(run, name, 0.5).value
         assert value is not None and value * 1000 == pytest.approx(said[field], rel=0.01)
         assert outcome(found, f"{name}_p50") == "supported"
-    assert request_metrics.token_flow(run).received.sum() == pytest.approx(said["total_output_tokens"])
+    assert gaps.token_flow(run).received.sum() == pytest.approx(said["total_output_tokens"])
     assert request_metrics.accounting(run) == {
         "due": 40,
         "completed": 40,
@@ -193,8 +193,8 @@ def test_a_vllm_file_gives_the_figures_that_vllm_reckoned() -> None:
         "unfinished": 0,
         "lost": 0,
     }
-    gaps = sum(len(each) for each in said["itls"])  # one of each answer follows the chunk that names the role
-    assert len(request_metrics.itl(run).known) == gaps - 40
+    chunks = sum(len(each) for each in said["itls"])  # the first follows the chunk that names the role
+    assert len(request_metrics.survival(run, "itl").known) == chunks - 40
 
 
 def test_a_vllm_file_with_a_limit_of_the_client_shows_what_the_limit_hid() -> None:
@@ -213,9 +213,9 @@ def test_a_vllm_file_with_a_limit_of_the_client_shows_what_the_limit_hid() -> No
 
 def test_two_vllm_files_of_different_loads_support_no_change() -> None:
     _, found, _ = audited(OPEN, HELD)
-    first, second, *_ = found.paragraph.split(". ")
+    first, *_ = found.paragraph.split(". ")
     assert first.endswith("is held against vllm-bench-open, the baseline (the first file named)")
-    assert second.startswith("The two files are not of the same load")
+    assert "The loads differ (" in found.paragraph and "; the loads differ" in found.title
     assert "no effect of the server" in found.paragraph
     changes = [each for each in found.checks if each.field.startswith("change of ")]
     assert changes and all("no effect of the server" in each.reason for each in changes)

@@ -38,7 +38,7 @@ def summarise(folder: Path, verdict: str, tpot: float) -> None:
 def test_newest_first_and_unjudged_ones_too(results: Path) -> None:
     runs, problems = index(results)
     assert [each.run[:8] for each in runs] == ["20260102", "20260101", "20260100"] and not problems
-    assert runs[0].verdict is None and runs[0].manifest.seed == 2
+    assert runs[0].summary.verdict is None and runs[0].manifest.seed == 2
 
 
 def test_a_summary_of_an_earlier_version_is_read_with_todays_names(results: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_summary_of_an_earlier_version_is_read_with_todays_names(results: Path
     summary = {"verdict": "VALID", "accounting": {}, "metrics": {"goodput_share": {"value": 0.9}}}
     (folder / "summary.json").write_text(json.dumps(summary))
     [entry] = [each for each in index(results)[0] if each.run == folder.name]
-    assert (entry.verdict, entry.metrics) == ("VALID", {"slo_attainment": 0.9})
+    assert (entry.summary.verdict, entry.summary.metrics) == ("VALID", {"slo_attainment": 0.9})
 
 
 def test_a_damaged_run_is_listed_with_the_reason(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,11 +54,17 @@ def test_a_damaged_run_is_listed_with_the_reason(results: Path, capsys: pytest.C
     folder.mkdir()
     (folder / "manifest.json").write_text('{"format": 1')
     (results / "20260100T000000Z-baseline" / "summary.json").write_text("[1")
+    (results / "20260101T000000Z-baseline" / "summary.json").write_text('{"metrics": {"ttft_p50": 1}}')
     [problem] = index(results)[1]
     assert problem.run == folder.name and "cut off" in problem.problem
     assert main(["history"]) == 0
     out = capsys.readouterr().out
-    assert out.count("unreadable") == 2 and "summary.json: cannot be read" in out and "4 runs" in out
+    assert (
+        out.count("unreadable") == 3
+        and "summary.json: cannot be read" in out
+        and "not a summary" in out
+        and "4 runs" in out
+    )
 
 
 def test_the_command(results: Path, capsys: pytest.CaptureFixture[str]) -> None:

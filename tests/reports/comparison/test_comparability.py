@@ -14,7 +14,8 @@ from bench.synthetic import Shape, edit_manifest, make_run
 from reports.commands.assembly import assemble
 from reports.comparison import comparability
 from reports.document.schema import Comparison
-from reports.runs.runs import Run, load_run, read_manifest
+from reports.runs.manifest import read_manifest
+from reports.runs.runs import Run, load_run
 from reports.verdict.validity import check, verdict
 
 SHAPE = Shape(rate=20, duration=30, warmup=2, output=40, output_sd=20, ttft=0.04, jitter=0.03)

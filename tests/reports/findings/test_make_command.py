@@ -9,7 +9,8 @@ from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
-from reports.runs.runs import DEFAULTS_BEFORE, load_run
+from reports.runs.manifest import DEFAULTS_BEFORE
+from reports.runs.runs import load_run
 
 
 def settings_of(folder: Path, name: str, scenario: dict[str, Any], **manifest: Any) -> list[str]:
@@ -36,11 +37,14 @@ def test_what_was_set_otherwise_is_named(tmp_path: Path) -> None:
         prompt_tokens=scenario.Lengths.of_text("550,200,100-16000"),
         output_tokens=scenario.Lengths.of_text("64"),
         slo={"ttft": 0.5, "tpot": 0.02, "share": 0.95},
+        request={"temperature": 0.5, "ignore_eos": False, "extra_body": {"min_p": 0.1}},
     )
     found = settings_of(tmp_path, "chat-medium", asked.to_dict(), seed=7)
     assert " ".join(found) == (
         "RPS=4.6 DURATION=120 WARMUP=0 DRAIN=30 TIMEOUT=90 SEED=7 ARRIVALS=gamma "
-        "INPUT_TOKENS=550,200,100-16000 OUTPUT_TOKENS=64 SLO_TTFT=500 SLO_TPOT=20 SLO_SHARE=0.95"
+        "INPUT_TOKENS=550,200,100-16000 OUTPUT_TOKENS=64 "
+        "EXTRA_BODY='{\"min_p\": 0.1}' TEMPERATURE=0.5 NO_IGNORE_EOS=1 "
+        "SLO_TTFT=500 SLO_TPOT=20 SLO_SHARE=0.95"
     )
     closed = scenario.Scenario.load("closed-loop-chat").with_overrides(concurrency=4).to_dict()
     assert settings_of(tmp_path, "closed-loop-chat", closed) == ["SCENARIO=closed-loop-chat", "CONCURRENCY=4"]

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.synthetic import make_run
-from reports.metrics.lumps import _shapes, lumps
+from reports.metrics.gaps import token_flow
+from reports.metrics.lumps import _shapes
 from reports.runs.runs import load_run
 from reports.verdict.rule import Verdict
-from reports.verdict.rules_path import stream_lumps
+from reports.verdict.rules.path import stream_lumps
 from reports.verdict.validity import check, verdict
 
 
@@ -31,7 +32,7 @@ def held_back(folder: Path, every: float) -> None:
 
 def test_a_stream_as_it_was_sent_has_no_lumps(tmp_path: Path) -> None:
     make_run(tmp_path, jitter=0.2)
-    found = lumps(load_run(tmp_path))
+    found = token_flow(load_run(tmp_path)).lumps
     assert found.lumpy == 0 and found.streams > 1000
     assert stream_lumps(load_run(tmp_path)).passed
 
@@ -42,7 +43,7 @@ def test_a_buffer_is_told_with_its_pause_and_the_run_stays_valid(
 ) -> None:
     make_run(tmp_path, output=100)
     held_back(tmp_path, every)
-    found = lumps(load_run(tmp_path))
+    found = token_flow(load_run(tmp_path)).lumps
     assert found.share > 0.99
     assert found.pause == pytest.approx(every, rel=0.01)
     assert found.size == pytest.approx(every / 0.01, rel=0.2)  # the first and last are cut

@@ -9,7 +9,9 @@ import pytest
 
 from bench.synthetic import Truth, edit_manifest, make_run
 from common.places import ROOT
-from reports.metrics import request_metrics
+from loadgen.records.metrics import METRICS
+from reports.metrics import durations, gaps, request_metrics, time_series
+from reports.metrics.rates import RATES
 from reports.runs.runs import Run, load_run
 from reports.verdict.validity import check
 
@@ -111,9 +113,9 @@ def _plain_gaps(run: Run) -> list[float]:
 def test_gaps(tmp_path: Path, tokens_per_chunk: int) -> None:
     run, _ = made(tmp_path, tokens_per_chunk=tokens_per_chunk, jitter=0.3, output_sd=15.0, duration=20)
     plain = np.sort(_plain_gaps(run))
-    found = request_metrics.itl(run)
+    found = request_metrics.survival(run, "itl")
     assert found.count == len(plain) and found.known == pytest.approx(plain, rel=1e-6, abs=1e-6)
-    each = request_metrics.itl_per_token(run)
+    each = request_metrics.survival(run, "itl_per_token")
     assert (each is found) == (tokens_per_chunk == 1)
     if tokens_per_chunk == 3:
         frame = run.records.frame(["due", "chunk_tokens"])
@@ -124,7 +126,7 @@ def test_gaps(tmp_path: Path, tokens_per_chunk: int) -> None:
 
 def test_running_and_broken_gaps_count(tmp_path: Path) -> None:
     run, truth = made(tmp_path, rate=40, slots=12, drain=0.0, broken_share=0.05)
-    found = request_metrics.itl(run)
+    found = request_metrics.survival(run, "itl")
     streaming = (truth.status == 2) & truth.judged & (truth.first_token <= truth.drained_at)
     assert 0 < len(found.censored) <= streaming.sum()
     assert found.never == (truth.judged & (truth.status == 1)).sum() > 0
@@ -135,8 +137,8 @@ def test_tokens_inside_the_window_only(tmp_path: Path) -> None:
     frame = run.records.frame(["chunk_times", "chunk_tokens"])
     times, tokens = np.concatenate(frame.chunk_times), np.concatenate(frame.chunk_tokens)
     inside = (times >= run.window[0]) & (times < run.window[1])
-    assert request_metrics.output_token_throughput(run).value == tokens[inside].sum() / 60
-    flow = request_metrics.token_flow(run)
+    assert request_metrics.rate(run, "output_token_throughput").value == tokens[inside].sum() / 60
+    flow = gaps.token_flow(run)
     assert flow.received.sum() == flow.per_second.sum() == tokens.sum()
     assert flow.per_second[10] == tokens[(times >= 10) & (times < 11)].sum()
 
@@ -157,9 +159,9 @@ def test_unknown_chunk_tokens_share_the_requests_total(tmp_path: Path) -> None:
         }
     )
     odd = Run(run.manifest, Records(table), run.server)
-    flow = request_metrics.token_flow(odd)
+    flow = gaps.token_flow(odd)
     assert flow.received.tolist() == [6, 2, 2] and not flow.one_by_one
-    assert request_metrics.itl_per_token(odd).known.tolist() == pytest.approx(
+    assert request_metrics.survival(odd, "itl_per_token").known.tolist() == pytest.approx(
         [0.1, 0.5]
     )  # 3 chunks of 6 tokens: unknown
 
@@ -171,15 +173,15 @@ def test_goodput_is_of_all_arrivals(tmp_path: Path) -> None:
     pace = (truth.last_token - truth.first_token) / (truth.tokens - 1)
     good = (truth.status == 0) & (truth.first_token - truth.due <= 0.3) & (pace <= 0.011) & truth.judged
     assert 0 < good.sum() < truth.judged.sum()
-    assert request_metrics.slo_attainment(run).value == good.sum() / truth.judged.sum()
-    assert request_metrics.goodput_rate(run).value == pytest.approx(good.sum() / 60)
+    assert request_metrics.rate(run, "slo_attainment").value == good.sum() / truth.judged.sum()
+    assert request_metrics.rate(run, "goodput_rate").value == pytest.approx(good.sum() / 60)
     edit_manifest(tmp_path, scenario={"slo": None})
-    assert request_metrics.slo_attainment(load_run(tmp_path)).value is None
+    assert request_metrics.rate(load_run(tmp_path), "slo_attainment").value is None
 
 
 def test_time_series(tmp_path: Path) -> None:
     run, truth = made(tmp_path, slots=8, rate=15.0, duration=20)
-    series = request_metrics.per_second(run)
+    series = time_series.per_second(run)
     assert series.offered.sum() == len(truth.due) and series.completed.sum() == (truth.status == 0).sum()
     moments = np.arange(10.0, 11.0, 0.001) + 0.0005
     plain = np.mean([((truth.due <= now) & (truth.last_token > now)).sum() for now in moments])
@@ -195,7 +197,7 @@ def test_requests_of_one_token_have_no_tpot(tmp_path: Path) -> None:
 
 def test_unfinished_tpot_is_a_true_lower_bound(tmp_path: Path) -> None:
     run, truth = made(tmp_path, rate=40.0, slots=12, drain=0.0, jitter=0.2)
-    found = request_metrics.tpot(run)
+    found = durations.of(run, "tpot")
     open_ = ~found.known
     pace = ((truth.last_token - truth.first_token) / (truth.tokens - 1))[found.rows]
     assert open_.sum() > 10 and (found.seconds[open_] <= pace[open_] + 1e-12).all()
@@ -206,7 +208,7 @@ def test_every_metric_has_its_definition_in_the_docs(tmp_path: Path) -> None:
     run, _ = made(tmp_path, duration=5)
     text = DOCS.read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
-    names = set(request_metrics.RATES) | set(request_metrics.DURATIONS) | set(request_metrics.GAPS)
+    names = set(RATES) | set(METRICS)
     assert names <= documented
     assert all(figure.definition.strip() for figure in request_metrics.figures(run).values())
 

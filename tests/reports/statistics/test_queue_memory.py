@@ -7,7 +7,7 @@ import pytest
 
 from bench.synthetic import Shape
 from bench.verdict import CHAT_MEDIUM, run_of
-from reports.metrics import expected_in_flight, request_metrics
+from reports.metrics import expected_in_flight, time_series
 from reports.runs.runs import Run
 from reports.statistics import queue_memory
 
@@ -25,7 +25,7 @@ def autocorrelation_time(run: Run) -> float:
     edges = np.arange(run.window[0], run.window[1] + 0.5)
     pace = expected_in_flight.pace_of(run, run.judged)
     assert pace is not None
-    beyond = request_metrics.in_flight(run, edges) - expected_in_flight.explained(run, pace, edges)
+    beyond = time_series.in_flight(run, edges) - expected_in_flight.explained(run, pace, edges)
     beyond -= beyond.mean()
     together = np.array([beyond[: len(beyond) - lag] @ beyond[lag:] for lag in range(300)])
     together /= together[0]

@@ -14,7 +14,7 @@ from reports.metrics.stages import stages
 from reports.runs.runs import load_run
 from reports.statistics.trend import first_are_extreme, mann_kendall, stands_apart, theil_sen
 from reports.verdict.backlog import measure
-from reports.verdict.rules_server import backlog
+from reports.verdict.rules.server import backlog
 
 
 @settings(deadline=None)

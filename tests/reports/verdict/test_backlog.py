@@ -11,7 +11,7 @@ import pytest
 from bench.synthetic import Floats, Shape, Truth
 from bench.verdict import CHAT_MEDIUM, recorded, run_of
 from reports.runs.runs import Run
-from reports.verdict.rules_server import backlog, backlog_at_end, growing, saturated
+from reports.verdict.rules.server import backlog, backlog_at_end, growing, saturated
 
 WINDOW = (5.0, 65.0)
 CHAT = Shape(rate=20, output=150, output_sd=80, ttft=0.05, tpot=0.02)
@@ -160,8 +160,9 @@ def test_a_queue_that_stands_when_the_test_begins_is_found() -> None:
 def test_a_closed_loop_has_no_backlog() -> None:
     run = run_of(replace(CHAT, slots=30), "x")
     assert growing(run)
-    run.manifest.scenario["arrivals"] = {"process": "closed-loop", "clients": 20}
-    assert not growing(run) and not backlog(run).checked and not backlog_at_end(run).checked
+    load = run.manifest.scenario | {"arrivals": {"process": "closed-loop", "clients": 20}}
+    closed = replace(run, manifest=run.manifest.model_copy(update={"scenario": load}), memo={})
+    assert not growing(closed) and not backlog(closed).checked and not backlog_at_end(closed).checked
 
 
 def test_what_the_source_cannot_tell_makes_no_run_saturated() -> None:

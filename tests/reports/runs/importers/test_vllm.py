@@ -158,7 +158,7 @@ def test_a_limit_that_was_never_reached_held_nothing_back(tmp_path: Path) -> Non
     path = make_vllm(tmp_path / "1.json", limit=60, rate=20.0)
     comparison, found, (run,) = audited(changed(path, path, queue_times=None, latencies=None))
     assert any("held back hardly any: 0 of 1,200" in note for note in found.notes)
-    assert request_metrics.offered_rate(run).value == pytest.approx(20.0, rel=0.1)
+    assert request_metrics.rate(run, "offered_rate").value == pytest.approx(20.0, rel=0.1)
     assert {rule.rule: rule for rule in comparison.runs[0].rules}["backlog"].checked
 
 

@@ -7,7 +7,7 @@ from reports.metrics import request_metrics
 from reports.metrics.stages import stages
 from reports.runs.runs import Run
 from reports.verdict.backlog import END_GROWTH, GROWTH, LEAST, TREND_P, measure, measure_end, measure_steps
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.verdict.rule import Rule, Verdict, not_checked, rule
 from reports.verdict.shares import overloaded, worst_share
 
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
@@ -17,8 +17,11 @@ _LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that mee
 _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
 
 
+@rule
 def backlog(run: Run) -> Rule:
-    """Growth of the number in flight beyond the expected number / the offered rate, if significant."""
+    """Growth of the number in flight beyond the expected number / the offered rate, if significant.
+    Bound: 1 %, and what chance and a batch give.
+    """
     if run.closed_loop:
         return not_checked("backlog", Verdict.SATURATED, GROWTH, "share", _NO_QUEUE)
     planned = stages(run)
@@ -39,8 +42,11 @@ def backlog(run: Run) -> Rule:
     return Rule("backlog", Verdict.SATURATED, passed, found.share, found.bound, "share", text, _LOWER_RATE)
 
 
+@rule
 def backlog_at_end(run: Run) -> Rule:
-    """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too."""
+    """The same in the window's last tenth or fifth / the arrivals due there; of ramps and traces, too.
+    Bound: 15 %, and what chance and a batch give.
+    """
     if run.closed_loop:
         return not_checked("backlog_at_end", Verdict.SATURATED, END_GROWTH, "share", _NO_QUEUE)
     found = measure_end(run)
@@ -61,6 +67,7 @@ def _in_flight(first: float, last: float, first_explained: float, last_explained
     return text + f"{first_explained:.1f} to {last_explained:.1f}; "
 
 
+@rule
 def unfinished_share(run: Run) -> Rule:
     """Share of the window's arrivals that were unfinished when the drain ended."""
     counts = request_metrics.accounting(run)
@@ -78,6 +85,7 @@ def unfinished_share(run: Run) -> Rule:
     )
 
 
+@rule
 def refused_share(run: Run) -> Rule:
     """Share of the window's arrivals that an overloaded server turned away (429, 503) or let time out."""
     if not run.judged.any():
@@ -90,18 +98,18 @@ def refused_share(run: Run) -> Rule:
 
 def saturated(run: Run) -> bool:
     """Whether any rule of this module fails."""
-    return any(_fails(rule, run) for rule in RULES)
+    return any(_fails(each, run) for each in SERVER)
 
 
 def growing(run: Run) -> bool:
     """Whether a queue grew: a rule of the backlog fails."""
-    return any(_fails(rule, run) for rule in QUEUE)
+    return any(_fails(each, run) for each in QUEUE)
 
 
-def _fails(rule: Callable[[Run], Rule], run: Run) -> bool:
+def _fails(each: Callable[[Run], Rule], run: Run) -> bool:
     """As far as the run's source can tell."""
-    return rule.__name__ not in run.limits.rules and not rule(run).passed
+    return each.__name__ not in run.limits.rules and not each(run).passed
 
 
 QUEUE = (backlog, backlog_at_end)
-RULES = (*QUEUE, unfinished_share, refused_share)
+SERVER = (*QUEUE, unfinished_share, refused_share)

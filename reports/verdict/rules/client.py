@@ -3,9 +3,10 @@
 import numpy as np
 
 from loadgen.records.record import FAILED, LOST
-from reports.metrics import request_metrics
+from reports.metrics import durations, request_metrics
 from reports.runs.runs import LATE_SHARE, Run
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.text.formatting import counted
+from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
@@ -19,7 +20,8 @@ _MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
 _LATE_ADVICE = f"{_MORE_WORKERS}; see that nothing else takes the workers' cores"
 
 
-def dispatch_delay(run: Run) -> Rule:
+@rule
+def dispatch_delay_p99(run: Run) -> Rule:
     """p99 of sent - due."""
     found = request_metrics.percentile(run, "dispatch_delay", 0.99)
     if not found.count:
@@ -33,9 +35,10 @@ def dispatch_delay(run: Run) -> Rule:
     )
 
 
+@rule
 def late_share(run: Run) -> Rule:
-    """Share of requests that left later than LATE."""
-    lag = request_metrics.dispatch_delay(run).seconds
+    """Share of requests that left more than 50 ms late."""
+    lag = durations.of(run, "dispatch_delay").seconds
     if not len(lag):
         return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
     late = int((lag > LATE).sum())
@@ -45,6 +48,7 @@ def late_share(run: Run) -> Rule:
     return Rule("late_share", Verdict.CLIENT_LIMITED, passed, figure, LATE_SHARE, "share", text, _LATE_ADVICE)
 
 
+@rule
 def offered_rate(run: Run) -> Rule:
     """Share of the window's arrivals that had not left when the window ended, those lost left out."""
     here = run.judged & ~run.records.status_is(LOST)
@@ -60,8 +64,9 @@ def offered_rate(run: Run) -> Rule:
     return Rule("offered_rate", Verdict.CLIENT_LIMITED, passed, figure, OFFERED, "share", text, _LATE_ADVICE)
 
 
-def loop_stall(run: Run) -> Rule:
-    """The worst lane's p99 stall of its event loop. Of no lane: not checked."""
+@rule
+def loop_stall_p99(run: Run) -> Rule:
+    """The worst lane's p99 stall of its event loop; fails where a living lane did not say and others did."""
     found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
     if not found:
         return not_checked(
@@ -78,6 +83,7 @@ def loop_stall(run: Run) -> Rule:
     return Rule("loop_stall_p99", Verdict.CLIENT_LIMITED, passed, figure, STALL_P99, "ms", text, advice)
 
 
+@rule
 def worker_cpu(run: Run) -> Rule:
     """The busiest lane's CPU time / wall time, over the schedule."""
     found = [
@@ -94,6 +100,7 @@ def worker_cpu(run: Run) -> Rule:
     )
 
 
+@rule
 def shared_cores(run: Run) -> Rule:
     """CPU time of all workers on the server's own machine / all that its cores had, over the schedule."""
     name = "shared_cores"
@@ -106,11 +113,12 @@ def shared_cores(run: Run) -> Rule:
         )
     used, cores = sum((lane.cpu_s or 0.0) / (lane.wall_s or 1.0) for lane in here), here[0].cores or 1
     figure = used / cores
-    text = f"{len(here)} workers used {used:.2f} of the {cores} cores that the server runs on"
+    text = f"{counted(len(here), 'worker')} used {used:.2f} of the {cores} cores that the server runs on"
     advice = "put the workers on another machine, or lower the rate: what they take, the server lacks"
     return Rule(name, Verdict.CLIENT_LIMITED, figure <= SHARED, figure, SHARED, "share", text, advice)
 
 
+@rule
 def open_files(run: Run) -> Rule:
     """The peak number of requests in flight / the limit of open files, of the worst lane."""
     found = [
@@ -127,6 +135,3 @@ def open_files(run: Run) -> Rule:
     text = f"{lane.label} had {peak} requests in flight, {limit} open files allowed"
     advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
     return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
-
-
-RULES = (dispatch_delay, late_share, offered_rate, loop_stall, worker_cpu, shared_cores, open_files)

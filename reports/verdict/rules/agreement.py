@@ -7,9 +7,9 @@ answers agree with what was asked for is only a warning.
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.metrics import request_metrics
+from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
@@ -21,13 +21,28 @@ CACHE = 0.01  # share of prompt tokens that may hit: a chat template's common be
 _INVALID = Verdict.INVALID
 
 
+@rule
+def server_restarted(run: Run) -> Rule:
+    """No counter of the server's fell during the run: it began anew, or several servers answer in turn."""
+    name = "server_restarted"
+    if not len(run.server.times):
+        return not_checked(name, _INVALID, 0, "falls", "the server exports no metrics")
+    falls = run.server.falls()
+    most = max(falls, key=lambda each: falls[each], default=None)
+    figure = falls[most] if most else 0
+    text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
+    advice = "see the server's log; where several servers answer at one address, load each by its own"
+    return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
+
+
+@rule
 def server_output_tokens(run: Run) -> Rule:
     """Tokens received against generation_tokens_total.
 
     The server may have made more for requests that we did not see to their end, but no more than asked.
     """
     said = run.records.numbers("output_tokens")
-    received = np.where(np.isnan(said), request_metrics.token_flow(run).received, said)
+    received = np.where(np.isnan(said), gaps.token_flow(run).received, said)
     asked = np.nan_to_num(run.records.numbers("output_asked"), nan=np.inf)
     rest = float(np.maximum(asked - received, 0)[~run.records.status_is(COMPLETED)].sum())
     return _counts_agree(
@@ -35,6 +50,7 @@ def server_output_tokens(run: Run) -> Rule:
     )
 
 
+@rule
 def server_prompt_tokens(run: Run) -> Rule:
     """Prompt tokens of completed requests against prompt_tokens_total."""
     tokens, done = run.records.numbers("prompt_tokens"), run.records.status_is(COMPLETED)
@@ -49,35 +65,27 @@ def server_prompt_tokens(run: Run) -> Rule:
     return _counts_agree(run, "server_prompt_tokens", "vllm:prompt_tokens_total", client, rest)
 
 
-def server_restarted(run: Run) -> Rule:
-    """No counter of the server's fell during the run."""
-    name = "server_restarted"
-    if not len(run.server.times):
-        return not_checked(name, _INVALID, 0, "falls", "the server exports no metrics")
-    falls = run.server.falls()
-    most = max(falls, key=lambda each: falls[each], default=None)
-    figure = falls[most] if most else 0
-    text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
-    advice = "see the server's log; where several servers answer at one address, load each by its own"
-    return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
-
-
+@rule
 def server_ttft(run: Run) -> Rule:
-    """The server's mean TTFT must not be larger than ours; the difference is network and client."""
+    """The server's mean TTFT must not be larger than ours; the difference is network and client.
+    Bound: 1 ms or 1 %.
+    """
     numbers = run.records.numbers
     return _means_agree(
         run, "server_ttft", "vllm:time_to_first_token_seconds", numbers("first_token") - numbers("sent")
     )
 
 
+@rule
 def server_latency(run: Run) -> Rule:
-    """The server's mean request latency must not be larger than ours."""
+    """The server's mean request latency must not be larger than ours. Bound: 1 ms or 1 %."""
     numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
     ours = np.where(done, numbers("end") - numbers("sent"), np.nan)
     return _means_agree(run, "server_latency", "vllm:e2e_request_latency_seconds", ours)
 
 
-def prefix_cache(run: Run) -> Rule:
+@rule
+def prefix_cache_hits(run: Run) -> Rule:
     """Share of prompt tokens that the prefix cache served, where prompts were meant to be unique."""
     name = "prefix_cache_hits"
     if not run.manifest.prompts.unique:
@@ -94,6 +102,7 @@ def prefix_cache(run: Run) -> Rule:
     return Rule(name, _INVALID, figure <= CACHE, figure, CACHE, "share", text, advice)
 
 
+@rule
 def answer_lengths(run: Run) -> Rule:
     """Share of the completed answers that are not as long as asked: shorter, where the server counted their
     tokens; or longer, by any count.
@@ -141,43 +150,33 @@ def _why_no_counters(run: Run, name: str) -> str | None:
     return None
 
 
-def _counts_agree(run: Run, rule: str, counter: str, client: float, rest: float) -> Rule:
+def _counts_agree(run: Run, name: str, counter: str, client: float, rest: float) -> Rule:
     if (why := _why_no_counters(run, counter)) is not None:
-        return not_checked(rule, _INVALID, COUNTS, "share", why)
+        return not_checked(name, _INVALID, COUNTS, "share", why)
     server = run.server.increase(counter, *_whole(run)) or 0.0
     beyond = server - client - rest if server > client + rest else min(server - client, 0.0)
     figure = abs(beyond) / max(client, 1.0)
-    text = f"client {client:.0f}, server {server:.0f}"
+    text = f"client {client:,.0f}, server {server:,.0f}"
     if rest and server > client:
-        text += f", of which up to {rest:.0f} may be of requests that did not complete"
+        explained = "the" if server - client <= rest else f"{rest:,.0f} of the"
+        text += f"; requests that did not complete explain {explained} {server - client:,.0f} more"
     advice = "have the server to yourself; else tokens are counted wrongly: see the column tokens_from"
-    return Rule(rule, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
+    return Rule(name, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
 
 
-def _means_agree(run: Run, rule: str, name: str, ours: Floats) -> Rule:
+def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:
     seen = ours[~np.isnan(ours)]
-    if (why := _why_no_counters(run, f"{name}_count")) is not None:
-        return not_checked(rule, _INVALID, None, "s", why)
-    theirs = run.server.histogram(name, *_whole(run))
+    if (why := _why_no_counters(run, f"{histogram}_count")) is not None:
+        return not_checked(name, _INVALID, None, "s", why)
+    theirs = run.server.histogram(histogram, *_whole(run))
     if theirs is None or theirs.mean is None or not len(seen):
-        return not_checked(rule, _INVALID, None, "s", "nothing to compare")
+        return not_checked(name, _INVALID, None, "s", "nothing to compare")
     if abs(theirs.count - len(seen)) > COUNTS * len(seen):
         why = f"the server counted {theirs.count:.0f} requests, the client {len(seen)}"
-        return not_checked(rule, _INVALID, None, "s", why)
+        return not_checked(name, _INVALID, None, "s", why)
     client, server = float(seen.mean()), theirs.mean
     bound = max(MEAN_SECONDS, MEAN_SHARE * client)
     text = f"mean at the client {client * 1e3:.2f} ms = server {server * 1e3:.2f} ms "
     text += f"{(client - server) * 1e3:+.2f} ms network and client"
     advice = "the client cannot see a token before the server sent it: is it the same server, and ours alone?"
-    return Rule(rule, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)
-
-
-RULES = (
-    server_restarted,
-    server_output_tokens,
-    server_prompt_tokens,
-    server_ttft,
-    server_latency,
-    prefix_cache,
-    answer_lengths,
-)
+    return Rule(name, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)

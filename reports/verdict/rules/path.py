@@ -1,8 +1,8 @@
 """What stands between client and server: do streams arrive as a server sends them?"""
 
-from reports.metrics.lumps import lumps
+from reports.metrics.gaps import token_flow
 from reports.runs.runs import Run
-from reports.verdict.rule import Rule, Verdict, not_checked
+from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 LUMPY = 0.1  # of the streams; more, and every p90 of ITL is the buffer's
 
@@ -10,10 +10,13 @@ LUMPY = 0.1  # of the streams; more, and every p90 of ITL is the buffer's
 _DELAYED_ACK = ((0.035, 0.050), (0.190, 0.240))
 
 
+@rule
 def stream_lumps(run: Run) -> Rule:
-    """Share of the streams whose chunks came in lumps, a pause apart. It warns."""
+    """Share of the streams of 8 chunks or more whose chunks come in lumps, a pause apart: half of the gaps or
+    more lie within lumps, and the pauses fill nine tenths of the stream's time ([gateways](gateways.md)).
+    """
     name = "stream_lumps"
-    found = lumps(run)
+    found = token_flow(run).lumps
     if not found.streams:
         return not_checked(name, Verdict.VALID, LUMPY, "share", "no stream of 8 chunks or more")
     text = f"{found.lumpy:,} of {found.streams:,} streams came in lumps"
@@ -31,6 +34,3 @@ def _advice(pause: float) -> str:
             f"`option http-no-delay` in HAProxy, TCP_NODELAY elsewhere; {measured_anew}"
         )
     return f"something between server and client, or the server itself, holds chunks back; {measured_anew}"
-
-
-RULES = (stream_lumps,)

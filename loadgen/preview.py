@@ -1,0 +1,71 @@
+"""One request as the load would send it, shown before there is any run."""
+
+import json
+
+from locust.env import Environment
+
+from common.redact import HIDDEN
+from common.usage import UsageError
+from loadgen.client.client import Client
+from loadgen.client.http1 import request_bytes, request_head
+from loadgen.client.transport import Host
+from loadgen.protocol.messages import EXTENSIONS, Plan
+from loadgen.protocol.settings import request_headers, settings_of
+from loadgen.worker.lane import Lane
+from loadgen.workload.prompts import PromptMaker
+from loadgen.workload.schedule import schedule
+from loadgen.workload.tokenizer import LocalTokenizer
+from loadgen.workload.vocabulary import build_vocabulary, estimate_vocabulary
+
+MODEL = "the-served-model"  # where none is named: nobody has asked the server
+
+
+def first_request(environment: Environment, plan: Plan, words: int) -> tuple[str, bytes]:
+    """Where the first arrival's request goes, and its body, by the first user class.
+
+    words: the prompt's seed. Raises UsageError where the user class fails.
+    """
+    lane = Lane(environment, plan, 0, Client(Host.resolve(plan.host), verify=plan.verify))
+    lane.prompts = PromptMaker(plan.read_vocabulary(), words, lane.scenario)
+    try:
+        return lane.first_request(environment.user_classes[0](environment))
+    except UsageError:
+        raise
+    except Exception as error:  # of a user class
+        raise UsageError(f"the first request cannot be made: {type(error).__name__}: {error}") from None
+    finally:
+        lane.client.close()
+
+
+def request(environment: Environment) -> str:
+    """The first arrival's request in full, by the first user class. Asks no server but for the host's name.
+
+    The prompt's words are those of an estimated vocabulary, unless there is --tokenizer. Raises UsageError.
+    """
+    settings = settings_of(vars(environment.parsed_options), environment.host)
+    load = schedule(settings.scenario, settings.seed)
+    host, headers = Host.resolve(settings.host), request_headers()
+    vocabulary = estimate_vocabulary()
+    if settings.tokenizer is not None:
+        local = LocalTokenizer(settings.tokenizer)
+        vocabulary = build_vocabulary(local.count_tokens, local.tokenize_words, local.has_chat_template)
+    plan = Plan(
+        run="RUN",
+        scenario=settings.scenario.to_dict(),
+        seed=settings.seed,
+        digest=load.digest(),
+        lanes=1,
+        host=settings.host,
+        model=settings.model or MODEL,
+        vllm=True,
+        extensions=list(EXTENSIONS),
+        vocabulary=vocabulary.to_dict(),
+        verify=settings.verify,
+        keep_text=False,
+        with_key=True,
+        headers=list(headers),
+    )
+    path, body = first_request(environment, plan, plan.seed)
+    shown = request_head(host.authority, dict.fromkeys(headers, HIDDEN))
+    head = request_bytes(host.target(path), shown, f"{plan.run}-0", body).removesuffix(body).decode()
+    return head.replace("\r\n", "\n") + json.dumps(json.loads(body), indent=2, ensure_ascii=False)

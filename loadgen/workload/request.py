@@ -1,0 +1,52 @@
+"""What a request asks beside its prompt and length, and where it goes: by scenario or option."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from common.strictyaml import Strict
+
+OURS = ("model", "stream", "stream_options", "messages", "prompt", "max_tokens", "ignore_eos", "cache_salt")
+LARGEST = 64 * 1024  # bytes of `extra_body` as JSON; it goes with each request
+Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Request(Strict):
+    """`request:` of a scenario; what is left out is the user class's own."""
+
+    endpoint: str | None = None
+    extra_body: dict[str, Any] = {}
+    temperature: Finite | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    ignore_eos: bool = True
+    max_tokens_field: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")] | None = None
+
+    @field_validator("endpoint")
+    @classmethod
+    def _a_path(cls, path: str | None) -> str | None:
+        if path is not None and not (path.startswith("/") and path.isascii() and path.isprintable()):
+            raise ValueError("must be a path such as /v1/chat/completions, in ASCII")
+        if path is not None and set(path) & set(' "<>\\^`{|}#'):
+            raise ValueError("holds a character that stands in no URL")
+        return path
+
+    @field_validator("extra_body")
+    @classmethod
+    def _others(cls, body: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(set(body) & set(OURS)):
+            raise ValueError(f"{taken[0]} is set by the load itself")
+        if len(json.dumps(body)) > LARGEST:
+            raise ValueError(f"must be {LARGEST >> 10} KiB or less as JSON")
+        return body
+
+    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body with what is asked for here; what is left out here stays as it was."""
+        given = {"temperature": self.temperature, "top_p": self.top_p}
+        changed = {**body, **{name: value for name, value in given.items() if value is not None}}
+        if not self.ignore_eos:
+            changed.pop("ignore_eos", None)
+        if self.max_tokens_field and "max_tokens" in changed:
+            changed[self.max_tokens_field] = changed.pop("max_tokens")
+        return changed | self.extra_body

@@ -1,0 +1,107 @@
+"""The metrics of requests (loadgen.records.metrics) over all judged arrivals of a run, none dropped.
+
+A request that failed, was lost, or ended without text never gave what is measured: it counts as infinitely
+long. One that was unfinished when the drain ended is censored: known to be longer than what was seen.
+"""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.records.metrics import METRICS, Metric, Moments
+from loadgen.records.record import COMPLETED, UNFINISHED
+from reports.metrics.survival import Survival
+from reports.runs.runs import Floats, Mask, Run, kept
+
+
+@dataclass(frozen=True, eq=False)
+class Durations:
+    """One duration per judged arrival that the metric is defined for. Arrays have shape (arrivals,)."""
+
+    rows: NDArray[np.int64]  # which records
+    seconds: Floats  # the duration; a lower bound where not known; inf: never
+    known: Mask
+
+    def survival(self) -> Survival:
+        """Sorted, for percentiles and curves."""
+        return Survival.of(self.seconds, self.known)
+
+
+@kept
+def of(run: Run, name: str) -> Durations:
+    """One metric of loadgen.records.metrics that is no gap, of all judged arrivals that have it."""
+    each, seen = METRICS[name], moments(run)
+    seconds, unfinished = _seconds(each, seen), run.records.status_is(UNFINISHED)
+    chosen = run.judged if each.defined is None else run.judged & each.defined(seen)
+    if each.endless:
+        rows = np.flatnonzero(chosen & (unfinished | ~np.isnan(seconds)))
+        return Durations(rows, np.nan_to_num(seconds[rows], nan=np.inf), np.ones(len(rows), bool))
+    rows = np.flatnonzero(chosen)
+    waiting = (unfinished & np.isnan(seconds))[rows]
+    found = np.nan_to_num(seconds[rows], nan=np.inf)
+    least = _seconds(each, _ended_at(seen, run.closed_at))[rows][waiting]
+    found[waiting] = np.maximum(np.nan_to_num(least), 0.0)  # never sent: nothing is known
+    return Durations(rows, found, ~waiting)
+
+
+@kept
+def moments(run: Run) -> Moments:
+    """Of every record; arrays of shape (records,)."""
+    numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
+    asked = np.nan_to_num(numbers("output_asked"), nan=np.inf)
+    return Moments(
+        numbers("due"),
+        numbers("sent"),
+        numbers("first_token"),
+        finished_at(run),
+        np.where(done, numbers("output_tokens"), asked),
+    )
+
+
+def finished_at(run: Run) -> Floats:
+    """The last token's time of the requests that completed, NaN for all others; shape (records,)."""
+    return np.where(run.records.status_is(COMPLETED), run.records.numbers("last_token"), np.nan)
+
+
+def in_one_piece(run: Run) -> Mask:
+    """Which answers of 2 tokens or more came whole at one moment; shape (records,)."""
+    numbers = run.records.numbers
+    return (numbers("output_tokens") >= 2) & (numbers("last_token") <= numbers("first_token"))
+
+
+@kept
+def met_slo(run: Run, granted: float | None = None) -> Mask | None:
+    """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO.
+
+    `granted`: take service times instead of scheduled ones, less so many seconds; of TPOT, spread over the
+    tokens.
+    """
+    bounds = run.manifest.scenario.get("slo") or {}
+    late = granted is not None
+    since = "" if late else "scheduled_"
+    parts = {"ttft": f"{since}ttft", "tpot": "tpot", "latency": f"{since}latency"}
+    wanted = {key: float(bounds[key]) for key in parts if bounds.get(key) is not None}
+    if not wanted:
+        return None
+    good = run.records.status_is(COMPLETED) & run.judged
+    for key, bound in wanted.items():
+        found = of(run, parts[key])
+        allowed = np.full(len(found.rows), granted or 0.0)
+        if key == "tpot":
+            allowed /= np.maximum(run.records.numbers("output_tokens")[found.rows] - 1, 1)
+        good[found.rows[~(found.known & (found.seconds - allowed <= bound))]] = False
+    return good[run.judged]
+
+
+def _seconds(each: Metric, of: Moments) -> Floats:
+    assert each.seconds is not None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return cast(Floats, each.seconds(of))
+
+
+def _ended_at(of: Moments, closed: Floats) -> Moments:
+    """As if what had not come by then came at that moment."""
+    first, finished = (np.where(np.isnan(each), closed, each) for each in (of.first_token, of.finished))
+    return replace(of, first_token=first, finished=finished)
