@@ -62,7 +62,7 @@ def begin(
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
-    tried = _try(plan, settings, say, first_request)
+    tried = _try(plan, settings, served.unlisted, say, first_request)
     folder = manifest.make_folder(subject)
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
@@ -77,10 +77,13 @@ def begin(
 def _try(
     plan: Plan,
     settings: Settings,
+    unlisted: str,
     say: Callable[[str], None],
     first_request: Callable[[Plan, int], tuple[str, bytes]],
 ) -> Preflight:
     """What the server makes of one request, whose prompt is none of the run's. Raises UsageError."""
+    if unlisted:
+        say(unlisted)
     headers = request_headers(settings.with_key)
     client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
     salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
@@ -92,7 +95,7 @@ def _try(
         )
     except UsageError as error:
         if not settings.keep_going:
-            raise UsageError(f"{settings.host}: {error}") from None
+            raise UsageError(f"{settings.host}: {error}{f'; {unlisted}' if unlisted else ''}") from None
         say(f"{error}")
         return Preflight(plan.extensions, [], "unknown")
     finally:

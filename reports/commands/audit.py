@@ -159,9 +159,7 @@ def audit(
     checks = check_claims(found, runs, comparison, apart)
     part = Audit(
         tool=_tools(found),
-        title=title(
-            checks, [run.manifest.variant for run in runs], apart, all(each.has_records for each in found)
-        ),
+        title=title(found, runs, checks, apart),
         files=[str(each.path) for each in found],
         paragraph=paragraph(found, runs, comparison, checks, apart),
         limits=limit_lines(found, runs),

@@ -21,7 +21,7 @@ from reports.pages.blocks import (
     row,
 )
 from reports.pages.section import Charts, section
-from reports.text.formatting import listed, milliseconds, quantity
+from reports.text.formatting import capital, listed, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
@@ -60,7 +60,7 @@ def where_time_went(comparison: Comparison) -> Table:
     """The server's own means."""
     columns = [
         "run",
-        "lag at the client",
+        "dispatch delay",
         "network",
         "queue",
         "prefill",
@@ -263,7 +263,8 @@ def rules(comparison: Comparison) -> list[Block]:
 
 
 def _in_full(rule: Rule) -> str:
-    return f"{rule.text}. Next: {rule.advice}." if rule.advice else f"{rule.text}."
+    seen = f"{'. '.join(capital(part) for part in rule.text.split('; '))}."
+    return f"{seen} Next: {rule.advice}." if rule.advice else seen
 
 
 def _completed_only(comparison: Comparison) -> list[Block]:

@@ -203,12 +203,12 @@ def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
 def _notes(streaming: Mask) -> list[str]:
     notes = [
         "A request's tokens are taken to have come evenly between its first and its last one.",
-        "The file does not say when the tool stopped; its last time stamp is taken for the end. What was "
+        "The file does not say when the tool stopped. Its last time stamp is taken for the end. What was "
         "open then counts as unfinished, and as having lasted at least that long.",
     ]
     if streaming.any():
         notes.append(
-            f"{int(streaming.sum())} requests were still streaming at the end; the tokens that the file "
+            f"{int(streaming.sum())} requests were still streaming at the end. The tokens that the file "
             "counts for them are taken to have come evenly up to there."
         )
     return notes
