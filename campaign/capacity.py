@@ -111,7 +111,7 @@ def _ended(terms: Terms, made: Climb) -> str:
         return f"after {terms.max_steps} steps, the most allowed (--max-steps)"
     if search.bracket(made.rungs)[0] is None:
         return "at a lower rate a step would have too few arrivals; --step-seconds makes it longer"
-    return f"the ends are within {terms.search.tolerance:.1%} of each other"
+    return f"the ends are within {100 * terms.search.tolerance:.1f} % of each other"
 
 
 def _conditions(terms: Terms, run: Run) -> dict[str, str]:

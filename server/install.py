@@ -8,20 +8,25 @@ the environment holds the hash of the requirements file that it was made from.
 
 import fcntl
 import hashlib
+import math
 import os
 import shlex
 import subprocess
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Literal
 
 from common.places import HOME, ROOT
+from common.terminal import StatusLine
 from common.usage import UsageError
-from server import process
+from server import model, process
+from server.command import DEFAULT_PORT
 from server.gpu import require_gpu
+from server.plan import Plan, make_plan
 from server.signals import unwound
-from server.targets import read_target, resolve_name
+from server.targets import CPU_TARGET, read_target, resolve_name
 
 Kind = Literal["cpu", "gpu"]
 FOLDERS: dict[Kind, str] = {"cpu": ".venv-server", "gpu": ".venv-server-gpu"}
@@ -33,6 +38,10 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # pip pulls builds of these that do not match the CPU torch and break the import of transformers.
 # Text models need none of them.
 CLASHING = ("torchvision", "torchaudio", "torchcodec")
+PLAIN_EVERY_S = 20.0  # in a log: s between two lines of progress
+BAR = 20  # columns
+# Seconds that a step took on a machine with 2 cores and a near index; a bar needs no more than that.
+USUAL_S = {"venv": 8, "torch": 40, "packages": 110, "clashing": 5}
 
 
 def requirements(kind: Kind) -> Path:
@@ -77,28 +86,54 @@ def install(kind: Kind) -> None:
 def _build(folder: Path, wanted: Path, kind: Kind) -> None:
     python = folder / "bin" / "python"
     (folder / STAMP).unlink(missing_ok=True)
-    if not _works(python):
-        print(f"server environment: making {folder.name}")
-        _run([sys.executable, "-m", "venv", "--clear", str(folder)], "making the environment failed")
     pip = [str(python), "-m", "pip", "install", "--quiet"]
+    steps = [] if _works(python) else ["venv"]
+    steps += ["torch", "packages", "clashing"] if kind == "cpu" else ["packages"]
+    minutes = math.ceil(sum(USUAL_S[name] for name in steps) / 60)
+    print(f"server environment: {len(steps)} steps, about {minutes} min the first time", flush=True)
+    told = {name: f"{number} of {len(steps)}" for number, name in enumerate(steps, 1)}
+    if "venv" in told:
+        made = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        _run(made, "making the environment failed", f"{told['venv']}: making {folder.name}", "venv")
     if kind == "cpu":
-        _install_torch(pip, wanted)
-    print(f"server environment: installing {wanted.name} (some minutes the first time)", flush=True)
-    _run([*pip, "-r", str(wanted)], f"pip could not install {wanted.name}")
+        _install_torch(pip, wanted, told["torch"])
+    what = f"{told['packages']}: installing {wanted.name}"
+    _run([*pip, "-r", str(wanted)], f"pip could not install {wanted.name}", what, "packages")
     if kind == "cpu":
-        print(f"server environment: removing {', '.join(CLASHING)} (they clash with the CPU torch)")
-        _run([str(python), "-m", "pip", "uninstall", "--yes", *CLASHING], "pip could not remove them")
+        what = f"{told['clashing']}: removing what clashes with the CPU torch ({', '.join(CLASHING)})"
+        away = [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *CLASHING]
+        _run(away, "pip could not remove them", what, "clashing")
     (folder / STAMP).write_text(_digest(wanted) + "\n")
     print(f"server environment: {folder.name} is ready")
 
 
-def _install_torch(pip: list[str], wanted: Path) -> None:
+def _install_torch(pip: list[str], wanted: Path, place: str) -> None:
     lines = [line for line in wanted.read_text().splitlines() if line.startswith("torch==")]
-    print("server environment: installing torch alone first")
-    if process.run([*pip, *lines], GRACE_S) == 0:
+    if _watched([*pip, *lines], f"{place}: installing torch alone first", "torch") == 0:
         return
     print(f"server environment: not on the configured indexes; trying {TORCH_CPU_INDEX}")
-    _run([*pip, "--index-url", TORCH_CPU_INDEX, *lines], "pip could not install torch")
+    what = f"{place}: installing torch from there"
+    _run([*pip, "--index-url", TORCH_CPU_INDEX, *lines], "pip could not install torch", what, "torch")
+
+
+def _watched(command: list[str], what: str, step: str) -> int:
+    """Run a step with a bar; its exit code."""
+    begun, line = time.monotonic(), StatusLine(PLAIN_EVERY_S)
+
+    def show() -> None:
+        passed = time.monotonic() - begun
+        line.show(lambda width: f"server environment: {bar(passed, USUAL_S[step])} {what}"[:width])
+
+    show()
+    code = process.run(command, GRACE_S, show)
+    line.say(f"server environment: {what}: {time.monotonic() - begun:.0f} s")
+    return code
+
+
+def bar(passed: float, usual: float) -> str:
+    """'[#####.....] 12 of about 40 s'; full only when the step has ended."""
+    filled = min(BAR - 1, int(BAR * passed / usual))
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] {passed:.0f} of about {usual:.0f} s"
 
 
 def _works(python: Path) -> bool:
@@ -108,8 +143,8 @@ def _works(python: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _run(command: list[str], failure: str) -> None:
-    if process.run(command, GRACE_S) != 0:
+def _run(command: list[str], failure: str, what: str, step: str) -> None:
+    if _watched(command, what, step) != 0:
         raise UsageError(f"{failure}; its output is above (command: {shlex.join(command)})")
 
 
@@ -130,4 +165,19 @@ def run(given: Namespace) -> int:
         require_gpu(name)  # before gigabytes are downloaded for it
     with unwound():
         install(target.kind)
+        if target.model == CPU_TARGET and is_installed(HOME / FOLDERS["cpu"], requirements("cpu")):
+            fit_model(make_plan("baseline", name, DEFAULT_PORT))
     return 0
+
+
+def fit_model(plan: Plan) -> None:
+    """Measure this CPU, choose the model's shape for it and build it: once, and a launch finds it done."""
+    fitted = plan.fitted(python_of("cpu"))
+    assert fitted.fit is not None
+    place = model.folder(fitted.fit.layers)
+    if (place / "config.json").is_file():
+        return
+    print(f"server environment: building the model: {fitted.fit.text}", flush=True)
+    model.ensure(fitted.fit.layers)
+    if fitted.fit.advice:
+        print(f"server environment: {fitted.fit.advice}")

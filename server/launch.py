@@ -60,7 +60,8 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
     folder: the run's; a new one is made where none is given.
     """
     health.require_free(plan.port)
-    vllm = _prepare(plan)
+    vllm = _find(plan)
+    plan = _fitted(plan, vllm)
     try:
         server = plan.command()
         installed.check_flags(vllm, server)
@@ -86,13 +87,21 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
     return code
 
 
-def _prepare(plan: Plan) -> installed.Vllm:
+def _find(plan: Plan) -> installed.Vllm:
     if plan.target.kind == "gpu":
         require_gpu(plan.target_name)
-    vllm = installed.find(python_of(plan.target.kind), plan.target_name)
-    if plan.builds_model:
-        model.ensure()
-    return vllm
+    return installed.find(python_of(plan.target.kind), plan.target_name)
+
+
+def _fitted(plan: Plan, vllm: installed.Vllm) -> Plan:
+    """The plan with the CPU model's shape for this machine, where the project builds the model."""
+    plan = plan.fitted(vllm.python)
+    if plan.fit:
+        model.ensure(plan.fit.layers)
+        say(f"model: {plan.fit.text}")
+        if plan.fit.advice:
+            say(f"model: {plan.fit.advice}")
+    return plan
 
 
 def _serve(

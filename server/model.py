@@ -6,9 +6,9 @@ The same bits on every machine: the weights come from the raw output of PCG64 (w
 stable) by exact float32 operations; the tokenizer is trained on text made in server/corpus.py. The digests
 of what was built are compared with the ones written here, so a difference is an error and never a surprise.
 
-Deep and narrow, so that a step costs much by itself and little for each sequence in it. A wider one that just
-kept up with 20 requests/s on one 2-core machine fell behind on another; this one leaves room on both sides
-between what large batches can do and what 8 sequences at a time can.
+Deep and narrow, so that a step costs much by itself and little for each sequence in it. How deep is chosen
+by the machine's speed (server/shape.py) from a few fixed numbers of layers; the same number gives the same
+bits.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ from tokenizers.trainers import BpeTrainer
 from common.places import cache
 from common.usage import UsageError, exit_code
 from server import corpus
+from server.shape import STANDARD
 
 SEED = 20_24
 VOCABULARY = 8192
@@ -52,7 +53,7 @@ CONFIG: dict[str, Any] = {
     "mlp_bias": False,
     "model_type": "llama",
     "num_attention_heads": 2,
-    "num_hidden_layers": 12,
+    "num_hidden_layers": STANDARD,
     "num_key_value_heads": 1,
     "rms_norm_eps": 1e-5,
     "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
@@ -74,37 +75,54 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 LOGIT_SCALE = 4  # spreads the logits, so that tokens held back (logit 0) are as good as never sampled
-DIGESTS = {
-    "model.safetensors": "58718113dede06e90b4e468833d12e3e6166a4bd8922526b1c6f243b5c7ff666",
-    "tokenizer.json": "b66e82de84a65f64ce776c35f67c66697ff66cb57b82b8a55d26dc4ae0c65bf6",
+TOKENIZER_DIGEST = "b66e82de84a65f64ce776c35f67c66697ff66cb57b82b8a55d26dc4ae0c65bf6"
+WEIGHTS_DIGESTS = {  # by the number of layers: server.shape.LAYERS
+    4: "6ff987f964e811a3ee307d6c027371639cec34ab7a88a6ef096a66cbce4ba022",
+    8: "23934327346acf6e1e5adb912313445258ea02f38e955c97dfaae78dfcae1eaa",
+    12: "58718113dede06e90b4e468833d12e3e6166a4bd8922526b1c6f243b5c7ff666",
+    18: "8adfaf9d9dc2563cedea5f92418dac1e77cf689b28e33277a1bea50a4a316145",
+    26: "2c0b58552a963f5ed0fc6fc05e8faaa0a846ddc7c2a1b11b97e8cc7a7aa9c548",
+    36: "ac8cfeed70aa8d18bd2ecabc8689126c3c3ebf5680e9403751f1beb463bff8b3",
+    50: "acb036d62704134ee26b6787303b20670c12f7f84e78fcd30412c87a3ad69b3a",
 }
 
 
-def folder() -> Path:
+def config(layers: int = STANDARD) -> dict[str, Any]:
+    """config.json of the model with so many layers."""
+    return CONFIG | {"num_hidden_layers": layers}
+
+
+def digests(layers: int) -> dict[str, str]:
+    """sha256 of the files that are compared."""
+    return {"model.safetensors": WEIGHTS_DIGESTS[layers], "tokenizer.json": TOKENIZER_DIGEST}
+
+
+def folder(layers: int = STANDARD) -> Path:
     """Where the model lives; the name changes with whatever the model is made from."""
-    recipe = json.dumps([CONFIG, TOKENIZER_CONFIG, CHAT_TEMPLATE, LOGIT_SCALE, SEED, DIGESTS], sort_keys=True)
+    made_from = [config(layers), TOKENIZER_CONFIG, CHAT_TEMPLATE, LOGIT_SCALE, SEED, digests(layers)]
+    recipe = json.dumps(made_from, sort_keys=True)
     return cache() / "models" / f"cpu-tiny-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def ensure() -> Path:
+def ensure(layers: int = STANDARD) -> Path:
     """Build the model unless it is there; return its folder. Takes a few seconds the first time."""
-    place = folder()
+    place = folder(layers)
     if (place / "config.json").is_file():
         return place
     try:
-        _build_whole(place)
+        _build_whole(place, layers)
     except OSError as error:
         raise UsageError(f"{place}: the CPU model cannot be built there: {error.strerror}") from None
     return place
 
 
-def _build_whole(place: Path) -> None:
+def _build_whole(place: Path, layers: int) -> None:
     """Build it beside `place`, and then rename it: whole or not at all, for two first runs at once."""
     place.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
     try:
-        build(work)
-        for name, expected in DIGESTS.items():
+        build(work, layers)
+        for name, expected in digests(layers).items():
             found = hashlib.sha256((work / name).read_bytes()).hexdigest()
             if found != expected:
                 raise UsageError(
@@ -120,16 +138,16 @@ def _build_whole(place: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def build(place: Path) -> None:
+def build(place: Path, layers: int = STANDARD) -> None:
     """Write the model's files into the folder `place`."""
     tokenizer = train_tokenizer()
     (place / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     _write_json(place / "tokenizer_config.json", {**TOKENIZER_CONFIG, "chat_template": CHAT_TEMPLATE})
-    weights = save(make_weights(speakable(tokenizer)), metadata={"format": "pt"})
+    weights = save(make_weights(speakable(tokenizer), layers), metadata={"format": "pt"})
     (place / "model.safetensors").write_bytes(weights)
     ids = {name: CONFIG[name] for name in ("bos_token_id", "eos_token_id")}
     _write_json(place / "generation_config.json", {"_from_model_config": True, "do_sample": False, **ids})
-    _write_json(place / "config.json", CONFIG)
+    _write_json(place / "config.json", config(layers))
 
 
 def train_tokenizer() -> Tokenizer:
@@ -159,13 +177,13 @@ def speakable(tokenizer: Tokenizer) -> np.ndarray:
     return np.array([text[:1] == " " and text[1:].isascii() and text[1:].isalpha() for text in texts])
 
 
-def make_weights(may_say: np.ndarray) -> dict[str, np.ndarray]:
+def make_weights(may_say: np.ndarray, layers: int = STANDARD) -> dict[str, np.ndarray]:
     """Every tensor of the model, float32, by name. Output rows of tokens not in `may_say` are zero."""
     hidden, inner, head = CONFIG["hidden_size"], CONFIG["intermediate_size"], CONFIG["head_dim"]
     queries, keys = CONFIG["num_attention_heads"] * head, CONFIG["num_key_value_heads"] * head
     source = np.random.PCG64(SEED)
     weights = {"model.embed_tokens.weight": _uniform(source, VOCABULARY, hidden, scale=1.0)}
-    for layer in range(CONFIG["num_hidden_layers"]):
+    for layer in range(layers):
         for name, rows, columns in (
             ("self_attn.q_proj", queries, hidden),
             ("self_attn.k_proj", keys, hidden),

@@ -51,10 +51,31 @@ def match(gpu: str, known: dict[str, Accelerator]) -> str | None:
     )
 
 
+def pace(target: Target, python: Path) -> float:
+    """Tokens per second that this CPU decodes (server/peaks_kernel.py); measured once, with the peaks."""
+    return float(_kept(target.dtype, python)["decode_tokens_per_s"])
+
+
+def known_pace(target: Target) -> float | None:
+    """The same where it was measured before, else None."""
+    found = _read(_place()).get(_key(target.dtype), {})
+    return found.get("decode_tokens_per_s") if _is_whole(found) else None
+
+
 def _measured(dtype: str, python: Path) -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    name = f"{cpu_name()}, {cores} cores"
-    key, path = f"{name}, {dtype}", results_folder() / "peaks.json"
+    found = _kept(dtype, python)
+    source = (
+        f"measured on this machine at {found['measured_at']} on {found['threads']} cores "
+        f"with torch {found['torch']}: {found['bandwidth_kernel']} over memory, "
+        f"{dtype} matrices of {found['matrix_size']}"
+    )
+    memory = psutil.virtual_memory().total
+    return _entry(_name(), "cpu", found["peak_flops"], found["peak_bytes_per_s"], memory, source)
+
+
+def _kept(dtype: str, python: Path) -> dict[str, Any]:
+    """This CPU's measurement, from the file that keeps it or made now."""
+    key, path = _key(dtype), _place()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
@@ -63,18 +84,30 @@ def _measured(dtype: str, python: Path) -> dict[str, Any]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = _read(path)
-        if key not in kept:
-            say(f"measuring the peaks of this CPU in {dtype} (once, about 15 s)")
+        if not _is_whole(kept.get(key, {})):
+            say(f"measuring the speed of this CPU in {dtype} (once, about 15 s)")
             kept[key] = {**_measure(dtype, python), "measured_at": now()}
             _write(path, kept)
-    found = kept[key]
-    source = (
-        f"measured on this machine at {found['measured_at']} on {found['threads']} cores "
-        f"with torch {found['torch']}: {found['bandwidth_kernel']} over memory, "
-        f"{dtype} matrices of {found['matrix_size']}"
-    )
-    memory = psutil.virtual_memory().total
-    return _entry(name, "cpu", found["peak_flops"], found["peak_bytes_per_s"], memory, source)
+    found: dict[str, Any] = kept[key]
+    return found
+
+
+def _is_whole(found: dict[str, Any]) -> bool:
+    """Whether it has all that is measured today."""
+    return "decode_tokens_per_s" in found
+
+
+def _key(dtype: str) -> str:
+    return f"{_name()}, {dtype}"
+
+
+def _name() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{cpu_name()}, {cores} cores"
+
+
+def _place() -> Path:
+    return results_folder() / "peaks.json"
 
 
 def _measure(dtype: str, python: Path) -> dict[str, Any]:

@@ -5,6 +5,9 @@ server's environment: python server/peaks_kernel.py DTYPE. Prints one JSON objec
   it, 3 arrays once each (McCalpin 1995), and a read of two arrays (dot product); the faster one stands.
 - Matrix rate: the product of two square matrices, 2 n^3 FLOP; the best of the sizes stands.
 
+- Decoding: steps of a small Llama's operations over a batch, with its sampling; tokens per second. It is no
+  peak of the hardware, but the pace by which server/shape.py chooses the CPU model's shape.
+
 Each is the best of several passes, since other work can only make a pass slower.
 """
 
@@ -19,6 +22,8 @@ import torch
 ARRAY_BYTES_AT_MOST = 2**30
 SIZES = (1024, 2048, 4096)
 SECONDS_EACH = 2.0
+ROUNDS = 4  # of decoding: threads that another program holds up can slow a whole round a hundredfold
+LAYERS, HIDDEN, INNER, KEYS, VOCABULARY, BATCH = 12, 64, 128, 32, 8192, 26  # of the CPU model, as it began
 
 
 def main() -> None:
@@ -28,6 +33,7 @@ def main() -> None:
     with torch.inference_mode():
         bandwidths = stream()
         rates = matrix(dtype)
+        pace = decode()
     kernel = max(bandwidths, key=lambda name: bandwidths[name])
     size = max(rates, key=lambda n: rates[n])
     found = {
@@ -36,6 +42,7 @@ def main() -> None:
         "threads": cores,
         "bandwidth_kernel": kernel,
         "matrix_size": size,
+        "decode_tokens_per_s": pace,
         "torch": torch.__version__,
     }
     print(json.dumps(found))
@@ -61,9 +68,31 @@ def matrix(dtype: torch.dtype) -> dict[int, float]:
     return rates
 
 
-def best(work: Callable[[], object]) -> float:
+def decode() -> float:
+    """Tokens per second of decode steps, without attention: what a step costs beside its cache."""
+    shapes = ((HIDDEN, HIDDEN + 2 * KEYS), (HIDDEN, HIDDEN), (HIDDEN, 2 * INNER), (INNER, HIDDEN))
+    layers = [[torch.rand(shape) / shape[0] for shape in shapes] for _ in range(LAYERS)]
+    head, batch = torch.rand(HIDDEN, VOCABULARY), torch.rand(BATCH, HIDDEN)
+
+    def step() -> None:
+        x = batch
+        for attention, out, up, down in layers:
+            x = x + (normal(x) @ attention)[:, :HIDDEN] @ out
+            gate, inner = (normal(x) @ up).chunk(2, -1)
+            x = x + (torch.nn.functional.silu(gate) * inner) @ down
+        torch.softmax(x @ head, -1).argmax(-1).tolist()
+
+    return BATCH / min(best(step, SECONDS_EACH / ROUNDS) for _ in range(ROUNDS))
+
+
+def normal(x: torch.Tensor) -> torch.Tensor:
+    """RMS normalisation."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
+
+
+def best(work: Callable[[], object], seconds: float = SECONDS_EACH) -> float:
     """Seconds of the fastest pass."""
-    fastest, end = float("inf"), time.perf_counter() + SECONDS_EACH
+    fastest, end = float("inf"), time.perf_counter() + seconds
     work()
     passes = 0
     while passes < 3 or time.perf_counter() < end:

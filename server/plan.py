@@ -2,12 +2,12 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from common.places import ROOT
-from server import model, peaks
+from server import model, peaks, shape
 from server.command import Command, build
 from server.installed import Vllm
 from server.targets import CPU_TARGET, Target, read_target, resolve_name
@@ -16,13 +16,14 @@ from server.variants import Variant, read_variant
 
 @dataclass(frozen=True)
 class Plan:
-    """A variant on a target, by their names, and the port."""
+    """A variant on a target, by their names, and the port. `fit`: the CPU model's shape for this machine."""
 
     variant_name: str
     target_name: str
     variant: Variant
     target: Target
     port: int
+    fit: shape.Fit | None = None
 
     @property
     def url(self) -> str:
@@ -34,11 +35,17 @@ class Plan:
         """Whether the model is the one that the project builds."""
         return self.target.model == CPU_TARGET
 
+    def fitted(self, python: Path) -> "Plan":
+        """With the CPU model's shape for this machine, whose speed is measured by `python` once."""
+        return replace(self, fit=shape.fit(peaks.pace(self.target, python))) if self.builds_model else self
+
     def command(self) -> Command:
         """The server's command. Raises NotApplicableError when the variant does not fit the target."""
         where = self.target.model
         if self.builds_model:
-            folder = model.folder()
+            known = None if self.fit else peaks.known_pace(self.target)
+            fit = self.fit or (shape.fit(known) if known else None)
+            folder = model.folder(fit.layers if fit else shape.STANDARD)
             where = str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
         return build(self.target, self.variant, where, self.port)
 
@@ -52,6 +59,7 @@ class Plan:
             "environment": command.environment,
             "model": command.served_model,
             "model_config": None,
+            "model_shape": self.fit.text if self.fit else None,
             "vllm_version": vllm.version,
             "vllm_distribution": vllm.distribution,
             "hardware": peaks.hardware_of(self.target, vllm.python),

@@ -89,11 +89,15 @@ class Group:
             time.sleep(POLL_S)
 
 
-def run(argv: Sequence[str], grace_s: float) -> int:
-    """Run a program to its end; its exit code. However we end meanwhile, it ends too, within `grace_s`."""
+def run(argv: Sequence[str], grace_s: float, meanwhile: Callable[[], object] = lambda: None) -> int:
+    """Run a program to its end; its exit code. However we end meanwhile, it ends too, within `grace_s`.
+
+    `meanwhile` is called again and again as long as it runs.
+    """
     group = Group(argv, os.environ, stdin=None)
     try:
         while group.exit_code is None:
+            meanwhile()
             time.sleep(POLL_S)
         return group.exit_code
     finally:

@@ -9,7 +9,6 @@ from typing import Any
 from reports.metrics.request_metrics import Figure
 from reports.text import formatting
 from reports.text.escape import inline, markdown_code
-from reports.verdict.judge import milliseconds
 from reports.verdict.slo import State
 
 FIGURE = "latency-against-rate"
@@ -104,17 +103,22 @@ def headline(found: Capacity) -> str:
         return f"{text}; no higher rate was seen to miss it ({found.ended})."
     if high.state == "unclear":
         return f"{text}; {high.rate:g} could not be measured ({high.why}), so the limit may lie higher."
-    text += f" and misses it at {high.rate:g}: the limit lies between, {high.rate / low.rate - 1:.1%} apart."
+    apart = _share(high.rate / low.rate - 1)
+    text += f" and misses it at {high.rate:g}: the limit lies between, {apart} apart."
     return text if found.found else f"{text} That is wider than asked ({found.ended})."
 
 
 def shown(found: Capacity, end: End) -> str:
     """What the steps at one end of the bracket showed."""
     here = [step for step in found.steps if step.rate == end.rate and step.judged]
-    shares = formatting.listed([f"{step.met / step.judged:.1%}" for step in here])
+    shares = formatting.listed([_share(step.met / step.judged) for step in here])
     text = f"At {end.rate:g}/s {end.met:,} of {end.judged:,} arrivals met the SLO, which asks for "
     text += f"{100 * found.slo['share']:g} %: {shares} in {_steps(len(here))}."
     return text + (f" It counts as missed: {end.why}." if end.state == "missed" and end.why else "")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _steps(count: int) -> str:
@@ -128,7 +132,7 @@ def readme(found: Capacity) -> str:
     parts.append("## Confidence")
     parts += [inline(shown(found, end)) for end in (found.low, found.high) if end is not None]
     parts.append(
-        "Steps so short differ by chance: arrivals share a queue, and a step may have fewer bursts than is "
+        "Steps so short differ by chance. Arrivals share a queue, and a step may have fewer bursts than is "
         "usual at its rate. The highest rate that met the SLO is rather one that was lucky, so the limit "
         "may lie some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by "
         "how much."
@@ -150,7 +154,7 @@ def _table(found: Capacity) -> str:
 
 def _row(step: Step) -> list[str]:
     share = f"{step.met:,} of {step.judged:,}"
-    share += f" = {step.met / step.judged:.1%}" if step.judged else ""
+    share += f" = {_share(step.met / step.judged)}" if step.judged else ""
     return [
         str(step.number),
         f"{step.rate:g}",
@@ -160,24 +164,25 @@ def _row(step: Step) -> list[str]:
         _pair(step, "ttft"),
         _pair(step, "tpot"),
         f"{step.completed_rate:.2f}",
-        step.verdict + (f" ({', '.join(step.failed_rules)})" if step.failed_rules else ""),
+        step.verdict,
         inline(f"{step.state}: {step.why}" if step.why else step.state),
         f"[{inline(step.run)}](./{step.run}/)",
     ]
 
 
 def _pair(step: Step, metric: str) -> str:
-    return " / ".join(inline(milliseconds(step.times[f"{metric}_{suffix}"])) for suffix in ("p50", "p99"))
+    found = (step.times[f"{metric}_{suffix}"] for suffix in ("p50", "p99"))
+    return " / ".join(inline(formatting.number(each.value, "ms", each.lower_bound)) for each in found)
 
 
 def _rules(share: float) -> str:
     most = f"{100 * share:g} %"
     return (
-        f"A rate **met** the SLO when {most} of the arrivals due in its steps' windows met every part of "
-        "it, TTFT and latency counted from the due time, and the queue did not grow: a server that falls "
+        f"A rate **met** the SLO when {most} of the arrivals due in its steps' windows met all of it, "
+        "and no queue grew. TTFT and latency are the scheduled ones. A server that falls "
         "behind misses the SLO in a longer run. It **missed** when fewer did, even with the client granted "
         "its own lateness. What our own measurement leaves open is **unclear**, and treated as missed. "
-        "That a step is too short for a p99, or begins slower than it goes on, is no objection here: the "
+        "That a step is too short for a p99, or begins slower than it goes on, is no objection here. The "
         "share is what is asked, and it counts everything. A result near the limit and the two ends are "
         "asked for twice, and both runs count. Every step has prompts of its own, so that no cache helps."
     )

@@ -82,8 +82,8 @@ def insight(baseline: str, other: str, groups: Mapping[str, Sequence[Run]]) -> I
         f"{formatting.number(found.before, 'ms')} ms with {baseline} and "
         f"{formatting.number(found.after, 'ms')} ms with {other} ({change}). "
         f"This holds on the condition of having been served: of {found.due:,} arrivals, {excluded} never got "
-        "a token, and in a queue those who did are the early ones. It says "
-        "how fast tokens come to whoever is in; it is no claim about all arrivals."
+        "a token. In a queue those who did are the early ones. "
+        "It says how fast tokens come to whoever is in, and it is no claim about all arrivals."
     )
     figures = {
         "tpot_p50_served_baseline": found.before,

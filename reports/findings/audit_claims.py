@@ -158,6 +158,8 @@ def _judge_change(
     if all(bound == 0 for bound in bounds):
         return "cannot tell", "too few requests finished, and of the others it is not even bounded"
     if all(bound is not None for bound in bounds):
+        if "not given" in (readings[0].display, readings[1].display):
+            return "cannot tell", "too few requests finished to name either"
         shown = " and ".join(f"{each.display} {metric.display_unit}" for each in readings)
         return "not supported", f"over all requests they are {shown}, so no change can be named"
     if change.change is None:

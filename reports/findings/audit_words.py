@@ -34,9 +34,11 @@ def paragraph(
         return f"{first}The file holds no figure that the tool printed, only its requests. {_fates(runs)}"
     if apart:
         return f"{first}{_two_loads(checks, apart)} {_fates(runs)}"
-    claimed = f"The tool claimed {formatting.listed([_claim(each, comparison, found) for each in shown])}"
+    claims = [f"{formatting.capital(_claim(each, comparison, found))}." for each in shown[1:]]
     parts = [
-        f"{claimed}{_success(found)}.",
+        f"The tool claimed {_claim(shown[0], comparison, found)}.",
+        *claims,
+        _success(found),
         _support(shown, comparison, runs),
         _fates(runs),
         _difference(found, runs, checks, apart),
@@ -45,22 +47,33 @@ def paragraph(
 
 
 def _against(found: Sequence[Imported]) -> str:
-    return f"{found[1].label} is held against {found[0].label}, the baseline (the first file named)."
+    return f"{found[1].label} is held against {found[0].label}, the first file named."
 
 
-def title(checks: Sequence[ClaimCheck], names: Sequence[str], apart: str | None, recorded: bool) -> str:
-    """The finding in one line. `apart`: in what two loads differ; `recorded`: the files hold requests."""
-    head = f"Audit of {formatting.listed(list(names))}"
-    if not recorded:
+def title(
+    found: Sequence[Imported], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
+) -> str:
+    """The finding in one line. `apart`: in what two loads differ."""
+    head = f"Audit of {formatting.listed([run.manifest.variant for run in runs])}"
+    if not all(each.has_records for each in found):
         return f"{head}: sums only, so nothing supports or contradicts the claims"
     told = [check for check in checks if not (apart and check.field.startswith("change of "))]
     bad = sum(check.outcome == "not supported" for check in told)
     good = sum(check.outcome == "supported" for check in told)
     if not bad + good:
         return f"{head}: no figure that can be checked"
-    text = f"{bad} of {formatting.counted(bad + good, 'figure')} {_is(bad)} not supported" if bad else ""
+    text = f"{bad} of {formatting.counted(len(told), 'claim')} {_is(bad)} not supported" if bad else ""
     text = text or f"every figure that can be checked is supported ({good})"
-    return f"{head}: {text}{'; the loads differ' if apart else ''}"
+    return f"{head}: {text}{_cut_short(runs)}{'; the loads differ' if apart else ''}"
+
+
+def _cut_short(runs: Sequence[Run]) -> str:
+    """'; 66 and 56 of 767 requests finished', where hardly all did."""
+    sent = [len(run.records) for run in runs]
+    done = [int(run.records.status_is(COMPLETED).sum()) for run in runs]
+    if all(finished >= (1 - SAME) * count for finished, count in zip(done, sent, strict=True)):
+        return ""
+    return f"; {_and(done)} of {_and(sent)} requests finished"
 
 
 def _is(count: int) -> str:
@@ -140,17 +153,17 @@ def _limit(found: plateau.Plateau, concurrency: int | None) -> str:
     waited = f", while up to {found.waiting} others waited" if found.waiting else ""
     if concurrency is not None:
         return (
-            f"{waited}: a limit of {found.level} of the server's batch (--max-num-seqs) set the pace; the "
+            f"{waited}. A limit of {found.level} of the server's batch (--max-num-seqs) set the pace: the "
             f"client let up to {concurrency} through (max_concurrency)."
         )
     if found.tens:
         return (
-            f"{waited}: so round a number points at a pool of {found.level} clients or connections in the "
-            f"tool (else at a batch limit of {found.level} in the server); with a pool, a request did not "
+            f"{waited}. So round a number points at a pool of {found.level} clients or connections in the "
+            f"tool, else at the server's batch limit. With a pool, a request did not "
             "leave when the file says that it was sent."
         )
     return (
-        f"{waited}: a limit of {found.level}, of the server's batch (--max-num-seqs) or of the client, set "
+        f"{waited}. A limit of {found.level}, of the server's batch (--max-num-seqs) or of the client, set "
         "the pace, not the arrivals."
     )
 
@@ -186,7 +199,7 @@ def _success(found: Sequence[Imported]) -> str:
     counts = [claim.value for each in found for claim in each.claims if claim.row == "completed"]
     if len(counts) != len(found):
         return ""
-    return f", and {_and(f'{count:.0f}' for count in counts)} requests as successful"
+    return f"And {_and(f'{count:.0f}' for count in counts)} requests as successful."
 
 
 def _support(shown: Sequence[ClaimCheck], comparison: Comparison, runs: Sequence[Run]) -> str:
@@ -194,13 +207,17 @@ def _support(shown: Sequence[ClaimCheck], comparison: Comparison, runs: Sequence
     open_ = [check for check in shown if check.outcome == "cannot tell"]
     bad = [check for check in shown if check.outcome == "not supported"]
     if len(good) == len(shown):
-        given = formatting.listed([_given(each, comparison, runs) for each in shown])
-        return f"Its records support that: over all requests, {given}."
-    head = "Its records do not support that: " if not good else "Its records support only a part of that: "
+        given = [_given(each, comparison, runs) for each in shown]
+        return f"Its records support that, over all requests. {_one_by_one(given)}"
+    head = "Its records do not support that, " if not good else "Its records support only a part of that, "
     parts = [f"{_given(each, comparison, runs)} (supported)" for each in good]
     parts += [_given(each, comparison, runs) + _by_chance(each, comparison) for each in bad]
     parts += [f"{_label(each.label)} cannot be told ({each.reason})" for each in open_]
-    return f"{head}over all requests, {'; '.join(parts)}."
+    return f"{head}over all requests. {_one_by_one(parts)}"
+
+
+def _one_by_one(parts: Sequence[str]) -> str:
+    return " ".join(f"{formatting.capital(part)}." for part in parts)
 
 
 def _by_chance(check: ClaimCheck, comparison: Comparison) -> str:
@@ -236,7 +253,7 @@ def _fates(runs: Sequence[Run]) -> str:
     if any(each.any() for each in unfinished):
         text += f", {_and(silent)} had no first token when the file ends"
         streaming = [int(each.sum()) - none for each, none in zip(unfinished, silent, strict=True)]
-        text += f" and {_and(streaming)} were still streaming" if any(streaming) else ""
+        text += f". {_and(streaming)} were still streaming then" if any(streaming) else ""
     return text + "."
 
 
@@ -254,7 +271,7 @@ def _difference(
     if apart:
         reasons.insert(0, f"the two files are not of the same load: {apart}")
     if reasons:
-        return f"The difference: {'; '.join(reasons)}."
+        return f"The difference: {'. '.join(reasons[:1])}. {_one_by_one(reasons[1:])}".rstrip()
     wrong = [check for check in checks if check.outcome != "supported"]
     return "" if wrong else "There is no difference beyond the minimum effect size."
 
@@ -282,7 +299,7 @@ def causes(each: Imported, run: Run) -> list[str]:
             found.append("its tokens/s count the tokens of finished requests only")
         elif drain > SAME * each.span:
             found.append(
-                f"its rates are over the whole {each.watched:.1f} s, of which the last {drain:.1f} s are the "
+                f"its rates are over the whole {each.watched:.1f} s. The last {drain:.1f} s of that are the "
                 "wait for the last answers and not the load"
             )
     return found

@@ -151,8 +151,8 @@ def _confidence(facts: Facts, variant: str, methods: Sequence[Method]) -> str:
     short = [run for name in (facts.baseline, variant) for run in facts.runs_of(name) if _few(run)]
     if short:
         rule = next(rule for rule in short[0].rules if rule.rule == "enough_requests")
-        parts.append(f"p99 is not given: {rule.figure:g} requests, {rule.bound:g} needed")
-    return formatting.capital("; ".join(part for part in parts if part)) + "."
+        parts.append(f"no p99 is given: {rule.figure:g} requests, {rule.bound:g} needed")
+    return ". ".join(formatting.capital(part) for part in parts if part) + "."
 
 
 def _few(run: RunInfo) -> bool:
@@ -166,14 +166,15 @@ def _disturbed(facts: Facts, variant: str) -> str | None:
         for run in facts.runs_of(name)
         if run.verdict in MEASURING
     ]
-    return _sentence("; ".join(dict.fromkeys(told))) if told else None
+    return _sentence(". ".join(dict.fromkeys(told))) if told else None
 
 
 def _broken(run: RunInfo) -> str:
     """Which run cannot be used, and what was seen of it."""
     failed = [rule.text for rule in run.rules if not rule.passed and rule.verdict == run.verdict]
     what = "the measurement failed" if run.verdict == "INVALID" else "the load generator fell behind"
-    return f"{run.run}: {what} ({'; '.join(failed[:SAID])})" if failed else f"{run.run}: {what}"
+    seen = "".join(f". {formatting.capital(text)}" for text in failed[:SAID])
+    return f"{run.run}: {what}{seen}"
 
 
 def _next(facts: Facts, given: Evidence, found: Choice, advice: Sequence[Recommendation]) -> Recommendation:

@@ -9,8 +9,8 @@ from reports.text.formatting import quantity
 
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
 PARTS = {
-    "dispatch_delay_mean": "lag at the client",
-    "network_mean": "network, client and the server's front end",
+    "dispatch_delay_mean": "dispatch delay",
+    "network_mean": "network and front end",
     "queue_mean": "queue",
     "prefill_mean": "prefill",
 }
@@ -61,11 +61,8 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
         return None
     if other := _of_others(facts, variant):
         parts = {}
-    shown = other or ", ".join(
-        f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()
-    )
-    head = f"Parts of the mean time to the first token, of those that got one, {facts.baseline} to {variant}"
-    text = f"The parts of TTFT are not known: {shown}." if other else f"{head}: {shown or 'not exported'}."
+    shown = [f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()]
+    text = f"The parts of TTFT are not known: {other}." if other else _in_parts(facts, variant, shown)
     moved = {part: after - before for part, (before, after) in parts.items()}
     text += _largest(moved) if _claimed(facts, variant) else ""
     text += batch
@@ -75,6 +72,15 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
     return Insight(kind="ttft", variant=variant, text=text, figures=dict(figures))
 
 
+def _in_parts(facts: Facts, variant: str, shown: list[str]) -> str:
+    """The parts, two in a sentence."""
+    head = f"Parts of the mean TTFT of those that got a first token, {facts.baseline} to {variant}"
+    if not shown:
+        return f"{head}: not exported."
+    pairs = [", ".join(shown[place : place + 2]) for place in range(0, len(shown), 2)]
+    return f"{head}. " + " ".join(f"{formatting.capital(pair)}." for pair in pairs)
+
+
 def _of_others(facts: Facts, variant: str) -> str | None:
     """Whether the server's parts are of other requests than those that got a first token, in words: its
     histograms of queue and prefill hold finished requests only."""
@@ -82,7 +88,7 @@ def _of_others(facts: Facts, variant: str) -> str | None:
         counted, first = facts.server(name, "parts_count"), facts.server(name, "first_tokens")
         if counted is not None and first and abs(counted - first) > COUNTS_AGREE * first:
             return (
-                f"the server counts the queue and prefill of {counted:,.0f} requests with {name}, while "
+                f"with {name} the server counts the queue and prefill of {counted:,.0f} requests, and "
                 f"{first:,.0f} got a first token"
             )
     return None
@@ -124,8 +130,9 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
         label, shown = wanted[key]
         parts.append(f"{label} {shown(one or 0.0)} to {shown(two or 0.0)}")
     values = [facts.value("tpot_p50", name) for name in (facts.baseline, variant)]
-    head = "" if None in values else f"TPOT p50 {_ms(values[0])} to {_ms(values[1])} ms; "
-    text = f"{head}{facts.baseline} to {variant}: {', '.join(parts)}."
+    head = "" if None in values else f"TPOT p50 is {_ms(values[0])} to {_ms(values[1])} ms. "
+    text = f"{head}{facts.baseline} to {variant}: {', '.join(parts[:3])}."
+    text += f" {formatting.capital(', '.join(parts[3:]))}." if parts[3:] else ""
     text += _tpot_cause(facts, variant, *pairs["running_mean"])
     text += _same_bytes(facts, variant, *pairs["running_mean"], *pairs["bytes_per_step"])
     if not any(facts.change(name, variant).mark in ("better", "worse") for name in ("tpot_p50", "tpot_p99")):
@@ -150,7 +157,7 @@ def _tpot_cause(facts: Facts, variant: str, before: float | None, after: float |
         return " The batch is held no longer, so each step takes longer and everyone in it waits for it."
     if mark in ("better", "worse"):
         return (
-            " The batch does not explain it (where nobody waits, it follows from the pace): look at the cost "
+            " The batch does not explain it: where nobody waits, it follows from the pace. Look at the cost "
             "of a step (kernels, compilation, contention)."
         )
     return ""
@@ -173,8 +180,8 @@ def _same_bytes(
     if smaller <= facts.minimum_effect or fewer > SAME_BYTES * smaller or not _held(facts, variant):
         return ""
     return (
-        " The batch is held smaller while others wait, but a step still moves nearly as many bytes (the "
-        "weights are read once a step, whatever the batch): fewer requests share the same cost."
+        " The batch is held smaller while others wait, but a step still moves nearly as many bytes. The "
+        "weights are read once a step, whatever the batch, so fewer requests share the same cost."
     )
 
 
@@ -224,7 +231,7 @@ def _stalled(run: RunInfo) -> Insight | None:
         f"token came, though {longest.streaming} answers had begun and went on after it. {who} "
         "or the machine stood still"
         + (f" ({loop})" if loop else "")
-        + "; it is in every figure, and only repeats can tell whether it belongs to the variant."
+        + ". It is in every figure, and only repeats can tell whether it belongs to the variant."
     )
     figures: dict[str, float | None] = {"seconds": sum(each.end - each.start for each in run.stalls)}
     return Insight(kind="warning", variant=run.variant, text=text, figures=figures)

@@ -60,8 +60,9 @@ def choice(
     return [
         Recommendation(
             text=f"Under the SLO, take {named}{either}.",
-            reason=f"Of the {len(meeting)} variants that meet it, none gives over {size} more tokens; "
-            "of those that give as many, first tokens, then whole answers and each token come soonest: "
+            reason=f"Of the {len(meeting)} variants that meet it, none gives over {size} more tokens. "
+            "Of those that give as many, first tokens, then whole answers and each token come soonest. "
+            "It has "
             f"{formatting.number(best.output_token_throughput, 'tok/s')} tok/s, "
             f"{formatting.listed(times)} ({best.variant}).",
             command=f"make capacity VARIANT={shlex.quote(best.variant)}",
@@ -102,6 +103,8 @@ def _on(hosts: Sequence[str], command: str | None) -> str | None:
     if command is None or not hosts:
         return command
     loads_one = command.startswith(LOADS_ONE) and len(hosts) == 1
+    if loads_one and " HOST=" in command:
+        return command
     return f"{command} HOST={shlex.quote(hosts[0])}" if loads_one else None
 
 

@@ -56,7 +56,8 @@ def result(comparison: Comparison, figure: Drawing | None) -> list[Block]:
         if decision.disturbed:
             blocks.append(Text(decision.disturbed, "Disturbed. "))
         blocks.append(tiles(comparison, decision.variant))
-        if decision.kind == "cannot tell" or "answered for every variant" in decision.reason:
+        open_ = decision.kind == "cannot tell" and not decision.disturbed
+        if open_ or "answered for every variant" in decision.reason:
             blocks.append(Text(decision.reason))
         blocks.append(Text(f"{decision.confidence} {verdicts(comparison)}", "Confidence. "))
     if not comparison.decisions:
@@ -113,7 +114,7 @@ def mark_of(metric: Metric, change: Change) -> tuple[str, Tone]:
     if change.mark != "no difference shown":
         return text, tone
     equal = "= set by the load" if metric.better == "none" else "= equal"
-    return (equal if metric.better == "none" or change.change == 0 else text), tone
+    return (equal if metric.better == "none" or change.display == "0.0 %" else text), tone
 
 
 def verdicts(comparison: Comparison) -> str:
@@ -134,7 +135,9 @@ def setup(comparison: Comparison) -> str:
     """Model, hardware, vLLM, load and date, in one line."""
     first: RunInfo | None = comparison.runs[0] if comparison.runs else None
     vllm = first.conditions.get("vLLM") if first else None
-    parts = [comparison.model, machine(comparison), f"vLLM {vllm}" if vllm else "", flags(comparison)]
+    layers = first.conditions.get("model layers") if first else None
+    model = f"{comparison.model} ({layers} layers)" if layers else comparison.model
+    parts = [model, machine(comparison), f"vLLM {vllm}" if vllm else "", flags(comparison)]
     if first is not None:
         rate = "" if first.rate is None else f", {quantity(first.rate)} req/s"
         load = f"{first.scenario_name}{rate} for {quantity(first.window_s)} s"

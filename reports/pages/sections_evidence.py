@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 
-from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
+from reports.document.schema import Comparison, Metric, Rule, RunInfo, Variant
 from reports.pages.blocks import (
     Block,
     Bullets,
@@ -21,7 +21,7 @@ from reports.pages.blocks import (
     row,
 )
 from reports.pages.section import Charts, section
-from reports.text.formatting import listed, milliseconds, quantity
+from reports.text.formatting import capital, listed, measured, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
@@ -60,7 +60,7 @@ def where_time_went(comparison: Comparison) -> Table:
     """The server's own means."""
     columns = [
         "run",
-        "lag at the client",
+        "dispatch delay",
         "network",
         "queue",
         "prefill",
@@ -263,7 +263,8 @@ def rules(comparison: Comparison) -> list[Block]:
 
 
 def _in_full(rule: Rule) -> str:
-    return f"{rule.text}. Next: {rule.advice}." if rule.advice else f"{rule.text}."
+    seen = f"{'. '.join(capital(part) for part in rule.text.split('; '))}."
+    return f"{seen} Next: {rule.advice}." if rule.advice else seen
 
 
 def _completed_only(comparison: Comparison) -> list[Block]:
@@ -304,7 +305,7 @@ def _rules(run: RunInfo) -> Table:
             outcome = Cell("passed")
         elif rule.verdict == "VALID":
             outcome = Cell("a warning", "doubt")
-        figure, bound = (_measured(value, rule) for value in (rule.figure, rule.bound))
+        figure, bound = (measured(value, rule.unit) for value in (rule.figure, rule.bound))
         rows.append(row(rule.rule, outcome, figure, bound, rule.text, "" if rule.passed else rule.advice))
     return Table(
         "",
@@ -312,19 +313,6 @@ def _rules(run: RunInfo) -> Table:
         rows,
         frozenset({2, 3}),
     )
-
-
-def _measured(value: Json, rule: Rule) -> str:
-    """A rule's figure or bound as people read it: shares in per cent, short times in milliseconds."""
-    if value is None:
-        return "n/a"
-    if isinstance(value, bool | str):
-        return f"{value} {rule.unit}".strip()
-    if rule.unit == "share":
-        return quantity(100 * value, "%")
-    if rule.unit == "s" and isinstance(rule.bound, int | float) and abs(rule.bound) < 1:
-        return milliseconds(value)
-    return quantity(value, rule.unit)
 
 
 def files(comparison: Comparison) -> list[Block]:

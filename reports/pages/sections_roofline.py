@@ -34,9 +34,9 @@ def _basis(found: Roofline) -> Text:
     return Text(
         f"{quantity(found.parameters)} parameters, {size} of weights (quantisation: {found.quantization}), "
         f"{cache} of KV cache for each token. {found.hardware}: {peak}, {bandwidth} "
-        f"({found.hardware_source or 'source not said'}), so the ridge is at {quantity(found.ridge)} "
-        "FLOP/byte. Counted: two FLOPs for each weight and token, attention over a mean context of "
-        f"{quantity(first.context)} tokens; each weight read once a step, each sequence's KV cache once. "
+        f"(ridge at {quantity(found.ridge)} FLOP/byte). Source: {found.hardware_source or 'not said'}. "
+        "Counted: two FLOPs for each weight and token, with attention over a mean context of "
+        f"{quantity(first.context)} tokens. Each weight is read once a step, and each sequence's KV cache. "
         "Activations are left out, so times are lower bounds and rates upper bounds.",
         "Model and hardware. ",
     )
@@ -53,8 +53,8 @@ def _operations(found: Roofline) -> Table:
         "achieved",
         "of attainable",
         "bandwidth used",
-        "TPOT, at least",
-        "tok/s, at most",
+        "TPOT, lower bound",
+        "tok/s, upper bound",
     ]
     return Table(
         "Where each variant worked (first run). Bounds are for the measured mean batch; AI and achieved "
@@ -146,8 +146,8 @@ def _what_if(found: Roofline) -> list[Block]:
         "bandwidth",
         "ridge",
         "largest batch",
-        "TPOT, at least",
-        "tok/s, at most",
+        "TPOT, lower bound",
+        "tok/s, upper bound",
         "against here",
         "source of the peaks",
     ]

@@ -15,6 +15,7 @@ from reports.text.formatting import lengths, slo
 DECISIVE = (
     "target",
     "model",
+    "model layers",
     "scenario",
     "scenario hash",
     "rate",
@@ -41,6 +42,7 @@ def conditions(run: Run) -> dict[str, Json]:
     return {
         "target": manifest.target,
         "model": manifest.model,
+        "model layers": _plain((server.get("model_config") or {}).get("num_hidden_layers")),
         "scenario": manifest.scenario_name,
         "scenario hash": manifest.scenario_hash,
         "rate": _plain(scenario.get("rate")),

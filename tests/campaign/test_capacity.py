@@ -252,7 +252,7 @@ def test_a_queues_limit_is_found_within_5_percent(slots: int, tmp_path: Path) ->
     assert found["low"]["rate"] <= found["high"]["rate"] <= 1.051 * found["low"]["rate"]
     assert queue.seeds == list(range(1, len(queue.seeds) + 1)), "no step has the prompts of another"
     assert f"meets the SLO at {found['capacity']:g} requests/s and misses it at" in page
-    assert "arrivals met the SLO, which asks for 99 %: 100.0% and 100.0% in 2 steps." in page
+    assert "arrivals met the SLO, which asks for 99 %: 100.0 % and 100.0 % in 2 steps." in page
     assert "confidence" not in page, "no interval holds for arrivals that share a queue"
     assert page.count("| met |") == sum(step["state"] == "met" for step in found["steps"])
     assert len({step["run"] for step in found["steps"]}) == len(found["steps"])

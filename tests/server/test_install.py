@@ -34,7 +34,7 @@ def test_a_second_call_installs_nothing(root: Path, monkeypatch: pytest.MonkeyPa
     python = install.python_of("gpu")
     assert python == root / ".venv-server-gpu" / "bin" / "python"
     assert subprocess.run([python, "-c", "pass"], check=False).returncode == 0
-    monkeypatch.setattr(install, "_run", lambda command, failure: pytest.fail(f"ran {command}"))
+    monkeypatch.setattr(install, "_run", lambda command, *rest: pytest.fail(f"ran {command}"))
     install.install("gpu")
     (root / "requirements-server-gpu.txt").write_text("# something else\n")
     assert not install.is_installed(root / ".venv-server-gpu", install.requirements("gpu"))
@@ -55,7 +55,7 @@ def test_a_cpu_environment_gets_torch_alone_first_and_loses_what_clashes(
 ) -> None:
     asked: list[list[str]] = []
 
-    def run(command: list[str], grace_s: float) -> int:
+    def run(command: list[str], grace_s: float, meanwhile: object) -> int:
         asked.append([str(word) for word in command])
         return int(command[-1].startswith("torch==") and "--index-url" not in command)
 
@@ -70,9 +70,27 @@ def test_a_cpu_environment_gets_torch_alone_first_and_loses_what_clashes(
         ["--quiet", torch],
         ["--quiet", "--index-url", install.TORCH_CPU_INDEX, torch],
         ["--quiet", "-r", str(wanted)],
-        ["--yes", *install.CLASHING],
+        ["--quiet", "--yes", *install.CLASHING],
     ]
     assert install.is_installed(root / ".venv-server", wanted)
+
+
+def test_a_bar_is_full_only_when_the_step_has_ended() -> None:
+    assert install.bar(0, 40) == "[....................] 0 of about 40 s"
+    assert install.bar(20, 40).count("#") == install.BAR // 2
+    assert install.bar(400, 40).count("#") == install.BAR - 1
+
+
+def test_set_up_says_what_it_does_and_how_long_it_takes(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install.process, "run", lambda command, grace_s, meanwhile: meanwhile() or 0)
+    (root / ".venv-server-gpu").mkdir()
+    install.install("gpu")
+    told = capsys.readouterr()
+    assert "2 steps, about 2 min the first time" in told.out
+    assert "1 of 2: making .venv-server-gpu: 0 s" in told.err
+    assert "2 of 2: installing requirements-server-gpu.txt" in told.err and "of about 110 s" in told.err
 
 
 def test_a_python_of_ones_own_is_used_and_nothing_installed(

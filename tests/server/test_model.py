@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from common.usage import UsageError
-from server import corpus, model
+from server import corpus, model, shape
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,16 @@ def tokenizer(built: Path) -> Tokenizer:
     return Tokenizer.from_file(str(built / "tokenizer.json"))
 
 
-@pytest.mark.parametrize("name", model.DIGESTS)
+@pytest.mark.parametrize("name", model.digests(shape.STANDARD))
 def test_the_same_bits_on_every_machine(built: Path, name: str) -> None:
-    assert hashlib.sha256((built / name).read_bytes()).hexdigest() == model.DIGESTS[name]
+    assert hashlib.sha256((built / name).read_bytes()).hexdigest() == model.digests(shape.STANDARD)[name]
+
+
+@pytest.mark.parametrize("layers", shape.LAYERS)
+def test_each_shape_has_the_same_bits_on_every_machine(tokenizer: Tokenizer, layers: int) -> None:
+    weights = save(model.make_weights(model.speakable(tokenizer), layers), metadata={"format": "pt"})
+    assert hashlib.sha256(weights).hexdigest() == model.WEIGHTS_DIGESTS[layers]
+    assert model.folder(layers) == model.folder() or layers != shape.STANDARD
 
 
 def test_the_tokenizer_has_exactly_the_vocabulary(tokenizer: Tokenizer) -> None:
@@ -96,13 +104,13 @@ def test_it_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     place = model.ensure()
     assert place == model.folder()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
-    monkeypatch.setattr(model, "build", lambda place: pytest.fail("built again"))
+    monkeypatch.setattr(model, "build", lambda place, layers: pytest.fail("built again"))
     assert model.ensure() == place
 
 
 def test_other_bits_are_an_error_and_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(place: Path) -> None:
-        for name in [*model.DIGESTS, "config.json"]:
+    def build(place: Path, layers: int) -> None:
+        for name in [*model.digests(layers), "config.json"]:
             (place / name).write_text("other")
 
     monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path))
@@ -115,7 +123,7 @@ def test_other_bits_are_an_error_and_leave_nothing(tmp_path: Path, monkeypatch: 
 def test_a_disk_that_is_full_is_named_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(place: Path) -> None:
+    def build(place: Path, layers: int) -> None:
         (place / "tokenizer.json").write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.usage import UsageError
-from server import peaks, plan, runfolder
+from server import model, peaks, plan, runfolder
 from server.targets import Target, names, read_target
 
 # nvidia-smi's names, as the drivers give them.
@@ -32,6 +32,7 @@ FOUND = {
     "bandwidth_kernel": "triad",
     "matrix_size": 1024,
     "torch": "2",
+    "decode_tokens_per_s": 21_500.0,
 }
 
 
@@ -94,6 +95,35 @@ def test_a_cpu_is_measured_once(tmp_path: Path) -> None:
     assert "cores" in first["name"]
     assert "measured on this machine at 20" in first["source"]
     assert "triad over memory, float32 matrices of 1024" in first["source"]
+
+
+def test_a_measurement_that_an_earlier_version_kept_is_made_anew(tmp_path: Path) -> None:
+    old = {name: value for name, value in FOUND.items() if name != "decode_tokens_per_s"}
+    peaks.hardware_of(target("measure"), counting_python(tmp_path, json.dumps(FOUND)))
+    kept = tmp_path / "results" / "peaks.json"
+    [key] = json.loads(kept.read_text())
+    kept.write_text(json.dumps({key: old, "another machine": old}))
+    assert peaks.known_pace(target("measure")) is None
+    assert peaks.pace(target("measure"), tmp_path / "python") == 21_500
+    assert peaks.known_pace(target("measure")) == 21_500
+    assert json.loads(kept.read_text())["another machine"] == old
+
+
+@pytest.mark.parametrize(("pace", "layers"), [(21_500, 12), (13_000, 4), (45_000, 36)])
+def test_a_plan_serves_the_shape_that_fits_the_machine(tmp_path: Path, pace: float, layers: int) -> None:
+    python = counting_python(tmp_path, json.dumps(FOUND | {"decode_tokens_per_s": pace}))
+    before = plan.make_plan("baseline", "cpu-tiny", 8000)
+    assert before.command().model.endswith(model.folder().name), "not measured yet: the standard one"
+    fitted = before.fitted(python)
+    assert fitted.fit is not None and fitted.fit.layers == layers
+    assert fitted.command().model.endswith(model.folder(layers).name)
+    assert before.command().model == fitted.command().model, "a dry run tells what would be served"
+    assert f"{layers} layers, since this machine decodes {pace:,} tokens/s" in fitted.fit.text
+
+
+def test_another_target_is_not_fitted(tmp_path: Path) -> None:
+    given = plan.make_plan("baseline", "t4-llama2-7b-awq", 8000)
+    assert given.fitted(tmp_path / "no-python") == given
 
 
 def test_another_dtype_is_measured_for_itself_and_a_broken_file_anew(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.imported import (
     MOST_TOKENS,
+    SENT_ONLY,
     Imported,
     claim_list,
     error_line,
@@ -52,11 +53,6 @@ CLAIMS = _RATES | {
         ("e2e_latency", "latency"),
     )
     for share in ("p50", "p99")
-}
-_NO_DUE = "the file has no due times, only when requests were sent"
-_NO_LANES = "the file says nothing of its workers"
-_RULES = dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE) | {
-    "lanes_lost": _NO_LANES
 }
 
 
@@ -120,7 +116,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
         model=_text(config.get("model")),
         asked={"rate": _rate(config)},
         started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
-        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), _RULES),
+        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), SENT_ONLY.rules),
         notes=_notes(streaming),
     )
 
@@ -179,14 +175,7 @@ def _chunks(first: float, until: float, tokens: float) -> Floats:
 
 def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
     """`uncounted`: records that got a first token, of which the file does not say how many they got."""
-    untold = {
-        "scheduled_ttft": _NO_DUE,
-        "scheduled_latency": _NO_DUE,
-        "itl": "the file has only the first and the last token of each request",
-        "slo_attainment": "the file names no SLO",
-        "goodput_rate": "the file names no SLO",
-        "lost": "the file says nothing of its workers",
-    }
+    untold = {**SENT_ONLY.figures, "itl": "the file has only the first and the last token of each request"}
     if (ended := int((uncounted & ~cut_off).sum())) > 0:
         untold |= dict.fromkeys(
             ("output_token_throughput", "tpot"),
@@ -203,12 +192,12 @@ def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
 def _notes(streaming: Mask) -> list[str]:
     notes = [
         "A request's tokens are taken to have come evenly between its first and its last one.",
-        "The file does not say when the tool stopped; its last time stamp is taken for the end. What was "
+        "The file does not say when the tool stopped. Its last time stamp is taken for the end. What was "
         "open then counts as unfinished, and as having lasted at least that long.",
     ]
     if streaming.any():
         notes.append(
-            f"{int(streaming.sum())} requests were still streaming at the end; the tokens that the file "
+            f"{int(streaming.sum())} requests were still streaming at the end. The tokens that the file "
             "counts for them are taken to have come evenly up to there."
         )
     return notes

@@ -45,6 +45,15 @@ RULES = (
     *("accounting", "lanes_lost", "batches_lost", "clocks", "streamed"),
     *("failed_share", "answer_lengths", "refused_share"),
 )
+NO_DUE = "the file has no due times, only when requests were sent"
+NO_SLO = "the file names no SLO"
+NO_LANES = "the file says nothing of its workers"
+SENT_ONLY = Limits(  # of a list of requests, each with the moments of its own
+    dict.fromkeys(("scheduled_ttft", "scheduled_latency"), NO_DUE)
+    | dict.fromkeys(("slo_attainment", "goodput_rate"), NO_SLO)
+    | {"lost": NO_LANES},
+    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), NO_DUE) | {"lanes_lost": NO_LANES},
+)
 _NO_RATE = "the requests came as one burst, at no rate"
 
 

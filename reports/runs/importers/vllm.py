@@ -380,24 +380,20 @@ class _Records:
         elif "chat" in str(found.get("backend") or found.get("endpoint_type") or ""):
             notes.append(
                 "On the chat endpoint vLLM up to 0.32 counts the chunk that names the role, and 0.33 does "
-                "not; "
-                "the chunks here do not show such a one."
+                "not. The chunks here do not show such a one."
             )
         if self.failed.any():
             notes.append(
                 f"{int(self.failed.sum())} requests failed. The tool leaves them out of its percentiles; "
-                f"here "
-                "they count as endless. When they ended is not in the file; they are drawn as ended when "
-                "last "
-                "seen."
+                "here they count as endless. When they ended is not in the file; they are drawn as ended "
+                "when last seen."
             )
         return notes
 
 
 _NO_STARTS = [
-    "The file does not say when requests were sent (no start_times: vLLM 0.8, or SGLang): durations are "
-    "read, "
-    "rates and whatever rests on the order of the requests are not."
+    "The file does not say when requests were sent (no start_times: vLLM 0.8, or SGLang). Durations are "
+    "read; rates and whatever rests on the order of the requests are not."
 ]
 
 

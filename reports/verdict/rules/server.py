@@ -13,7 +13,7 @@ from reports.verdict.shares import overloaded, worst_share
 UNFINISHED_SHARE = 0.01  # above it the p99 is only known to be "> x"
 REFUSED_SHARE = 0.01  # likewise
 
-_LOWER_RATE = "lower the rate (RPS=); `make capacity` finds the highest that meets the SLO"
+_LOWER_RATE = "lower the rate (RPS=). `make capacity` finds the highest that meets the SLO"
 _NO_QUEUE = "in a closed loop a slower server is asked less, so that no queue can grow"
 
 
@@ -36,8 +36,8 @@ def backlog(run: Run) -> Rule:
     of = f", the step of {len(tried)} in which most came to it" if len(tried) > 1 else ""
     text = f"at {found.place}{of}: " if found.place else ""
     text += _in_flight(found.means[0], found.means[-1], found.explained[0], found.explained[-1])
-    text += f"the rest: {found.growth * 60:+.1f} a minute, {100 * found.share:+.1f} % of the offered rate; "
-    text += f"p = {found.p:.2g} (Mann-Kendall, {len(found.means)} blocks of {found.block:.1f} s)"
+    text += f"the rest: {found.growth * 60:+.1f} a minute, {100 * found.share:+.1f} % of the offered rate "
+    text += f"(Mann-Kendall over {len(found.means)} blocks of {found.block:.1f} s: p = {found.p:.2g})"
     passed = not found.grows(level)
     return Rule("backlog", Verdict.SATURATED, passed, found.share, found.bound, "share", text, _LOWER_RATE)
 
@@ -56,15 +56,15 @@ def backlog_at_end(run: Run) -> Rule:
     text = f"in the last {found.seconds:.1f} s " + _in_flight(*found.means, *found.explained)
     text += f"the rest: {found.growth:+.1f} against the most before, {100 * found.share:+.1f} % of the "
     text += f"{found.due} arrivals due there"
-    advice = "see the figures over time for what slowed the server or from which rate on it fell behind; "
-    advice += f"then run longer, or {_LOWER_RATE}"
+    advice = "see the figures over time for what slowed the server, or from which rate on it fell behind. "
+    advice += f"Then run longer, or {_LOWER_RATE}"
     passed = found.share <= found.bound
     return Rule("backlog_at_end", Verdict.SATURATED, passed, found.share, found.bound, "share", text, advice)
 
 
 def _in_flight(first: float, last: float, first_explained: float, last_explained: float) -> str:
-    text = f"requests in flight went from {first:.1f} to {last:.1f}, those expected in flight from "
-    return text + f"{first_explained:.1f} to {last_explained:.1f}; "
+    text = f"requests in flight went from {first:.1f} to {last:.1f}, and "
+    return text + f"{first_explained:.1f} to {last_explained:.1f} were expected in flight; "
 
 
 @rule
@@ -78,7 +78,7 @@ def unfinished_share(run: Run) -> Rule:
     worst = worst_share(run, run.records.status_is(UNFINISHED), UNFINISHED_SHARE)
     text = f"{worst} unfinished after a drain of "
     text += f"{run.manifest.drained_at - run.manifest.schedule_end:.1f} s"
-    advice = f"{_LOWER_RATE}; if the drain was shorter than a request lasts, raise --drain"
+    advice = f"{_LOWER_RATE}. If the drain was shorter than a request lasts, raise --drain"
     passed = worst.share <= UNFINISHED_SHARE
     return Rule(
         "unfinished_share", Verdict.SATURATED, passed, worst.share, UNFINISHED_SHARE, "share", text, advice

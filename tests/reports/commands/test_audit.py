@@ -59,8 +59,8 @@ def test_the_story_s_claim_is_not_supported_and_the_first_paragraph_says_why(
     _, found, runs = audited(*story)
     text = found.paragraph
     assert "output token throughput +19.7 % (176.4 to 211.2 tok/s)" in text
-    assert "latency (service) p50 −30.4 %" in text and "767 requests as successful" in text
-    assert "Its records do not support that" in text and "output token throughput is −39.1 %" in text
+    assert "Latency (service) p50 −30.4 %" in text and "767 requests as successful" in text
+    assert "Its records do not support that" in text and "Output token throughput is −39.1 %" in text
     assert "no change of it can be named" in text
     assert "Of the 767 requests sent, 66 and 56 finished, 601 and 703 had no first token" in text
     assert "counts whoever got no error as successful, finished or not" in text
@@ -84,9 +84,7 @@ def test_the_report_begins_with_that_paragraph(
     assert (tmp_path / "latest").resolve() == folder.resolve()
     readme = (folder / "README.md").read_text()
     lines = [line for line in readme.splitlines() if line and not line.startswith("#")]
-    assert lines[0].startswith(
-        "optimized is held against baseline, the baseline (the first file named). The tool"
-    )
+    assert lines[0].startswith("optimized is held against baseline, the first file named. The tool")
     assert "The tool claimed output token throughput +19.7 %" in lines[0]
     assert "not in the file" in readme and "the file names no SLO" in readme
     assert "a prompt" not in readme and "an answer" not in (folder / "comparison.json").read_text()
@@ -214,7 +212,7 @@ def test_a_vllm_file_with_a_limit_of_the_client_shows_what_the_limit_hid() -> No
 def test_two_vllm_files_of_different_loads_support_no_change() -> None:
     _, found, _ = audited(OPEN, HELD)
     first, *_ = found.paragraph.split(". ")
-    assert first.endswith("is held against vllm-bench-open, the baseline (the first file named)")
+    assert first.endswith("is held against vllm-bench-open, the first file named")
     assert "The loads differ (" in found.paragraph and "; the loads differ" in found.title
     assert "no effect of the server" in found.paragraph
     changes = [each for each in found.checks if each.field.startswith("change of ")]

@@ -110,7 +110,7 @@ def test_a_short_run_that_collapses_is_called_so_and_only_its_p99_is_withheld(tm
     decision = said(found)
     assert (decision.kind, decision.preferred) == ("serves less", "baseline")
     assert decision.title.startswith("Do not use optimized at ")
-    assert "p99 is not given: " in decision.confidence and "459 needed" in decision.confidence
+    assert "No p99 is given: " in decision.confidence and "459 needed" in decision.confidence
     assert {"output_token_throughput", "completed_rate", "completed"} <= marked(found, "worse")
     p99 = next(metric for metric in found.metrics if metric.name == "ttft_p99")
     assert [each.display for each in p99.readings] == ["not given"] * 2

@@ -70,10 +70,10 @@ def test_what_the_load_sets_and_what_is_equal_is_not_a_difference_looked_for(tmp
     )
     offered = next(metric for metric in comparison.metrics if metric.name == "offered_rate")
     failed = next(metric for metric in comparison.metrics if metric.name == "failed")
-    none: dict[str, Any] = {"mark": "no difference shown", "change": 0.0}
+    none: dict[str, Any] = {"mark": "no difference shown", "change": 0.0, "display": "0.0 %"}
     assert mark_of(offered, offered.changes[0].model_copy(update=none))[0] == "= set by the load"
     assert mark_of(failed, failed.changes[0].model_copy(update=none))[0] == "= equal"
-    small = none | {"change": 0.01}
+    small = none | {"change": 0.01, "display": "+1.0 %"}
     assert mark_of(failed, failed.changes[0].model_copy(update=small))[0] == "= no difference shown"
 
 
@@ -118,4 +118,4 @@ def test_two_files_of_two_rates_whose_figures_are_right(tmp_path: Path) -> None:
     claims["median_ttft_ms"] *= 2
     paths[1].write_text(json.dumps(claims))
     _, found, _ = audited(*paths)
-    assert "1 of 12 figures is not supported" in found.title
+    assert "1 of 12 claims is not supported" in found.title

@@ -162,7 +162,7 @@ def test_two_tools_are_compared_by_their_labels() -> None:
     (pair,) = read_files([guidellm, aiperf], ["before", "after"])
     assert [each.label for each in pair] == ["before", "after"]
     _, audit, runs = audited(guidellm, aiperf)
-    assert audit.paragraph.startswith("profile_export is held against small4, the baseline")
+    assert audit.paragraph.startswith("profile_export is held against small4, the first file")
     assert audit.tool == "GuideLLM 0.8.1 and AIPerf 0.13.0"
     with pytest.raises(UsageError, match="--label"):
         read_files([guidellm, aiperf], ["a", "a"])

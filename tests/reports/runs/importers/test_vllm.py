@@ -38,7 +38,7 @@ def test_without_a_rate_the_time_that_the_requests_took_is_each_file_s_own(
     throughput = row(comparison, "output_token_throughput")
     assert [each.value for each in throughput.readings] == pytest.approx(said)
     assert throughput.changes[0].change == pytest.approx(said[1] / said[0] - 1)
-    assert "not of the same load" not in found.paragraph
+    assert "The loads differ" not in found.paragraph
     assert [conditions(run)["duration (s)"] for run in runs] == [None, None]
     assert outcome(found, "latency_p50", change=True) == "supported"
 
@@ -100,7 +100,7 @@ def test_a_change_that_is_no_more_than_chance_says_so(tmp_path: Path) -> None:
 )
 def test_another_way_of_arriving_is_another_load(tmp_path: Path, values: dict[str, Any], said: str) -> None:
     comparison, found, _ = audited(OPEN, changed(OPEN, tmp_path / "2.json", **values))
-    assert "not of the same load" in found.paragraph
+    assert "The loads differ" in found.paragraph
     change = row(comparison, "ttft_p50").changes[0]
     assert change.mark == "not comparable" and re.search(said, change.reason)
 
@@ -129,9 +129,9 @@ def test_another_number_of_requests_is_another_load(tmp_path: Path) -> None:
         (
             64,
             30,
-            "a limit of 30 of the server's batch (--max-num-seqs) set the pace; the client let up to 64",
+            "A limit of 30 of the server's batch (--max-num-seqs) set the pace: the client let up to 64",
         ),
-        (None, 30, "so round a number points at a pool of 30 clients"),
+        (None, 30, "So round a number points at a pool of 30 clients"),
     ],
 )
 def test_the_limit_that_a_file_names_is_known(
