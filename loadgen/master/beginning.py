@@ -1,13 +1,15 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
+from loadgen.master.gpu import Gpus
 from loadgen.master.preflight import NAME, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -67,7 +69,8 @@ def begin(
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
-    scraper = lambda now: Scraper(server, now)  # noqa: E731
+    gpus = Gpus() if _on_our_gpu(draft["server"]) else None
+    scraper = lambda now: Scraper(server, now, gpus)  # noqa: E731
     return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
 
 
@@ -100,6 +103,11 @@ def _try(
     for remark in tried.remarks:
         say(remark)
     return tried
+
+
+def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
+    """Whether the launcher beside us started the server, on a GPU."""
+    return server is not None and (server.get("hardware") or {}).get("kind") == "gpu"
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:
