@@ -207,7 +207,7 @@ def _times(values: Floats) -> pa.Array:
 
 
 def _manifest(traffic: Traffic, said: Description, count: int, drained: float) -> dict[str, Any]:
-    schedule, scenario = traffic.schedule, traffic.schedule.scenario
+    schedule = traffic.schedule
     lane = {
         "lane": 0, "worker": "forecast", "arrivals": count, "records": count, "batches_sent": 1,
         "batches_received": 1, "lost": False,
@@ -218,14 +218,7 @@ def _manifest(traffic: Traffic, said: Description, count: int, drained: float) -
         "variant": said.variant + MARK,
         "target": said.server.get("target"),
         "model": said.server.get("model"),
-        "scenario": scenario.to_dict(),
-        "scenario_name": scenario.name,
-        "scenario_hash": scenario.hash(),
-        "seed": schedule.seed,
-        "window": {"start": schedule.window_start, "end": schedule.window_end},
-        "schedule_end": schedule.end,
-        "schedule_digest": schedule.digest(),
-        "drain_limit": scenario.drain,
+        **schedule.told(),
         "drained_at": drained,
         "started_at": now(),
         "due": count,

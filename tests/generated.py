@@ -19,7 +19,8 @@ from loadgen.records.metrics import METRICS
 from reports.document import schema
 from reports.metrics.rates import RATES
 from reports.runs.runs import load_run
-from reports.verdict import judge, validity
+from reports.text import formatting
+from reports.verdict import validity
 from reports.verdict.rule import RULES
 from tokenswarm.__main__ import run as tokenswarm
 
@@ -101,7 +102,7 @@ def _rules() -> str:
         first = (RULES[outcome.rule].__doc__ or "").partition("\n\n")[0]
         text, _, said = " ".join(first.split()).partition(" Bound: ")
         brings = outcome.verdict.label if outcome.verdict else "only warns"
-        bound = judge.figure_text(outcome.bound, outcome.unit).replace(".00 ", " ")
+        bound = formatting.measured(outcome.bound, outcome.unit)
         rows.append((f"`{outcome.rule}`", brings, text, said.rstrip(".") or bound))
     return _table(("rule", "verdict", "figure", "bound"), rows)
 

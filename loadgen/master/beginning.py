@@ -1,13 +1,15 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
+from loadgen.master.gpu import Gpus
 from loadgen.master.preflight import NAME, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -60,24 +62,28 @@ def begin(
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
-    tried = _try(plan, settings, say, first_request)
+    tried = _try(plan, settings, served.unlisted, say, first_request)
     folder = manifest.make_folder(subject)
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
-    scraper = lambda now: Scraper(server, now)  # noqa: E731
+    gpus = Gpus() if _on_our_gpu(draft["server"]) else None
+    scraper = lambda now: Scraper(server, now, gpus)  # noqa: E731
     return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
 
 
 def _try(
     plan: Plan,
     settings: Settings,
+    unlisted: str,
     say: Callable[[str], None],
     first_request: Callable[[Plan, int], tuple[str, bytes]],
 ) -> Preflight:
     """What the server makes of one request, whose prompt is none of the run's. Raises UsageError."""
+    if unlisted:
+        say(unlisted)
     headers = request_headers(settings.with_key)
     client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
     salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
@@ -89,7 +95,7 @@ def _try(
         )
     except UsageError as error:
         if not settings.keep_going:
-            raise UsageError(f"{settings.host}: {error}") from None
+            raise UsageError(f"{settings.host}: {error}{f'; {unlisted}' if unlisted else ''}") from None
         say(f"{error}")
         return Preflight(plan.extensions, [], "unknown")
     finally:
@@ -97,6 +103,11 @@ def _try(
     for remark in tried.remarks:
         say(remark)
     return tried
+
+
+def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
+    """Whether the launcher beside us started the server, on a GPU."""
+    return server is not None and (server.get("hardware") or {}).get("kind") == "gpu"
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:

@@ -57,7 +57,6 @@ def draft(
 ) -> dict[str, Any]:
     """All that is known before the workers are ready; `lane_count` stands for `lanes`, and `master` is the
     process that makes a run of it."""
-    scenario, server = schedule.scenario, _read_server(folder)
     return {
         "format": FORMAT,
         "run": folder.name,
@@ -65,15 +64,7 @@ def draft(
         "target": subject.target,
         "model": served.model,
         "host": host,
-        "scenario": scenario.to_dict(),
-        "scenario_defaults": scenario.defaults(),
-        "scenario_name": scenario.name,
-        "scenario_hash": scenario.hash(),
-        "seed": schedule.seed,
-        "window": {"start": schedule.window_start, "end": schedule.window_end},
-        "schedule_end": schedule.end,
-        "schedule_digest": schedule.digest(),
-        "drain_limit": scenario.drain,
+        **schedule.told(),
         "started_at": now(),
         "prompts": {
             "how": vocabulary.how,
@@ -82,7 +73,7 @@ def draft(
             "worst_error": vocabulary.worst_error,
         },
         "dataset_remarks": list(schedule.remarks),
-        "server": server,
+        "server": _read_server(folder),
         "versions": {
             "tokenswarm": named(commit()),
             "python": platform.python_version(),

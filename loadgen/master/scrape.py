@@ -1,4 +1,4 @@
-"""The server's /metrics, once a second during a run."""
+"""The server's /metrics, and the GPUs where it runs beside us, once a second during a run."""
 
 import contextlib
 import itertools
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
 from loadgen.records.record import METRICS_SCHEMA
 
@@ -59,11 +60,11 @@ Row = tuple[float, str, str, float]
 class Scraper:
     """Takes scrapes until it is stopped; they are parsed only when the run is over.
 
-    `clock` gives seconds from the run's start.
+    `clock` gives seconds from the run's start. `gpus`: those that the server runs on, where they are here.
     """
 
-    def __init__(self, server: Server, clock: Callable[[], float]) -> None:
-        self._server, self._clock = server, clock
+    def __init__(self, server: Server, clock: Callable[[], float], gpus: Gpus | None = None) -> None:
+        self._server, self._clock, self._gpus = server, clock, gpus
         self._taken: list[tuple[float, bytes]] = []
         self._greenlet: gevent.Greenlet | None = None
         self._size = 0
@@ -87,7 +88,7 @@ class Scraper:
             self.latest = {}  # what it said last is no longer known to be so
             return
         text, cut = found
-        moment, (kept, packed, more) = self._clock(), gevent.get_hub().threadpool.apply(select, (text,))
+        moment, (kept, packed, more) = self._clock(), gevent.get_hub().threadpool.apply(self._select, (text,))
         if cut or more:
             self._say_once("the server's /metrics are cut: they hold more than 16 MiB or 5,000 series of use")
         if self._size + len(packed) > KEPT:
@@ -125,6 +126,9 @@ class Scraper:
                 f"first at {unread[0]:.0f} s"
             )
 
+    def _select(self, text: str) -> tuple[list[str], bytes, bool]:
+        return select(text, self._gpus.lines() if self._gpus else "")
+
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
@@ -139,11 +143,12 @@ class Scraper:
             gevent.sleep(max(0.05, started + number * EVERY - time.monotonic()))
 
 
-def select(text: str) -> tuple[list[str], bytes, bool]:
+def select(text: str, beside: str = "") -> tuple[list[str], bytes, bool]:
     """The lines of use, the same packed, and whether there were more of them than are kept. Pure work on one
-    text: a thread does it while the event loop goes on."""
+    text: a thread does it while the event loop goes on. `beside`: lines of our own, packed with them."""
     kept = list(itertools.islice((match[0] for match in LINE.finditer(text)), SERIES + 1))
-    return kept[:SERIES], zlib.compress("\n".join(kept[:SERIES]).encode(), 1), len(kept) > SERIES
+    packed = zlib.compress("\n".join([*kept[:SERIES], beside]).encode(), 1)
+    return kept[:SERIES], packed, len(kept) > SERIES
 
 
 def parse(moment: float, text: str) -> list[Row]:

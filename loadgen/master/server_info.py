@@ -28,11 +28,13 @@ class NoTokensError(UsageError):
 
 @dataclass(frozen=True)
 class Served:
-    """The model that requests are for. `vllm_version` is None where the server is not vLLM."""
+    """The model that requests are for. `vllm_version` is None where the server is not vLLM; `unlisted` says
+    what it lists in place of this model, where it does."""
 
     model: str
     vllm_version: str | None
     max_model_len: int | None
+    unlisted: str = ""
 
 
 class Server:
@@ -67,8 +69,13 @@ class Server:
             ) from None
         if wanted is None and len(names) != 1:
             raise UsageError(f"{self.url}: serves {_listed(names)}; choose one with --model")
-        if wanted is not None and wanted not in names:
-            raise UsageError(f"{self.url}: has no model {wanted!r}; it serves {_listed(names)}")
+        if wanted is not None and wanted not in names:  # a router may know it all the same
+            return Served(
+                wanted,
+                self._version(),
+                None,
+                f"the server lists no model {wanted!r}; it serves {_listed(names)}",
+            )
         model = wanted or names[0]
         if not model or len(model) > LONGEST_NAME or not model.isprintable():
             raise UsageError(f"{self.url}/v1/models: {ascii(model)[:60]} is no model's name")

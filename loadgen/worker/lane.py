@@ -32,6 +32,7 @@ AFTER_FAILURE = 1.0  # s that a closed loop's client waits at least, so that ref
 ABSENT = 12.0  # s between two looks at what is due, after which the master has given this worker up
 PATIENCE = 10.0  # s without progress in reading what has come, after which no more of it is read
 TEMPLATE_MOST = 20_000  # tokens that a server's template may add to a prompt; the largest known add 2,000
+MOST_SAID = 300  # characters of what a user class's own error says
 NEVER_LEFT = "never left: the worker did not get to it"
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Lane:
         self.chained_due = 0  # arrivals that followed another and came due
         self._environment = environment
         self._secrets = known_secrets()
+        self._told: set[type[Exception]] = set()
         self._maker: RequestMaker | None = None
         self._bodies: dict[int, bytes] = {}
         self._next = 0
@@ -191,7 +193,7 @@ class Lane:
         try:
             self._send(arrival, due)
         except Exception as error:  # of a user class, as a rule; the arrival has its record all the same
-            logger.exception("request %d could not be made", arrival.number)
+            self._tell_once(f"request {arrival.number} could not be made", error)
             record = self._blank(arrival, due, FAILED)
             record.error, record.end = f"the request could not be made: {type(error).__name__}", self.now
             self._finish(arrival, record)
@@ -262,8 +264,15 @@ class Lane:
         try:
             return self._maker.check(arrival, reply)
         except Exception as error:  # of a user class; the arrival has its record all the same
-            logger.exception("the answer to request %d could not be checked", arrival.number)
-            return f"check failed: {type(error).__name__}: {error}"
+            self._tell_once(f"the answer to request {arrival.number} could not be checked", error)
+            said = " ".join(str(error).split())[:MOST_SAID]
+            return f"check failed: {type(error).__name__}: {said}"
+
+    def _tell_once(self, what: str, error: Exception) -> None:
+        """With the traceback, but one for each kind: thousands of requests may fail alike."""
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            logger.exception("%s (others like it are not said, but recorded)", what)
 
     def _follow(self, arrival: Arrival, record: Record, reply: Reply) -> None:
         """Let the next turn come due once the user has thought."""

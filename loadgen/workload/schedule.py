@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,21 @@ class Schedule:
             for arrival in self.arrivals
         )
         self._mix, self._lead, self._turns = Mix(scenario), lead, tuple(turns)
+
+    def told(self) -> dict[str, Any]:
+        """What a manifest says of the load: all that follows from scenario and seed."""
+        scenario = self.scenario
+        return {
+            "scenario": scenario.to_dict(),
+            "scenario_defaults": scenario.defaults(),
+            "scenario_name": scenario.name,
+            "scenario_hash": scenario.hash(),
+            "seed": self.seed,
+            "window": {"start": self.window_start, "end": self.window_end},
+            "schedule_end": self.end,
+            "schedule_digest": self.digest(),
+            "drain_limit": scenario.drain,
+        }
 
     def lane(self, index: int, lanes: int) -> list[Arrival]:
         """The arrivals that worker `index` (from 0) of `lanes` launches, in order."""

@@ -9,7 +9,6 @@ from typing import Any
 from reports.metrics.request_metrics import Figure
 from reports.text import formatting
 from reports.text.escape import inline, markdown_code
-from reports.verdict.judge import milliseconds
 from reports.verdict.slo import State
 
 FIGURE = "latency-against-rate"
@@ -172,7 +171,8 @@ def _row(step: Step) -> list[str]:
 
 
 def _pair(step: Step, metric: str) -> str:
-    return " / ".join(inline(milliseconds(step.times[f"{metric}_{suffix}"])) for suffix in ("p50", "p99"))
+    found = (step.times[f"{metric}_{suffix}"] for suffix in ("p50", "p99"))
+    return " / ".join(inline(formatting.number(each.value, "ms", each.lower_bound)) for each in found)
 
 
 def _rules(share: float) -> str:

@@ -13,7 +13,14 @@ from rich.text import Text
 from common.results import results_folder
 from common.usage import UsageError
 from reports.commands.assembly import assemble
-from reports.commands.compare import MINIMUM_EFFECT, WIDTH, checked_minimum_effect, point_latest, show, write
+from reports.commands.compare import (
+    WIDTH,
+    add_minimum_effect,
+    checked_minimum_effect,
+    point_latest,
+    show,
+    write,
+)
 from reports.comparison import comparability
 from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
 from reports.findings.audit_claims import check_claims
@@ -46,15 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", action="append", default=[], help="what to call a file, once for each (default: its name)"
     )
-    parser.add_argument(
-        "--minimum-effect",
-        "--matters",  # as it was called before
-        dest="minimum_effect",
-        type=float,
-        default=MINIMUM_EFFECT,
-        metavar="PCT",
-        help="smaller differences do not count (default: 3 %%)",
-    )
+    add_minimum_effect(parser)
     parser.add_argument("--name", help="folder of the report under results/reports/")
 
 

@@ -50,15 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders or names (default: the newest)")
     parser.add_argument("--baseline", metavar="V", help="the variant that the others are compared with")
     parser.add_argument("--variants", metavar="A,B", help="the others, newest runs (default: optimized)")
-    parser.add_argument(
-        "--minimum-effect",
-        "--matters",  # as it was called before
-        dest="minimum_effect",
-        type=float,
-        default=MINIMUM_EFFECT,
-        metavar="PCT",
-        help="smaller changes are not claimed (default: 3 %%)",
-    )
+    add_minimum_effect(parser)
     for metric, what in FLOORS.items():
         parser.add_argument(
             f"--floor-{metric}",
@@ -81,6 +73,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--if-both", action="store_true", help="say so and exit 0 where the newest run has no counterpart"
+    )
+
+
+def add_minimum_effect(parser: argparse.ArgumentParser) -> None:
+    """The option of whatever claims a change."""
+    parser.add_argument(
+        "--minimum-effect",
+        "--matters",  # as it was called before
+        dest="minimum_effect",
+        type=float,
+        default=MINIMUM_EFFECT,
+        metavar="PCT",
+        help="smaller changes are not claimed (default: 3 %%)",
     )
 
 

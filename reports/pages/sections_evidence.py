@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 
-from reports.document.schema import Comparison, Json, Metric, Rule, RunInfo, Variant
+from reports.document.schema import Comparison, Metric, Rule, RunInfo, Variant
 from reports.pages.blocks import (
     Block,
     Bullets,
@@ -21,7 +21,7 @@ from reports.pages.blocks import (
     row,
 )
 from reports.pages.section import Charts, section
-from reports.text.formatting import capital, listed, milliseconds, quantity
+from reports.text.formatting import capital, listed, measured, milliseconds, quantity
 
 TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
@@ -62,6 +62,7 @@ def where_time_went(comparison: Comparison) -> Table:
         "run",
         "dispatch delay",
         "network",
+        "front end",
         "queue",
         "prefill",
         "batch, mean",
@@ -72,7 +73,9 @@ def where_time_went(comparison: Comparison) -> Table:
         "preemptions",
         "prefix hits",
     ]
-    rows = [_server_row(run) for run in comparison.runs]
+    with_gpu = any(run.server.gpu_power_mean is not None for run in comparison.runs)
+    columns += ["GPU power, mean", "GPU energy per output token"] if with_gpu else []
+    rows = [_server_row(run) + (_gpu_cells(run) if with_gpu else []) for run in comparison.runs]
     caption = "Where the time went: means of the server's own histograms, window and drain"
     return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
@@ -83,6 +86,7 @@ def _server_row(run: RunInfo) -> list[Cell]:
         f"{run.variant} {run.repeat}" if run.repeat > 1 else run.variant,
         milliseconds(server.dispatch_delay_mean),
         milliseconds(server.network_mean),
+        milliseconds(server.front_end_mean),
         milliseconds(server.queue_mean),
         milliseconds(server.prefill_mean),
         quantity(server.running_mean),
@@ -93,6 +97,10 @@ def _server_row(run: RunInfo) -> list[Cell]:
         quantity(server.preemptions),
         "n/a" if server.prefix_hit_share is None else f"{100 * server.prefix_hit_share:.0f} %",
     )
+
+
+def _gpu_cells(run: RunInfo) -> list[Cell]:
+    return row(quantity(run.server.gpu_power_mean, "W"), quantity(run.server.joules_per_token, "J"))
 
 
 def configuration(comparison: Comparison) -> list[Block]:
@@ -305,7 +313,7 @@ def _rules(run: RunInfo) -> Table:
             outcome = Cell("passed")
         elif rule.verdict == "VALID":
             outcome = Cell("a warning", "doubt")
-        figure, bound = (_measured(value, rule) for value in (rule.figure, rule.bound))
+        figure, bound = (measured(value, rule.unit) for value in (rule.figure, rule.bound))
         rows.append(row(rule.rule, outcome, figure, bound, rule.text, "" if rule.passed else rule.advice))
     return Table(
         "",
@@ -313,19 +321,6 @@ def _rules(run: RunInfo) -> Table:
         rows,
         frozenset({2, 3}),
     )
-
-
-def _measured(value: Json, rule: Rule) -> str:
-    """A rule's figure or bound as people read it: shares in per cent, short times in milliseconds."""
-    if value is None:
-        return "n/a"
-    if isinstance(value, bool | str):
-        return f"{value} {rule.unit}".strip()
-    if rule.unit == "share":
-        return quantity(100 * value, "%")
-    if rule.unit == "s" and isinstance(rule.bound, int | float) and abs(rule.bound) < 1:
-        return milliseconds(value)
-    return quantity(value, rule.unit)
 
 
 def files(comparison: Comparison) -> list[Block]:

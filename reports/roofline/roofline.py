@@ -257,15 +257,6 @@ def memory_bound(hardware: Hardware, step: Step) -> bool:
     return step.intensity < hardware.ridge
 
 
-def critical_batch(model: Model, hardware: Hardware, context: float) -> float | None:
-    """The batch from which a decode step is compute-bound: B where B f / (W + B b) is the ridge, with f
-    and b the FLOPs and bytes of one more sequence. None: the KV cache keeps it memory-bound at any batch."""
-    one, two = decode(model, 1, context), decode(model, 2, context)
-    each_flops, each_bytes = two.flops - one.flops, two.bytes - one.bytes
-    surplus = each_flops - hardware.ridge * each_bytes
-    return hardware.ridge * (one.bytes - each_bytes) / surplus if surplus > 0 else None
-
-
 def tpot_bound(model: Model, hardware: Hardware, batch: float, context: float) -> float:
     """Lower bound of TPOT in seconds: one decode step."""
     return shortest(hardware, decode(model, batch, context))

@@ -1,5 +1,6 @@
 """The conditions that a run was made under, and in which of them runs differ. `load`: what came of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -141,4 +142,6 @@ def _process(arrivals: Any) -> Json:
 
 
 def _plain(value: Any) -> Json:
+    if isinstance(value, float) and not math.isfinite(value):  # of another tool's file; JSON has none
+        return str(value)
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -139,3 +139,14 @@ def quantity(value: float | None, unit: str = "") -> str:
 def milliseconds(seconds: float | None) -> str:
     """'12.3 ms', or 'n/a'."""
     return "n/a" if seconds is None else quantity(1000 * seconds, "ms")
+
+
+def measured(value: object, unit: str) -> str:
+    """A rule's figure or bound: shares in per cent, seconds below 10 in milliseconds, '459 requests'."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "n/a" if value is None else f"{value} {unit}".strip()
+    if math.isinf(value):
+        return "infinite"
+    if unit == "share":
+        return quantity(100 * value, "%")
+    return milliseconds(value) if unit == "s" and abs(value) < 10 else quantity(value, unit)

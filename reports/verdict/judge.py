@@ -23,7 +23,7 @@ from reports.metrics.instrument import client_error
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run, load_run
 from reports.text.console import console_of
-from reports.text.formatting import slo
+from reports.text.formatting import measured, number, slo
 from reports.verdict import validity
 from reports.verdict.rule import Rule, Verdict
 
@@ -161,7 +161,7 @@ def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
         line = Text.assemble(
             (f"{label} ", _COLOURS[rule.verdict or Verdict.SATURATED]), (rule.rule, "bold"), f": {rule.text} "
         )
-        line.append(f"({figure_text(rule.figure, rule.unit)}, bound {figure_text(rule.bound, rule.unit)})")
+        line.append(f"({measured(rule.figure, rule.unit)}, bound {measured(rule.bound, rule.unit)})")
         lines.append(Padding(line, (0, 0, 0, 2)))
         lines.append(Padding(Text(f"next: {rule.advice}", style="dim"), (0, 0, 0, 4)))
     skipped = [rule.rule for rule in rules if not rule.checked]
@@ -169,19 +169,6 @@ def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
         text = f"not checked: {', '.join(skipped)} (summary.json says why)"
         lines.append(Padding(Text(text, style="dim"), (0, 0, 0, 2)))
     return lines
-
-
-def figure_text(value: float | None, unit: str) -> str:
-    """A rule's figure as people read it: shares in %, seconds in ms."""
-    if value is None:
-        return "none"
-    if math.isinf(value):
-        return "infinite"
-    if unit == "share":
-        return f"{100 * value:.2f} %"
-    if unit == "s":
-        return f"{value * 1e3:.2f} ms" if abs(value) < 10 else f"{value:.1f} s"
-    return f"{value:g} {unit}" if value == round(value) else f"{value:.2f} {unit}"
 
 
 def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
@@ -212,21 +199,7 @@ def _percentiles(found: dict[str, Figure]) -> Table:
 def _cell(figure: Figure, share: float) -> str:
     """`52.31`; `52.31 (of 30)` where so few have it that the percentile says little."""
     few = request_metrics.thin(figure, share)
-    return milliseconds(figure) + (f" (of {figure.count})" if few else "")
-
-
-def milliseconds(figure: Figure) -> str:
-    """A time as people read it: `52.31`, or `> 60000` where the data give only a lower bound."""
-    if figure.value is not None:
-        return _in_ms(figure.value)
-    return f"> {_in_ms(figure.lower_bound)}" if figure.lower_bound else "n/a"
-
-
-def _in_ms(seconds: float) -> str:
-    """Three significant digits at least, down to the microsecond that our stamps have."""
-    value = seconds * 1e3
-    decimals = next((n for n, least in enumerate((1000, 100, 1)) if abs(value) >= least), 3)
-    return f"{value:.{decimals}f}"
+    return number(figure.value, "ms", figure.lower_bound) + (f" (of {figure.count})" if few else "")
 
 
 def _finite(value: float | None) -> float | None:

@@ -112,7 +112,7 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
         (("--scenario", "chat-medum"), "did you mean 'chat-medium'"),
         (("--rps", "-2"), "--rps: must be more than 0"),
         (("--allow", "invalid"), "--allow invalid: unknown; there are: saturated, client-limited"),
-        (("--model", "gpt-9"), "has no model 'gpt-9'; it serves metronome"),
+        (("--model", "gpt-9"), "lists no model 'gpt-9'; it serves metronome"),
         (("--scenario", "rag-xlarge", "--rps", "2000"), "open files are limited"),
     ],
 )

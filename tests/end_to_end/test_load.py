@@ -89,7 +89,7 @@ def test_a_server_that_refuses_from_the_first_is_not_loaded_to_the_end(tmp_path:
         unknown = load(tmp_path / "unknown", server.url, *model, workers=1)
     assert refused.code == 2 and "/v1/wrong: HTTP 404" in refused.err and "--endpoint PATH" in refused.err
     assert len(refused.err.splitlines()) == 1 and not refused.folder.exists()
-    assert unknown.code == 2 and "has no model 'another'" in unknown.err
+    assert unknown.code == 2 and "lists no model 'another'; it serves metronome" in unknown.err
     assert found.manifest["ended"] == "interrupted" and found.manifest["due"] < 1000
     assert found.manifest["ended_why"].startswith("the first 50 answers all failed: HTTP 500: refused")
     assert found.manifest["due"] == len(found.records)

@@ -13,7 +13,7 @@ import pytest
 
 from bench.process import metronome
 from tests.end_to_end.test_endings import SLOW_TO_PREPARE, reconciles
-from tests.support.loadrun import SHORT, LoadRun, left_running
+from tests.support.loadrun import SHORT, LoadRun, left_running, load
 
 pytestmark = pytest.mark.thorough
 
@@ -91,6 +91,31 @@ def test_a_worker_killed_while_it_prepares_ends_the_run_at_once(which: str, tmp_
     assert found.code == 2 and not found.folder.exists()
     assert found.err.count("was lost before the run began") == 1 and "Traceback" not in found.err
     assert len(found.err.splitlines()) < 30, found.err
+
+
+FAULTY = """
+from loadgen.user import OpenLoopUser
+
+class Faulty(OpenLoopUser):
+    def body(self, arrival, history):
+        return {"messages": self.prompts.messages(arrival, history), "max_tokens": arrival.output_tokens}
+
+    def check(self, arrival, reply):
+        raise ValueError("line one\\n" + "x" * 100_000)
+"""
+
+
+def test_a_faulty_class_costs_no_record_and_is_told_once_for_each_fault(tmp_path: Path) -> None:
+    locustfile = tmp_path / "faulty.py"
+    locustfile.write_text(FAULTY)
+    with metronome("--ttft", "0.02", "--tpot", "0.001") as server:
+        found = load(tmp_path, server.url, workers=None, locustfile=str(locustfile))
+    assert found.err.count("Traceback") == 1, found.err[-3000:]
+    reconciles(found)
+    assert found.counts() == {"failed": found.manifest["due"]}
+    assert (
+        found.records["error"].str.len().max() < 500 and not found.records["error"].str.contains("\n").any()
+    )
 
 
 def test_a_judge_that_is_killed_leaves_a_written_run_and_says_so(tmp_path: Path) -> None:

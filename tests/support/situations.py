@@ -18,6 +18,7 @@ KINDS = {  # by file
     "tests/hostile/test_streams.py": "streamed answers",
     "tests/hostile/test_side_answers.py": "the server's other answers",
     "tests/hostile/test_files.py": "scenarios, options and names",
+    "tests/hostile/test_audited.py": "other tools' result files",
     "tests/hostile/test_secrets.py": "secrets",
     "tests/common/test_redact.py": "secrets",
     "tests/hostile/test_terminals.py": "what a terminal shows",

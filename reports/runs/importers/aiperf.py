@@ -25,6 +25,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
+    NO_LANES,
     Claim,
     Imported,
     claim_list,
@@ -63,7 +64,6 @@ MEANING = {
     "output_token_throughput": "tokens of requests without an error, from the start of the phase to its end",
     "completed_rate": "from the start of the phase to its end",
 }
-_NO_LANES = "the file says nothing of its workers"
 
 
 @importer
@@ -103,7 +103,7 @@ class AiPerf(Importer):
             notes.append(f"{left_out} requests of the warm-up are left out, as the tool leaves them out.")
         if not any(len(each) for each in gaps):
             notes.append("The file has no times of chunks: a request's tokens are taken to have come evenly.")
-        limits = {"slo_attainment": "the file names no SLO that this reads", "lost": _NO_LANES}
+        limits = {"slo_attainment": "the file names no SLO that this reads", "lost": NO_LANES}
         limits["goodput_rate"] = limits["slo_attainment"]
         if not any(len(each) for each in gaps):
             limits["itl"] = "the file has no times between a request's first and last token"
@@ -118,7 +118,7 @@ class AiPerf(Importer):
                 claims=claims,
                 model=_model(config),
                 asked={"rate": rated, "arrivals": _arrivals(config), "requests": len(requests)},
-                limits=Limits(limits, {"lanes_lost": _NO_LANES}),
+                limits=Limits(limits, {"lanes_lost": NO_LANES}),
                 notes=notes,
                 version=str(beside[1].get("aiperf_version")) if beside else None,
             )

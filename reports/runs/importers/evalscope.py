@@ -23,6 +23,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED
 from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
+    SENT_ONLY,
     Claim,
     Imported,
     claim_list,
@@ -34,7 +35,7 @@ from reports.runs.importers.imported import (
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
-from reports.runs.runs import Floats, Limits
+from reports.runs.runs import Floats
 
 TOOL = "evalscope perf"
 SUMMARY = {
@@ -63,7 +64,6 @@ MEANING = {
     "output_token_throughput": "tokens of successful requests, over the whole test",
     "completed_rate": "over the whole test",
 }
-_NO_DUE = "the file has no due times, only when requests were sent"
 _COLUMNS = (
     "start_time",
     "completed_time",
@@ -113,23 +113,10 @@ class EvalScope(Importer):
                 model=str(arguments["model"]) if arguments.get("model") else None,
                 asked={"rate": rate, "requests": len(requests)},
                 concurrency=None if rate else _count(arguments.get("parallel")),
-                limits=LIMITS,
+                limits=SENT_ONLY,
                 notes=notes,
             )
         ]
-
-
-LIMITS = Limits(
-    {
-        "scheduled_ttft": _NO_DUE,
-        "scheduled_latency": _NO_DUE,
-        "slo_attainment": "the file names no SLO",
-        "goodput_rate": "the file names no SLO",
-        "lost": "the file says nothing of its workers",
-    },
-    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE)
-    | {"lanes_lost": "the file says nothing of its workers"},
-)
 
 
 @importer

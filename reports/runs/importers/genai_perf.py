@@ -12,34 +12,22 @@ file has no token counts, so that only responses can be counted here; its figure
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED
-from reports.runs.importers.imported import Imported, number
+from reports.runs.importers.imported import SENT_ONLY, Imported, number
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
-from reports.runs.runs import Limits
 
 NS = 1e-9
-_NO_DUE = "the file has no due times, only when requests were sent"
 _NO_TOKENS = "the file has the texts of the answers, and no token counts"
-_NO_SLO = "the file names no SLO"
-LIMITS = Limits(
-    {
-        "output_token_throughput": _NO_TOKENS,
-        "tpot": _NO_TOKENS,
-        "scheduled_ttft": _NO_DUE,
-        "scheduled_latency": _NO_DUE,
-        "slo_attainment": _NO_SLO,
-        "goodput_rate": _NO_SLO,
-        "lost": "the file says nothing of its workers",
-    },
-    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE)
-    | {"lanes_lost": "the file says nothing of its workers"},
+LIMITS = replace(
+    SENT_ONLY, figures={**SENT_ONLY.figures, "output_token_throughput": _NO_TOKENS, "tpot": _NO_TOKENS}
 )
 
 

@@ -25,6 +25,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.definitions import SHARES
 from reports.runs.importers.imported import (
+    NO_LANES,
     Claim,
     Imported,
     claim_list,
@@ -70,9 +71,9 @@ LIMITS = Limits(
         "itl": "the file has only the first and the last token of each request",
         "slo_attainment": "the file names no SLO that this reads",
         "goodput_rate": "the file names no SLO that this reads",
-        "lost": "the file says nothing of its workers",
+        "lost": NO_LANES,
     },
-    {"lanes_lost": "the file says nothing of its workers"},
+    {"lanes_lost": NO_LANES},
 )
 
 

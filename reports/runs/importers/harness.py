@@ -16,6 +16,8 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.imported import (
     MOST_TOKENS,
+    SENT_ONLY,
+    Chunks,
     Imported,
     claim_list,
     error_line,
@@ -52,11 +54,6 @@ CLAIMS = _RATES | {
         ("e2e_latency", "latency"),
     )
     for share in ("p50", "p99")
-}
-_NO_DUE = "the file has no due times, only when requests were sent"
-_NO_LANES = "the file says nothing of its workers"
-_RULES = dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE) | {
-    "lanes_lost": _NO_LANES
 }
 
 
@@ -112,7 +109,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
     return Imported(
         path=path,
         tool=TOOL,
-        table=make_table(columns, chunks),
+        table=make_table(columns, Chunks.of(chunks)),
         watched=watched,
         due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
         open_loop=True,
@@ -120,7 +117,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
         model=_text(config.get("model")),
         asked={"rate": _rate(config)},
         started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
-        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), _RULES),
+        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), SENT_ONLY.rules),
         notes=_notes(streaming),
     )
 
@@ -179,14 +176,7 @@ def _chunks(first: float, until: float, tokens: float) -> Floats:
 
 def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
     """`uncounted`: records that got a first token, of which the file does not say how many they got."""
-    untold = {
-        "scheduled_ttft": _NO_DUE,
-        "scheduled_latency": _NO_DUE,
-        "itl": "the file has only the first and the last token of each request",
-        "slo_attainment": "the file names no SLO",
-        "goodput_rate": "the file names no SLO",
-        "lost": "the file says nothing of its workers",
-    }
+    untold = {**SENT_ONLY.figures, "itl": "the file has only the first and the last token of each request"}
     if (ended := int((uncounted & ~cut_off).sum())) > 0:
         untold |= dict.fromkeys(
             ("output_token_throughput", "tpot"),

@@ -22,6 +22,7 @@ from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED
 from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
+    SENT_ONLY,
     Claim,
     Imported,
     claim_list,
@@ -33,7 +34,7 @@ from reports.runs.importers.imported import (
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
-from reports.runs.runs import Floats, Limits
+from reports.runs.runs import Floats
 
 TOOL = "inference-perf"
 METRICS = {
@@ -50,18 +51,6 @@ MEANING = {
     "output_token_throughput": "tokens of successful requests, up to the last answer",
     "completed_rate": "up to the last answer",
 }
-_NO_DUE = "the file has no due times, only when requests were sent"
-LIMITS = Limits(
-    {
-        "scheduled_ttft": _NO_DUE,
-        "scheduled_latency": _NO_DUE,
-        "slo_attainment": "the file names no SLO",
-        "goodput_rate": "the file names no SLO",
-        "lost": "the file says nothing of its workers",
-    },
-    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), _NO_DUE)
-    | {"lanes_lost": "the file says nothing of its workers"},
-)
 
 
 @importer
@@ -94,7 +83,7 @@ class InferencePerf(Importer):
                 due=len(requests),
                 open_loop=True,
                 claims=claims,
-                limits=LIMITS,
+                limits=SENT_ONLY,
                 notes=notes,
             )
         ]

@@ -3,22 +3,26 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from common.registry import import_all
 from common.usage import UsageError
 from reports.runs import importers
-from reports.runs.importers.imported import Imported
-from reports.runs.importers.registry import find, kinds
+from reports.runs.importers.imported import LONGEST, Imported
+from reports.runs.importers.registry import Importer, find, kinds
 from reports.runs.importers.source import Source
 from reports.text import escape
 
 import_all(importers.__name__, importers.__path__)  # each registers its importers
+# What a value of a type that the tool does not write raises where it is met; importers name what they can.
+MISSHAPEN = (AttributeError, TypeError, LookupError, ArithmeticError, RecursionError)
 MOST_FILES = 500  # of a folder that are looked at
 
 
 def read(path: Path) -> list[Imported]:
     """The results in a file, or in the file of a folder that says most. Raises UsageError."""
     source = Source(_chosen(path) if path.is_dir() else path)
-    found = find(source)
+    found = _found(source)
     if found is None:
         if source.shape in ("object", "array"):
             source.value()  # raises where it is cut off
@@ -26,7 +30,41 @@ def read(path: Path) -> list[Imported]:
         raise UsageError(
             f"{path}: begins with {begin!r} and is of no kind that can be audited: {'; '.join(kinds())}"
         )
-    return found.read(source)
+    try:
+        results = found.read(source)
+    except MISSHAPEN as error:
+        raise UsageError(
+            f"{path}: a value in it is of no kind that {found.tool} writes: {_told(error)}"
+        ) from error
+
+    for each in results:
+        _require_times(each)
+    return results
+
+
+def _found(source: Source) -> Importer | None:
+    try:
+        return find(source)
+    except MISSHAPEN as error:
+        raise UsageError(
+            f"{source.path}: a value in it is of no kind that is known: {_told(error)}"
+        ) from error
+
+
+def _require_times(found: Imported) -> None:
+    """Raise UsageError for times that no run has."""
+    if not found.watched <= LONGEST:  # NaN included
+        raise UsageError(
+            f"{found.path}: holds a time {found.watched:.3g} s after the first request, as no run does"
+        )
+    if "chunk_times" in found.table.column_names:
+        for chunk in found.table["chunk_times"].chunks:
+            if chunk.values.null_count or pc.all(pc.is_finite(chunk.values)).as_py() is False:
+                raise UsageError(f"{found.path}: holds a time of a chunk that is no number")
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _chosen(folder: Path) -> Path:

@@ -1,15 +1,18 @@
 """The server's metrics: fetched, packed, parsed."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from loadgen.master import scrape
+from loadgen.master.gpu import ENERGY, POWER, Gpus
 from loadgen.master.server_info import Server
 from loadgen.records.record import METRICS_SCHEMA
-from reports.runs.server_metrics import ServerMetrics
+from reports.runs.server_metrics import ServerMetrics, read_server_metrics
 
 
 def test_a_scrape_is_parsed_without_what_never_changes() -> None:
@@ -64,3 +67,57 @@ def test_who_waits_is_counted_once(moment: str, monkeypatch: pytest.MonkeyPatch)
     scraper = scrape.Scraper(server, lambda: 0.0)
     scraper.take()
     assert scraper.latest == {"running": 8.0, "waiting": 5.0}
+
+
+def test_readings_of_a_gpu_stand_beside_the_servers_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = Server("http://127.0.0.1:1", {}, True)
+    monkeypatch.setattr(server, "metrics", lambda: ("vllm:num_requests_running 3.0\n", False))
+    times, energy = iter([0.0, 1.0, 2.0]), iter([900_000, 1_100_000, 1_350_000])  # mJ
+    scraper = scrape.Scraper(server, lambda: next(times), Gpus(OneGpu(lambda: next(energy))))
+    for _ in range(3):
+        scraper.take()
+    scraper.write(tmp_path / "m.parquet")
+    found = read_server_metrics(tmp_path / "m.parquet")
+    assert found.increase(ENERGY, 0.0, 2.0) == 450.0
+    assert found.gauge(POWER, gpu="0") is None, "what the card does not tell is left out"
+    assert found.names == [ENERGY, "gpu:memory_used_bytes", "vllm:num_requests_running"]
+
+
+class OneGpu:
+    """NVML of a card that tells its energy and its memory alone."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, energy: Callable[[], int]) -> None:
+        self.nvmlDeviceGetTotalEnergyConsumption = lambda handle: energy()
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return "GPU-1f"
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(used=7)
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        def refuse(*_: object) -> int:
+            raise self.NVMLError
+
+        return refuse
+
+
+@pytest.mark.parametrize(
+    ("listed", "count"), [("0", 1), ("GPU-1f", 1), ("1", 0), ("", 0), ("-1", 0), ("1, 0", 1)]
+)
+def test_only_gpus_that_the_server_may_use_are_read(
+    listed: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert len(Gpus(OneGpu(lambda: 0))) == count

@@ -166,11 +166,3 @@ def test_the_largest_batch_fills_the_memory() -> None:
     assert model.weight_bytes + largest * 400 * model.kv_bytes_per_token == pytest.approx(16e9)
     assert roofline.largest_batch(model_of(LLAMA), Hardware("small", 1e12, 1e11, 1e9), 400) == 0
     assert roofline.largest_batch(model, Hardware("unknown", 1e12, 1e11), 400) is None
-
-
-def test_decode_turns_compute_bound_where_its_intensity_is_the_ridge() -> None:
-    model = model_of(AWQ)
-    turn = roofline.critical_batch(model, T4, 100)
-    assert turn is not None
-    assert roofline.decode(model, turn, 100).intensity == pytest.approx(T4.ridge)
-    assert roofline.critical_batch(model, T4, 4000) is None

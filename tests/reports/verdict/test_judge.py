@@ -12,8 +12,7 @@ import pytest
 from bench.synthetic import edit_manifest, make_run
 from common.places import ROOT
 from reports.metrics.instrument import client_error
-from reports.metrics.request_metrics import Figure
-from reports.verdict.judge import milliseconds, reconciliation
+from reports.verdict.judge import reconciliation
 
 
 def judge(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -113,19 +112,6 @@ def test_a_small_run_needs_no_slow_imports(tmp_path: Path) -> None:
         [sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_times_as_people_read_them() -> None:
-    def figure(value: float | None, bound: float | None = None) -> Figure:
-        return Figure(value, "s", 1, "", bound is not None, bound)
-
-    assert [milliseconds(figure(value)) for value in (0.01234, 0.1234, 1.234, None)] == [
-        "12.34",
-        "123.4",
-        "1234",
-        "n/a",
-    ]
-    assert milliseconds(figure(None, 60.0)) == "> 60000"
 
 
 def test_the_clients_own_error_is_said_or_that_it_is_not_known() -> None:
