@@ -27,6 +27,7 @@ from common.usage import UsageError
 from loadgen.host.machine import describe
 
 TTFT, TPOT, TOKENS = 0.08, 0.02, 150  # s, s, of each answer
+EDGE = 5  # s at either end in which the rate rises or falls
 HEAD = (
     "| workers | servers | asked /s | requests | chunks/s | verdict | TTFT error p50 / p99 ms "
     "| TPOT error p99 ms | dispatch delay p99 ms | busiest worker, cores | CPU s per 1,000 chunks "
@@ -55,7 +56,7 @@ def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) ->
     errors = compare(records, truth)
     ttft = np.nanpercentile(errors.ttft, 50), np.nanpercentile(np.abs(errors.ttft), 99)
     delay = (records["sent"] - records["due"]).to_numpy(float)
-    steady = np.histogram(truth.sent, np.arange(truth.sent.min() + 5, truth.sent.max() - 5, 1.0))[0]
+    steady = np.histogram(truth.sent, np.arange(truth.sent.min() + EDGE, truth.sent.max() - EDGE, 1.0))[0]
     cpu = [lane["cpu_s"] for lane in lanes]
     milliseconds = [
         f"{1e3 * ttft[0]:+.2f} / {1e3 * ttft[1]:.2f}",
@@ -93,6 +94,10 @@ def run(asked: argparse.Namespace) -> int:
     workers = asked.workers or len(cores) // 2
     if not 0 < workers < len(cores):
         raise UsageError(f"--workers {workers}: of {len(cores)} cores at least one loads and one serves")
+    if asked.seconds < 2 * EDGE + 5:
+        raise UsageError(
+            f"--seconds {asked.seconds:g}: chunks/s is told without {EDGE} s at either end; take more"
+        )
     here = describe()
     print(
         f"{here['cpu']}, {len(cores)} cores, Linux {here['kernel']}, Python {sys.version.split()[0]}; "

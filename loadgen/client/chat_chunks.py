@@ -151,7 +151,7 @@ class Reading:
     def _read_usage(self, usage: dict[str, Any], with_text: bool, whole: bool) -> None:
         """whole: the count is of all choices."""
         prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if _is_count(prompt):
+        if prompt != self.prompt_tokens and _is_count(prompt):  # each chunk says it again
             self.prompt_tokens = prompt
         if _is_count(output) and whole:
             self.output_tokens = output

@@ -127,12 +127,11 @@ class Stream:
         if not self._first_token_seen:  # read as they came, or not a stream
             return False
         pieces, stamps, reading = self.answer.pieces, self._stamps, self.reading
-        taken = list(zip(pieces[:limit], stamps[:limit], strict=True))
+        taken, at = pieces[:limit], stamps[:limit]
         del pieces[:limit], stamps[:limit]
-        size = 0
-        for piece, stamp in taken:
-            size += len(piece)
+        for piece, stamp in zip(taken, at, strict=True):
             reading.feed(piece, stamp)
+        size = sum(map(len, taken)) if pieces else self._held  # with the last piece goes the framing of all
         self._held -= size
         self._held_by_all.total -= size
         if reading.too_much is not None:
@@ -177,8 +176,12 @@ class Stream:
             self._hurry()
         if not self._first_token_seen:
             self._look_for_text(stamp)
-        elif new:
-            self._hold(new)
+        elif new:  # count what waits to be read
+            size = len(data)
+            self._held += size
+            self._held_by_all.total += size
+            if self._held > _SHARE:
+                self._hold()
         if not new:
             self._silent += len(data)
             if answer.overlong_head:
@@ -190,13 +193,9 @@ class Stream:
         elif answer.complete:
             self._close(Ending(How.ANSWERED))
 
-    def _hold(self, new: int) -> None:
-        """Count what waits to be read. A server that sends faster than it can be read fills no memory."""
-        pieces = self.answer.pieces
-        size = len(pieces[-1]) if new == 1 else sum(map(len, pieces[-new:]))
-        self._held += size
-        self._held_by_all.total += size
-        if self._held > _SHARE and (self._held > ONE_HELD or self._held_by_all.total > ALL_HELD):
+    def _hold(self) -> None:
+        """A server that sends faster than it can be read fills no memory."""
+        if self._held > ONE_HELD or self._held_by_all.total > ALL_HELD:
             self._give_up("the answer comes faster than it can be read")
 
     def _give_up(self, why: str) -> None:

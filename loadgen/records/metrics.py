@@ -4,11 +4,10 @@ The summary, the report, the comparison, the live page, the exports and the tabl
 docs/metrics-live.md are made from METRICS. Rates are no metric of a request: reports.metrics.rates.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any, Literal, NamedTuple
 
 from loadgen.records.record import COMPLETED, Record
 
@@ -22,8 +21,7 @@ PACE = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 DELAY = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
+class Moments(NamedTuple):
     """What the metrics of one request, or of many, follow from. Seconds on one clock; NaN: not there."""
 
     due: Number = NOT_YET
@@ -156,10 +154,8 @@ def scheduled_ttft(of: Moments) -> Number:
     "TPOT",
     since="end",
     rows=("p50", "p99"),
-    # What is not known, a moment or the tokens, passes no comparison.
-    defined=lambda of: (
-        (of.tokens >= 2) & (of.first_token < np.inf) & np.logical_not(of.finished <= of.first_token)
-    ),
+    # What is not known, a moment or the tokens, passes no comparison; `< 1` is `not` of many, too.
+    defined=lambda of: (of.tokens >= 2) & (of.first_token < math.inf) & ((of.finished <= of.first_token) < 1),
     exported="gen_ai.server.time_per_output_token",
     buckets=PACE,
 )

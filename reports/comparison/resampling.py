@@ -120,6 +120,10 @@ def _gaps(run: Run) -> Sample:
     waiting, broken = (some.chosen & mask for mask in gaps.open_gaps(run, last))
     unknown = int(waiting.sum()), int(broken.sum())
     at = [due[some.rows], due[waiting], due[broken]]
-    value = [some.seconds, (run.closed_at - last)[waiting], np.full(unknown[1], np.inf)]
+    value: list[Floats] = [
+        some.seconds.astype(np.float64),
+        (run.closed_at - last)[waiting],
+        np.full(unknown[1], np.inf),
+    ]
     censored = np.repeat([False, True, False], [len(some.rows), *unknown])
     return Sample(np.concatenate(at), np.concatenate(value), censored)

@@ -122,6 +122,7 @@ class ServerSide(Part):
 
     dispatch_delay_mean: float | None = Field(None, description="client: sent - due, mean, s")
     network_mean: float | None = Field(None, description="client's mean TTFT less the server's, s")
+    front_end_mean: float | None = Field(None, description="server's mean TTFT less its queue and prefill, s")
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")
     prefill_mean: float | None = None
@@ -144,6 +145,10 @@ class ServerSide(Part):
     write_bytes: float | None = None
     bytes_per_step: float | None = None
     flops_per_byte: float | None = Field(None, description="measured arithmetic intensity")
+    gpu_power_mean: float | None = Field(
+        None, description="W of all its GPUs, by NVML's energy counter, window"
+    )
+    joules_per_token: float | None = Field(None, description="J of all its GPUs / output tokens, window")
 
 
 class Stall(Part):

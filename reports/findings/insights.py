@@ -10,7 +10,8 @@ from reports.text.formatting import quantity
 # Where a first token's time goes, as the client and the server's histograms tell it (means, seconds).
 PARTS = {
     "dispatch_delay_mean": "dispatch delay",
-    "network_mean": "network and front end",
+    "network_mean": "network",
+    "front_end_mean": "front end",
     "queue_mean": "queue",
     "prefill_mean": "prefill",
 }

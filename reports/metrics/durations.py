@@ -4,7 +4,7 @@ A request that failed, was lost, or ended without text never gave what is measur
 long. One that was unfinished when the drain ended is censored: known to be longer than what was seen.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -104,4 +104,4 @@ def _seconds(each: Metric, of: Moments) -> Floats:
 def _ended_at(of: Moments, closed: Floats) -> Moments:
     """As if what had not come by then came at that moment."""
     first, finished = (np.where(np.isnan(each), closed, each) for each in (of.first_token, of.finished))
-    return replace(of, first_token=first, finished=finished)
+    return of._replace(first_token=first, finished=finished)

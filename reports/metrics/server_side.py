@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.document.schema import ServerSide
+from reports.metrics import request_metrics
 from reports.runs.runs import Run
 from reports.runs.server_metrics import Histogram
 
@@ -25,19 +26,24 @@ ROUNDING = 0.001  # s; two clocks, one of them read in a busy loop
 FLOPS = "vllm:estimated_flops_per_gpu_total"
 READ_BYTES = "vllm:estimated_read_bytes_per_gpu_total"
 WRITE_BYTES = "vllm:estimated_write_bytes_per_gpu_total"
+GPU_ENERGY = "gpu:energy_joules_total"
 
 
 def server_side(run: Run) -> ServerSide:
     """Everything of one run that explains its latencies. What was not exported is None."""
     flops, reads, writes = (_increase(run, name) for name in (FLOPS, READ_BYTES, WRITE_BYTES))
-    moved = None if reads is None or writes is None else reads + writes
+    moved = (
+        None if reads is None or writes is None else (reads + writes) or None
+    )  # vLLM's 0: it did not count
     step_tokens = _histogram(run, STEP_TOKENS, run.window[0])
     steps = step_tokens.count if step_tokens else None
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
     cache = _gauge(run, "vllm:kv_cache_usage_perc") or _gauge(run, "vllm:gpu_cache_usage_perc")
+    joules = run.server.increase(GPU_ENERGY, *run.window)
     return ServerSide(
         dispatch_delay_mean=_lag(run),
         network_mean=_network(run),
+        front_end_mean=_front_end(run),
         ttft_mean=_mean(run, TTFT),
         queue_mean=_mean(run, QUEUE),
         prefill_mean=_mean(run, PREFILL),
@@ -62,6 +68,8 @@ def server_side(run: Run) -> ServerSide:
         write_bytes=writes,
         bytes_per_step=_ratio(moved, steps),
         flops_per_byte=_ratio(flops, moved),
+        gpu_power_mean=_ratio(joules, run.window_length),
+        joules_per_token=None if joules is None else _ratio(joules, _tokens(run)),
     )
 
 
@@ -128,6 +136,31 @@ def _network(run: Run) -> float | None:
     if abs(server.count - count) > COUNTS_AGREE * count or ours < server.mean - ROUNDING:
         return None
     return ours - server.mean
+
+
+def _front_end(run: Run) -> float | None:
+    """The server's mean TTFT less its queue and prefill: HTTP, tokenizing, the way to the engine and back.
+
+    The engine counts queue and prefill of requests that finished, the front end every first token. Not where
+    they are different requests (COUNTS_AGREE), nor where the rest is negative.
+    """
+    whole, parts = _histogram(run, TTFT), [_histogram(run, name) for name in (QUEUE, PREFILL)]
+    if whole is None or whole.mean is None:
+        return None
+    means = [part.mean for part in parts if part is not None and part.mean is not None]
+    counts = [part.count for part in parts if part is not None]
+    if len(means) < len(parts) or any(
+        abs(count - whole.count) > COUNTS_AGREE * whole.count for count in counts
+    ):
+        return None
+    rest = whole.mean - sum(means)
+    return max(rest, 0.0) if rest >= -ROUNDING else None
+
+
+def _tokens(run: Run) -> float | None:
+    """Output tokens of the window, which GPU energy is divided by."""
+    rate = request_metrics.rate(run, "output_token_throughput").value
+    return None if rate is None else rate * run.window_length
 
 
 def _mean_of(values: Floats) -> float | None:

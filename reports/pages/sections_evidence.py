@@ -62,6 +62,7 @@ def where_time_went(comparison: Comparison) -> Table:
         "run",
         "dispatch delay",
         "network",
+        "front end",
         "queue",
         "prefill",
         "batch, mean",
@@ -72,7 +73,9 @@ def where_time_went(comparison: Comparison) -> Table:
         "preemptions",
         "prefix hits",
     ]
-    rows = [_server_row(run) for run in comparison.runs]
+    with_gpu = any(run.server.gpu_power_mean is not None for run in comparison.runs)
+    columns += ["GPU power, mean", "GPU energy per output token"] if with_gpu else []
+    rows = [_server_row(run) + (_gpu_cells(run) if with_gpu else []) for run in comparison.runs]
     caption = "Where the time went: means of the server's own histograms, window and drain"
     return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
@@ -83,6 +86,7 @@ def _server_row(run: RunInfo) -> list[Cell]:
         f"{run.variant} {run.repeat}" if run.repeat > 1 else run.variant,
         milliseconds(server.dispatch_delay_mean),
         milliseconds(server.network_mean),
+        milliseconds(server.front_end_mean),
         milliseconds(server.queue_mean),
         milliseconds(server.prefill_mean),
         quantity(server.running_mean),
@@ -93,6 +97,10 @@ def _server_row(run: RunInfo) -> list[Cell]:
         quantity(server.preemptions),
         "n/a" if server.prefix_hit_share is None else f"{100 * server.prefix_hit_share:.0f} %",
     )
+
+
+def _gpu_cells(run: RunInfo) -> list[Cell]:
+    return row(quantity(run.server.gpu_power_mean, "W"), quantity(run.server.joules_per_token, "J"))
 
 
 def configuration(comparison: Comparison) -> list[Block]:

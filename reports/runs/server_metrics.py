@@ -60,8 +60,8 @@ class ServerMetrics:
         table = pa.Table.from_batches([], METRICS_SCHEMA) if table is None else table
         self._t = columns.floats(table["t"])
         self._value = columns.floats(table["value"])
-        self._name, self._names = columns.codes(table["name"].cast(pa.string()))
-        self._label, labels = columns.codes(table["labels"].cast(pa.string()))
+        self._name, self._names = columns.codes(table["name"])
+        self._label, labels = columns.codes(table["labels"])
         self._labels: list[dict[str, str]] = [json.loads(text) for text in labels]
 
     @property

@@ -12,11 +12,13 @@ import pytest
 
 from common.places import ROOT
 from common.version import VERSION
+from tokenswarm.verbs import VERBS
 
 BUILT_FROM = (
     "bench",
     "campaign",
     "common",
+    "forecast",
     "loadgen",
     "locustfiles",
     "reports",
@@ -60,6 +62,8 @@ def test_an_installed_command_audits_a_file_without_a_clone(installed: Path, tmp
 
     assert said("--version") == f"tokenswarm {VERSION}\n"
     assert "adds --max-num-seqs 8" in said("variants")
+    for verb in VERBS:  # each one's module is inside
+        said(verb, "--help")
     said("audit", "vllm-bench-open.json", "--name", "audited")
     report = tmp_path / "results" / "reports" / "audited"
     assert (report / "report.html").is_file() and "vllm-bench-open" in (report / "README.md").read_text()

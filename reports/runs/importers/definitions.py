@@ -22,7 +22,8 @@ def statistics(durations: Mapping[str, ArrayLike], rule: Rule = "linear") -> dic
     found = {}
     for metric, values in durations.items():
         kept = np.asarray(values, dtype=np.float64)
-        kept = kept[~np.isnan(kept)]
+        if np.isnan(kept).any():
+            kept = kept[~np.isnan(kept)]
         if len(kept):
             found[f"{metric}_mean"] = float(kept.mean())
             values_at = np.percentile(kept, list(SHARES.values()), method=_METHODS[rule])

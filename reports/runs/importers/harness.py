@@ -17,6 +17,7 @@ from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.imported import (
     MOST_TOKENS,
     SENT_ONLY,
+    Chunks,
     Imported,
     claim_list,
     error_line,
@@ -108,7 +109,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
     return Imported(
         path=path,
         tool=TOOL,
-        table=make_table(columns, chunks),
+        table=make_table(columns, Chunks.of(chunks)),
         watched=watched,
         due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
         open_loop=True,

@@ -211,7 +211,8 @@ def claim_list(
 def no_records(path: Path, tool: str, claims: list[Claim], due: int, **known: Any) -> Imported:
     """A result of sums only: its claims stand, and nothing can be held against them."""
     table = make_table(
-        {name: np.zeros(0) for name in ("due", "sent", "first_token", "last_token", "end")}, []
+        {name: np.zeros(0) for name in ("due", "sent", "first_token", "last_token", "end")},
+        Chunks.of([]),
     )
     table = table.append_column("status", texts_of([]))
     return Imported(path, tool, table, 1.0, due, False, claims, placed=False, **known)
@@ -256,22 +257,32 @@ def in_order(path: Path, index: int, sent: float, first: float, last: float) -> 
         raise UsageError(f"{where}: negative duration: it ended {sent - last:.3f} s before it was sent")
 
 
-def make_table(columns: dict[str, Any], chunk_times: Sequence[Floats]) -> pa.Table:
-    """Columns (arrays of float64, lists of texts) as a table; NaN becomes null.
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """When chunks came, seconds: those of record i are times[offsets[i]:offsets[i + 1]]."""
 
-    `chunk_times`: one array of seconds for each record.
-    """
+    offsets: NDArray[np.int64]  # one more than records
+    times: Floats
+
+    @classmethod
+    def of(cls, each: Sequence[Floats]) -> "Chunks":
+        """From one array for each record."""
+        offsets = np.concatenate([[0], np.cumsum([len(times) for times in each], dtype=np.int64)])
+        return cls(offsets, np.concatenate([np.zeros(0), *each]))
+
+
+def make_table(columns: dict[str, Any], chunks: Chunks) -> pa.Table:
+    """Columns (arrays of float64, lists of texts) as a table; NaN becomes null."""
     arrays = {
         name: column_of(values) if isinstance(values, np.ndarray) else texts_of(values)
         for name, values in columns.items()
     }
-    count = len(chunk_times)
+    count = len(chunks.offsets) - 1
     arrays["arrival"] = column_of(np.arange(count, dtype=np.int32))
     arrays["lane"] = column_of(np.zeros(count, np.int16))
     arrays["workload"] = texts_of(["chat"] * count)
-    offsets = np.concatenate([[0], np.cumsum([len(times) for times in chunk_times])]).astype(np.int32)
-    flat = np.concatenate([np.zeros(0), *chunk_times])
-    arrays["chunk_times"] = pa.ListArray.from_arrays(column_of(offsets), column_of(flat))
+    offsets = column_of(chunks.offsets.astype(np.int32))
+    arrays["chunk_times"] = pa.ListArray.from_arrays(offsets, column_of(chunks.times))
     return pa.table(arrays)
 
 

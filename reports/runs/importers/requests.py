@@ -10,7 +10,15 @@ import pyarrow as pa
 
 from common.usage import UsageError
 from loadgen.records.record import UNFINISHED
-from reports.runs.importers.imported import ROUNDING, error_line, in_order, make_table, one_clock, spread
+from reports.runs.importers.imported import (
+    ROUNDING,
+    Chunks,
+    error_line,
+    in_order,
+    make_table,
+    one_clock,
+    spread,
+)
 from reports.runs.runs import Floats
 
 CHUNKS = 64  # at most, to spread a request's tokens over its time where the file has no chunks
@@ -104,7 +112,7 @@ class Requests:
             "prompt_tokens": np.array(self.prompt_tokens),
             "output_tokens": np.array(self.output_tokens),
         }
-        return make_table(columns, [each - origin for each in self.chunks])
+        return make_table(columns, Chunks.of([each - origin for each in self.chunks]))
 
 
 def counted(statuses: Sequence[str], name: str) -> float:

@@ -61,16 +61,6 @@ class Source:
         return frozenset(name.decode("ascii", "replace") for name in found)
 
     @property
-    def size(self) -> int | None:
-        """Bytes; None for a packed file, of which nobody knows how large it is."""
-        return None if self._head_is_packed else self.path.stat().st_size
-
-    def quickly(self) -> Any:
-        """As `value`. Raises ValueError for what orjson does not take."""
-        with self.open() as file:
-            return orjson.loads(file.read())
-
-    @property
     def begin(self) -> bytes:
         """The first characters of the first line that is not empty."""
         return (self._head.strip().splitlines() or [b""])[0][:40]
@@ -163,11 +153,6 @@ class Source:
             return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both safe)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise UsageError(f"{self.path}: no YAML: {' '.join(str(error).split())[:150]}") from None
-
-    @cached_property
-    def _head_is_packed(self) -> bool:
-        with self.open() as file:
-            return isinstance(file, _Unpacked)
 
     @cached_property
     def _head(self) -> bytes:

@@ -38,6 +38,7 @@ from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
     MOST_TOKENS,
     ROUNDING,
+    Chunks,
     Claim,
     Imported,
     claim_list,
@@ -55,7 +56,6 @@ from reports.runs.runs import Floats, Limits, Mask
 LISTS = ("ttfts", "itls", "input_lens", "output_lens", "errors")
 EXTRA = ("start_times", "latencies", "queue_times")
 MARKS = ("request_throughput", "output_throughput", "num_prompts", "ttfts", "start_times")
-AT_MOST_WHOLE = 32 << 20  # bytes of a file that is parsed at once, with some five times as much memory
 UNREAD = ("generated_texts",)
 ROLE_FIRST = 0.95  # share of the answers whose chunks must show it
 AT_ONCE = 0.001  # s between two chunks that were sent together
@@ -114,8 +114,9 @@ class Result:
     @cached_property
     def streamed(self) -> Floats:
         """Seconds from the first to the last chunk of each request."""
-        ends = np.concatenate([[0.0], np.cumsum(self.gaps)])
-        return np.diff(ends[np.asarray(self.offsets)])
+        found, some = np.zeros(len(self.offsets) - 1), self.counts > 0
+        found[some] = np.add.reduceat(self.gaps, np.asarray(self.offsets)[:-1][some]) if some.any() else 0.0
+        return found
 
     @property
     def counts(self) -> Floats:
@@ -140,16 +141,11 @@ class VllmBench(Importer):
 
 
 def read_results(source: Source) -> list[Result]:
-    """All results of a file: at once where it is small, which is faster, else streamed."""
-    if source.size is not None and source.size <= AT_MOST_WHOLE:
-        try:
-            return _all(source.path, source.quickly())
-        except ValueError:  # several values, NaN or Infinity, or damaged
-            pass
+    """All results of a file, streamed."""
     try:
         return list(_streamed(source))
     except (ijson.JSONError, UnicodeDecodeError):
-        return _all(source.path, source.value())  # an error names line and column
+        return _all(source.path, source.value())  # NaN or Infinity; or an error, with line and column
 
 
 def _all(path: Path, found: Any) -> list[Result]:
@@ -178,7 +174,7 @@ def _streamed(source: Source) -> Iterator[Result]:
         elif prefix not in unread:
             builder.event(event, value)
             if prefix == one and event == "end_map":
-                yield Result(builder.value if not inside else builder.value[-1], np.array(flat), offsets)
+                yield Result(builder.value if not inside else builder.value[-1], np.frombuffer(flat), offsets)
                 flat, offsets = array("d"), [0]
                 builder = ObjectBuilder()
                 if inside:
@@ -307,9 +303,11 @@ class _Records:
             ttft[has] += self.result.gaps[starts[has]]
         return ttft
 
-    def columns(self, load: Load | None, errors: Sequence[Any], chunks: Sequence[Floats]) -> dict[str, Any]:
+    def columns(self, load: Load | None, errors: Sequence[Any], chunks: Chunks) -> dict[str, Any]:
         sent, first = self.sent(load), self.first()
-        last = np.array([each[-1] if len(each) else np.nan for each in chunks])
+        last = np.full(len(self.failed), np.nan)
+        some = chunks.offsets[1:] > chunks.offsets[:-1]
+        last[some] = chunks.times[chunks.offsets[1:][some] - 1]
         return {
             "due": sent if load is None else load.due - float(load.due.min()),
             "sent": sent,
@@ -324,28 +322,30 @@ class _Records:
             "output_tokens": np.where(self.failed, np.nan, self.numbers["output_lens"]),
         }
 
-    def chunks(self, load: Load | None) -> list[Floats]:
+    def chunks(self, load: Load | None) -> Chunks:
         """When the chunks with text of each request came."""
-        starts, ends = np.asarray(self.result.offsets)[:-1], np.asarray(self.result.offsets)[1:]
+        gaps, counts = self.result.gaps, self.result.counts.astype(np.int64)
+        came = self.numbers["ttfts"] > 0
+        if not came.all():
+            gaps, counts = gaps[np.repeat(came, counts)], np.where(came, counts, 0)
+        shown = came & ~(self.role_first & (counts > 0))  # whose first chunk has text
         began = self.sent(load) + self.numbers["ttfts"]
-        summed = np.concatenate([[0.0], np.cumsum(self.result.gaps)])
-        late = np.repeat(began - summed[starts], ends - starts)
-        times = summed[1:] + late  # when the chunk after each gap came
-        found = []
-        for i, (begin, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            if self.numbers["ttfts"][i] <= 0:
-                found.append(np.zeros(0))
-            elif self.role_first and end > begin:
-                found.append(times[begin:end])
-            else:
-                found.append(np.concatenate([began[i : i + 1], times[begin:end]]))
-        return found
+        starts = np.cumsum(counts) - counts
+        # Steps from each chunk to the next, of one request after the other.
+        steps = np.insert(gaps, starts[shown], 0.0)
+        offsets = np.concatenate([[0], np.cumsum(counts + shown)])
+        some = offsets[1:] > offsets[:-1]
+        ends = (began + np.where(came, self.result.streamed, 0.0))[some]
+        steps[offsets[:-1][some]] += began[some] - np.concatenate([[0.0], ends[:-1]])
+        return Chunks(offsets, np.cumsum(steps, out=steps))
 
     def own(self, duration: float | None) -> dict[str, float]:
         """The figures as the tool defines them, by row."""
         kept, tokens = ~self.failed, self.numbers["output_lens"]
         ttft, latency = self.numbers["ttfts"][kept], self.latency[kept]
-        pooled = self.result.gaps[np.repeat(kept, self.result.counts.astype(np.int64))]
+        pooled = self.result.gaps
+        if not kept.all():
+            pooled = pooled[np.repeat(kept, self.result.counts.astype(np.int64))]
         figures = definitions.statistics(
             {
                 "ttft": ttft,
@@ -456,6 +456,9 @@ def _sensible(path: Path, numbers: dict[str, Floats], result: Result) -> None:
             raise UsageError(
                 f"{path}: record {index} (from 0): {name} is {values[index]:g}, not a number of tokens"
             )
+    if not np.isfinite(result.gaps).all():
+        index = int(np.searchsorted(result.offsets, int(np.isinf(result.gaps).argmax()), "right")) - 1
+        raise UsageError(f"{path}: record {index} (from 0): itls holds a number that is not finite")
     if (result.gaps < -ROUNDING).any():
         index = int(np.searchsorted(result.offsets, int((result.gaps < -ROUNDING).argmax()), "right")) - 1
         raise UsageError(

@@ -277,7 +277,8 @@ def _beginning(
     `least`: seconds, a difference below which there is none.
     """
     due, (start, end) = run.records.numbers("due")[whole.rows], span
-    seen = whole.known & np.isfinite(whole.seconds) & (due >= start) & (due < end)
+    # One still waiting has taken at least so long: without it the rest of a saturated run would look fast.
+    seen = np.isfinite(whole.seconds) & (due >= start) & (due < end)
     block = ((due[seen] - start) / (end - start) * WARM_BLOCKS).astype(np.int64)
     values = whole.seconds[seen]
     if len(values) < WARM_BLOCKS * WARM_PER_BLOCK or len(np.unique(block)) < WARM_BLOCKS:

@@ -83,3 +83,54 @@ def test_a_gauge_holds_until_the_next_scrape() -> None:
     assert mean_over(times, values, 0.0, 4.0) == pytest.approx((2 * 4 + 2 * 10) / 4)
     assert mean_over(np.array([]), np.array([]), 0.0, 4.0) is None
     assert mean_over(np.array([5.0]), np.array([1.0]), 0.0, 4.0) is None
+
+
+def test_the_front_end_is_what_ttft_has_beyond_queue_and_prefill(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", SHAPE)
+    seen = server_side(load_run(tmp_path / "run"))
+    assert seen.ttft_mean is not None and seen.first_tokens
+    rows: dict[str, tuple[float, float]] = {}
+    for name, mean in {"queue": 0.001, "prefill": 0.004}.items():
+        rows[f"request_{name}_time_seconds_sum"] = (0.0, mean * seen.first_tokens)
+        rows[f"request_{name}_time_seconds_count"] = (0.0, float(seen.first_tokens))
+    add_rows(tmp_path / "run", rows)
+    assert server_side(load_run(tmp_path / "run")).front_end_mean == pytest.approx(seen.ttft_mean - 0.005)
+
+
+def test_no_front_end_where_queue_and_prefill_are_of_other_requests(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", SHAPE)
+    rows = {
+        f"request_{name}_time_seconds_{part}": (0.0, 9.0)
+        for name in ("queue", "prefill")
+        for part in ("sum", "count")
+    }
+    add_rows(tmp_path / "run", rows)
+    assert server_side(load_run(tmp_path / "run")).front_end_mean is None
+
+
+def test_bytes_that_vllm_exports_as_zero_were_not_counted(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", SHAPE)
+    rows = {f"estimated_{name}_per_gpu_total": (0.0, 0.0) for name in ("flops", "read_bytes", "write_bytes")}
+    add_rows(
+        tmp_path / "run",
+        rows | {"iteration_tokens_total_sum": (0, 9), "iteration_tokens_total_count": (0, 9)},
+    )
+    found = server_side(load_run(tmp_path / "run"))
+    assert found.steps == 9 and found.bytes_per_step is None and found.flops_per_byte is None
+
+
+def test_energy_of_the_window_over_its_tokens(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", SHAPE)
+    path, moments = tmp_path / "run" / "server_metrics.parquet", np.arange(-1.0, 40.0)
+    joules = [("{" + f'"gpu": "{gpu}"' + "}", t, 5e6 + 150.0 * t) for gpu in (0, 1) for t in moments.tolist()]
+    fresh = {
+        "t": [t for _, t, _ in joules],
+        "name": ["gpu:energy_joules_total"] * len(joules),
+        "labels": [labels for labels, _, _ in joules],
+        "value": [value for _, _, value in joules],
+    }
+    table = pq.read_table(path).cast(METRICS_SCHEMA)
+    pq.write_table(pa.concat_tables([table, pa.table(fresh).cast(METRICS_SCHEMA)]), path)
+    found = server_side(load_run(tmp_path / "run"))
+    assert found.gpu_power_mean == pytest.approx(300.0)
+    assert found.joules_per_token == pytest.approx(300.0 / (30 * 10), rel=0.2)

@@ -410,6 +410,24 @@ def test_a_saturated_run_is_not_blamed_on_its_warm_up(tmp_path: Path) -> None:
     assert (found["warmup_long_enough"].figure or 0) < -0.2
 
 
+def test_a_saturated_run_is_not_blamed_on_its_warm_up_by_its_few_survivors(tmp_path: Path) -> None:
+    """Of those due late only whoever was lucky got a first token; the others still wait at the end."""
+    make_run(tmp_path, slots=7)
+
+    def edit(records: pd.DataFrame) -> None:
+        late = (records["due"] >= 12) & (records.index % 4 > 0)
+        records.loc[late, ["first_byte", "first_token", "last_token"]] = np.nan
+        records.loc[late, "status"] = "unfinished"
+        records.loc[late, "end"] = 100.0
+        early = records["due"] < 12
+        records.loc[early, "first_token"] = records["sent"][early] + 8.0
+        lucky = ~late & ~early
+        records.loc[lucky, "first_token"] = records["sent"][lucky] + 4.0
+
+    edit_records(tmp_path, edit)
+    assert rules(tmp_path)["warmup_long_enough"].passed
+
+
 def slower(factor: Callable[[np.ndarray], np.ndarray]) -> Edit:
     """Every time of a request, by its place in the window (0 to 1)."""
 
