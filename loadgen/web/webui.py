@@ -123,6 +123,7 @@ class WebUi:
                 "window": live.window,
                 "end": live.end,
                 "drain": run.schedule.scenario.drain,
+                "slo": run.schedule.scenario.slo.model_dump() if run.schedule.scenario.slo else None,
                 "verdict": verdict,
                 "why": why,
                 "totals": figures.totals(live),

@@ -2,6 +2,7 @@
 "use strict";
 
 const LEFT = 46, RIGHT = 8, TOP = 6, BOTTOM = 20;
+const SLO_WITHIN = 3; // times the highest value: a line of the SLO is drawn up to there
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(name, attributes, text) {
@@ -43,9 +44,9 @@ function thinned(points, room) {
 }
 
 class Chart {
-  // series: [{key, name}], up to three; show: a value's text.
-  constructor(parent, { title, series, show, onHover }) {
-    this.title = title; this.series = series; this.show = show;
+  // series: [{key, name}], up to three; show: a value's text; slo: whose bound of the SLO is drawn, if any.
+  constructor(parent, { title, series, show, slo, onHover }) {
+    this.title = title; this.series = series; this.show = show; this.slo = slo;
     this.seconds = []; this.frame = { end: 1, window: [0, 1], rest: null }; this.cursor = null;
     const box = document.createElement("div");
     box.className = "chart";
@@ -68,7 +69,7 @@ class Chart {
 
   room() { return Math.max(this.picture.clientWidth - LEFT - RIGHT, 10); }
 
-  // seconds: [{t, key: value or null}]; frame: {end, window, rest}, seconds; rest: what the figures are of
+  // seconds: [{t, key: value or null}]; frame: {end, window, rest, slo}, seconds; slo: its bounds by name; rest: what the figures are of
   // while no cursor points anywhere, null for the last one.
   update(seconds, frame) {
     this.seconds = seconds; this.frame = frame;
@@ -79,7 +80,9 @@ class Chart {
     const width = this.room(), height = Math.max(this.picture.clientHeight - TOP - BOTTOM, 10);
     const shown = this.series.filter(({ key }) => this.seconds.some((second) => second[key] !== null));
     const values = this.seconds.flatMap((second) => shown.map(({ key }) => second[key] ?? 0));
-    const levels = ticks(values.reduce((a, b) => Math.max(a, b), 0) * 1.05 || 1, 4), top = levels.at(-1);
+    const highest = values.reduce((a, b) => Math.max(a, b), 0), bound = (this.slo && this.frame.slo?.[this.slo]) ?? null;
+    const near = bound !== null && bound <= SLO_WITHIN * highest; // a bound far above would press the lines flat
+    const levels = ticks(Math.max(highest, near ? bound : 0) * 1.05 || 1, 4), top = levels.at(-1);
     const x = (t) => LEFT + (t / this.frame.end) * width, y = (value) => TOP + height - (value / top) * height;
     const parts = [];
     for (const [from, to] of [[0, this.frame.window[0]], [this.frame.window[1], this.frame.end]]) {
@@ -93,6 +96,12 @@ class Chart {
       parts.push(svg("text", { x: x(t), y: TOP + height + 15, "text-anchor": x(t) > LEFT + width - 14 ? "end" : "middle" }, clock(t)));
     }
     shown.forEach((series) => parts.push(this.line(series, x, y, width)));
+    if (bound !== null) {
+      const level = near ? y(bound) : TOP;
+      if (near) parts.push(svg("line", { class: "slo", x1: LEFT, x2: LEFT + width, y1: level, y2: level }));
+      const place = { class: "slo", x: LEFT + width - 3, y: near && level > TOP + 14 ? level - 4 : level + 12, "text-anchor": "end" };
+      parts.push(svg("text", place, `SLO ${this.show(bound)}${near ? "" : ", above"}`));
+    }
     const at = this.at();
     if (!shown.length) parts.push(svg("text", { x: LEFT + width / 2, y: TOP + height / 2, "text-anchor": "middle" }, "nothing yet"));
     if (this.cursor !== null && at) parts.push(svg("line", { class: "cursor", x1: x(at.t), x2: x(at.t), y1: TOP, y2: TOP + height }));

@@ -4,11 +4,16 @@
 (() => {
   const EVERY = 2000; // ms
   const LOCUSTS = ["userCount", "spawnRate"];
-  const OURS = [
-    "rps", "duration", "warmup", "drain", "arrivals", "concurrency", "input_tokens", "output_tokens",
-    "slo_ttft", "slo_tpot", "slo_share", "seed", "timeout", "endpoint", "extra_body", "temperature", "top_p",
-    "max_tokens_field",
-  ];
+  const KEPT = "tokenswarm.settings"; // in the tab's own storage: what was last started
+  const LABELS = { // option: what people call it
+    scenario: "Scenario", rps: "Requests per second", duration: "Duration that is judged, s", warmup: "Warm-up before it, s",
+    drain: "Longest wait for answers at the end, s", arrivals: "Arrival process", concurrency: "Clients of a closed loop",
+    input_tokens: "Prompt length, tokens: mean[,SD[,min-max]]", output_tokens: "Answer length, tokens: mean[,SD[,min-max]]",
+    slo_ttft: "SLO: TTFT at most, ms", slo_tpot: "SLO: TPOT at most, ms", slo_share: "SLO: share of requests, as 0.99",
+    seed: "Seed", timeout: "Timeout of a request, s", endpoint: "Endpoint (path)", extra_body: "Extra request fields (JSON)",
+    temperature: "Temperature", top_p: "Top-p", max_tokens_field: "Field for max_tokens",
+    no_ignore_eos: "Answers may end early", metrics_host: "Metrics URL, behind a gateway", model: "Model (empty: the only one)",
+  };
   let scenarios = null;
 
   // As if typed, so that the form's labels move out of the way.
@@ -27,7 +32,42 @@
     choice.title = found?.purpose ?? "";
     for (const field of form.querySelectorAll("input[name], select[name]")) {
       const name = optionOf(field), value = found ? found.fields[name] : all ? "" : undefined;
-      if (OURS.includes(name) && value !== undefined && (all || field.value === "")) put(field, value);
+      if (name in LABELS && value !== undefined && (all || field.value === "")) put(field, value);
+    }
+  }
+
+  // Locust makes a label of the option's name and its help; the help stays as a hint.
+  function label(form) {
+    for (const field of form.querySelectorAll("[name]")) {
+      const wanted = LABELS[optionOf(field)], box = field.closest(".MuiFormControl-root, .MuiFormControlLabel-root");
+      if (!wanted || !box) continue;
+      for (const place of box.querySelectorAll("label.MuiInputLabel-root, legend > span, .MuiFormControlLabel-label")) {
+        if (place.textContent === wanted) continue;
+        box.title ||= place.textContent;
+        place.textContent = wanted;
+      }
+    }
+  }
+
+  // What was last started in this tab, by the field's name.
+  function kept() {
+    try { return JSON.parse(sessionStorage.getItem(KEPT)) ?? {}; } catch { return {}; }
+  }
+
+  function keep(form) {
+    const found = {};
+    for (const field of form.querySelectorAll("input[name]:enabled, select[name]:enabled")) {
+      found[field.name] = field.type === "checkbox" ? field.checked : field.value;
+    }
+    try { sessionStorage.setItem(KEPT, JSON.stringify(found)); } catch { /* storage is switched off: the defaults again */ }
+  }
+
+  function restore(form) {
+    const found = kept();
+    for (const field of form.querySelectorAll("input[name]:enabled, select[name]:enabled")) {
+      const value = found[field.name];
+      if (field.type === "checkbox") { if (typeof value === "boolean" && value !== field.checked) field.click(); }
+      else if (typeof value === "string" && value !== field.value) put(field, value);
     }
   }
 
@@ -44,7 +84,10 @@
       for (const name of LOCUSTS) hide(form.querySelector(`input[name=${name}]`));
       const folded = form.querySelectorAll("button[aria-expanded=false], [role=button][aria-expanded=false]");
       for (const each of folded) if (each.parentElement.parentElement.contains(choice) || each.parentElement.contains(choice)) each.click();
+      label(form);
+      restore(form);
       fill(form, choice, false);
+      form.addEventListener("submit", () => keep(form), { capture: true });
       choice.addEventListener("change", () => fill(form, choice, true));
     }
   }

@@ -27,8 +27,8 @@ const time = (value, axis) => (axis ? plain(value * 1e3, true) : `${ms(value)} m
 const CHARTS = [
   { title: "Requests per second", show: plain, series: [{ key: "offered_rate", name: "offered" }, { key: "completed_rate", name: "completed" }] },
   { title: "Requests in flight", show: whole, series: [{ key: "in_flight", name: "in flight" }, { key: "running", name: "server: running" }, { key: "waiting", name: "server: waiting" }] },
-  { title: "TTFT, ms", show: time, series: ["p50", "p90", "p99"].map((name) => ({ key: `ttft_${name}`, name })) },
-  { title: "TPOT, ms", show: time, series: ["p50", "p90", "p99"].map((name) => ({ key: `tpot_${name}`, name })) },
+  { title: "TTFT, ms", show: time, slo: "ttft", series: ["p50", "p90", "p99"].map((name) => ({ key: `ttft_${name}`, name })) },
+  { title: "TPOT, ms", show: time, slo: "tpot", series: ["p50", "p90", "p99"].map((name) => ({ key: `tpot_${name}`, name })) },
   { title: "Output tokens per second", show: whole, series: [{ key: "token_rate", name: "tokens/s" }] },
 ];
 const charts = CHARTS.map((chart) => new Chart(byId("charts"), { ...chart, onHover: hover }));
@@ -90,8 +90,9 @@ function showRun(run, goingOn, judged) {
   byId("title").textContent = run.scenario;
   document.title = `${run.scenario}: LLM load`;
   byId("about").textContent = `${run.name} · ${run.model} at ${run.host} · ${run.workers} worker${run.workers > 1 ? "s" : ""}${run.key && ` · ${run.key}`}`;
-  byId("verdict").hidden = false;
-  byId("verdict").textContent = `${goingOn ? "so far " : ""}${run.verdict}${run.verdict ? ": " : ""}${run.why}`;
+  byId("verdict").hidden = byId("why").hidden = false;
+  byId("verdict").textContent = run.verdict ? `${run.verdict}${goingOn ? " so far" : ""}` : "no verdict yet";
+  byId("why").textContent = run.why;
   byId("verdict").className = `pill ${VERDICTS[run.verdict] ?? ""}`;
   byId("progress").hidden = !goingOn;
   byId("progress").firstElementChild.style.width = `${Math.min(100, Math.max(0, run.now / run.end) * 100)}%`;
@@ -99,7 +100,7 @@ function showRun(run, goingOn, judged) {
   byId("scope").textContent = scope(run.window);
   showTiles(run, goingOn, judged);
   const last = seconds.at(-1)?.t ?? 0;
-  for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window, rest: goingOn ? null : run.window[1] });
+  for (const chart of charts) chart.update(seconds, { end: Math.max(goingOn ? run.end : 0, last, 1), window: run.window, slo: run.slo, rest: goingOn ? null : run.window[1] });
   byId("tables").replaceChildren(...run.tables.map((table) => percentileTable(table, run.tables.length > 1, goingOn)));
 }
 
@@ -111,6 +112,10 @@ function scope([start, end]) {
 
 // Rates of the last seconds; once the run has been judged, those of its window.
 function showTiles(run, goingOn, judged) {
+  const { slo } = run, live = (name) => run.tables[0].metrics.find((row) => row.metric === name) ?? {};
+  const bounds = slo ? [["TTFT", slo.ttft], ["TPOT", slo.tpot], ["latency", slo.latency]].filter(([, bound]) => bound !== null && bound !== undefined) : [];
+  const ttft = judged ? judged.scheduled_ttft_p99 : live("scheduled_ttft").p99, tpot = judged ? judged.tpot_p50 : live("tpot").p50;
+  const attained = judged?.slo_attainment ?? null;
   const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "dispatch_delay");
   const left = Math.max(0, run.end - run.now);
   const server = !goingOn || totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
@@ -120,6 +125,9 @@ function showTiles(run, goingOn, judged) {
     ["Offered", `${number(rates.offered_rate)} /s`, `${number(totals.due, 0)} due`],
     ["Completed", `${number(rates.completed_rate)} /s`, `${number(totals.completed, 0)} done`],
     ["Output", `${number(rates.output_token_throughput, 0)} tok/s`, `${number(totals.tokens, 0)} in answers`],
+    ["TTFT p99, scheduled", ttft === null || ttft === undefined ? "–" : `${ms(ttft)} ms`, judged && ttft === null ? "too few requests, or beyond what was seen" : `TTFT p50, service: ${ms(judged ? judged.ttft_p50 : live("ttft").p50)} ms`],
+    ["TPOT p50", tpot === null || tpot === undefined ? "–" : `${ms(tpot)} ms`, "per later token"],
+    ["SLO attainment", attained === null ? "–" : `${number(100 * attained)} %`, slo ? (judged ? `wanted ${number(100 * slo.share, 1)} %: ` : "once judged: ") + bounds.map(([name, bound]) => `${name} ≤ ${plain(1e3 * bound, true)} ms`).join(", ") : "the scenario has no SLO"],
     ["In flight", number(totals.in_flight, 0), server],
     ["Failed", number(totals.failed, 0), totals.unfinished ? `${number(totals.unfinished, 0)} unfinished` : ""],
     ["Dispatch delay p99", lag.p99 === null ? "–" : `${ms(lag.p99)} ms`, `${number(lag.count, 0)} sent`],
@@ -173,7 +181,7 @@ function sessionRow(run, goingOn) {
   else links.append(" · outside the results folder");
   files.append(links);
   const verdict = cell("Verdict", "");
-  verdict.append(element("span", {}, element("b", { text: run.verdict, kind: VERDICTS[run.verdict] ?? "" }), element("small", { text: ` ${run.why}`, kind: "quiet" })));
+  verdict.append(element("span", {}, element("b", { text: run.verdict, kind: `pill ${VERDICTS[run.verdict] ?? ""}` }), element("small", { text: run.why, kind: "quiet" })));
   verdict.title = run.advice;
   const rate = cell("Completed /s", number(metrics.completed_rate), "right");
   return element("tr", {}, choose, cell("Run", run.run), cell("Scenario", `${run.scenario ?? "?"}, seed ${run.seed ?? "?"}`),
@@ -194,6 +202,27 @@ function allow() {
   byId("compare").disabled = making || chosen.size !== 2 || byId("compare").dataset.blocked === "yes";
 }
 
+// The first screen of a report, taken as text from its page, so that both say the same.
+async function summarise(path) {
+  const answer = await fetch(fileUrl(path));
+  if (!answer.ok) throw new Error(`the report cannot be read: ${answer.status}`);
+  const report = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const first = report.querySelector(".tiles")?.closest("section") ?? report.querySelector("section");
+  const words = (found) => found.textContent.replace(/\s+/g, " ").trim();
+  const blocks = [...(first?.children ?? [])].flatMap((block) => {
+    if (block.matches("p")) return [element("p", { text: words(block) })];
+    if (block.matches("pre")) return [element("pre", { text: block.textContent })];
+    if (!block.matches(".tiles")) return [];
+    return [element("dl", { kind: "tiles" }, ...[...block.children].map((tile) => element("div", {},
+      element("dt", { text: words(tile.querySelector("h3")) }),
+      ...[...tile.querySelectorAll("p")].map((line, place) => element("dd", {}, place ? element("small", { text: words(line) }) : words(line))))))];
+  });
+  byId("summary").replaceChildren(element("h3", { text: words(report.querySelector("h1")) }), ...blocks,
+    element("p", {}, fileLink(path, "The whole report")));
+  byId("summary").hidden = false;
+  byId("summary").scrollIntoView({ block: "nearest" });
+}
+
 // The older run first: what the other one is compared with.
 async function openReport(names) {
   if (making) return;
@@ -203,7 +232,8 @@ async function openReport(names) {
   try {
     const answer = await fetch("reports", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ runs: names }) });
     if (!answer.ok) throw new Error(await answer.text());
-    location.assign(fileUrl((await answer.json()).path));
+    const { path } = await answer.json();
+    if (names.length === 1) location.assign(fileUrl(path)); else await summarise(path);
     byId("working").textContent = "";
   } catch (error) {
     byId("working").textContent = error.message;

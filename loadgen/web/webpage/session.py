@@ -20,6 +20,8 @@ SHOWN = (
     "ttft_p99",
     "tpot_p50",
     "latency_p99",
+    "scheduled_ttft_p99",
+    "slo_attainment",
 )
 TOO_FEW = "enough_requests"  # the rule's name
 NAME_LENGTH = 100  # `reports compare --name` takes no more

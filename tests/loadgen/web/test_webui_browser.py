@@ -148,6 +148,8 @@ def test_the_form_follows_the_scenario(locust: WebRun, chromium: Any) -> None:
     tab = Tab(chromium)
     tab.page.goto(locust.url)
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
+    labels = tab.page.locator("form label").all_text_contents()
+    assert {"Requests per second", "SLO: TTFT at most, ms", "Scenario"} <= set(labels)
     own = {"rps": "30", "duration": "6", "warmup": "2", "drain": "10", "arrivals": "poisson", "seed": "1"}
     assert form_values(tab) == own | SLO | {"concurrency": "", "input_tokens": "", "output_tokens": ""}
     order = tab.page.eval_on_selector_all("form [name]", "(found) => found.map((each) => each.name)")
@@ -236,7 +238,10 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
     mean = records["output_tokens"].mean()
     assert tokens[5] / completed[5] == pytest.approx(mean, rel=0.2), "tokens are counted, not events"
     assert "judge" not in ours.page.locator("#failure").text_content()
-    assert ours.page.locator("#verdict").text_content().startswith(f"{summary['verdict']}: ")
+    assert ours.page.locator("#verdict").text_content() == summary["verdict"]
+    tiles = ours.page.inner_text("#tiles")
+    assert f"{100 * summary['metrics']['slo_attainment']['value']:.1f} %" in tiles and "TPOT p50" in tiles
+    assert "SLO 50.00 ms" in ours.page.locator("#charts").text_content()
     rate = summary["metrics"]["completed_rate"]["value"]
     ours.until(f"document.getElementById('tiles').textContent.includes('Completed{rate:.1f} /s')")
     tab.until("document.body.innerText.includes('STOPPED')")
@@ -280,7 +285,9 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     ours.until("document.getElementById('state').textContent === 'running' && seconds.length > 3")
     tab.page.get_by_role("button", name="Stop", exact=True).click()
     ours.until("document.querySelectorAll('#runs tbody tr').length === 2", within=30)
-    tab.page.get_by_role("button", name="New").wait_for(timeout=20_000)
+    tab.page.get_by_role("button", name="New").click(timeout=20_000)
+    tab.until("document.querySelector('form [name=rps]')?.value === '20'")
+    assert tab.page.locator("form [name=duration]").input_value() == "60", "the last settings are kept"
     newest = finished(locust)[0]
     folder = locust.folder.parent / newest["folder"]
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -291,7 +298,13 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     for box in ours.page.locator("#runs input[type=checkbox]").all():
         box.check()
     ours.page.get_by_role("button", name="Compare the two chosen").click()
-    ours.page.wait_for_url("**/llm/files/reports/*-vs-*/report.html", timeout=60_000)
+    ours.page.locator("#summary").wait_for(timeout=60_000)
+    title = ours.page.inner_text("#summary h3")
+    assert "Confidence." in ours.page.inner_text("#summary")
+    assert ours.page.locator("#summary dt").count() >= 4
+    ours.page.get_by_role("link", name="The whole report").click()
+    ours.page.wait_for_url("**/llm/files/reports/*-vs-*/report.html")
+    assert ours.page.inner_text("h1") == title
     text = ours.page.inner_text("body")
     assert newest["run"] in text and "Appendix A" in text
     ours.close()
