@@ -10,7 +10,7 @@ _DOWN_RIGHT = [(8.0, -12.0 * row) for row in (1, 2, 3)]
 _UP_LEFT = [(-8.0, 12.0 * row - 7) for row in (1, 2, 3)]
 ANYWHERE = [place for both in zip(_DOWN_RIGHT, _UP_LEFT, strict=True) for place in both]
 ANYWHERE += [(8.0, 5.0), (8.0, 17.0), (-8.0, -12.0), (-8.0, -24.0), (8.0, -48.0), (-8.0, 41.0)]
-BESIDE = [(8.0, -3.0)]  # for points that have a row of their own
+BESIDE = [(8.0, -3.0), (-8.0, 4.0)]  # for points that have a row of their own; else above the interval
 
 Place = tuple[float, float]
 _Box = tuple[float, float, float, float]

@@ -137,7 +137,7 @@ def _panel(panel: Panel, width: float, height: float, top: float, last: bool, he
     out += head
     out += _grid(panel, x, y, last)
     for mark in panel.marks:
-        out += _mark(mark, x, top, bottom)
+        out += _mark(mark, x, top, bottom, -3 if panel.y_names else 9)
     for series in panel.series:
         out += _SERIES[series.kind](series, x, y)
     out += _labels(panel, x, y, width)
@@ -257,14 +257,15 @@ def _ticks(axis: _Axis) -> list[tuple[float, str]]:
     return [(step * number, plain(float(f"{step * number:.10g}"))) for number in numbers]
 
 
-def _mark(mark: Mark, x: _Axis, top: float, bottom: float) -> list[str]:
+def _mark(mark: Mark, x: _Axis, top: float, bottom: float, lower: float) -> list[str]:
+    """A vertical line and its text, whose lower edge is `lower` pixels below the plot's top."""
     if not x.low <= mark.at <= x.high:
         return []
     at = x.at(mark.at)
     out = [f'<path class="mark" d="M{_n(at)} {_n(top)}V{_n(bottom)}"/>']
     if mark.text:
         side = (4, "start") if mark.after else (-4, "end")
-        out.append(_soft(mark.text, _n(at + side[0]), top + 9, side[1]))
+        out.append(_soft(mark.text, _n(at + side[0]), top + lower, side[1]))
     return out
 
 

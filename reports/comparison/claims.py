@@ -257,10 +257,12 @@ def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], settin
 
 def _of_all(row: Row, setting: Setting, mark: Mark, reason: str) -> tuple[Mark, str]:
     """The mark; none where it would only be that of the requests that a variant did serve."""
-    if row.metric is None or mark not in ("better", "worse"):
+    if row.metric is None or mark == "not comparable":
         return mark, reason
     if row.metric in CONDITIONAL and setting.unserved:
         return "not comparable", f"only of the requests that got a first token: {setting.unserved}"
+    if mark not in ("better", "worse"):
+        return mark, reason
     if setting.serves_less == (setting.other if mark == "better" else setting.baseline):
         return "not comparable", f"{setting.serves_less} serves less, so this holds only for whom it served"
     return mark, reason

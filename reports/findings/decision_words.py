@@ -92,7 +92,7 @@ def title(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
     neither = given.baseline.drowns and given.variant.drowns
     match found.kind:
         case "cannot tell":
-            return f"No decision on {variant}{at}: its figures cannot be compared"
+            return f"No decision on {variant}{at}: {_why_none(facts, variant)}"
         case "serves less":
             return f"Do not use {variant}{at}: it serves {served}, {baseline} {other}"
         case "serves more" if neither:
@@ -111,6 +111,15 @@ def title(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
     if neither:
         return f"Neither {variant} nor {baseline} keeps up{at}: {served} and {other} are served"
     return f"No difference shown between {variant} and {baseline}{at}"
+
+
+def _why_none(facts: Facts, variant: str) -> str:
+    """In a few words; the reason has the figures."""
+    names = (facts.baseline, variant)
+    hurt = [name for name in names if any(run.verdict in MEASURING for run in facts.runs_of(name))]
+    if len(hurt) == 1:
+        return f"the run of {hurt[0]} was disturbed"
+    return "both runs were disturbed" if hurt else "its figures cannot be compared"
 
 
 def _reason(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:

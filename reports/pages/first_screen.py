@@ -16,6 +16,7 @@ ROWS = (  # what users feel first; at most six are known
     "latency_p50",
 )
 MOST = 6
+CPU_MODEL = "cpu-tiny"  # whose depth the project chooses by the machine
 NO_MARK: tuple[str, Tone] = ("", "")
 MARKS: dict[str, tuple[str, Tone]] = {
     "better": ("▲ better", "good"),
@@ -46,16 +47,14 @@ def result(comparison: Comparison, figure: Drawing | None) -> list[Block]:
     blocks: list[Block] = []
     given = [f"{key}: {value}" for key, value in comparison.labels.items()]
     given += [comparison.note] if comparison.note else []
-    if given:
-        blocks.append(Text("; ".join(given)))
     for decision in comparison.decisions:
         several = len(comparison.decisions) > 1
         if several:
             blocks.append(Text(f"{decision.title}.", f"{decision.variant}. "))
             continue
+        blocks.append(tiles(comparison, decision.variant))
         if decision.disturbed:
             blocks.append(Text(decision.disturbed, "Disturbed. "))
-        blocks.append(tiles(comparison, decision.variant))
         open_ = decision.kind == "cannot tell" and not decision.disturbed
         if open_ or "answered for every variant" in decision.reason:
             blocks.append(Text(decision.reason))
@@ -63,6 +62,8 @@ def result(comparison: Comparison, figure: Drawing | None) -> list[Block]:
     if not comparison.decisions:
         blocks.append(tiles(comparison, None))
         blocks.append(Text(verdicts(comparison), "Confidence. "))
+    if given:
+        blocks.append(Text("; ".join(given), "Label. "))
     blocks.append(Text(setup(comparison), "Setup. "))
     if len(comparison.decisions) == 1 and comparison.audit is None:
         step = comparison.decisions[0].next
@@ -136,7 +137,11 @@ def setup(comparison: Comparison) -> str:
     first: RunInfo | None = comparison.runs[0] if comparison.runs else None
     vllm = first.conditions.get("vLLM") if first else None
     layers = first.conditions.get("model layers") if first else None
-    model = f"{comparison.model} ({layers} layers)" if layers else comparison.model
+    model = (
+        f"{comparison.model} ({layers} layers)"
+        if layers and comparison.model == CPU_MODEL
+        else comparison.model
+    )
     parts = [model, machine(comparison), f"vLLM {vllm}" if vllm else "", flags(comparison)]
     if first is not None:
         rate = "" if first.rate is None else f", {quantity(first.rate)} req/s"

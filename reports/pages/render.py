@@ -81,7 +81,7 @@ def readme(heading: str, found: Sequence[Section]) -> str:
 def page(heading: str, comparison: Comparison, found: Sequence[Section], charts: dict[str, Chart]) -> str:
     """The report as one HTML file with its script, styles and data inside."""
     environment = _environment(autoescape=True)
-    environment.filters |= {"clean": escape.clean, "link": escape.link}
+    environment.filters |= {"clean": escape.clean, "link": escape.link, "together": _together}
     return environment.get_template("report.html.j2").render(
         title=heading,
         sections=found,
@@ -89,6 +89,13 @@ def page(heading: str, comparison: Comparison, found: Sequence[Section], charts:
         drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    )
+
+
+def _together(text: str) -> str:
+    """Words that stand in one line: a figure and its unit, a mark."""
+    return (
+        text.replace(" to ", "\0").replace(" ", "\N{NO-BREAK SPACE}").replace("\0", " to\N{NO-BREAK SPACE}")
     )
 
 

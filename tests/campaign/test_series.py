@@ -19,7 +19,7 @@ from campaign.load import Load, load_of
 from campaign.series import run as run_series
 from common.places import ROOT
 from common.usage import UsageError
-from tokenswarm.__main__ import parse
+from tokenswarm.__main__ import main, parse
 
 
 class Runs:
@@ -490,3 +490,13 @@ def test_real_runs_are_interrupted_resumed_and_reported(tmp_path: Path) -> None:
     [report] = tmp_path.glob("reports/compare-one-two-*/comparison.json")
     compared = json.loads(report.read_text())
     assert compared["baseline"] == "one" and len(compared["runs"]) == 2
+
+
+@pytest.mark.parametrize("verb", ["run", "compare", "sweep", "capacity"])
+def test_a_load_without_an_arrival_is_refused_before_anything_starts(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = ["one", "other"] if verb in ("compare", "sweep") else ["one"]
+    words = [verb, *variants, "--host", "http://127.0.0.1:1", "--rps", "0.0001", "--duration", "1"]
+    assert main(words) == 2
+    assert "comes to no arrival at all: raise the rate or the duration" in capsys.readouterr().err
