@@ -93,7 +93,7 @@ class Metronome:
         self._timetable, self._tokens = timetable, tokens
         self._gap = timetable.chunk * timetable.tpot  # seconds between two chunks
         self._stopping = False
-        self._model = model
+        self._model, self._as_vllm = model, as_vllm
         self._service = service
         self._answers: list[Answer] = []
         self._streams: dict[Connection, Stream] = {}
@@ -301,7 +301,7 @@ class Metronome:
             tokens=tokens,
             stream=bool(body.get("stream")),
             usage=usage,
-            continuous_usage=usage and bool(options.get("continuous_usage_stats")),
+            continuous_usage=usage and self._as_vllm and bool(options.get("continuous_usage_stats")),
         )
 
     def _tokenize(self, connection: Connection, request: Request) -> None:

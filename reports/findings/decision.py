@@ -80,9 +80,10 @@ def decide(given: Evidence) -> Choice:
     if serves_less(baseline, variant, given.rate == "better", given.minimum_effect):
         return Choice("serves more", variant.name, rate_to_compare(baseline, variant), ("completed_rate",))
     lower = rate_to_compare(baseline, variant) if baseline.drowns or variant.drowns else None
-    if _lags(variant, baseline, given.minimum_effect) or _lags(baseline, variant, given.minimum_effect):
-        return Choice("unclear", None, lower, ("completed_rate",))
     kind, preferred, because = _by_marks(given)
+    behind = None if baseline.keeps_up and variant.keeps_up else _behind(given)
+    if behind is not None and preferred in (None, behind):
+        return Choice("unclear", None, lower, ("completed_rate",))
     return Choice(kind, preferred, lower, because)
 
 
@@ -100,6 +101,13 @@ def rate_to_compare(one: Side, other: Side) -> float | None:
     rate = HEADROOM * min(known)
     digits = 1 - math.floor(math.log10(rate))
     return math.floor(rate * 10.0**digits + 1e-9) / 10.0**digits
+
+
+def _behind(given: Evidence) -> str | None:
+    """Who may serve less, though that is not shown. Of two that keep up neither does: what differs then is
+    which answers ended inside of the window."""
+    pairs = ((given.baseline, given.variant), (given.variant, given.baseline))
+    return next((one.name for one, other in pairs if _lags(one, other, given.minimum_effect)), None)
 
 
 def _lags(one: Side, other: Side, minimum_effect: float) -> bool:

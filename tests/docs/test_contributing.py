@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from common.places import ROOT
+from loadgen.workload.arrivals.poisson import Poisson
+from loadgen.workload.scenario import Dataset
 
 PAGE = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```\n", re.DOTALL)
@@ -51,6 +53,12 @@ def kinds() -> dict[str, Kind]:
         files = [(new, path, body) for (new, path), (_, body) in zip(places, blocks, strict=True)]
         found[title] = Kind(files, commands, sum(bool(line) for line in BLOCK.sub("", rest).splitlines()))
     return found
+
+
+def test_what_a_scenario_is_said_to_hold_has_the_scenarios_keys() -> None:
+    found = re.findall(r"`(arrivals|dataset): \{(\w+): \w+", PAGE)
+    assert sorted(found) == [("arrivals", "process"), ("dataset", "format")]
+    assert "process" in Poisson.model_fields and "format" in Dataset.model_fields
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ FORMATS.discover(__name__, __path__)
 
 
 def read_rows(
-    kind: str, path: Path, sha256: str | None = None, notes: Counter[str] | None = None
+    name: str, path: Path, sha256: str | None = None, notes: Counter[str] | None = None
 ) -> Iterator[Row]:
     """The rows of a file in its order, their times never falling.
 
@@ -29,7 +29,7 @@ def read_rows(
         raise UsageError(f"{path}: is not the file that the scenario was read with (its digest differs)")
     last, where = None, f"{path}: row 1"
     try:
-        for row in FORMATS[kind](path):
+        for row in FORMATS[name](path):
             if isinstance(row, Note):
                 if notes is not None:
                     notes[row.text] += 1

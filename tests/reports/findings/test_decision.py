@@ -179,3 +179,18 @@ def test_what_disturbed_the_measurement_is_a_sentence_of_its_own(tmp_path: Path)
     assert (decision.kind, decision.preferred) == ("cannot tell", None)
     assert decision.disturbed is not None and "the load generator fell behind" in decision.disturbed
     assert "optimized" in decision.disturbed and "_" not in decision.title
+
+
+def test_of_two_that_keep_up_a_rate_that_chance_moved_decides_nothing() -> None:
+    """The rate of 30 s moves by which answers end inside of them."""
+    baseline, variant = Side("a", 20.2, 20.9), Side("b", 20.2, 19.9)
+    assert decide(Evidence(baseline, variant, "", better=["tpot_p50"])).preferred == "b"
+    assert decide(Evidence(baseline, variant, "")).kind == "no difference"
+
+
+def test_one_that_fell_behind_and_meets_the_slo_less_is_worse_though_its_rate_is_in_doubt() -> None:
+    baseline = Side("a", 20.2, 20.9)
+    variant = Side("b", 20.2, 19.6, keeps_up=False, drowns=True)
+    found = decide(Evidence(baseline, variant, "", worse=["slo_attainment", "ttft_p50"]))
+    assert (found.kind, found.preferred) == ("worse", "a")
+    assert decide(Evidence(baseline, variant, "", better=["tpot_p50"])).kind == "unclear"
