@@ -16,6 +16,7 @@ from common.usage import UsageError, whole
 from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
+from reports.verdict.verdict import Verdict
 from server.plan import make_plan
 
 LOCUSTFILE = "locustfiles/chat.py"
@@ -23,7 +24,7 @@ SCENARIO = "chat-medium"
 MOST_WORKERS = 32  # on one machine, however few cores it has; on more, WORKERS_PER_CORE
 WORKERS_PER_CORE = 4
 FEW = 20  # arrivals on average; of fewer, chance may leave none
-VERDICTS = (0, 3, 4, 5, 6)  # exit codes of a run that was written and judged
+VERDICTS = tuple(verdict.exit_code for verdict in Verdict)  # of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
 PASSED_ON = (
     "rps",

@@ -17,9 +17,9 @@ from campaign.step import Runner, make_step
 from common.results import REFUSED, now, results_folder
 from common.terminal import say
 from common.usage import UsageError, whole
+from reports.verdict.verdict import Verdict
 
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
-CODES = {"VALID": 0, "TOO-SHORT": 6, "SATURATED": 3, "CLIENT-LIMITED": 4, "INVALID": 5}  # ever worse
 
 
 def add_arguments(parser: ArgumentParser, repeats: int) -> None:
@@ -74,8 +74,8 @@ def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:
     """Write the report; the exit code."""
     code = _report(campaign, reporter)
     verdicts = [step.verdict for step in campaign.steps if step.verdict]
-    worst = max(verdicts, key=list(CODES).index, default="VALID")
-    return code or (CODES[worst] if strict else 0)
+    worst = max((Verdict[label.replace("-", "_")] for label in verdicts), default=Verdict.VALID)
+    return code or (worst.exit_code if strict else 0)
 
 
 def _begin(name: str, wanted: dict[str, Any]) -> Campaign:

@@ -16,12 +16,11 @@ import jsonschema  # type: ignore[import-untyped]
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
-from locust.argument_parser import get_parser
 
 from common.places import ROOT
 from common.version import VERSION
-from loadgen import options
 from loadgen.live.instruments import INSTRUMENTS
+from tests.support.loadparser import load_parser
 from tests.support.prometheus import program
 
 DEPLOY = ROOT / "deploy"
@@ -180,8 +179,7 @@ def commands() -> list[list[str]]:
 
 
 def test_every_command_line_is_one_that_locust_takes() -> None:
-    parser = get_parser()
-    options.add_arguments(parser)
+    parser = load_parser()
     given = [parser.parse_args(["-f", "locustfiles/chat.py", *words]) for words in commands()]
     assert [each.master for each in given].count(True) == [each.worker for each in given].count(True) == 3
     assert all(each.scenario == "chat-medium" for each in given)

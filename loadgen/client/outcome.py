@@ -59,7 +59,7 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Moments:
+class Stamps:
     """When what happened to the exchange itself; `end` is when it was given up or broke off."""
 
     sent: float | None
@@ -70,7 +70,7 @@ class Moments:
 
 
 def make_reply(
-    answer: Answer, reading: Reading, ending: Ending, moments: Moments, request_id: str = ""
+    answer: Answer, reading: Reading, ending: Ending, moments: Stamps, request_id: str = ""
 ) -> Reply:
     """Judge an exchange that is over and whose body has been read."""
     error = errors.explain(answer, reading, ending, moments.first_byte is not None, request_id)
@@ -105,7 +105,7 @@ def make_reply(
     )
 
 
-def make_unread(moments: Moments, error: str) -> Reply:
+def make_unread(moments: Stamps, error: str) -> Reply:
     """The reply to an answer of which nothing but when it came can be said."""
     return Reply(
         sent=moments.sent,

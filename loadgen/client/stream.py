@@ -15,7 +15,7 @@ from loadgen.client.chat_chunks import Reading
 from loadgen.client.connection import Connection
 from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
-from loadgen.client.outcome import Moments, Reply, make_reply, make_unread
+from loadgen.client.outcome import Reply, Stamps, make_reply, make_unread
 
 ONE_HELD = 8 * 2**20  # bytes of one answer that wait to be read; a fast one has some KB
 ALL_HELD = 96 * 2**20  # of all answers together
@@ -155,7 +155,7 @@ class Stream:
         """What became of it; call it once, when it is over and has been read."""
         assert self._ending is not None
         self.reading.finish(self._last_byte or self.end)
-        moments = Moments(self._sent, self._first_byte, self._last_byte, self.end, not self._kept)
+        moments = Stamps(self._sent, self._first_byte, self._last_byte, self.end, not self._kept)
         try:
             return make_reply(self.answer, self.reading, self._ending, moments, self.request_id)
         except Exception as error:  # a fault of ours must not cost the arrival its record

@@ -2,30 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
 from common.registry import Registry
 from reports.runs.runs import Run, kept
-
-
-class Verdict(IntEnum):
-    """What may be concluded, from all to nothing; the larger one wins."""
-
-    VALID = 0  # none of the others
-    TOO_SHORT = 1  # too few requests for a p99; all else stands
-    SATURATED = 2  # the server fell behind, so latencies depend on how long the test ran
-    CLIENT_LIMITED = 3  # requests left late or the worker's loop stalled
-    INVALID = 4  # our own measurement failed
-
-    @property
-    def label(self) -> str:
-        return self.name.replace("_", "-")
-
-    @property
-    def exit_code(self) -> int:
-        """0 valid, 3 saturated, 4 client-limited, 5 invalid, 6 too short."""
-        codes = {Verdict.SATURATED: 3, Verdict.CLIENT_LIMITED: 4, Verdict.INVALID: 5, Verdict.TOO_SHORT: 6}
-        return codes.get(self, 0)
+from reports.verdict.verdict import Verdict as Verdict
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def test_five_hosts_make_the_load_of_one_process(tmp_path: Path) -> None:
             worker = ["-f", "locustfiles/chat.py", "--worker", "--master-host", hosts.address("master")]
             start(hosts, name, "-m", "locust", *worker, stack=stack)
         url = f"http://{hosts.address('server')}:9000"
+        await_answer(hosts, url)
         options = ("--master", "--expect-workers", "4")
         with LoadRun(tmp_path, url, *options, workers=None, prefix=hosts.prefix("master")) as running:
             spread = running.end()
@@ -84,6 +85,7 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
         }
         url, options = f"http://{hosts.address('server')}:9000", ("--master", "--expect-workers", "4")
         prefix = hosts.prefix("master")
+        await_answer(hosts, url)
         with LoadRun(home, url, *options, workers=None, scenario=scenario, prefix=prefix) as running:
             running.wait_for("running ")
             time.sleep(5)
@@ -115,6 +117,22 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
 def lane_of(records: pd.DataFrame) -> int:
     """The lane that lost the most."""
     return int(records.loc[records["status"] == "lost", "lane"].mode()[0])
+
+
+AWAIT = """
+import sys, time, urllib.request
+while True:
+    try:
+        urllib.request.urlopen(sys.argv[1] + "/health", timeout=5)
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+
+
+def await_answer(hosts: Hosts, url: str) -> None:
+    """Until the server answers the master's host."""
+    subprocess.run([*hosts.prefix("master"), sys.executable, "-c", AWAIT, url], timeout=60, check=True)
 
 
 def start(

@@ -30,7 +30,7 @@ from common.usage import Parser, UsageError, exit_code
 from loadgen.client.chat_chunks import Reading
 from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
-from loadgen.client.outcome import Moments, make_reply
+from loadgen.client.outcome import Stamps, make_reply
 from loadgen.live.live import Live
 from loadgen.master.inbox import Inbox
 from loadgen.protocol import gate, messages
@@ -67,7 +67,7 @@ def read(parts: list[bytes], framed: bool, raw: bool) -> None:
                 reading.feed(piece, float(place))
             http.pieces.clear()
     reading.finish(9.0)
-    reply = make_reply(http, reading, Ending(how), Moments(0.0, 0.5, 9.0, 9.0, True), "id")
+    reply = make_reply(http, reading, Ending(how), Stamps(0.0, 0.5, 9.0, 9.0, True), "id")
     reply.disbelieve(10, 1000)
     assert reply.status in (COMPLETED, FAILED, UNFINISHED)
     assert "\n" not in (reply.error or "") and isinstance(reply.chunk_times, array)

@@ -12,7 +12,7 @@ from loadgen.client import chat_chunks
 from loadgen.client.chat_chunks import Reading
 from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
-from loadgen.client.outcome import Moments, Reply, make_reply
+from loadgen.client.outcome import Reply, Stamps, make_reply
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from tests.support.fakestreams import DONE, ROLE, answer, chunk, usage
 
@@ -35,7 +35,7 @@ def reply_to(raw: list[bytes], keep_text: bool = True, how: How = How.ANSWERED) 
         if http.is_stream:
             http.pieces.clear()
     reading.finish(9.0)
-    return make_reply(http, reading, Ending(how), Moments(0.0, 0.5, 9.0, 9.0, True), "id")
+    return make_reply(http, reading, Ending(how), Stamps(0.0, 0.5, 9.0, 9.0, True), "id")
 
 
 @pytest.mark.parametrize("keep_text", [True, False])

@@ -7,15 +7,15 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from locust.argument_parser import get_parser
 
 from common.usage import UsageError
 from loadgen import options
+from tests.support.loadparser import load_parser
 
 
 def adapted(*words: str) -> Namespace:
     """Locust's options for this command line."""
-    parser = get_parser()
+    parser = load_parser()
     with patch("loadgen.options._was_free", return_value=True):  # by others, too
         options.adapt(parser, words)
     found: Namespace = parser.parse_args(list(words))
@@ -54,13 +54,13 @@ def test_a_port_for_workers_that_is_taken_is_named() -> None:
             ["--master", "--master-bind-port", port],
         ):
             with pytest.raises(UsageError, match=f"port {port}, where workers are to join, is taken"):
-                options.adapt(get_parser(), words)
-        options.adapt(get_parser(), ["--worker", "--processes", "2", "--master-port", port])
+                options.adapt(load_parser(), words)
+        options.adapt(load_parser(), ["--worker", "--processes", "2", "--master-port", port])
 
 
 def test_workers_know_whether_a_master_made_them() -> None:
     for words, own in ((["--processes", "2"], True), (["--worker", "--processes", "2"], False), ([], False)):
-        parser = get_parser()
+        parser = load_parser()
         options.adapt(parser, words)
         assert parser.parse_args(words).own_master is own
 

@@ -15,7 +15,7 @@ from sseclient import SSEClient
 from loadgen.client.chat_chunks import Reading
 from loadgen.client.errors import Ending, How, tidy
 from loadgen.client.http1 import Answer
-from loadgen.client.outcome import Moments, Reply, make_reply
+from loadgen.client.outcome import Reply, Stamps, make_reply
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from tests.support.fakestreams import BODIES, DONE, ERROR, ROLE, WORDS, answer, chunk, event, usage
 
@@ -75,7 +75,7 @@ def reply_to(pieces: list[bytes], how: How = How.ANSWERED) -> Reply:
     for number, piece in enumerate(pieces, 1):
         reading.feed(piece, float(number))
     reading.finish(float(len(pieces)))
-    moments = Moments(0.0, 0.5, float(len(pieces)), float(len(pieces)) + 1, True)
+    moments = Stamps(0.0, 0.5, float(len(pieces)), float(len(pieces)) + 1, True)
     return make_reply(http, reading, Ending(how), moments)
 
 
@@ -284,7 +284,7 @@ def test_a_body_that_is_no_stream_of_events_is_named() -> None:
     assert http.feed(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")
     reading.feed(b"upstream timed out", 1.0)
     reading.finish(1.0)
-    reply = make_reply(http, reading, Ending(How.ANSWERED), Moments(0.0, 1.0, 1.0, 1.0, True))
+    reply = make_reply(http, reading, Ending(How.ANSWERED), Stamps(0.0, 1.0, 1.0, 1.0, True))
     assert reply.error == "no event came in a body of type text/plain"
 
 
@@ -294,7 +294,7 @@ def test_text_is_kept_only_when_asked_for() -> None:
         reading.feed(piece, 1.0)
     http = Answer()
     assert http.feed(_HEAD)
-    reply = make_reply(http, reading, Ending(How.ANSWERED), Moments(0.0, 1.0, 1.0, 1.0, True))
+    reply = make_reply(http, reading, Ending(How.ANSWERED), Stamps(0.0, 1.0, 1.0, 1.0, True))
     assert (reply.text, reply.tool_calls, reply.status) == (None, None, COMPLETED)
 
 

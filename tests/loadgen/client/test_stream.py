@@ -14,6 +14,11 @@ _TIMED_OUT = "timed out after 1 s"
 _FAULTS = {  # behaviour: status, error
     "status-400": (400, "HTTP 400: max_tokens is too large"),
     "status-401": (401, "HTTP 401: wrong key"),
+    "quotes-the-key": (401, "HTTP 401: \x1b[2JIncorrect API key provided: none."),
+    "quotes-the-key-in-a-stream": (
+        200,
+        "error in the stream: \x1b[2JIncorrect API key provided: none. (code 401)",
+    ),
     "status-404": (404, "HTTP 404: The model `fake` does not exist."),
     "status-429": (429, "HTTP 429: slow down (retry after 7 s)"),
     "status-500": (500, "HTTP 500: the engine died"),

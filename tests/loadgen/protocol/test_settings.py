@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import pytest
-from locust.argument_parser import get_parser
 
 from campaign.load import PASSED_ON
 from common.redact import HEADERS_VARIABLE, redact
 from common.usage import UsageError
-from loadgen import options
 from loadgen.protocol.settings import keep_headers, request_headers, scenario_of, settings_of
 from loadgen.workload.scenario import Scenario
+from tests.support.loadparser import load_parser
 
 EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
     "tokenizer": None,
@@ -118,8 +117,7 @@ def test_a_wrong_seed_is_named_before_a_server_is_started() -> None:
 
 
 def test_what_a_campaign_passes_on_locust_takes() -> None:
-    parser = get_parser()
-    options.add_arguments(parser)
+    parser = load_parser()
     words = [word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", "7")]
     found = vars(parser.parse_args(words))
     assert all(found[name] == "7" for name in PASSED_ON)
