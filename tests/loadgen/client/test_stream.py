@@ -1,5 +1,6 @@
 """Every fault of one request has its status and its reason, and nothing waits for ever."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -96,11 +97,12 @@ def tls_server() -> Iterator[FakeServer]:
 @pytest.mark.parametrize("name", sorted(_FAULTS))
 def test_a_fault(server: FakeServer, name: str) -> None:
     timed_out = _FAULTS[name][1].startswith(_TIMED_OUT)
+    begun = time.perf_counter()
     reply = chat(server.url(name), timeout=1.0 if timed_out else 10.0)
     assert (reply.status, reply.http_status, reply.error) == (FAILED, *_FAULTS[name])
     assert reply.sent is not None and reply.sent <= reply.end
     if timed_out:
-        assert 0.5 <= reply.end - reply.sent < 5  # from the first try to connect; it leaves later
+        assert 0.95 <= reply.end - begun < 5  # the limit is of the whole exchange, connecting included
 
 
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS.keys() - _FAULTS.keys()))
@@ -124,14 +126,15 @@ def test_what_came_before_a_fault_is_kept(server: FakeServer) -> None:
 
 
 def test_stamps_follow_the_server(server: FakeServer) -> None:
-    with FakeServer(ttft=0.2, tpot=0.1) as slow:
+    with FakeServer(ttft=0.2, tpot=0.4) as slow:  # a machine may stand still for less than a gap
         reply = chat(slow.url("normal"))
         sent = slow.requests[0].sent
     assert len(reply.chunk_times) == 5
-    assert all(left - 0.001 <= stamp for stamp, left in zip(reply.chunk_times, sent[1:6], strict=True))
-    # sent[0] is the role. A machine that stands still for one of them does not for most.
-    before_the_next = [stamp < after for stamp, after in zip(reply.chunk_times, sent[2:6], strict=False)]
-    assert sum(before_the_next) >= 2
+    following = [*sent[2:6], float("inf")]
+    for stamp, left, after in zip(
+        reply.chunk_times, sent[1:6], following, strict=True
+    ):  # sent[0] is the role
+        assert left - 0.001 <= stamp < after
 
 
 def test_a_server_that_hangs_after_done(server: FakeServer) -> None:
