@@ -230,21 +230,23 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
 def show(load: Load, variant: str) -> int:
     """Print the server's command, where one would be launched, and one request in full; the exit code."""
     host = load.host or f"http://127.0.0.1:{load.port}"
-    if load.host is None:
-        launcher = [sys.executable, "-m", "tokenswarm", "serve", variant, "--target", load.target]
-        if code := child.run([*launcher, "--port", str(load.port), "--dry-run"], {}):
-            return code
+    if load.host is None and (code := child.run([*_launcher(load, variant), "--dry-run"], {})):
+        return code
     words = [sys.executable, "-m", "loadgen", "-f", load.locustfile, "--headless", *load.load_words()]
     return child.run([*words, "--dry-run"], {"LOCUST_HOST": host})
+
+
+def _launcher(load: Load, variant: str) -> list[str]:
+    words = [sys.executable, "-m", "tokenswarm", "serve", variant]
+    return [*words, "--target", load.target, "--port", str(load.port)]
 
 
 def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:
     """Run the command against the variant, launched for it, or against the load's host; its exit code."""
     environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
     if load.host is None:
-        launcher = [sys.executable, "-m", "tokenswarm", "serve", variant, "--target", load.target]
-        launcher += ["--port", str(load.port)] + (["--folder", str(folder)] if folder else [])
-        return child.run([*launcher, "--", *command], environment)
+        place = ["--folder", str(folder)] if folder else []
+        return child.run([*_launcher(load, variant), *place, "--", *command], environment)
     environment |= {"TOKENSWARM_VARIANT": variant, "LOCUST_HOST": load.host}
     environment |= {"TOKENSWARM_RUN_DIR": str(folder)} if folder else {}
     return child.run(command, environment)

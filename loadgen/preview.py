@@ -1,6 +1,8 @@
 """One request as the load would send it, shown before there is any run."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 from locust.env import Environment
 
@@ -9,32 +11,36 @@ from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.http1 import request_bytes, request_head
 from loadgen.client.transport import Host
+from loadgen.master.preflight import Make
 from loadgen.protocol.messages import EXTENSIONS, Plan
 from loadgen.protocol.settings import request_headers, settings_of
 from loadgen.worker.lane import Lane
 from loadgen.workload.prompts import PromptMaker
-from loadgen.workload.schedule import schedule
+from loadgen.workload.schedule import Schedule, schedule
 from loadgen.workload.tokenizer import LocalTokenizer
-from loadgen.workload.vocabulary import build_vocabulary, estimate_vocabulary
+from loadgen.workload.vocabulary import estimate_vocabulary
 
 MODEL = "the-served-model"  # where none is named: nobody has asked the server
 
 
-def first_request(environment: Environment, plan: Plan, words: int) -> tuple[str, bytes]:
-    """Where the first arrival's request goes, and its body, by the first user class.
+def first_request(environment: Environment, plan: Plan, load: Schedule, client: Client, words: int) -> Make:
+    """What gives the first arrival's request by the first user class, with the extensions that are wanted.
 
-    words: the prompt's seed. Raises UsageError where the user class fails.
+    load: the plan's schedule. words: the prompt's seed. It raises UsageError where the user class fails.
     """
-    lane = Lane(environment, plan, 0, Client(Host.resolve(plan.host), verify=plan.verify))
-    lane.prompts = PromptMaker(plan.read_vocabulary(), words, lane.scenario)
-    try:
-        return lane.first_request(environment.user_classes[0](environment))
-    except UsageError:
-        raise
-    except Exception as error:  # of a user class
-        raise UsageError(f"the first request cannot be made: {type(error).__name__}: {error}") from None
-    finally:
-        lane.client.close()
+    lane = Lane(environment, plan, 0, client, load)
+    lane.prompts = PromptMaker(plan.read_vocabulary(), words, load.scenario)
+
+    def make(extensions: Sequence[str]) -> tuple[str, bytes]:
+        lane.plan = replace(plan, extensions=list(extensions))
+        try:
+            return lane.first_request(environment.user_classes[0](environment))
+        except UsageError:
+            raise
+        except Exception as error:  # of a user class
+            raise UsageError(f"the first request cannot be made: {type(error).__name__}: {error}") from None
+
+    return make
 
 
 def request(environment: Environment) -> str:
@@ -45,10 +51,8 @@ def request(environment: Environment) -> str:
     settings = settings_of(vars(environment.parsed_options), environment.host)
     load = schedule(settings.scenario, settings.seed)
     host, headers = Host.resolve(settings.host), request_headers()
-    vocabulary = estimate_vocabulary()
-    if settings.tokenizer is not None:
-        local = LocalTokenizer(settings.tokenizer)
-        vocabulary = build_vocabulary(local.count_tokens, local.tokenize_words, local.has_chat_template)
+    tokenizer = settings.tokenizer
+    vocabulary = LocalTokenizer(tokenizer).vocabulary() if tokenizer else estimate_vocabulary()
     plan = Plan(
         run="RUN",
         scenario=settings.scenario.to_dict(),
@@ -65,7 +69,9 @@ def request(environment: Environment) -> str:
         with_key=True,
         headers=list(headers),
     )
-    path, body = first_request(environment, plan, plan.seed)
+    client = Client(host, verify=settings.verify)
+    path, body = first_request(environment, plan, load, client, plan.seed)(EXTENSIONS)
+    client.close()
     shown = request_head(host.authority, dict.fromkeys(headers, HIDDEN))
     head = request_bytes(host.target(path), shown, f"{plan.run}-0", body).removesuffix(body).decode()
     return head.replace("\r\n", "\n") + json.dumps(json.loads(body), indent=2, ensure_ascii=False)

@@ -11,6 +11,7 @@ next arrival is due. So the load is open loop: no answer is waited for.
 """
 
 import sys
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 from locust import User, events, task
@@ -118,7 +119,7 @@ def on_init(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner | LocalRunner):
         environment.tokenswarm_worker = Worker(environment)
     if isinstance(environment.runner, MasterRunner | LocalRunner):
-        environment.tokenswarm_conductor = Conductor(environment, preview.first_request)
+        environment.tokenswarm_conductor = Conductor(environment, partial(preview.first_request, environment))
         Export(environment, environment.tokenswarm_conductor)
         if environment.web_ui:
             WebUi(environment, environment.tokenswarm_conductor)

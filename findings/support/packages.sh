@@ -1,9 +1,5 @@
 # Sourced. packages SPECIFIER...: pinned public packages into an environment of their own, $VENV, under $TMP.
-# Whatever is begun is stopped, and $TMP removed, on every way out.
-TMP=$(mktemp -d)
-CHILDREN=()
-trap '[ ${#CHILDREN[@]} = 0 ] || kill "${CHILDREN[@]}" 2>/dev/null; wait; rm -rf "$TMP"' EXIT
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 VENV=$TMP/venv
 CHAT=(python3 "$HERE/support/chat.py")
 
@@ -13,10 +9,6 @@ packages() {
     exit 2
   }
 }
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-
-begin() { "$@" >"$TMP/${#CHILDREN[@]}.log" 2>&1 & CHILDREN+=($!); }
 
 # answers URL: wait at most 90 s until it answers 200.
 answers() {

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from common.usage import UsageError
@@ -10,7 +11,7 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
-from loadgen.master.preflight import NAME, Preflight, preflight
+from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
@@ -19,13 +20,15 @@ from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withh
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
+FirstRequest = Callable[[Plan, Schedule, Client, int], Make]  # the last: the prompt's seed
+
 
 def begin(
     settings: Settings,
     find_workers: Callable[[], Workers],
     send: Send,
     say: Callable[[str], None],
-    first_request: Callable[[Plan, int], tuple[str, bytes]],
+    first_request: FirstRequest,
 ) -> Run:
     """Reach the server, make the schedule, claim a folder; nothing has been sent to a worker yet.
 
@@ -62,7 +65,7 @@ def begin(
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
-    tried = _try(plan, settings, served.unlisted, say, first_request)
+    tried = _try(plan, load, settings, served.unlisted, say, first_request)
     folder = manifest.make_folder(subject)
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
@@ -70,16 +73,17 @@ def begin(
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
-    scraper = lambda now: Scraper(server, now, gpus)  # noqa: E731
+    scraper = partial(Scraper, server, gpus=gpus)
     return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
 
 
 def _try(
     plan: Plan,
+    load: Schedule,
     settings: Settings,
     unlisted: str,
     say: Callable[[str], None],
-    first_request: Callable[[Plan, int], tuple[str, bytes]],
+    first_request: FirstRequest,
 ) -> Preflight:
     """What the server makes of one request, whose prompt is none of the run's. Raises UsageError."""
     if unlisted:
@@ -88,11 +92,8 @@ def _try(
     client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
     salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
     try:
-        tried = preflight(
-            client,
-            lambda extensions: first_request(replace(salt, extensions=list(extensions)), plan.seed + 1),
-            settings.scenario.request,
-        )
+        make = first_request(salt, load, client, plan.seed + 1)
+        tried = preflight(client, make, settings.scenario.request)
     except UsageError as error:
         if not settings.keep_going:
             raise UsageError(f"{settings.host}: {error}{f'; {unlisted}' if unlisted else ''}") from None

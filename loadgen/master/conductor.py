@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +27,11 @@ from common.results import SERVER, SUMMARY
 from common.usage import USAGE, UsageError
 from loadgen.host import child_process
 from loadgen.master import status_line, worker_processes
-from loadgen.master.beginning import begin, reach
+from loadgen.master.beginning import FirstRequest, begin, reach
 from loadgen.master.inbox import Inbox
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
 from loadgen.master.run import LaneState, Run, Workers
 from loadgen.protocol import events, messages
-from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import Settings, same_server, settings_of
 
 INTERRUPTED = 130
@@ -40,8 +39,6 @@ NOT_JUDGED = 1  # the run is written, and nobody has said what it is worth
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
 PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
-
-FirstRequest = Callable[[Environment, Plan, int], tuple[str, bytes]]  # a plan, and the prompt's seed
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +98,7 @@ class Conductor:
                 self._workers,
                 self._send,
                 self._say,
-                lambda plan, words: self._first_request(self._environment, plan, words),
+                self._first_request,
             )
             self.run.hand_out(each.__name__ for each in self._environment.user_classes)
         elif not self.run.started:

@@ -93,8 +93,7 @@ class Server:
     def vocabulary(self, model: str, tokenizer: Path | None) -> Vocabulary:
         """The served tokenizer's words: from a local file, the server's /tokenize, or an estimate."""
         if tokenizer is not None:
-            local = LocalTokenizer(tokenizer)
-            return build_vocabulary(local.count_tokens, local.tokenize_words, local.has_chat_template)
+            return LocalTokenizer(tokenizer).vocabulary()
         self._tokens_until = time.monotonic() + VOCABULARY_WITHIN
         if self._tokenize(model, "Please").status != 200:
             return estimate_vocabulary()

@@ -21,7 +21,7 @@ from loadgen.protocol.messages import Plan
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED, Record
 from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.prompts import PromptMaker
-from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.schedule import Arrival, Schedule, schedule
 from loadgen.workload.vocabulary import Messages
 
 MADE_AHEAD = 256 * 2**20  # bytes of requests made before the run; what is beyond is made when it is due
@@ -53,16 +53,16 @@ class RequestMaker(Protocol):
 class Lane:
     """`number` from 0. `zero` is the run's start on this process's time.perf_counter(), once it is known."""
 
-    def __init__(self, environment: Environment, plan: Plan, number: int, client: Client) -> None:
-        """Raises UsageError when this worker comes to another schedule than the master."""
+    def __init__(
+        self, environment: Environment, plan: Plan, number: int, client: Client, load: Schedule | None = None
+    ) -> None:
+        """load: the plan's schedule, where this process has made it already.
+
+        Raises UsageError when this worker comes to another schedule than the master.
+        """
         self.plan, self.number, self.client = plan, number, client
-        self.scenario = plan.read_scenario()
-        self.schedule = schedule(self.scenario, plan.seed)
-        if self.schedule.digest() != plan.digest:
-            raise UsageError(
-                "this worker comes to another schedule than the master: give both the same version of "
-                "this project and the packages of its requirements.txt"
-            )
+        self.schedule = _schedule_of(plan) if load is None else load
+        self.scenario = self.schedule.scenario
         self.prompts = PromptMaker(plan.read_vocabulary(), plan.seed, self.scenario)
         self.arrivals = sorted(self.schedule.lane(number, plan.lanes), key=_due)
         self.zero: float | None = None
@@ -320,6 +320,16 @@ class Lane:
             prompt_asked=arrival.prompt_asked,
             output_asked=arrival.output_tokens,
         )
+
+
+def _schedule_of(plan: Plan) -> Schedule:
+    found = schedule(plan.read_scenario(), plan.seed)
+    if found.digest() != plan.digest:
+        raise UsageError(
+            "this worker comes to another schedule than the master: give both the same version of "
+            "this project and the packages of its requirements.txt"
+        )
+    return found
 
 
 @lru_cache(maxsize=1024)  # equal faults have equal texts

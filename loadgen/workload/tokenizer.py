@@ -9,7 +9,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from common.usage import UsageError
-from loadgen.workload.vocabulary import Messages
+from loadgen.workload.vocabulary import Messages, Vocabulary, build_vocabulary
 
 
 class LocalTokenizer:
@@ -26,6 +26,10 @@ class LocalTokenizer:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = _refuse
         self._template = environment.from_string(source) if source else None
+
+    def vocabulary(self) -> Vocabulary:
+        """Its words, for prompts of exact length."""
+        return build_vocabulary(self.count_tokens, self.tokenize_words, self.has_chat_template)
 
     @property
     def has_chat_template(self) -> bool:

@@ -13,6 +13,20 @@ from tests.hostile.strangers import HEADERS, listening, message, peer
 from tests.support.loadrun import SHORT, LoadRun
 
 FEW = SHORT.replace("rate: 20", "rate: 10")
+TOKEN = "t" * 64
+
+
+def master(folder: Path, url: str, port: int) -> LoadRun:
+    """One that waits for a single worker that holds the token."""
+    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
+    given = {"TOKENSWARM_TOKEN": TOKEN}
+    return LoadRun(folder / "master", url, *options, workers=None, scenario=FEW, environment=given)
+
+
+def worker(folder: Path, url: str, port: int) -> LoadRun:
+    """One that holds the token and joins."""
+    joining, given = ("--worker", "--master-port", str(port)), {"TOKENSWARM_TOKEN": TOKEN}
+    return LoadRun(folder, url, *joining, workers=None, headless=False, environment=given)
 
 
 def whole(found: object, count: int) -> None:
@@ -49,20 +63,15 @@ def test_a_local_run_listens_on_this_host_alone_and_takes_no_stranger(tmp_path: 
 def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
     when: str, tmp_path: Path
 ) -> None:
-    token, port = "t" * 64, free_port()
-    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
-    joining = ("--worker", "--master-port", str(port))
-    given = {"TOKENSWARM_TOKEN": token}
+    port = free_port()
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(
-            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
-        ) as run,
-        LoadRun(tmp_path / "worker", server.url, *joining, workers=None, headless=False, environment=given),
+        master(tmp_path, server.url, port) as run,
+        worker(tmp_path / "worker", server.url, port),
     ):
         run.wait_for(when)
         name = run.folder.name
-        with peer(port, "forger", token) as forger:
+        with peer(port, "forger", TOKEN) as forger:
             for kind, data, node in forgeries(name):
                 forger.send(message(kind, data, node))
             forger.send(b"\xc1\xc1\xc1")
@@ -76,24 +85,17 @@ def test_forged_and_garbled_messages_of_one_that_holds_the_token_cost_no_record(
 
 def test_a_token_holder_that_joins_first_gets_no_lane_and_holds_nothing_up(tmp_path: Path) -> None:
     """It joins as any Locust worker would, before the announced one, and is none of ours."""
-    token, port = "t" * 64, free_port()
-    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
-    joining = ("--worker", "--master-port", str(port))
-    given = {"TOKENSWARM_TOKEN": token}
+    port = free_port()
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(
-            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
-        ) as run,
-        peer(port, "early", token) as early,
+        master(tmp_path, server.url, port) as run,
+        peer(port, "early", TOKEN) as early,
     ):
         early.send(message("client_ready", "2.47.0", "early"))
         assert early.poll(30_000), "Locust's own word that it has joined"
         early.send(message("tokenswarm-here", {"process": {"pid": "odd"}}, "early"))
         time.sleep(1)
-        with LoadRun(
-            tmp_path / "worker", server.url, *joining, workers=None, headless=False, environment=given
-        ):
+        with worker(tmp_path / "worker", server.url, port):
             found = run.end(60)
     (lane,) = found.manifest["lanes"]
     assert lane["worker"] != "early" and found.manifest["ended"] == "complete"
@@ -103,23 +105,14 @@ def test_a_token_holder_that_joins_first_gets_no_lane_and_holds_nothing_up(tmp_p
 
 @pytest.mark.thorough
 def test_more_workers_than_were_announced_make_no_load(tmp_path: Path) -> None:
-    token, port = "t" * 64, free_port()
-    options = ("--master", "--expect-workers", "1", "--master-bind-port", str(port))
-    joining = ("--worker", "--master-port", str(port))
-    given = {"TOKENSWARM_TOKEN": token}
+    port = free_port()
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(
-            tmp_path / "one", server.url, *joining, workers=None, headless=False, environment=given
-        ) as one,
-        LoadRun(
-            tmp_path / "other", server.url, *joining, workers=None, headless=False, environment=given
-        ) as other,
+        worker(tmp_path / "one", server.url, port) as one,
+        worker(tmp_path / "other", server.url, port) as other,
     ):
         time.sleep(4)  # both try to join by now, and go on trying
-        with LoadRun(
-            tmp_path / "master", server.url, *options, workers=None, scenario=FEW, environment=given
-        ) as run:
+        with master(tmp_path, server.url, port) as run:
             found = run.end(60)
         assert one.end(30).code == other.end(30).code == 0, "they end with the master"
     assert len(found.manifest["lanes"]) == 1

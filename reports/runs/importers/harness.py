@@ -15,12 +15,14 @@ import numpy as np
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.runs.importers.imported import (
+    LONGEST,
     MOST_TOKENS,
     SENT_ONLY,
     Chunks,
     Imported,
     claim_list,
     error_line,
+    in_order,
     make_table,
     number,
     optional,
@@ -32,8 +34,6 @@ from reports.runs.runs import Floats, Limits, Mask
 
 TOOL = "the harness"
 EPOCH = (1e9, 1e10)  # s: the years 2001 to 2286; milliseconds and monotonic clocks lie outside
-LONGEST = 7 * 86400.0  # s; stamps further apart are not of one run
-BACK = 1e-6  # s; rounding of a double that holds an epoch
 CHUNKS = 64  # at most, to spread a request's tokens over its time
 MS = 0.001
 _TIMES = ("timestamp_sent", "timestamp_first_token", "timestamp_last_token")
@@ -133,12 +133,7 @@ def _times(path: Path, index: int, record: object) -> list[float]:
     for name, value in zip(_TIMES, (sent, first, last), strict=True):
         if not math.isnan(value) and not EPOCH[0] <= value < EPOCH[1]:
             raise UsageError(f"{where}: {name} is {value:g}, not epoch seconds (ms? another clock?)")
-    if first < sent - BACK:
-        raise UsageError(f"{where}: its first token came {sent - first:.3f} s before it was sent")
-    if last < first - BACK:
-        raise UsageError(f"{where}: its first token came {first - last:.3f} s after its last")
-    if last < sent - BACK:
-        raise UsageError(f"{where}: negative duration: it ended {sent - last:.3f} s before it was sent")
+    in_order(path, index, sent, first, last)
     if math.isnan(first) and not math.isnan(last):
         raise UsageError(f"{where}: has a last token and no first one")
     return [sent, first, last]

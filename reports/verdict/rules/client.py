@@ -1,9 +1,12 @@
 """CLIENT-LIMITED: did the load leave on time, and were our stamps prompt?"""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from loadgen.records.record import FAILED, LOST
 from reports.metrics import durations, request_metrics
+from reports.runs.manifest import Lane
 from reports.runs.runs import LATE_SHARE, Run
 from reports.text.formatting import counted
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
@@ -67,12 +70,12 @@ def offered_rate(run: Run) -> Rule:
 @rule
 def loop_stall_p99(run: Run) -> Rule:
     """The worst lane's p99 stall of its event loop; fails where a living lane did not say and others did."""
-    found = [(lane.stall_p99_ms, lane) for lane in run.manifest.lanes if lane.stall_p99_ms is not None]
-    if not found:
+    worst = _worst(run, lambda lane: lane.stall_p99_ms)
+    if worst is None:
         return not_checked(
             "loop_stall_p99", Verdict.CLIENT_LIMITED, STALL_P99, "ms", "no worker reported stalls"
         )
-    figure, lane = max(found, key=lambda pair: pair[0])
+    figure, lane = worst
     text = (
         f"the loop of {lane.label} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
     )
@@ -86,14 +89,12 @@ def loop_stall_p99(run: Run) -> Rule:
 @rule
 def worker_cpu(run: Run) -> Rule:
     """The busiest lane's CPU time / wall time, over the schedule."""
-    found = [
-        (lane.cpu_s / lane.wall_s, lane)
-        for lane in run.manifest.lanes
-        if lane.cpu_s is not None and lane.wall_s
-    ]
-    if not found:
+    worst = _worst(
+        run, lambda lane: lane.cpu_s / lane.wall_s if lane.cpu_s is not None and lane.wall_s else None
+    )
+    if worst is None:
         return not_checked("worker_cpu", Verdict.CLIENT_LIMITED, CPU, "cores", "no worker reported CPU time")
-    figure, lane = max(found, key=lambda pair: pair[0])
+    figure, lane = worst
     text = f"{lane.label} used {100 * figure:.0f} % of a core"
     return Rule(
         "worker_cpu", Verdict.CLIENT_LIMITED, figure <= CPU, figure, CPU, "cores", text, _MORE_WORKERS
@@ -121,17 +122,26 @@ def shared_cores(run: Run) -> Rule:
 @rule
 def open_files(run: Run) -> Rule:
     """The peak number of requests in flight / the limit of open files, of the worst lane."""
-    found = [
-        (lane.peak_in_flight / lane.open_files_limit, lane)
-        for lane in run.manifest.lanes
-        if lane.peak_in_flight is not None and lane.open_files_limit
-    ]
-    if not found:
+    worst = _worst(
+        run,
+        lambda lane: (
+            lane.peak_in_flight / lane.open_files_limit
+            if lane.peak_in_flight is not None and lane.open_files_limit
+            else None
+        ),
+    )
+    if worst is None:
         return not_checked(
             "open_files", Verdict.CLIENT_LIMITED, FILES, "share", "no worker reported its limit"
         )
-    figure, lane = max(found, key=lambda pair: pair[0])
+    figure, lane = worst
     limit, peak = lane.open_files_limit, lane.peak_in_flight
     text = f"{lane.label} had {peak} requests in flight, {limit} open files allowed"
     advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
     return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
+
+
+def _worst(run: Run, figure: Callable[[Lane], float | None]) -> tuple[float, Lane] | None:
+    """The highest figure of a lane, and whose; None where no lane has one."""
+    found = [(value, lane) for lane in run.manifest.lanes if (value := figure(lane)) is not None]
+    return max(found, key=lambda pair: pair[0]) if found else None
