@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
-from reports.document.schema import Comparison, Metric
+from reports.document.metric import Metric
+from reports.document.schema import Comparison
 from reports.metrics import request_metrics
 from reports.runs.conditions import conditions
 from tests.support.auditing import OPEN, audited, outcome, read_one
