@@ -19,7 +19,7 @@ DISTURBANCES = frozenset(
         "clocks",
         "dispatch_delay_p99",
         "late_share",
-        "offered_rate",
+        "unsent_share",
         "loop_stall_p99",
         "worker_cpu",
         "shared_cores",

@@ -37,7 +37,7 @@ TIMED_FIGURES = (
 )
 FIGURES = (*TIMED_FIGURES, *METRICS, "slo_attainment", *STATUSES)
 TIMED_RULES = (
-    *("dispatch_delay_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
+    *("dispatch_delay_p99", "late_share", "unsent_share", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),
 )
 RULES = (
@@ -52,7 +52,7 @@ SENT_ONLY = Limits(  # of a list of requests, each with the moments of its own
     dict.fromkeys(("scheduled_ttft", "scheduled_latency"), NO_DUE)
     | dict.fromkeys(("slo_attainment", "goodput_rate"), NO_SLO)
     | {"lost": NO_LANES},
-    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), NO_DUE) | {"lanes_lost": NO_LANES},
+    dict.fromkeys(("dispatch_delay_p99", "late_share", "unsent_share"), NO_DUE) | {"lanes_lost": NO_LANES},
 )
 _NO_RATE = "the requests came as one burst, at no rate"
 
