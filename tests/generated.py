@@ -16,8 +16,8 @@ from pathlib import Path
 from common.places import ROOT
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
 from reports.document import schema
-from reports.metrics.rates import RATES
 from reports.runs.runs import load_run
 from reports.text import formatting
 from reports.verdict import validity
