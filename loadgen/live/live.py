@@ -285,7 +285,7 @@ class Live:
 
     def _times(self) -> dict[str, float | None]:
         """The percentiles that are charted, lately."""
-        found = {}
+        found: dict[str, float | None] = {}
         for metric in CHARTED:
             whole = Digest()
             for second in self._seconds:
