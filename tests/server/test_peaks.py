@@ -50,8 +50,9 @@ def counting_python(folder: Path, says: str, code: int = 0) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(("gpu", "entry"), GPUS.items())
@@ -100,7 +101,7 @@ def test_a_cpu_is_measured_once(tmp_path: Path) -> None:
 def test_a_measurement_that_an_earlier_version_kept_is_made_anew(tmp_path: Path) -> None:
     old = {name: value for name, value in FOUND.items() if name != "decode_tokens_per_s"}
     peaks.hardware_of(target("measure"), counting_python(tmp_path, json.dumps(FOUND)))
-    kept = tmp_path / "results" / "peaks.json"
+    kept = tmp_path / "cache" / "peaks.json"
     [key] = json.loads(kept.read_text())
     kept.write_text(json.dumps({key: old, "another machine": old}))
     assert peaks.known_pace(target("measure")) is None
@@ -130,7 +131,7 @@ def test_another_dtype_is_measured_for_itself_and_a_broken_file_anew(tmp_path: P
     python = counting_python(tmp_path, json.dumps(FOUND))
     peaks.hardware_of(target("measure"), python)
     peaks.hardware_of(target("measure").model_copy(update={"dtype": "bfloat16"}), python)
-    kept = tmp_path / "results" / "peaks.json"
+    kept = tmp_path / "cache" / "peaks.json"
     assert len(json.loads(kept.read_text())) == 2
     kept.write_text("{cut o")
     peaks.hardware_of(target("measure"), python)
@@ -142,7 +143,7 @@ def test_a_measurement_that_fails_is_one_line_and_not_kept(tmp_path: Path) -> No
     python = counting_python(tmp_path, "", code=1)
     with pytest.raises(UsageError, match="this CPU's peaks cannot be measured: no output"):
         peaks.hardware_of(target("measure"), python)
-    assert not (tmp_path / "results" / "peaks.json").exists()
+    assert not (tmp_path / "cache" / "peaks.json").exists()
 
 
 @pytest.mark.parametrize("name", names())
@@ -171,12 +172,12 @@ def deployment_of(model: str) -> deployment.Deployment:
     return deployment.Deployment("baseline", "t", variant, target("T4", "gpu", model), 8000)
 
 
-def test_results_that_cannot_be_written_are_named_before_anything_is_measured(
+def test_a_cache_that_cannot_be_written_is_named_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match="file: results cannot be written there: File exists"):
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="file: nothing can be written there: File exists"):
         peaks.hardware_of(target("measure"), Path("no-python"))
 
 
