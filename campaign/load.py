@@ -12,8 +12,8 @@ from pathlib import Path
 from campaign import child
 from common.places import ROOT
 from common.results import LONGEST_NAME, results_folder
-from common.usage import UsageError, whole
-from loadgen.protocol.settings import keep_headers, scenario_of
+from common.usage import Joined, UsageError, whole
+from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from reports.verdict.verdict import Verdict
@@ -50,6 +50,8 @@ PASSED_ON = (
     "metrics_port",
     "tokenizer",
     "ca_file",
+    "label",
+    "note",
 )
 METAVARS = {  # where it is no number
     "duration": "S",
@@ -70,6 +72,8 @@ METAVARS = {  # where it is no number
     "metrics_port": "PORT",
     "tokenizer": "DIR",
     "ca_file": "FILE",
+    "label": "K=V",
+    "note": "T",
 }
 PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
 FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
@@ -119,6 +123,7 @@ class Load:
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
         scenario = self.resolved()
+        labels_of(self.options.get("label"))
         if (scenario.mean_rate or FEW) * scenario.duration < FEW:
             require_arrivals(schedule(scenario, int(self.options.get("seed", scenario.seed))))
         _require_no_other_word()
@@ -162,7 +167,8 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
     for name in PASSED_ON:
-        group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
+        action = Joined if name == "label" else "store"
+        group.add_argument(_option(name), metavar=METAVARS.get(name, "N"), action=action)
     for name in FLAGS:
         group.add_argument(_option(name), action="store_true")
     group.add_argument("--header", action="append", default=[], metavar="'K: V'")

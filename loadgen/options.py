@@ -8,7 +8,7 @@ from pathlib import Path
 from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
-from common.usage import UsageError
+from common.usage import Joined, UsageError
 from loadgen.protocol import access
 from loadgen.protocol.settings import DEFAULT_SCENARIO, keep_headers
 from loadgen.telemetry import otlp
@@ -38,6 +38,13 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         metavar="NAME",
         help="a name in scenarios/, or a YAML file",
     )
+    parser.add_argument(
+        "--label",
+        action=Joined,
+        metavar="KEY=VALUE",
+        help="what to call the run: a name, or KEY=VALUE, with commas between several",
+    )
+    parser.add_argument("--note", metavar="TEXT", help="kept with the run, and shown in reports")
     parser.add_argument("--rps", metavar="R", help="arrivals per second; empty: the scenario's")
     parser.add_argument("--duration", metavar="S", help="s that are judged; empty: the scenario's")
     parser.add_argument("--warmup", metavar="S", help="s before them; empty: the scenario's")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Mark = Literal["better", "worse", "no difference shown", "unstable", "not comparable"]
 Direction = Literal["higher", "lower", "none"]
 PartKind = Literal["workload", "stage"]
+Tone = Literal["", "good", "bad", "doubt", "quiet"]
 Json = str | int | float | bool | None
 
 
@@ -169,6 +170,8 @@ class RunInfo(Part):
     rules: list[Rule]
     started_at: str
     ended: str
+    labels: dict[str, str] = Field(default_factory=dict, description="as given by the run's user")
+    note: str | None = Field(None, description="as given by the run's user")
     scenario_name: str
     scenario_hash: str
     seed: int | None = Field(description="null: another tool's file, which does not say")
@@ -272,6 +275,38 @@ class Decision(Part):
     disturbed: str | None = Field(None, description="what disturbed the measurement, in one sentence")
     compare_at: float | None = Field(None, description="requests per second that both should serve")
     next: Recommendation
+
+
+class ScreenRow(Part):
+    """A row of the first screen, as people read it."""
+
+    label: str
+    unit: str
+    before: str = Field(description="the baseline's figure")
+    after: str = Field(description="the variant's; empty where one variant alone was measured")
+    change: str
+    interval: str
+    mark: str = Field(description="'▼ worse'")
+    tone: Tone
+    definition: str
+
+
+class ScreenLine(Part):
+    """A line below the rows: 'Confidence. One run of each, …'"""
+
+    lead: str
+    text: str
+
+
+class FirstScreen(Part):
+    """What a reader sees first: the decision, at most six rows, a few lines, what to do next."""
+
+    title: str
+    baseline: str
+    variant: str | None = Field(description="null: the rows are of the baseline alone, or there are none")
+    rows: list[ScreenRow]
+    lines: list[ScreenLine]
+    next: Recommendation | None
 
 
 class ParetoPoint(Part):
@@ -478,6 +513,8 @@ class Comparison(Part):
     )
     labels: dict[str, str] = Field(default_factory=dict, description="of the report, as given by its user")
     note: str | None = Field(None, description="of the report, as given by its user")
+    title: str = Field("", description="the decision in one line, of several variants too")
+    first_screen: FirstScreen | None = Field(default=None, description="null: not written yet")
     decisions: list[Decision] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
@@ -490,7 +527,7 @@ class Comparison(Part):
     methods: list[Method]
     conditions: list[Difference]
     insights: list[Insight]
-    recommendations: list[Recommendation]
+    recommendations: list[Recommendation] = Field(description="in order; the first is what to do next")
     roofline: Roofline = Roofline()
     completed_only: list[CompletedOnly]
     pareto: list[ParetoPoint]

@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 
-from reports.document.schema import Comparison, Metric, Rule, RunInfo, Variant
+from reports.document.schema import Comparison, Metric, Rule, RunInfo, Tone, Variant
 from reports.pages.blocks import (
     Block,
     Bullets,
@@ -17,13 +17,18 @@ from reports.pages.blocks import (
     Links,
     Table,
     Text,
-    Tone,
     row,
 )
 from reports.pages.section import Charts, section
 from reports.text.formatting import capital, listed, measured, milliseconds, quantity
 
-TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
+TONES: dict[str, Tone] = {
+    "VALID": "good",
+    "TOO-SHORT": "doubt",
+    "SATURATED": "doubt",
+    "CLIENT-LIMITED": "bad",
+    "INVALID": "bad",
+}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
 
 
