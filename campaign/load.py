@@ -12,12 +12,13 @@ from pathlib import Path
 from campaign import child
 from common.places import ROOT
 from common.results import LONGEST_NAME, results_folder
-from common.usage import Joined, UsageError, whole
+from common.usage import UsageError, whole
+from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from reports.verdict.verdict import Verdict
-from server.plan import make_plan
+from server.deployment import read_deployment
 
 LOCUSTFILE = "locustfiles/chat.py"
 SCENARIO = "chat-medium"
@@ -26,57 +27,7 @@ WORKERS_PER_CORE = 4
 FEW = 20  # arrivals on average; of fewer, chance may leave none
 VERDICTS = tuple(verdict.exit_code for verdict in Verdict)  # of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
-PASSED_ON = (
-    "rps",
-    "duration",
-    "warmup",
-    "drain",
-    "arrivals",
-    "concurrency",
-    "input_tokens",
-    "output_tokens",
-    "slo_ttft",
-    "slo_tpot",
-    "slo_share",
-    "seed",
-    "timeout",
-    "endpoint",
-    "extra_body",
-    "temperature",
-    "top_p",
-    "max_tokens_field",
-    "metrics_host",
-    "model",
-    "metrics_port",
-    "tokenizer",
-    "ca_file",
-    "label",
-    "note",
-)
-METAVARS = {  # where it is no number
-    "duration": "S",
-    "warmup": "S",
-    "drain": "S",
-    "timeout": "S",
-    "arrivals": "P",
-    "slo_ttft": "MS",
-    "slo_tpot": "MS",
-    "slo_share": "P",
-    "endpoint": "PATH",
-    "extra_body": "JSON",
-    "temperature": "T",
-    "top_p": "P",
-    "max_tokens_field": "NAME",
-    "metrics_host": "URL",
-    "model": "NAME",
-    "metrics_port": "PORT",
-    "tokenizer": "DIR",
-    "ca_file": "FILE",
-    "label": "K=V",
-    "note": "T",
-}
-PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
+OPTIONS = {each.name: each for each in LOAD_OPTIONS if each.verbs}
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -91,7 +42,7 @@ class Load:
     workers: int
     master_port: int | None  # where workers join; None: any free one, so that runs side by side never mix
     scenario: str
-    options: dict[str, str]  # of PASSED_ON and FLAGS
+    options: dict[str, str]  # of OPTIONS
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
@@ -114,11 +65,8 @@ class Load:
         return [*words, "--locustfile", self.locustfile, *self.load_words()]
 
     def _option_words(self) -> list[str]:
-        return [
-            word
-            for name, value in self.options.items()
-            for word in ([_option(name)] if name in FLAGS else [_option(name), value])
-        ]
+        given = [(OPTIONS[name], value) for name, value in self.options.items()]
+        return [word for each, value in given for word in ([each.flag, value] if each.takes else [each.flag])]
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
@@ -135,7 +83,7 @@ class Load:
         require_locustfile(self.locustfile)
         for variant in variants:
             if self.host is None:
-                make_plan(variant, self.target, self.port)
+                read_deployment(variant, self.target, self.port)
             elif not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST_NAME - 1}}}", variant):
                 raise UsageError(
                     f"variant {variant[:LONGEST_NAME]!r}: with --host it is a label of up to "
@@ -147,7 +95,7 @@ class Load:
         return scenario_of({"scenario": self.scenario, **self.options})
 
     def with_options(self, **options: object) -> "Load":
-        """The same load with some options of PASSED_ON set."""
+        """The same load with some OPTIONS set."""
         return replace(self, options=self.options | {name: str(value) for name, value in options.items()})
 
 
@@ -166,11 +114,8 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     group = parser.add_argument_group("the load (docs/measure.md; without an option it is the scenario's)")
     group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
-    for name in PASSED_ON:
-        action = Joined if name == "label" else "store"
-        group.add_argument(_option(name), metavar=METAVARS.get(name, "N"), action=action)
-    for name in FLAGS:
-        group.add_argument(_option(name), action="store_true")
+    for each in OPTIONS.values():
+        group.add_argument(each.flag, **each.kind)
     group.add_argument("--header", action="append", default=[], metavar="'K: V'")
     return group
 
@@ -184,9 +129,11 @@ def require_locustfile(path: str) -> None:
 def load_of(given: Namespace) -> Load:
     """The load that the arguments add up to; headers, whose values may be secret, go into the environment."""
     keep_headers(given.header)
-    options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
-    options |= {name: str(Path(options[name]).resolve()) for name in PATHS if name in options}
-    options |= {name: "yes" for name in FLAGS if getattr(given, name)}
+    options = {}
+    for name, each in OPTIONS.items():
+        value = getattr(given, name)
+        if value not in (None, "", False):
+            options[name] = "yes" if value is True else str(Path(value).resolve()) if each.path else value
     return Load(
         target=absolute(given.target),
         host=given.host or None,
@@ -206,10 +153,10 @@ def _require_no_other_word() -> None:
         with contextlib.suppress(OSError):
             for line in path.read_text(encoding="utf-8").splitlines():
                 key = re.split(r"[=:\s]", line.strip().removeprefix("--"), maxsplit=1)[0].replace("-", "_")
-                if key in (*PASSED_ON, *FLAGS, "scenario", "processes"):
+                if key in (*OPTIONS, "scenario", "processes"):
                     raise UsageError(
                         f"{name} sets {key}: the load of a campaign is what its command says; "
-                        f"give {_option(key)} (on make in capitals) and take it out there"
+                        f"give --{key.replace('_', '-')} (on make in capitals) and take it out there"
                     )
 
 
@@ -219,10 +166,6 @@ def absolute(name: str) -> str:
     if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
         return name
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def run_once(load: Load, variant: str, folder: Path | None = None) -> int:

@@ -20,7 +20,9 @@ from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.comparison import claims
 from reports.comparison.exclusions import without
-from reports.document.schema import Comparison, File, FirstScreen, Recommendation
+from reports.document.decision import Recommendation
+from reports.document.schema import Comparison, File
+from reports.document.screen import FirstScreen
 from reports.pages import first_screen
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons

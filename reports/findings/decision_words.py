@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from reports.document.decision import Decision, DecisionKind, Recommendation, ServedRate
 from reports.document.lookup import Facts
-from reports.document.schema import Decision, DecisionKind, Method, Recommendation, RunInfo, ServedRate
+from reports.document.metric import Method
+from reports.document.run import RunInfo
 from reports.findings import recommend
 from reports.findings.decision import HEADROOM, Choice, Evidence, Side, decide
 from reports.findings.make_command import run_all

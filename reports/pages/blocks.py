@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.charts.chart import Chart
-from reports.document.schema import ScreenRow, Tone
+from reports.document.screen import ScreenRow, Tone
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 
-from reports.document.schema import (
-    Change,
-    Comparison,
-    FirstScreen,
-    Metric,
-    Recommendation,
-    RunInfo,
-    ScreenLine,
-    ScreenRow,
-    Tone,
-)
+from reports.document.decision import Recommendation
+from reports.document.metric import Change, Metric
+from reports.document.run import RunInfo
+from reports.document.schema import Comparison
+from reports.document.screen import FirstScreen, ScreenLine, ScreenRow, Tone
 from reports.pages.blocks import Block, Code, Drawing, Text, Tiles
 from reports.text.formatting import listed, quantity, slo
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.document.schema import Audit, Comparison, Outcome, Tone
+from reports.document.audit import Audit, Outcome
+from reports.document.schema import Comparison
+from reports.document.screen import Tone
 from reports.pages.blocks import Block, Bullets, Cell, Table, Text, row
 from reports.pages.first_screen import next_step
 from reports.pages.section import Charts, section

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.compute as pc
+import numpy as np
 
 from common.registry import import_all
 from common.usage import UsageError
 from reports.runs import importers
+from reports.runs.columns import floats
 from reports.runs.importers.imported import LONGEST, Imported
 from reports.runs.importers.registry import Importer, find, kinds
 from reports.runs.importers.source import Source
@@ -59,7 +60,7 @@ def _require_times(found: Imported) -> None:
         )
     if "chunk_times" in found.table.column_names:
         for chunk in found.table["chunk_times"].chunks:
-            if chunk.values.null_count or pc.all(pc.is_finite(chunk.values)).as_py() is False:
+            if not np.isfinite(floats(chunk.values)).all():  # null included
                 raise UsageError(f"{found.path}: holds a time of a chunk that is no number")
 
 
@@ -68,18 +69,18 @@ def _told(error: Exception) -> str:
 
 
 def _chosen(folder: Path) -> Path:
-    """The one file of the folder that is a result; of several kinds the one that holds most."""
-    known: list[tuple[int, Path]] = []
+    """The one file of the folder that is a result; one with requests, where there is any."""
+    known: list[tuple[bool, Path]] = []
     for path in _files(folder):
         try:
             found = find(Source(path))
         except UsageError:
             continue
         if found is not None:
-            known.append((found.rank, path))
+            known.append((found.sums, path))
     if not known:
         raise UsageError(f"{folder}: holds no result file of {'; '.join(kinds())}")
-    best = [path for rank, path in known if rank == max(rank for rank, _ in known)]
+    best = [path for sums, path in known if sums == min(known)[0]]
     if len(best) > 1:
         named = ", ".join(str(path.relative_to(folder)) for path in best[:5])
         raise UsageError(f"{folder}: holds {len(best)} results ({named}{', …' * (len(best) > 5)}); name one")

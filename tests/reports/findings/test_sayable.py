@@ -15,7 +15,7 @@ from campaign import climb
 from campaign.search import Rung
 from reports.commands.assembly import assemble
 from reports.comparison import pairs
-from reports.document.schema import Change, Metric
+from reports.document.metric import Change, Metric
 from reports.pages import sections_evidence, sections_roofline
 from reports.pages.first_screen import mark_of
 from reports.pages.render import markdown_table
