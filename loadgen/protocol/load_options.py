@@ -45,7 +45,7 @@ LOAD_OPTIONS = (
     Option("duration", "S", f"s that are judged; {_OWN}"),
     Option("warmup", "S", f"s before them; {_OWN}"),
     Option("drain", "S", f"s for answers to end; {_OWN}"),
-    Option("arrivals", "PROCESS", f"poisson, hawkes, …; {_OWN}"),
+    Option("arrivals", "P", f"poisson, hawkes, …; {_OWN}"),
     Option("concurrency", "N", f"clients of a closed loop; {_OWN}"),
     Option("input_tokens", "N", f"of a prompt: {_LENGTHS}"),
     Option("output_tokens", "N", f"of an answer: {_LENGTHS}"),
@@ -64,8 +64,8 @@ LOAD_OPTIONS = (
     Option("model", "NAME", "as served; empty: the only one there is"),
     Option(
         "metrics_port",
-        "[HOST:]PORT",
-        "serve live metrics for Prometheus there, too (default host: 127.0.0.1); "
+        "PORT",
+        "serve live metrics for Prometheus there, too ([HOST:]PORT; default host: 127.0.0.1); "
         "the web UI has them at /metrics",
         asked=False,
     ),
