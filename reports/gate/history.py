@@ -80,8 +80,11 @@ def _case(found: Series, row: Row, minimum_effect: float) -> Case:
     before, after = (
         _level(part, logs) for part in (numbers[change.before : change.start], numbers[change.start :])
     )
-    size = after / before - 1 if before else 0.0
-    worse = (size > 0) == (row.better == "lower") and abs(size) > minimum_effect
+    size, own = (value / before - 1 if before else 0.0 for value in (after, numbers[-1]))
+    sign = 1 if row.better == "lower" else -1
+    worse = (
+        min(sign * size, sign * own) > minimum_effect
+    )  # the run itself, too: one before it may have been odd
     return Case(
         run,
         row.label,

@@ -1,5 +1,6 @@
 """A gate that fails and one that passes, its files, and a run against the history of its kind."""
 
+import json
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -45,8 +46,12 @@ def test_a_variant_that_is_worse_fails_the_gate_and_one_that_is_not_passes(
     assert lines[0].startswith("**Gate failed: " if code else "**Gate passed: ") and len(lines) <= 10
 
 
+def stored() -> Comparison:
+    return Comparison(**json.loads((GOLDEN / "comparison.json").read_text()), written_at=None)
+
+
 def test_what_cannot_be_told_or_was_not_served_fails_it() -> None:
-    found = Comparison.model_validate_json((GOLDEN / "comparison.json").read_text())
+    found = stored()
     [decision] = found.decisions
     unknown = decision.model_copy(update={"kind": "cannot tell", "reason": "a lane was lost"})
     gate = of_comparison(found.model_copy(update={"decisions": [unknown]}), ["worse"], "")
@@ -55,7 +60,7 @@ def test_what_cannot_be_told_or_was_not_served_fails_it() -> None:
 
 
 def test_the_slo_is_a_reason_of_its_own() -> None:
-    found = Comparison.model_validate_json((GOLDEN / "comparison.json").read_text())
+    found = stored()
     for meets, state in ((True, "passed"), (False, "failed"), (None, "error")):
         points = [each.model_copy(update={"meets_slo": meets}) for each in found.pareto]
         gate = of_comparison(found.model_copy(update={"pareto": points}), ["slo"], "")
