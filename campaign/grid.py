@@ -36,8 +36,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--grid",
         nargs="+",
         default=[],
-        metavar="FLAG=A,B",
-        help="every combination of these flags' values is a variant, too",
+        metavar=("F=A,B", "…"),
+        help="every combination of flags' values is a variant, too",
     )
 
 

@@ -32,8 +32,8 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     parser.add_argument(
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
-    parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
-    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the runs' worst verdict")
+    parser.add_argument("--fresh", action="store_true")  # these two are in docs/compare.md
+    parser.add_argument("--strict", action="store_true")
     options.add_arguments(parser)
     loads.add_arguments(parser)
 

@@ -71,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", metavar="TEXT", help="shown in the report, as it is")
     parser.add_argument("--name", help="folder of the report under results/reports/")
     options.add_arguments(parser)
-    parser.add_argument(
-        "--each", action="store_true", help="each named run for itself, though several are of one variant"
-    )
+    parser.add_argument("--each", action="store_true", help="each named run for itself")
     parser.add_argument(
         "--if-both", action="store_true", help="say so and exit 0 where the newest run has no counterpart"
     )

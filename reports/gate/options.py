@@ -7,25 +7,19 @@ from common.results import write_whole
 from common.terminal import say
 from common.usage import UsageError
 from reports.gate import files
-from reports.gate.gate import EXIT_CODE, REASONS, Gate
+from reports.gate.gate import REASONS, Gate
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """--fail-on, --junit, --summary."""
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        choices=REASONS,
-        default=[],
-        help=f"exit {EXIT_CODE} where a variant is worse, or misses the SLO (docs/ci.md)",
-    )
+    """--fail-on, --junit, --summary; docs/ci.md explains them."""
+    parser.add_argument("--fail-on", action="append", choices=REASONS, default=[])
     add_files(parser)
 
 
 def add_files(parser: ArgumentParser) -> None:
     """--junit, --summary."""
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the gate's cases as JUnit's XML")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="write ten lines of Markdown")
+    parser.add_argument("--junit", type=Path, metavar="FILE")
+    parser.add_argument("--summary", type=Path, metavar="FILE")
 
 
 def check(given: Namespace) -> None:
