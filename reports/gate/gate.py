@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.document.schema import Comparison, Decision, Variant
+from reports.document.decision import Decision
+from reports.document.schema import Comparison, Variant
 from reports.text import formatting
 
 EXIT_CODE = 7  # of a gate that did not pass; 3 to 6 are the runs' verdicts

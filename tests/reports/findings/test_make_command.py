@@ -7,7 +7,7 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
-from reports.document.schema import Recommendation
+from reports.document.decision import Recommendation
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
 from reports.findings.recommend import under_same_conditions
