@@ -79,7 +79,7 @@ def assemble(
     roofline.forecasts = forecasts(ordered, server)
     points = pareto(facts)
     found = machines(groups)
-    again = make_command.conditions(groups[baseline][0], found.hosts)
+    again = make_command.conditions(groups[baseline][0], found.hosts, [each.name for each in variants])
     methods = [pair.method for pair in pairs]
     decisions = [
         decision_words.decided(facts, variant.name, methods, one_server(groups)) for variant in facts.others

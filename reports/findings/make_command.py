@@ -6,16 +6,18 @@ names only what was set otherwise. What a run does not record (LOCUSTFILE=) cann
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from common.places import ROOT
-from reports.document.schema import Recommendation
+from common.results import VARIANTS, results_folder
+from reports.document.decision import Recommendation
 from reports.metrics import request_metrics
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
@@ -23,12 +25,14 @@ from reports.runs.runs import Run
 PAIR = ("baseline", "optimized")  # what make loads without being told
 LOADS_ONE = ("make baseline ", "make optimized ", "make capacity ")  # commands of one variant
 STEP_LENGTH = ("DURATION=", "WARMUP=")  # a search for the capacity has steps of its own length
+VARIANT = re.compile(r"""VARIANT(?P<many>S)?=(?P<names>"[^"]*"|'[^']*'|\S+)""")
 FOR_P99 = needed(0.99, 0.99, 0)  # requests, as the rule enough_requests has it
 MARGIN = 1.2  # times as many, since fewer may come by chance
 BETWEEN = " Restart the server as optimized between the two commands."
 TENS = 10.0  # s; a duration that can be said aloud
 
 TARGETS, SCENARIOS = ROOT / "server" / "targets", ROOT / "scenarios"
+KNOWN = ROOT / "server" / "variants"
 USUAL_TARGET, USUAL_SCENARIO = "cpu-tiny", "chat-medium"  # what make takes by itself, without a GPU
 OWN = "path/to"  # stands for where a target or a scenario of the user's own lies
 
@@ -49,19 +53,22 @@ class Conditions:
     """Of the runs, for a command that meets them again.
 
     `settings`: as make takes them. `hosts`: the servers that were not launched by us. `rate`: arrivals per
-    second and `window`: seconds, None where another duration gives no other number of requests.
+    second and `window`: seconds, None where another duration gives no other number of requests. `names`: how
+    make is told a variant, by its name in the report.
     """
 
     settings: Sequence[str] = ()
     hosts: Sequence[str] = ()
     rate: float | None = None
     window: float | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
-def conditions(run: Run, hosts: Sequence[str] = ()) -> Conditions:
+def conditions(run: Run, hosts: Sequence[str] = (), variants: Sequence[str] = ()) -> Conditions:
     """Those of a run. A trace gives no other number of requests in another duration."""
     rate = None if run.process == "trace" else request_metrics.rate(run, "offered_rate").value
-    return Conditions(settings(run), hosts, rate, run.window_length)
+    names = {name: variant(name, not hosts) for name in variants}
+    return Conditions(settings(run), hosts, rate, run.window_length, names)
 
 
 def run_all(variants: Sequence[str], *settings: str) -> str:
@@ -85,10 +92,11 @@ def under_same_conditions(found: Sequence[Recommendation], runs: Conditions) -> 
 
 
 def _adapted(each: Recommendation, runs: Conditions) -> Recommendation:
-    if each.command is None:
-        return each
-    words, longer = _with(each.command, runs), ""
-    if (seconds := _seconds(each.command, runs)) is not None:
+    asked = _told(each.command, runs.names)
+    if asked is None:
+        return each.model_copy(update={"command": None})
+    words, longer = _with(asked, runs), ""
+    if (seconds := _seconds(asked, runs)) is not None:
         words = [word for word in words if not word.startswith("DURATION=")]
         words.insert(1, f"DURATION={seconds:g}")
         longer = f" In {seconds:g} s come the {FOR_P99} requests that a p99 needs."
@@ -99,6 +107,21 @@ def _adapted(each: Recommendation, runs: Conditions) -> Recommendation:
     return each.model_copy(
         update={"text": each.text + between, "reason": each.reason + longer, "command": command}
     )
+
+
+def _told(command: str | None, names: Mapping[str, str]) -> str | None:
+    """With the variants as make is told them; None where it would have to compare one with itself."""
+    found = VARIANT.search(command or "")
+    if command is None or found is None:
+        return command
+    many, given = found["many"], found["names"].strip("\"'")
+    for name in sorted(names, key=len, reverse=True):  # one with a space in it is no single word
+        given = given.replace(name, names[name]) if " " in name else given
+    words = list(dict.fromkeys(names.get(word, word) for word in given.split()))
+    if many and len(words) < 2:
+        return f"make run VARIANT={words[0]}" if command.startswith("make sweep") else None
+    setting = f'VARIANTS="{" ".join(words)}"' if many else f"VARIANT={words[0]}"
+    return command[: found.start()] + setting + command[found.end() :]
 
 
 def _with(command: str, runs: Conditions) -> list[str]:
@@ -154,6 +177,17 @@ def settings(run: Run) -> list[str]:
         found += _request(given.get("request") or {}, own.get("request") or {})
         found += _bounds(given, (manifest.scenario_defaults.get("slo") or {}) | (own.get("slo") or {}))
     return found + ([f"WORKERS={len(manifest.lanes)}"] if len(manifest.lanes) > 1 else [])
+
+
+def variant(name: str, launched: bool) -> str:
+    """How make is told a report's variant: its name, or the path of its file; of a server that was not
+    launched by us it is a label. A run that stands for itself ("batch-8 (20261129T…)") is of the variant
+    before the bracket."""
+    bare = re.sub(r" \(.*\)$", "", name)
+    if not launched or (KNOWN / f"{bare}.yaml").is_file():
+        return bare
+    written = results_folder() / VARIANTS / f"{bare}.yaml"
+    return shlex.quote(str(written) if written.is_file() else f"{OWN}/{bare}.yaml")
 
 
 def _named(name: str | None, folder: Path) -> str:
