@@ -4,11 +4,13 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
+from loadgen.api import KINDS
 from loadgen.protocol import access
 from loadgen.protocol.settings import DEFAULT_SCENARIO, keep_headers
 from loadgen.telemetry import otlp
@@ -50,6 +52,9 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         help="poisson, hawkes, …; empty: the scenario's",
     )
     parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop; empty: the scenario's")
+    parser.add_argument(
+        "--max-concurrency", metavar="N", help="in flight at most, the rest waits; empty: the scenario's"
+    )
     lengths = "MEAN[,SD[,MIN-MAX]] tokens, lognormal; empty: the scenario's"
     parser.add_argument("--input-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of a prompt: {lengths}")
     parser.add_argument("--output-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of an answer: {lengths}")
@@ -60,6 +65,13 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     )
     parser.add_argument("--seed", metavar="N", help="of times, lengths, prompts; empty: the scenario's")
     parser.add_argument("--timeout", metavar="S", help="s for one request; empty: the scenario's")
+    parser.add_argument(
+        "--api",
+        choices=_Suggested(["", *KINDS]),
+        metavar="KIND",
+        default="",
+        help="chat, completions, responses, messages, …; empty: the user class's own",
+    )
     parser.add_argument("--endpoint", metavar="PATH", help="where requests go; empty: the user class's own")
     parser.add_argument("--extra-body", metavar="JSON", help="an object whose fields each request has, too")
     parser.add_argument("--temperature", metavar="T", help="of sampling; empty: the user class's own")
@@ -182,6 +194,14 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     # A master of other hosts keeps it: who has joined stands there.
     if asked.headless and not (asked.master or asked.worker):
         parser.set_defaults(loglevel="WARNING")
+
+
+def take_run_time(asked: Any) -> None:
+    """Locust's own -t is the duration, where no --duration is given. Its timer would cut the drain, and is
+    not set."""
+    if asked.run_time and not asked.duration:
+        asked.duration = str(asked.run_time)
+    asked.run_time = None
 
 
 def token_of(parser: LocustArgumentParser, words: Sequence[str]) -> str | None:

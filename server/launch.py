@@ -48,10 +48,22 @@ def run(given: Namespace) -> int:
     """Serve, and run the command in `given.words` where there is one; its exit code."""
     plan = make_plan(given.variant, given.target, given.port)
     if given.dry_run:
-        print(shown(plan.command().line_with_environment))
+        command = plan.command()
+        print(shown(command.line_with_environment))
+        _look_flags_up(plan, command)
         return 0
     with unwound():
         return launch(plan, given.words, given.folder)
+
+
+def _look_flags_up(plan: Plan, command: Command) -> None:
+    """As a run does, where the server is installed here. Raises NotApplicableError for one it lacks."""
+    try:
+        vllm = installed.find(python_of(plan.target.kind), plan.target_name)
+    except UsageError as error:
+        say(f"its flags were not looked up: {error}")
+        return
+    installed.check_flags(vllm, command)
 
 
 def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:

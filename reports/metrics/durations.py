@@ -57,6 +57,7 @@ def moments(run: Run) -> Moments:
         numbers("first_token"),
         finished_at(run),
         np.where(done, numbers("output_tokens"), asked),
+        np.nan_to_num(numbers("held")),
     )
 
 
