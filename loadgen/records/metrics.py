@@ -1,7 +1,7 @@
 """Every metric of a request, each a function of its moments with one entry: name, label, definition, rows.
 
 The summary, the report, the comparison, the live page, the exports and the tables of docs/metrics.md and
-docs/metrics-live.md are made from METRICS. Rates are no metric of a request: reports.metrics.rates.
+docs/metrics-live.md are made from METRICS. Rates are no metric of a request: loadgen.records.rates.
 """
 
 import math
@@ -30,6 +30,27 @@ class Moments(NamedTuple):
     finished: Number = NOT_YET  # the last token of a request that completed
     tokens: Number = NOT_YET  # of the answer; where it did not complete, what was asked, at most
     held: Number = 0.0  # for how long max_concurrency held it back
+
+    @classmethod
+    def of(
+        cls,
+        figure: Callable[[str, float], Number],
+        completed: Number,
+        either: Callable[[Number, Number, Number], Number],
+    ) -> "Moments":
+        """Those of a request, or of many, that have ended.
+
+        `figure`: a field of the record, and what stands for one that is not there. `either`: the second
+        where the first holds, else the third.
+        """
+        return cls(
+            figure("due", NOT_YET),
+            figure("sent", NOT_YET),
+            figure("first_token", NOT_YET),
+            either(completed, figure("last_token", NOT_YET), NOT_YET),
+            either(completed, figure("output_tokens", NOT_YET), figure("output_asked", math.inf)),
+            figure("held", 0.0),
+        )
 
 
 @dataclass(frozen=True)
@@ -95,15 +116,12 @@ def live() -> tuple[str, ...]:
 
 def moments(record: Record) -> Moments:
     """One request's, once it has ended."""
-    done = record.status == COMPLETED
-    return Moments(
-        record.due,
-        _or_not_yet(record.sent),
-        _or_not_yet(record.first_token),
-        _or_not_yet(record.last_token if done else None),
-        _or_not_yet(record.output_tokens if done else None),
-        record.held or 0.0,
-    )
+
+    def figure(name: str, missing: float) -> Number:
+        found = getattr(record, name)
+        return missing if found is None else found
+
+    return Moments.of(figure, record.status == COMPLETED, lambda which, one, other: one if which else other)
 
 
 def value(of: Moments, each: Metric) -> float | None:
@@ -113,10 +131,6 @@ def value(of: Moments, each: Metric) -> float | None:
         return None
     found: float = each.seconds(of)
     return None if found != found else found  # NaN alone differs from itself
-
-
-def _or_not_yet(moment: float | None) -> float:
-    return NOT_YET if moment is None else moment
 
 
 @metric(

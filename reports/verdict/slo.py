@@ -44,7 +44,7 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     failed = [rule for rule in rules if not rule.passed]
     invalid = [r for r in failed if r.verdict is Verdict.INVALID and r.rule not in NOT_ASKED]
     behind = [rule for rule in failed if rule.verdict is Verdict.SATURATED]
-    late = [rule for rule in failed if rule.rule == "offered_rate" and not _bounds_lateness(run)]
+    late = [rule for rule in failed if rule.rule == "unsent_share" and not _bounds_lateness(run)]
     return Standing(
         len(good),
         int(good.sum()),

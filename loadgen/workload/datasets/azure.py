@@ -1,4 +1,4 @@
-"""Azure LLM inference trace CSV: TIMESTAMP, ContextTokens, GeneratedTokens.
+"""Azure LLM inference trace, CSV `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`: times and lengths.
 
 NumImages, which the multimodal trace of 2025 has, too, is how many images a request held.
 Source: https://github.com/Azure/AzurePublicDataset (2023 to 2025).

@@ -15,7 +15,7 @@ LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what 
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
 STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
-OFFERED = 0.01  # share of the due arrivals that may have left after the window
+UNSENT_SHARE = 0.01  # share of the due arrivals that may have left after the window
 SHARED = 0.25  # of the server's own cores; workers go first there, so what they take, it lacks
 HELD = 0.01  # share of the requests; so many move a p99
 FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
@@ -53,7 +53,7 @@ def late_share(run: Run) -> Rule:
 
 
 @rule
-def offered_rate(run: Run) -> Rule:
+def unsent_share(run: Run) -> Rule:
     """Share of the window's arrivals that had not left when the window ended, left out those lost and those
     that `max_concurrency` held back.
     """
@@ -61,14 +61,16 @@ def offered_rate(run: Run) -> Rule:
     here = run.judged & ~run.records.status_is(LOST) & ~((held > 0) & np.isnan(sent))
     due = int(here.sum())
     if not due:
-        return not_checked("offered_rate", Verdict.CLIENT_LIMITED, OFFERED, "share", "nothing was due")
+        return not_checked("unsent_share", Verdict.CLIENT_LIMITED, UNSENT_SHARE, "share", "nothing was due")
     unsent = np.isnan(sent) & run.records.status_is(FAILED)  # tried, but not even a connect was possible
     left = int((here & (unsent | (sent - held < run.window[1] + LAG_P99))).sum())
     figure = (due - left) / due
     asked, got = due / run.window_length, left / run.window_length
     text = f"{got:.2f} of {asked:.2f} requests/s left inside the window"
-    passed = figure <= OFFERED
-    return Rule("offered_rate", Verdict.CLIENT_LIMITED, passed, figure, OFFERED, "share", text, _LATE_ADVICE)
+    passed = figure <= UNSENT_SHARE
+    return Rule(
+        "unsent_share", Verdict.CLIENT_LIMITED, passed, figure, UNSENT_SHARE, "share", text, _LATE_ADVICE
+    )
 
 
 @rule

@@ -10,8 +10,8 @@ import pytest
 from bench.synthetic import Truth, edit_manifest, make_run
 from common.places import ROOT
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
 from reports.metrics import durations, gaps, request_metrics, time_series
-from reports.metrics.rates import RATES
 from reports.runs.runs import Run, load_run
 from reports.verdict.validity import check
 
