@@ -145,16 +145,14 @@ def cancelled(run: Run) -> Rule:
     """
     name, numbers = "cancelled", run.records.numbers
     planned = ~np.isnan(numbers("cancel_after"))
-    if not planned.any():
-        return not_checked(name, Verdict.VALID, ABORTED, "share", "the scenario cancels no requests")
     given_up = int((planned & run.records.status_is(UNFINISHED)).sum())
     text = f"{given_up} of the {int(planned.sum())} requests that were to be cancelled had not ended by then"
     counter = "vllm:request_success_total"
-    if (why := _why_no_counters(run, counter)) is not None or not given_up:
-        return not_checked(name, Verdict.VALID, ABORTED, "share", f"{text}; {why or 'none was given up'}")
+    if given_up and (why := _why_no_counters(run, counter)) is not None:
+        return not_checked(name, Verdict.VALID, ABORTED, "share", f"{text}; {why}")
     aborted = run.server.increase(counter, *_whole(run), finished_reason="abort") or 0.0
-    figure = max(0.0, given_up - aborted) / given_up
-    text += f"; the server counted {aborted:.0f} as aborted"
+    figure = max(0.0, given_up - aborted) / max(given_up, 1)
+    text += f"; the server counted {aborted:.0f} as aborted" if given_up else ""
     advice = "the server, or a gateway before it, goes on with requests whose client has gone"
     return Rule(name, Verdict.VALID, figure <= ABORTED, figure, ABORTED, "share", text, advice)
 

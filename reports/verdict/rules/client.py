@@ -151,10 +151,8 @@ def open_files(run: Run) -> Rule:
 def client_queue(run: Run) -> Rule:
     """Share of the arrivals that `max_concurrency` held back: they waited in the client. It only warns."""
     name, held = "client_queue", run.records.numbers("held")[run.judged]
-    if np.isnan(held).all():
-        return not_checked(name, Verdict.VALID, HELD, "share", "the scenario has no max_concurrency")
     waited = held[held > 0]
-    figure = len(waited) / len(held)
+    figure = len(waited) / max(len(held), 1)
     text = f"max_concurrency held back {len(waited)} of {len(held)} requests"
     if len(waited):
         text += f", for {np.quantile(waited, 0.5):.3g} s (p50) and {waited.max():.3g} s at most"
