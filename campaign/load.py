@@ -103,8 +103,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options of `Load`."""
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
-    parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     group = add_load_arguments(parser)
+    group.add_argument("--port", type=whole, default=8000)  # of the server that is launched
     group.add_argument("--workers", type=whole, default=1, metavar="N")
     group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
