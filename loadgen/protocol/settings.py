@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from common.redact import HEADERS_VARIABLE, header_lines
 from common.usage import UsageError
+from loadgen.api import KINDS
 from loadgen.workload.lengths import Lengths
 from loadgen.workload.scenario import HIGHEST_SEED, Scenario
 from loadgen.workload.schedule import require_possible
@@ -29,6 +30,7 @@ RESERVED_HEADERS = (
     "connection",
     "x-request-id",
 )
+LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 60, 200, 1000  # characters
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
 
@@ -46,6 +48,8 @@ class Settings:
     keep_text: bool
     allow: str  # verdicts that exit with 0
     keep_going: bool  # although the server refuses the request
+    labels: dict[str, str]  # what its user calls the run, for reports
+    note: str | None
     with_key: bool = True  # whether requests carry the key
 
 
@@ -83,6 +87,8 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),
+        labels=labels_of(values.get("label")),
+        note=_note(values.get("note")),
     )
 
 
@@ -100,13 +106,37 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         timeout=_number(values, "timeout", _positive),
         arrivals=str(values.get("arrivals") or "").strip() or None,
         concurrency=_whole(values, "concurrency", 1),
+        max_concurrency=_whole(values, "max_concurrency", 1),
         prompt_tokens=_lengths(values, "input_tokens"),
         output_tokens=_lengths(values, "output_tokens"),
         slo=_slo(values),
         request=_request(values),
     )
+    if scenario.request and scenario.request.api:
+        KINDS[scenario.request.api]  # names those there are
     require_possible(scenario)
     return scenario
+
+
+def labels_of(given: Any) -> dict[str, str]:
+    """What "rack=3, night run" means: {"rack": "3", "name": "night run"}. Raises UsageError."""
+    found = {}
+    for text in filter(None, (each.strip() for each in str(given or "").split(","))):
+        key, mark, value = (each.strip() for each in (text if "=" in text else f"name={text}").partition("="))
+        if not (key and value and len(key) <= LONGEST_KEY and len(value) <= LONGEST_VALUE):
+            raise UsageError(
+                f"--label {text[:LONGEST_KEY]}: must be KEY=VALUE or a name, of at most {LONGEST_KEY} and "
+                f"{LONGEST_VALUE} characters"
+            )
+        found[key] = value
+    return found
+
+
+def _note(given: Any) -> str | None:
+    text = " ".join(str(given or "").split())
+    if len(text) > LONGEST_NOTE:
+        raise UsageError(f"--note: has {len(text)} characters; {LONGEST_NOTE} is the most")
+    return text or None
 
 
 def request_headers(with_key: bool = True) -> dict[str, str]:
@@ -197,6 +227,7 @@ def _slo(values: Mapping[str, Any]) -> dict[str, float]:
 def _request(values: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of the request that are given, in a scenario's words."""
     given = {
+        "api": str(values.get("api") or "").strip() or None,
         "endpoint": str(values.get("endpoint") or "").strip() or None,
         "temperature": _number(values, "temperature", _not_negative),
         "top_p": _number(values, "top_p", _share),

@@ -167,7 +167,7 @@ class WebUi:
         names = asked.get("runs") if isinstance(asked, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UsageError('give the names of one or two runs: {"runs": [NAME, …]}')
-        return jsonify({"path": self._session.report(tuple(names))})
+        return jsonify(self._session.report(tuple(names)))
 
     def _checked_start(self) -> Response:
         """Locust's /swarm, once what was asked for is known to be possible."""
@@ -257,11 +257,13 @@ def _defaults(name: str, purpose: str) -> dict[str, Any]:
         "drain": scenario.drain,
         "arrivals": scenario.arrivals.process,
         "concurrency": getattr(scenario.arrivals, "concurrency", None),
+        "max_concurrency": scenario.max_concurrency,
         "input_tokens": scenario.prompt_tokens.text if scenario.prompt_tokens else None,
         "output_tokens": scenario.output_tokens.text if scenario.output_tokens else None,
         "slo_ttft": _milliseconds(slo.ttft) if slo else None,
         "slo_tpot": _milliseconds(slo.tpot) if slo else None,
         "slo_share": slo.share if slo else None,
+        "api": request.api,
         "endpoint": request.endpoint,
         "extra_body": json.dumps(request.extra_body) if request.extra_body else None,
         "temperature": request.temperature,

@@ -6,14 +6,17 @@
   const LOCUSTS = ["userCount", "spawnRate"];
   const KEPT = "tokenswarm.settings"; // in the tab's own storage: what was last started
   const LABELS = { // option: what people call it
+    label: "Name of the run, or key=value", note: "Note, kept with the run",
     scenario: "Scenario", rps: "Requests per second", duration: "Duration that is judged, s", warmup: "Warm-up before it, s",
     drain: "Longest wait for answers at the end, s", arrivals: "Arrival process", concurrency: "Clients of a closed loop",
+    max_concurrency: "Most requests in flight", api: "Kind of API",
     input_tokens: "Prompt length, tokens: mean[,SD[,min-max]]", output_tokens: "Answer length, tokens: mean[,SD[,min-max]]",
     slo_ttft: "SLO: TTFT at most, ms", slo_tpot: "SLO: TPOT at most, ms", slo_share: "SLO: share of requests, as 0.99",
     seed: "Seed", timeout: "Timeout of a request, s", endpoint: "Endpoint (path)", extra_body: "Extra request fields (JSON)",
     temperature: "Temperature", top_p: "Top-p", max_tokens_field: "Field for max_tokens",
     no_ignore_eos: "Answers may end early", metrics_host: "Metrics URL, behind a gateway", model: "Model (empty: the only one)",
   };
+  const OF_ONE = ["label", "note"]; // what is of one run, and not of the next
   let scenarios = null;
 
   // As if typed, so that the form's labels move out of the way.
@@ -57,6 +60,7 @@
   function keep(form) {
     const found = {};
     for (const field of form.querySelectorAll("input[name]:enabled, select[name]:enabled")) {
+      if (OF_ONE.includes(field.name)) continue;
       found[field.name] = field.type === "checkbox" ? field.checked : field.value;
     }
     try { sessionStorage.setItem(KEPT, JSON.stringify(found)); } catch { /* storage is switched off: the defaults again */ }
