@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
     parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
-    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the runs' worst verdict")
+    parser.add_argument("--strict", action="store_true", help="exit 3 to 7 for the runs' worst verdict")
     loads.add_arguments(parser)
 
 

@@ -11,6 +11,7 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
+from loadgen.master.machines import Machines
 from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -74,7 +75,9 @@ def begin(
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
     scraper = partial(Scraper, server, gpus=gpus)
-    return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
+    addresses = [url for url in (settings.host, settings.metrics_host) if url]
+    machines = Machines(*map(Host.resolve, addresses))
+    return Run(folder, load, plan, draft, workers, scraper, send, machines, settings.keep_going)
 
 
 def _try(

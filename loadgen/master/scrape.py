@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
+from loadgen.records import watched
 from loadgen.records.record import METRICS_SCHEMA
+from loadgen.records.watched import Row
 
 EVERY = 1.0  # s
 # What reports read; histograms by the name of their family. The rest of a server's series is not kept.
@@ -54,7 +55,6 @@ GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_
 ROWS = 50_000  # of a row group
 
 logger = logging.getLogger(__name__)
-Row = tuple[float, str, str, float]
 
 
 class Scraper:
@@ -116,9 +116,9 @@ class Scraper:
                 except (ValueError, OverflowError, RecursionError):
                     unread.append(moment)
                 if len(rows) > ROWS:
-                    writer.write_table(_table(rows))
+                    writer.write_table(watched.table(rows))
                     rows = []
-            writer.write_table(_table(rows))
+            writer.write_table(watched.table(rows))
         part.replace(path)
         if unread:
             self._say_once(
@@ -172,9 +172,3 @@ def _labels(given: dict[str, str]) -> str:
     kept = {key: value for key, value in given.items() if key != ONE_MODEL and (key, value) != FIRST_ENGINE}
     return json.dumps(kept, sort_keys=True)
 
-
-def _table(rows: list[Row]) -> pa.Table:
-    arrays = [
-        pa.array([row[place] for row in rows], field.type) for place, field in enumerate(METRICS_SCHEMA)
-    ]
-    return pa.table(arrays, schema=METRICS_SCHEMA)

@@ -29,7 +29,7 @@ RESERVED_HEADERS = (
     "connection",
     "x-request-id",
 )
-ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
+ALLOWABLE = ("too-short", "saturated", "client-limited", "disturbed")  # as `reports judge` has it
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from loadgen.protocol.settings import Subject
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 
 STATES = ("preparing", "running", "draining", "closing", "finished")
-VERDICTS = ("VALID", "TOO-SHORT", "SATURATED", "CLIENT-LIMITED", "INVALID")
+VERDICTS = ("VALID", "TOO-SHORT", "SATURATED", "CLIENT-LIMITED", "DISTURBED", "INVALID")
 ENDINGS = (COMPLETED, FAILED, UNFINISHED)
 
 Attributes = dict[str, str | int]

@@ -9,7 +9,7 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST, UNFINISHED
 from reports.charts.chart import Chart, Floats, Mark, Panel, Series, thin_line
-from reports.metrics import time_series
+from reports.metrics import machine, time_series
 from reports.runs.runs import Mask, Run
 
 BINS = 200
@@ -67,12 +67,17 @@ def _timeline(run: Run, variant: int, tops: tuple[float, float, float, float], r
         _rates(run, variant, rug),
         Panel("Requests in the system", SECONDS, "requests", requests, y_range=(0, most)),
         *_cache(run, variant, cache),
+        *_cores(run, variant),
     ]
     panels[0] = replace(panels[0], y_range=(0, rate))
     window = [Mark(at, "") for at in run.window]
-    panels = [replace(panel, x_range=(0, end), marks=panel.marks or window) for panel in panels]
+    shaded = [(each.start, each.end) for each in machine.disturbances(run)]
+    panels = [
+        replace(panel, x_range=(0, end), marks=panel.marks or window, shaded=shaded) for panel in panels
+    ]
     which = f"Run {run.name}" + (f", the first of {repeats}" if repeats > 1 else "")
     ticks = "the arrivals" if len(rug) == len(due) else f"{len(rug):,} of {len(due):,} arrivals"
+    which += ". Shaded: others took the cores" if shaded else ""
     missing = "" if len(requests) == 3 else " The server exported no running and waiting requests."
     return Chart(
         f"timeline-{variant}",
@@ -123,6 +128,24 @@ def _cache(run: Run, variant: int, most: float) -> list[Panel]:
     top = 105.0 if most > 20 else max(1.0, 1.3 * most)
     series = [Series("KV cache in use", t, 100 * share, "line", variant, stroke="solid")]
     return [Panel("KV cache in use", SECONDS, "%", series, y_range=(0, top))]
+
+
+def _cores(run: Run, variant: int) -> list[Panel]:
+    """Who had the cores of each machine that was watched."""
+    found = []
+    for use in machine.uses(run):
+        here = use.end > 0
+        series = [
+            Series(name, *_closed(use.t[here], values[here], float(use.end[-1])), "step", which, stroke=stroke)  # type: ignore[arg-type]
+            for name, values, which, stroke in (
+                ("server", use.server, variant, "solid"),
+                ("client", use.client, None, "solid"),
+                ("others and steal", use.others + use.steal, None, "dotted"),
+            )
+        ]
+        where = "" if use.machine == "master" else f", machine of {use.machine}"
+        found.append(Panel(f"Cores in use, of {use.cores:g}{where}", SECONDS, "cores", series, y_range=(0, 1.05 * use.cores)))
+    return found
 
 
 def _cache_in_use(run: Run) -> tuple[Floats, Floats] | None:

@@ -11,7 +11,7 @@ from reports.text import formatting
 USUAL = ("baseline", "optimized")  # what make loads without being told
 SAID = 2  # rows in a title; the table has all
 SERVING = ("completed_rate", "slo_attainment", "output_token_throughput", "ttft_p50")
-MEASURING = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
+MEASURING = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # such runs say nothing of the server
 ORDER = (  # what users feel first
     "slo_attainment",
     "failed",

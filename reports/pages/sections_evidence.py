@@ -23,7 +23,7 @@ from reports.pages.blocks import (
 from reports.pages.section import Charts, section
 from reports.text.formatting import capital, listed, measured, milliseconds, quantity
 
-TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
+TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "DISTURBED": "bad", "INVALID": "bad"}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
 
 
