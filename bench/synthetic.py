@@ -62,7 +62,9 @@ class Shape:
     dispatch_delay: float = 0.0002  # mean of an exponential
     network: float = 0.0005  # client's durations minus the server's
     prefix_hits: float = 0.0  # share of prompt tokens
-    others: tuple[tuple[float, float, float], ...] = ()  # from, to (s): share of the cores that a program takes
+    others: tuple[
+        tuple[float, float, float], ...
+    ] = ()  # from, to (s): share of the cores that a program takes
     variant: str = "baseline"
     target: str = "cpu-tiny"
     scenario_name: str = "chat-medium"
@@ -118,11 +120,22 @@ def make_run(folder: Path, shape: Shape | None = None, **changes: Any) -> Truth:
 def write_machine(path: Path, shape: Shape, truth: Truth) -> None:
     """A machine of two cores: client and server take 0.2 and 0.5 of one, `shape.others` what it says."""
     t = np.arange(-1.0, truth.drained_at + 2.0)
-    taken = sum((2 * share * (np.clip(t, begin, end) - begin) for begin, end, share in shape.others), np.zeros(len(t)))
+    taken = sum(
+        (2 * share * (np.clip(t, begin, end) - begin) for begin, end, share in shape.others), np.zeros(len(t))
+    )
     lasted = t - t[0]
-    used = {"client": 0.2 * lasted, "server": 0.5 * lasted, "others": taken, "interrupts": 0 * t, "steal": 0 * t}
+    used = {
+        "client": 0.2 * lasted,
+        "server": 0.5 * lasted,
+        "others": taken,
+        "interrupts": 0 * t,
+        "steal": 0 * t,
+    }
     used["idle"] = 2 * lasted - sum(used.values())
-    series = [("host:cores", {}, np.full(len(t), 2.0)), ("host:server_known", {}, np.ones(len(t)))]
+    series: list[tuple[str, dict[str, str], Floats]] = [
+        ("host:cores", {}, np.full(len(t), 2.0)),
+        ("host:server_known", {}, np.ones(len(t))),
+    ]
     series += [("host:cpu_seconds_total", {"who": who}, values) for who, values in used.items()]
     series += [("host:other_cpu_seconds_total", {"process": "burner"}, taken)]
     for name, share in (("cpu", 0.5), ("busiest_thread", 0.45), ("run_queue", 0.01)):

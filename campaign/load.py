@@ -65,7 +65,7 @@ METAVARS = {  # where it is no number
     "temperature": "T",
     "top_p": "P",
     "max_tokens_field": "NAME",
-    "metrics_host": "URL",
+    "metrics_host": "URL,…",
     "model": "NAME",
     "metrics_port": "PORT",
     "tokenizer": "DIR",

@@ -79,7 +79,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     parser.add_argument(
-        "--metrics-host", metavar="URL", help="where the engine's own /metrics is, behind a gateway"
+        "--metrics-host", metavar="URL,…", help="where each engine's own /metrics is, behind a gateway"
     )
     parser.add_argument("--model", metavar="NAME", help="as served; empty: the only one there is")
     parser.add_argument(

@@ -38,9 +38,11 @@ class Reading:
         "error",
         "events",
         "finish_reason",
+        "first_answer",
         "malformed",
         "output_tokens",
         "prompt_tokens",
+        "reasoning_tokens",
         "said",
         "several",
         "started",
@@ -53,6 +55,8 @@ class Reading:
         self.events = 0
         self.chunk_times = array("d")
         self.usage_counts = array("i")
+        self.first_answer: float | None = None  # stamp of the first chunk whose text is no reasoning
+        self.reasoning_tokens: int | None = None  # by `usage`
         self.started = False  # a chunk with a choice has come
         self.done = False
         self.finish_reason: str | None = None
@@ -136,6 +140,8 @@ class Reading:
                 self.choices = max(self.choices, min(int(index) + 1, MOST_CALLS))
             if _has_text(choice):
                 with_text = True
+                if self.first_answer is None and _has_answer(choice):
+                    self.first_answer = stamp
             if choice.get("finish_reason"):
                 self.finish_reason = str(choice["finish_reason"])[:_LONGEST_REASON]
             if self.said is not None:
@@ -153,6 +159,9 @@ class Reading:
         prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if prompt != self.prompt_tokens and _is_count(prompt):  # each chunk says it again
             self.prompt_tokens = prompt
+        if details := usage.get("completion_tokens_details"):
+            reasoning = details.get("reasoning_tokens")
+            self.reasoning_tokens = reasoning if _is_count(reasoning) else self.reasoning_tokens
         if _is_count(output) and whole:
             self.output_tokens = output
             if with_text:
@@ -220,6 +229,12 @@ def _has_text(choice: dict[str, Any]) -> bool:
         or delta.get("reasoning_content")
         or delta.get("tool_calls")
     )
+
+
+def _has_answer(choice: dict[str, Any]) -> bool:
+    """Of a choice that has text: whether any of it is no reasoning."""
+    delta = choice.get("delta")
+    return delta is None or bool(delta.get("content") or delta.get("tool_calls"))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

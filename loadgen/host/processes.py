@@ -9,11 +9,14 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 PROC = Path("/proc")
-ALL_PIDS = 4026531836  # the inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another
+ALL_PIDS = (
+    4026531836  # the inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another
+)
 FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns")  # the server behind is in a container, unseen
 STARTERS = ("sh", "bash", "dash", "zsh", "fish", "make", "systemd", "tini")  # start other things, too
 TITLE = "VLLM::"  # begins how vLLM's engine core and workers name themselves
@@ -36,8 +39,7 @@ class Process:
 def read(pid: int) -> Process | None:
     """None where there is no such process, or none may be seen."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        text = Path(f"/proc/{pid}/stat").read_bytes()
         begin, end = text.index(b"("), text.rindex(b")")
         field = text[end + 2 :].split()
         own, reaped = int(field[11]) + int(field[12]), int(field[13]) + int(field[14])
@@ -50,7 +52,7 @@ def read(pid: int) -> Process | None:
 def table() -> Table:
     """Every process that can be seen; some 15 us for each."""
     try:
-        pids = [int(name) for name in os.listdir(PROC) if name.isdigit()]
+        pids = [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
     except OSError:
         return {}
     return {pid: found for pid in pids if (found := read(pid)) is not None}
@@ -59,7 +61,7 @@ def table() -> Table:
 def sees_all() -> bool:
     """Whether every process of the machine can be seen from here; not within a container."""
     with contextlib.suppress(OSError):
-        return os.stat("/proc/self/ns/pid").st_ino == ALL_PIDS
+        return Path("/proc/self/ns/pid").stat().st_ino == ALL_PIDS
     return False
 
 
@@ -88,18 +90,18 @@ def ancestors(pid: int, among: Table) -> set[int]:
 
 
 def serving(ports: Iterable[int], among: Table, ours: set[int]) -> set[int] | None:
-    """The processes that answer at these ports of this machine: who listens there, who started that in the same
-    group, what all of these started, and whom they pass requests on to. None where that cannot be seen.
+    """The processes that answer at these ports of this machine: who listens there, who started that in the
+    same group, what all of these started, and whom they pass requests on to. None where none can be seen.
 
     `ours`: processes that are none of the server's, whatever they started.
     """
     try:
-        sockets = psutil.net_connections("tcp")
+        sockets: list[Any] = psutil.net_connections("tcp")
     except (psutil.Error, OSError):
         return None
     listening = [each for each in sockets if each.status == psutil.CONN_LISTEN]
-    found: set[int] = set()
-    todo = {each.pid for each in listening if each.laddr.port in set(ports)}
+    found, wanted = set[int](), set(ports)
+    todo = {each.pid for each in listening if each.laddr.port in wanted}
     while todo:
         if None in todo or any(among[pid].name in FORWARDERS for pid in todo if pid in among):
             return None
@@ -121,7 +123,7 @@ def _first(pid: int, among: Table, ours: set[int]) -> int:
     return pid
 
 
-def _passed_on(family: set[int], sockets: list, listening: list) -> set[int | None]:  # type: ignore[type-arg]
+def _passed_on(family: set[int], sockets: list[Any], listening: list[Any]) -> set[int | None]:
     """Who listens here at the far end of what these processes have connected to."""
     own = {(each.pid, each.laddr.port) for each in listening}
     ends = {
@@ -141,8 +143,7 @@ def _passed_on(family: set[int], sockets: list, listening: list) -> set[int | No
 def title(pid: int, process: Process) -> str:
     """What a reader knows it by: vLLM's own titles, else the name of its program."""
     with contextlib.suppress(OSError, ValueError):
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read(4096).decode(errors="replace").split("\0")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()[:4096].decode(errors="replace").split("\0")
         if words[0].startswith(TITLE):
             return words[0].removeprefix(TITLE).split()[0]
         if any("vllm" in word and "api_server" in word for word in words) or "serve" in words[1:3]:

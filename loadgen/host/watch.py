@@ -8,7 +8,7 @@ are nobody's: the kernel does them for whoever it is.
 import json
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,8 +18,14 @@ import psutil
 from loadgen.host import processes
 from loadgen.host.processes import Process, Table
 
+_CPUS = Path("/sys/devices/system/cpu")
+_CLOCKS = [str(each) for each in sorted(_CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))[:8]]
 EVERY = 1.0  # s
-LOOKS = (2.0, 5.0, 15.0)  # s after the start, when the server's processes are looked for again; then each minute
+LOOKS = (
+    2.0,
+    5.0,
+    15.0,
+)  # s after the start, when the server's processes are looked for again; then each minute
 LOOK_EVERY = 60.0  # s; some 20 ms of CPU each
 NOTICED = 0.05  # of the cores: when others take more, they are looked at one by one
 THREADS = 8  # of a process, the busiest; a hundred sleep
@@ -31,7 +37,7 @@ Row = tuple[float, str, str, float]  # as loadgen.records.watched has it
 
 
 class Watch:
-    """Samples of this machine. `addresses`: (address, whether it is ours, port) of the server and its metrics."""
+    """Samples of this machine. `addresses`: (address, whether ours, port) of the server and its metrics."""
 
     def __init__(self, addresses: Iterable[tuple[str, bool, int]], label: str = "master") -> None:
         addresses = list(addresses)
@@ -42,14 +48,14 @@ class Watch:
         self._clients: set[int] = set()  # beside this process
         self._ours: set[int] = set()
         self._server: dict[int, str] = {}  # its processes, and the names they go by
-        self._known = not self._ports and not self._hidden  # whether the server's processes are known, if here
+        self._known = not self._ports and not self._hidden  # whose processes the server's are, if here
         self._before: Table = {}  # at the last look at every process
         self._cpu: dict[int, tuple[int, float]] = {}  # of our own and the server's at the last sample
         self._stat: dict[str, float] = {}
         self._threads: dict[int, dict[int, tuple[int, int]]] = {}
-        self._totals: Counter[str] = Counter()
-        self._by_process: dict[str, Counter[str]] = {}
-        self._by_other: Counter[str] = Counter()
+        self._totals: defaultdict[str, float] = defaultdict(float)
+        self._by_process: dict[str, defaultdict[str, float]] = {}
+        self._by_other: defaultdict[str, float] = defaultdict(float)
         self._rested = 0.0  # from when on every process may be looked at again, time.monotonic()
 
     @property
@@ -80,7 +86,8 @@ class Watch:
     def rows(self, t: float) -> list[Row]:
         """One sample. The first holds zeros."""
         began = time.thread_time()
-        stat, now = _stat(), {pid: found for pid in self._kept() if (found := processes.read(pid))}
+        stat = _stat()
+        now = {pid: process for pid in self._kept() if (process := processes.read(pid))}
         first = not self._stat
         spent = {pid: _gained(process, self._cpu.get(pid)) for pid, process in now.items()}
         self._cpu = {pid: (process.began, process.own) for pid, process in now.items()}
@@ -101,12 +108,8 @@ class Watch:
 
     def _count(self, gone: dict[str, float], client: float, server: float, rest: float) -> None:
         seen = self._look_at_others(rest) if rest > NOTICED * self._cores * EVERY else 0.0
-        for who, seconds in {
-            "client": client,
-            "server": server,
-            "others": rest if self._all else min(seen, rest),
-            **{name: gone[name] for name in ("interrupts", "steal", "idle") if name in gone},
-        }.items():
+        taken = {"client": client, "server": server, "others": rest if self._all else min(seen, rest)}
+        for who, seconds in [*gone.items(), *taken.items()]:
             self._totals[who] += seconds
 
     def _look_at_others(self, most: float) -> float:
@@ -115,7 +118,7 @@ class Watch:
             return 0.0
         began = time.thread_time()
         among, mine = processes.table(), self._kept() | {os.getpid()}
-        gains: Counter[str] = Counter()
+        gains: defaultdict[str, float] = defaultdict(float)
         for pid, process in among.items():
             if pid in mine:
                 continue
@@ -131,7 +134,7 @@ class Watch:
                     gains[parent.name] -= old.own + old.reaped
         self._before = among
         seen = sum(max(each, 0.0) for each in gains.values())
-        for name, seconds in gains.most_common(NAMED):
+        for name, seconds in sorted(gains.items(), key=lambda each: -each[1])[:NAMED]:
             if seconds > 0:
                 self._by_other[name] += seconds * min(1.0, most / seen)
         self._rested = time.monotonic() + (time.thread_time() - began) / LOOK_SHARE - EVERY
@@ -140,13 +143,13 @@ class Watch:
     def _count_server(self, spent: dict[int, float]) -> None:
         for pid, name in self._server.items():
             busiest, waited = self._thread_gains(pid)
-            counts = self._by_process.setdefault(name, Counter())
+            counts = self._by_process.setdefault(name, defaultdict(float))
             counts["cpu"] += spent.get(pid, 0.0)
             counts["thread"] += busiest
             counts["wait"] += waited
 
     def _thread_gains(self, pid: int) -> tuple[float, float]:
-        """CPU time of the busiest thread since the last sample, and how long its threads waited for a core."""
+        """CPU time of the busiest thread since the last sample, and how long threads waited for a core."""
         before = self._threads.get(pid, {})
         after = {tid: found for tid in before if (found := _schedstat(pid, tid)) is not None}
         self._threads[pid] = {**before, **after}
@@ -173,7 +176,9 @@ class Watch:
             row(t, "cpu_seconds_total", total[who], who=who)
             for who in ("client", "server", "others", "interrupts", "steal", "idle")
         ]
-        found += [row(t, "other_cpu_seconds_total", each, process=name) for name, each in self._by_other.items()]
+        found += [
+            row(t, "other_cpu_seconds_total", each, process=name) for name, each in self._by_other.items()
+        ]
         for name, counts in self._by_process.items():
             for kind, series in (("cpu", "cpu"), ("thread", "busiest_thread"), ("wait", "run_queue")):
                 found.append(row(t, f"process_{series}_seconds_total", counts[kind], process=name))
@@ -187,12 +192,12 @@ class Watching:
     """Takes a sample each second, in a thread, until it is stopped. `clock`: seconds from the run's start."""
 
     def __init__(self, watch: Watch, clock: Callable[[], float]) -> None:
-        self.watch, self._clock = watch, clock
+        self.watch, self._clock, self._threads = watch, clock, gevent.get_hub().threadpool
         self.rows: list[Row] = []
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
-        self._in_thread(self.watch.look)
+        self._threads.apply(self.watch.look)
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
@@ -206,14 +211,10 @@ class Watching:
             since = time.monotonic() - began
             if looks and since >= looks[0]:
                 looks = looks[1:] or [looks[0] + LOOK_EVERY]
-                self._in_thread(self.watch.look)
-            self.rows += self._in_thread(self.watch.rows, self._clock())
+                self._threads.apply(self.watch.look)
+            self.rows += self._threads.apply(self.watch.rows, (self._clock(),))
             number += 1
             gevent.sleep(max(0.05, began + number * EVERY - time.monotonic()))
-
-    @staticmethod
-    def _in_thread(work: Callable[..., object], *given: object) -> object:
-        return gevent.get_hub().threadpool.apply(work, given)
 
 
 def _gained(process: Process, before: tuple[int, float] | None) -> float:
@@ -235,8 +236,7 @@ def _stat() -> dict[str, float]:
 def _schedstat(pid: int, tid: int) -> tuple[int, int] | None:
     """(ns on a core, ns waiting for one) of a thread."""
     try:
-        with open(f"/proc/{pid}/task/{tid}/schedstat", "rb") as file:
-            ran, waited, _ = file.read().split()
+        ran, waited, _ = Path(f"/proc/{pid}/task/{tid}/schedstat").read_bytes().split()
         return int(ran), int(waited)
     except (OSError, ValueError):
         return None
@@ -245,7 +245,7 @@ def _schedstat(pid: int, tid: int) -> tuple[int, int] | None:
 def _busiest(pid: int, known: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
     """The process's threads that took the most CPU time, with their figures as last seen."""
     try:
-        tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+        tids = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return {}
     found = {tid: told for tid in tids if (told := _schedstat(pid, tid)) is not None}
@@ -269,9 +269,6 @@ def _around() -> list[tuple[str, dict[str, str], float]]:
     return found + ([("cpu_hertz", {}, sum(clocks) / len(clocks))] if clocks else [])
 
 
-_CLOCKS = [str(each) for each in sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))[:8]]
-
-
 def _fields(path: str, *names: str) -> list[float]:
     lines = [line.split() for line in _text(path).splitlines() if line.startswith(names)]
     return [float(words[1]) for words in lines if words[0] in names]
@@ -279,7 +276,6 @@ def _fields(path: str, *names: str) -> list[float]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
+        return Path(path).read_text("ascii", "replace")
     except OSError:
         return ""

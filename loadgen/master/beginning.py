@@ -71,11 +71,11 @@ def begin(
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
-    draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
+    draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
     scraper = partial(Scraper, server, gpus=gpus)
-    addresses = [url for url in (settings.host, settings.metrics_host) if url]
+    addresses = [settings.host, *settings.metrics_hosts]
     machines = Machines(*map(Host.resolve, addresses))
     return Run(folder, load, plan, draft, workers, scraper, send, machines, settings.keep_going)
 
@@ -117,10 +117,10 @@ def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    if settings.metrics_host:
-        Host.resolve(settings.metrics_host)
+    for each in settings.metrics_hosts:
+        Host.resolve(each)
     headers = request_headers(settings.with_key)
-    server = Server(settings.host, headers, settings.verify, settings.metrics_host)
+    server = Server(settings.host, headers, settings.verify, settings.metrics_hosts)
     return server, server.describe(settings.model)
 
 

@@ -21,12 +21,14 @@ class Machines:
     """`hosts`: the addresses of the server and of its metrics."""
 
     def __init__(self, *hosts: Host) -> None:
-        self._watch = Watch([(each.address[0], machine.owns(each.family, each.address), each.address[1]) for each in hosts])
+        self._watch = Watch(
+            [(each.address[0], machine.owns(each.family, each.address), each.address[1]) for each in hosts]
+        )
         self._watching: Watching | None = None
         self._tables: list[pa.Table] = []
 
     def start(self, ready: Mapping[int, dict[str, Any]], now: Callable[[], float]) -> dict[int, list[int]]:
-        """Watch ours, if workers or the server run on it. `ready`: of each lane, what its worker said of itself.
+        """Watch ours, if workers or the server run on it. `ready`: what each lane's worker said of itself.
 
         Which lanes' workers are to watch theirs, and the processes of the workers there. A machine of which
         workers do not see one another, in containers, is watched by none: each would take the others for

@@ -12,7 +12,7 @@ from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.protocol.messages import EXTENSIONS
-from loadgen.records.record import COMPLETED
+from loadgen.records.record import COMPLETED, EMPTY
 from loadgen.workload.request import Request
 
 NAME = "preflight"  # begins its request's id
@@ -44,7 +44,7 @@ def preflight(client: Client, make: Make, request: Request | None) -> Preflight:
     for number in range(TRIES):
         path, body = make(extensions)
         reply = _ask(client, path, shortened(body), number)
-        if reply.status == COMPLETED:
+        if reply.status in (COMPLETED, EMPTY):
             return _found(reply, extensions)
         if reply.http_status not in (400, 422) or not extensions:
             break

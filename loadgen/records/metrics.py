@@ -29,6 +29,8 @@ class Moments(NamedTuple):
     first_token: Number = NOT_YET
     finished: Number = NOT_YET  # the last token of a request that completed
     tokens: Number = NOT_YET  # of the answer; where it did not complete, what was asked, at most
+    first_tokens: Number = 1.0  # of these, those of the first chunk
+    first_answer: Number = NOT_YET  # the first token that is no reasoning
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,24 @@ def moments(record: Record) -> Moments:
         _or_not_yet(record.first_token),
         _or_not_yet(record.last_token if done else None),
         _or_not_yet(record.output_tokens if done else None),
+        _first_tokens(record),
+        _or_not_yet(record.first_answer),
     )
+
+
+def _first_tokens(record: Record) -> float:
+    chunks = len(record.chunk_times) if record.chunk_times is not None else 0
+    if record.chunk_tokens is not None and chunks:
+        return float(record.chunk_tokens[0])
+    streamed = record.first_answer != record.first_token
+    unseen = 0 if streamed else record.reasoning_tokens or 0
+    return first_of(float(record.output_tokens or chunks or 1), float(unseen), float(max(chunks, 1)))
+
+
+def first_of(tokens: Number, unseen: Number, chunks: Number) -> Number:
+    """Tokens of an answer's first chunk where the server does not say: as many as each chunk has on average,
+    and those that were made before it and never sent (reasoning)."""
+    return unseen + (tokens - unseen) / chunks
 
 
 def value(of: Moments, each: Metric) -> float | None:
@@ -155,19 +174,36 @@ def scheduled_ttft(of: Moments) -> Number:
     since="end",
     rows=("p50", "p99"),
     # What is not known, a moment or the tokens, passes no comparison; `< 1` is `not` of many, too.
-    defined=lambda of: (of.tokens >= 2) & (of.first_token < math.inf) & ((of.finished <= of.first_token) < 1),
+    defined=lambda of: (
+        (of.tokens > of.first_tokens) & (of.first_token < math.inf) & ((of.finished <= of.first_token) < 1)
+    ),
     exported="gen_ai.server.time_per_output_token",
     buckets=PACE,
 )
 def tpot(of: Moments) -> Number:
-    """Time per output token: (last_token - first_token) / (output_tokens - 1), for 2 tokens or more that did
-    not all come at one moment.
+    """Time per output token: (last_token - first_token) / the tokens that came after the first chunk, for
+    answers that did not all come at one moment.
 
-    Seconds per token. An answer that came in one piece says nothing of the pace at which it was made.
-    Unfinished: at least (end of the drain - first_token) / (tokens asked - 1), since no more than the tokens
-    asked can come. Of those that got a first token: nothing is known of the others.
+    Seconds per token. Where the server does not say how many tokens a chunk has, each has as many on
+    average. Reasoning that it counts and does not stream came before the first. An answer that came in one
+    piece says nothing of the pace at which it was made. Unfinished: at least (end of the drain - first_token)
+    / (tokens asked - those of the first chunk), since no more than the tokens asked can come. Of those that
+    got a first token: nothing is known of the others.
     """
-    return (of.finished - of.first_token) / (of.tokens - 1)
+    return (of.finished - of.first_token) / (of.tokens - of.first_tokens)
+
+
+@metric(
+    "Time to first answer token",
+    since=None,
+    defined=lambda of: (of.first_token < math.inf) & ((of.first_answer == of.first_token) < 1),
+)
+def first_answer(of: Moments) -> Number:
+    """Time to first answer token: first_answer - sent, of answers that began with reasoning. Seconds.
+
+    Their TTFT is that of the first reasoning token. Reasoning that ends without an answer never gave one.
+    """
+    return of.first_answer - of.sent
 
 
 @metric(

@@ -25,7 +25,9 @@ def table(rows: Sequence[Row]) -> pa.Table:
 def pack(rows: Sequence[Row]) -> bytes:
     """The table as an Arrow stream."""
     sink = pa.BufferOutputStream()
-    columns = [each.dictionary_encode() if pa.types.is_string(each.type) else each for each in table(rows).columns]
+    columns = [
+        each.dictionary_encode() if pa.types.is_string(each.type) else each for each in table(rows).columns
+    ]
     with pa.ipc.new_stream(sink, _SHORT) as writer:
         writer.write_table(pa.table(columns, schema=_SHORT))
     return sink.getvalue().to_pybytes()

@@ -10,14 +10,15 @@ import numpy as np
 from loadgen.records.record import COMPLETED, FAILED, LOST, UNFINISHED
 from reports.charts.chart import Chart, Floats, Mark, Panel, Series, thin_line
 from reports.metrics import machine, time_series
+from reports.metrics.server_side import KV_CACHE
 from reports.runs.runs import Mask, Run
+from reports.runs.server_metrics import Together
 
 BINS = 200
 RUG_LIMIT = 1500
 WATERFALL_ROWS = 60
 SECONDS = "seconds from the run's start"
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
-KV_CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # new name, old name
 
 
 def timelines(shown: Sequence[tuple[int, Run]], repeats: Sequence[int]) -> list[Chart]:
@@ -136,20 +137,29 @@ def _cores(run: Run, variant: int) -> list[Panel]:
     for use in machine.uses(run):
         here = use.end > 0
         series = [
-            Series(name, *_closed(use.t[here], values[here], float(use.end[-1])), "step", which, stroke=stroke)  # type: ignore[arg-type]
-            for name, values, which, stroke in (
-                ("server", use.server, variant, "solid"),
-                ("client", use.client, None, "solid"),
-                ("others and steal", use.others + use.steal, None, "dotted"),
+            Series(name, *_closed(use.t[here], values[here], float(use.end[-1])), "step", which)
+            for name, values, which in (
+                ("server", use.server, variant),
+                ("client", use.client, None),
+                ("others and steal", use.others + use.steal, None),
             )
         ]
+        series = [replace(series[0], stroke="solid"), series[1], replace(series[2], stroke="dotted")]
         where = "" if use.machine == "master" else f", machine of {use.machine}"
-        found.append(Panel(f"Cores in use, of {use.cores:g}{where}", SECONDS, "cores", series, y_range=(0, 1.05 * use.cores)))
+        found.append(
+            Panel(
+                f"Cores in use, of {use.cores:g}{where}",
+                SECONDS,
+                "cores",
+                series,
+                y_range=(0, 1.05 * use.cores),
+            )
+        )
     return found
 
 
 def _cache_in_use(run: Run) -> tuple[Floats, Floats] | None:
-    return next((found for name in KV_CACHE if (found := _gauge(run, name)) is not None), None)
+    return next((found for name in KV_CACHE if (found := _gauge(run, name, "max")) is not None), None)
 
 
 def _most_cache(run: Run) -> float:
@@ -158,9 +168,9 @@ def _most_cache(run: Run) -> float:
     return 0.0 if points is None else 100 * float(points[1].max(initial=0))
 
 
-def _gauge(run: Run, name: str) -> tuple[Floats, Floats] | None:
+def _gauge(run: Run, name: str, how: Together = "sum") -> tuple[Floats, Floats] | None:
     """A gauge during the run, thinned; None where it was never exported."""
-    found = run.server.gauge(name)
+    found = run.server.gauge(name, how)
     if found is None:
         return None
     t, values = found

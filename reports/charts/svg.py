@@ -264,7 +264,9 @@ def _shades(panel: Panel, x: _Axis, top: float, bottom: float) -> list[str]:
     for begin, end in panel.shaded:
         low, high = (x.at(min(max(each, x.low), x.high)) for each in (begin, end))
         told = f"<title>disturbed by others: {begin:.0f} to {end:.0f} s</title>"
-        out.append(f'<path class="shade" d="M{_n(low)} {_n(top)}H{_n(high)}V{_n(bottom)}H{_n(low)}Z">{told}</path>')
+        out.append(
+            f'<path class="shade" d="M{_n(low)} {_n(top)}H{_n(high)}V{_n(bottom)}H{_n(low)}Z">{told}</path>'
+        )
     return out
 
 

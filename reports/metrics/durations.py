@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from loadgen.records.metrics import METRICS, Metric, Moments
 from loadgen.records.record import COMPLETED, UNFINISHED
+from reports.metrics.gaps import first_chunk
 from reports.metrics.survival import Survival
 from reports.runs.runs import Floats, Mask, Run, kept
 
@@ -57,6 +58,8 @@ def moments(run: Run) -> Moments:
         numbers("first_token"),
         finished_at(run),
         np.where(done, numbers("output_tokens"), asked),
+        first_chunk(run),
+        numbers("first_answer" if run.records.has("first_answer") else "first_token"),
     )
 
 
@@ -90,7 +93,8 @@ def met_slo(run: Run, granted: float | None = None) -> Mask | None:
         found = of(run, parts[key])
         allowed = np.full(len(found.rows), granted or 0.0)
         if key == "tpot":
-            allowed /= np.maximum(run.records.numbers("output_tokens")[found.rows] - 1, 1)
+            after = run.records.numbers("output_tokens") - first_chunk(run)
+            allowed /= np.maximum(after[found.rows], 1)
         good[found.rows[~(found.known & (found.seconds - allowed <= bound))]] = False
     return good[run.judged]
 

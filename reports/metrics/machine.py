@@ -11,7 +11,9 @@ from reports.runs.runs import Floats, Mask, Run, kept
 from reports.runs.server_metrics import ServerMetrics
 
 TAKEN = 0.10  # of the cores: from so much on a second counts as disturbed
-AT_ONCE = 0.30  # of the cores: a lone second counts only from here on; services of a machine wake now and then
+AT_ONCE = (
+    0.30  # of the cores: a lone second counts only from here on; services of a machine wake now and then
+)
 SPARE = 2.0  # cores; where so many stand idle, nobody has to wait for what others take
 FULL = 0.9  # of a core: a thread that ran so long of the window leaves nothing to spare
 WHO = ("client", "server", "others", "interrupts", "steal", "idle")
@@ -76,7 +78,11 @@ def _use(series: ServerMetrics, machine: str) -> Use | None:
     counted = {who: series.gauge(CPU, machine=machine, who=who) for who in WHO}
     cores = series.gauge("host:cores", machine=machine)
     known = series.gauge("host:server_known", machine=machine)
-    if cores is None or known is None or any(found is None or len(found[0]) < 2 for found in counted.values()):
+    if (
+        cores is None
+        or known is None
+        or any(found is None or len(found[0]) < 2 for found in counted.values())
+    ):
         return None
     t = cores[0]
     rates = {
@@ -163,7 +169,7 @@ def server_processes(run: Run) -> list[ServerProcess]:
 
 def _span(run: Run, labels: dict[str, str]) -> float:
     """Seconds between the samples that `increase` takes for the window."""
-    series = run.machine.gauge("host:process_cpu_seconds_total", **labels)
+    series = run.machine.gauge("host:process_cpu_seconds_total", "sum", **labels)
     assert series is not None
     t, (start, end) = series[0], run.window
     first = max(int(np.searchsorted(t, start, "right")) - 1, 0)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+NEWER = ("text", "prompt_asked", "first_answer", "reasoning_tokens")  # columns that earlier runs lack
 LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 CHUNKS_AT_ONCE = 500_000  # some 8 MB of times and tokens, and a few times that in their analysis
 
@@ -165,6 +166,7 @@ class Run:
     limits: Limits = Limits()
     machine: ServerMetrics = field(default_factory=ServerMetrics)  # what the machines beside it did
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # of `kept`
+    of_records: dict[str, Any] = field(default_factory=dict, repr=False)  # what its parts have in common
 
     @property
     def name(self) -> str:
@@ -244,9 +246,7 @@ def load_run(folder: Path | str) -> Run:
     manifest = read_manifest(folder)
     path = folder / RECORDS
     records = Records(_open_parquet(path), str(path))
-    missing = [
-        name for name in SCHEMA.names if name not in ("text", "prompt_asked") and not records.has(name)
-    ]
+    missing = [name for name in SCHEMA.names if name not in NEWER and not records.has(name)]
     if missing:
         raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
     server, machine = (read_server_metrics(folder / name) for name in (METRICS, MACHINE))

@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from loadgen.records.record import METRICS_SCHEMA
 from reports.runs import columns
 
 Floats = NDArray[np.float64]
+Together = Literal["sum", "mean", "max"]
+STALE = 5.0  # s; scrapes come each second
 _COUNTERS = ("_total", "_count")  # how their names end
 
 
@@ -96,14 +99,21 @@ class ServerMetrics:
                 found |= {name: fell} if fell else {}
         return found
 
-    def gauge(self, name: str, **labels: str) -> tuple[Floats, Floats] | None:
-        """(times, values) of a gauge, summed over its label sets. None if absent."""
+    def gauge(self, name: str, how: Together = "sum", **labels: str) -> tuple[Floats, Floats] | None:
+        """(times, values) of a gauge, of its label sets (engines, addresses) together. None if absent.
+
+        how: "sum" of what there is of it (requests), "mean" or "max" of a share. Engines may be scraped at
+        times of their own: each value holds until its next one, for STALE seconds.
+        """
         found = self._series(name, labels)
         if not found:
             return None
-        times, where = np.unique(np.concatenate([t for _, t, _ in found]), return_inverse=True)
-        values = np.bincount(where, np.concatenate([value for _, _, value in found]))
-        return times, np.asarray(values, dtype=np.float64)
+        if len(found) == 1:
+            return found[0][1:]
+        times = np.unique(np.concatenate([t for _, t, _ in found]))
+        held = np.stack([_held(times, t, value) for _, t, value in found])
+        known = ~np.isnan(held).all(axis=0)
+        return times[known], _together(held[:, known], how)
 
     def label_sets(self, name: str) -> list[dict[str, str]]:
         """The label sets under which a metric was exported, in a fixed order."""
@@ -144,6 +154,21 @@ class ServerMetrics:
             span = np.concatenate([[0.0], span])  # first used, so first exported, inside the span
         steps = np.diff(span)
         return float(np.where(steps < 0, span[1:], steps).sum())
+
+
+def _together(held: Floats, how: Together) -> Floats:
+    """Of each column; NaN is nothing."""
+    if how == "max":
+        return np.asarray(np.nanmax(held, axis=0))
+    total = np.nansum(held, axis=0)
+    return np.asarray(total if how == "sum" else total / (~np.isnan(held)).sum(axis=0))
+
+
+def _held(times: Floats, t: Floats, value: Floats) -> Floats:
+    """The last value up to each time, NaN where there is none or it is stale."""
+    at = np.searchsorted(t, times, "right") - 1
+    fresh = (at >= 0) & (times - t[np.maximum(at, 0)] <= STALE)
+    return np.where(fresh, value[np.maximum(at, 0)], np.nan)
 
 
 def read_server_metrics(path: Path) -> ServerMetrics:

@@ -40,7 +40,7 @@ _MEANING = {
     Verdict.TOO_SHORT: "too few requests for a p99: the other figures describe the server under this load",
     Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
     Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
-    Verdict.DISTURBED: "others took the machine's cores: the figures describe neither server nor client alone",
+    Verdict.DISTURBED: "others took the machine's cores: the figures are not those of the server alone",
     Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
 }
 WIDTH = 110  # of plain text, where no terminal says how wide it is
@@ -187,14 +187,15 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
 def _percentiles(found: dict[str, Figure]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("ms")
-    for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
+    extreme, share = request_metrics.EXTREME
+    shares = request_metrics.SHARES | ({extreme: share} if f"ttft_{extreme}" in found else {})
+    for suffix in (*shares, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
-    for name in live():
-        row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
-        cells = [
-            _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
-        ]
-        table.add_row(METRICS[name].label, *cells, str(row[0].count), str(row[0].observed))
+    for name in (*live(), *(("first_answer",) if found["first_answer_p50"].count else ())):
+        row = [(found.get(f"{name}_{suffix}"), share) for suffix, share in shares.items()]
+        cells = ["" if figure is None else _cell(figure, share) for figure, share in row]
+        middle = found[f"{name}_p50"]
+        table.add_row(METRICS[name].label, *cells, str(middle.count), str(middle.observed))
     return table
 
 

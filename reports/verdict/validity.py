@@ -12,7 +12,14 @@ from reports.runs.runs import Run
 from reports.verdict import rules
 from reports.verdict.rule import RULES, Rule, Verdict, not_checked
 
-ORDER = ("measurement", "agreement", "machine", "client", "path", "server")  # of the modules, as a reader wants them
+ORDER = (
+    "measurement",
+    "agreement",
+    "machine",
+    "client",
+    "path",
+    "server",
+)  # of the modules, as a reader wants them
 
 
 CAUSED = (Verdict.SATURATED, Verdict.CLIENT_LIMITED)  # what others on the machine can bring about, and:

@@ -10,7 +10,7 @@ from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 
 from loadgen.live.live import ALL, RECENT, SHARES, Live, Point
 from loadgen.records.metrics import METRICS
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 TAB = "llm"
 COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {
@@ -30,7 +30,7 @@ def totals(live: Live) -> dict[str, Any]:
         "due": live.due,
         "in_flight": live.in_flight,
         "tokens": counts["tokens"],
-        **{status: counts[status] for status in (COMPLETED, FAILED, UNFINISHED)},
+        **{status: counts[status] for status in (COMPLETED, EMPTY, FAILED, UNFINISHED)},
     }
 
 

@@ -12,15 +12,14 @@ _UNSEEN = "the run has no samples of its machines (it was made elsewhere, or by 
 _CURES = {  # how a process's name begins: what relieves it
     "API server": "the front end is full: try --api-server-count 2, or vLLM's Rust front end",
     "APIServer": "the front end is full: try a higher --api-server-count, or vLLM's Rust front end",
-    "EngineCore": "each engine step is bound by one core of the host: try without --enforce-eager (CUDA graphs), "
-    "or a faster core",
+    "EngineCore": "each engine step is bound by one core of the host: try CUDA graphs (no --enforce-eager)",
 }
 
 
 @rule
 def others_on_machine(run: Run) -> Rule:
-    """Share of the window's seconds in which others took 10 % or more of a machine's cores: other programs, while
-    fewer than two cores were idle, or the host of a virtual machine (steal).
+    """Share of the window's seconds in which others took 10 % or more of a machine's cores: other programs,
+    while fewer than two cores were idle, or the host of a virtual machine (steal).
 
     A lone second counts from 30 % on. Others are told from the server where its processes can be seen.
     """
@@ -46,7 +45,9 @@ def _size(each: Disturbance) -> float:
 
 def _told(each: Disturbance) -> str:
     where = "" if each.machine == "master" else f" of the machine of {each.machine}"
-    text = f"others took {100 * each.share:.0f} % of the cores{where} from {each.start:.0f} to {each.end:.0f} s"
+    text = (
+        f"others took {100 * each.share:.0f} % of the cores{where} from {each.start:.0f} to {each.end:.0f} s"
+    )
     if each.culprit:
         text += f", {each.culprit} {100 * each.culprit_share:.0f} %"
     if each.steal >= 0.01:
@@ -61,7 +62,11 @@ def server_process_full(run: Run) -> Rule:
     seen = machine.server_processes(run)
     if not seen:
         return not_checked(
-            name, Verdict.VALID, machine.FULL, "cores", "no process of the server's was seen where workers ran"
+            name,
+            Verdict.VALID,
+            machine.FULL,
+            "cores",
+            "no process of the server's was seen where workers ran",
         )
     single = [each for each in seen if each.cpu <= SINGLE * each.thread]
     worst = (single or seen)[0]

@@ -15,7 +15,9 @@ ME = os.getpid()
 PORT = 8000
 
 
-def process(parent: int, own: float = 0.0, group: int = 0, name: str = "python", reaped: float = 0.0) -> Process:
+def process(
+    parent: int, own: float = 0.0, group: int = 0, name: str = "python", reaped: float = 0.0
+) -> Process:
     return Process(parent, group, own, reaped, 7, name)
 
 
@@ -25,7 +27,7 @@ def socket(pid: int | None, port: int, to: int | None = None, ip: str = "127.0.0
     return SimpleNamespace(pid=pid, status=status, laddr=SimpleNamespace(ip=ip, port=port), raddr=raddr)
 
 
-# 10 is vLLM's API server, a shell's child; 11 its engine core; 20 a stranger's; ME a child of 5, with a worker.
+# 10 is vLLM's API server, a shell's child; 11 its engine core; 20 a stranger's; ME a child of 5.
 TREE = {
     1: process(0, name="systemd"),
     5: process(1, group=5, name="bash"),
@@ -48,7 +50,9 @@ def test_the_server_is_who_listens_and_all_that_it_started(monkeypatch: pytest.M
     assert found(socket(10, PORT)) == {10, 11}
     assert found(socket(11, PORT)) == {10, 11}, "an API server that a parent of its group started"
     assert found(socket(20, PORT), socket(20, 50001, to=9000), socket(10, 9000)) == {20, 10, 11}, "a gateway"
-    assert found(socket(20, PORT), socket(20, PORT, to=9000), socket(10, 9000)) == {20}, "who asked it is no server"
+    assert found(socket(20, PORT), socket(20, PORT, to=9000), socket(10, 9000)) == {20}, (
+        "who asked it is no server"
+    )
     assert found() is None and found(socket(None, PORT)) is None
     docker = TREE | {30: process(1, group=30, name="docker-proxy")}
     monkeypatch.setattr(processes.psutil, "net_connections", lambda kind: [socket(30, PORT)])
@@ -93,15 +97,21 @@ def test_cpu_time_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch)
     machine.spend(client=0.1, worker=0.2, server=0.3, engine=0.4, burner=0.5, steal=0.1)
     found = machine.rows(1.0)
-    cpu = {who: found["host:cpu_seconds_total", who] for who in ("client", "server", "others", "steal", "idle")}
+    cpu = {
+        who: found["host:cpu_seconds_total", who] for who in ("client", "server", "others", "steal", "idle")
+    }
     assert cpu == pytest.approx({"client": 0.3, "server": 0.7, "others": 0.5, "steal": 0.1, "idle": 0.4})
     assert found["host:other_cpu_seconds_total", "burner"] == pytest.approx(0.5)
     assert found["host:server_known", ""] == 1 and found["host:cores", ""] == 2
-    by_process = {name: value for (series, name), value in found.items() if series == "host:process_cpu_seconds_total"}
+    by_process = {
+        name: value for (series, name), value in found.items() if series == "host:process_cpu_seconds_total"
+    }
     assert sorted(by_process.values()) == pytest.approx([0.3, 0.4])
 
 
-def test_children_that_lived_for_less_than_a_second_are_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_that_lived_for_less_than_a_second_are_their_parents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     machine = Machine(monkeypatch)
     machine.tree[20] = process(1, 0.1, 20, "burner", reaped=0.8)
     machine.spend(unseen=0.9)
@@ -123,6 +133,8 @@ def test_this_machine_is_read() -> None:
     real.look()
     real.rows(0.0)
     sum(number * number for number in range(2_000_000))
-    found = {name: value for _, name, labels, value in real.rows(1.0) if "client" in labels or "who" not in labels}
+    found = {
+        name: value for _, name, labels, value in real.rows(1.0) if "client" in labels or "who" not in labels
+    }
     assert found["host:cpu_seconds_total"] > 0.01 and found["host:cores"] == os.cpu_count()
     assert found["host:watch_cpu_seconds_total"] > 0

@@ -80,4 +80,7 @@ def test_a_full_thread_of_the_server_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(machine, "FULL", 0.4)
     rule = next(rule for rule in check(run) if rule.rule == "server_process_full")
     assert not rule.passed and rule.verdict is Verdict.VALID
-    assert rule.text.startswith("EngineCore used 0.50 cores, its busiest thread 0.45") and "CUDA graphs" in rule.advice
+    assert (
+        rule.text.startswith("EngineCore used 0.50 cores, its busiest thread 0.45")
+        and "CUDA graphs" in rule.advice
+    )
