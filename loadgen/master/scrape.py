@@ -162,8 +162,8 @@ class Scraper:
         )
 
     def _in_turn(self) -> list[int]:
-        """Which process of its place answered each scrape, from 0: several where one that was
-        gone comes back, as behind a gateway that asks its engines in turn. One after another are one, restarted."""
+        """Which process of its place answered each scrape, from 0: several where one that was gone comes back,
+        as behind a gateway that asks its engines in turn. One after another are one, restarted."""
         starts = [(place, _began(packed)) for _, place, packed in self._taken]
         found = [0] * len(starts)
         for place in {place for place, _ in starts}:

@@ -110,11 +110,12 @@ def moments(record: Record) -> Moments:
 
 def _first_tokens(record: Record) -> float:
     chunks = len(record.chunk_times) if record.chunk_times is not None else 0
-    if record.chunk_tokens is not None and chunks:
+    if record.chunk_tokens:
         return float(record.chunk_tokens[0])
-    streamed = record.first_answer != record.first_token
-    unseen = 0 if streamed else record.reasoning_tokens or 0
-    return first_of(float(record.output_tokens or chunks or 1), float(unseen), float(max(chunks, 1)))
+    if not chunks:
+        return 1.0
+    unseen = record.reasoning_tokens or 0 if record.first_answer == record.first_token else 0
+    return float(first_of(record.output_tokens or chunks, unseen, chunks))
 
 
 def first_of(tokens: Number, unseen: Number, chunks: Number) -> Number:

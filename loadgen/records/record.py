@@ -54,6 +54,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+NEWER = ("text", "prompt_asked", "first_answer", "reasoning_tokens")  # columns that earlier versions lack
+
 METRICS_SCHEMA = pa.schema(
     [
         pa.field("t", pa.float64(), nullable=False),  # seconds from the run's start; negative before it

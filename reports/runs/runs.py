@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from common.results import MACHINE, METRICS, RECORDS
 from common.usage import UsageError
-from loadgen.records.record import LOST, SCHEMA
+from loadgen.records.record import LOST, NEWER, SCHEMA
 from reports.runs import columns
 from reports.runs.manifest import Manifest, read_manifest
 from reports.runs.server_metrics import ServerMetrics, read_server_metrics
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-NEWER = ("text", "prompt_asked", "first_answer", "reasoning_tokens")  # columns that earlier runs lack
 LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
 CHUNKS_AT_ONCE = 500_000  # some 8 MB of times and tokens, and a few times that in their analysis
 
