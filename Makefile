@@ -218,7 +218,8 @@ test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among 
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
-	$(PY) -m pytest -n $(JOBS) -m "" -p tests.support.situations $(HOSTILE)
+	$(PY) -m pytest -n $(JOBS) -m "" --hypothesis-profile new \
+	  -p tests.support.situations $(HOSTILE)
 	$(PY) -m tests.hostile.fuzz --minutes 1
 
 lint: .venv/.made-dev ## ruff and mypy

@@ -6,22 +6,24 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from campaign import forecasts, plan, search
+from campaign import forecasts, search
 from campaign import load as loads
 from campaign.climb import Climb, Runner, climb
+from campaign.identity import label
 from campaign.load import INTERRUPTED
 from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
 from campaign.terms import add_arguments as add_arguments
 from common.results import SERVER, make_new, stamped, write_json
+from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError
 from reports.capacity import report as report
 from reports.capacity.chart import chart
 from reports.runs.runs import Run
 from reports.verdict.slo import state_of
-from server.plan import make_plan
+from server.deployment import read_deployment
 
 NOT_FOUND = 1
 
@@ -37,7 +39,7 @@ def run(given: Namespace, runner: Runner = loads.run_once) -> int:
     folder = given.into or _make_folder(terms)
     scenario = terms.scenario
     length = f"{scenario.warmup:g} + {scenario.duration:g} s and drain"
-    say(f"capacity of {plan.bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
+    say(f"capacity of {bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
     made = climb(terms, folder, runner)
     if made.first is None:
         _discard(folder)
@@ -63,7 +65,7 @@ def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -
     low, high = search.bracket(made.rungs)
     return report.Capacity(
         name=name,
-        variant=plan.bare(terms.variant),
+        variant=bare(terms.variant),
         slo=terms.slo.model_dump(exclude_none=True),
         tolerance=terms.search.tolerance,
         steps=made.steps,
@@ -79,18 +81,18 @@ def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -
 def _launch(terms: Terms) -> int:
     """Serve the variant once, and search against it by this same command with --host."""
     variant = loads.absolute(terms.variant)
-    url = make_plan(variant, terms.load.target, terms.load.port).url
+    url = read_deployment(variant, terms.load.target, terms.load.port).url
     folder = _make_folder(terms)
     server = folder / "server"
     server.mkdir()
-    words = ["capacity", plan.label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
+    words = ["capacity", label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
     command = [sys.executable, "-m", "tokenswarm", *words]
     return loads.serve(terms.load, variant, command, server)
 
 
 def _make_folder(terms: Terms) -> Path:
     """results/campaigns/<UTC time>-capacity-<variant>/, a new one even within the same second."""
-    return make_new(folder_of(stamped(f"capacity-{plan.bare(terms.variant)}")).resolve())
+    return make_new(folder_of(stamped(f"capacity-{bare(terms.variant)}")).resolve())
 
 
 def _end(rung: Rung | None) -> report.End | None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from campaign import load as loads
-from campaign import plan, search
+from campaign import search
 from campaign.load import Load
 from campaign.search import Rung
 from campaign.terms import Terms
 from common.results import SERVER
+from common.strictyaml import bare
 from common.terminal import say
 from common.usage import USAGE
 from reports.capacity.report import COLUMNS, Step
@@ -55,7 +56,7 @@ def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
             say(f"{folder}: the folder of step {number} cannot be made: {error.strerror}")
             made.code = USAGE
             break
-        made.code = runner(terms.load.with_options(rps=rate, seed=seed), plan.bare(terms.variant), where)
+        made.code = runner(terms.load.with_options(rps=rate, seed=seed), bare(terms.variant), where)
         if made.code not in loads.VERDICTS:
             break
         made.code = 0

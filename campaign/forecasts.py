@@ -4,9 +4,9 @@ import contextlib
 import json
 from pathlib import Path
 
-from campaign import plan
 from campaign.load import Load
 from common.results import FORECAST, MANIFEST, SUMMARY, results_folder
+from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError
 from loadgen.workload.schedule import schedule
@@ -20,7 +20,7 @@ def foretell(load: Load, variant: str, folder: Path, basis: str = "baseline") ->
 
     Without such a run, or for what it cannot tell, there is none; nothing that goes wrong here stops a run.
     """
-    if load.host is not None or plan.bare(variant) == plan.bare(basis):
+    if load.host is not None or bare(variant) == bare(basis):
         return
     from forecast import alternatives, kept, table  # scipy takes half a second to import
     from forecast.calibration import calibrate
@@ -28,7 +28,7 @@ def foretell(load: Load, variant: str, folder: Path, basis: str = "baseline") ->
     from reports.runs.runs import load_run
 
     try:
-        found = newest(plan.bare(basis), plan.bare(resolve_name(load.target)))
+        found = newest(bare(basis), bare(resolve_name(load.target)))
         if found is None:
             return
         scenario = load.resolved()
@@ -38,7 +38,7 @@ def foretell(load: Load, variant: str, folder: Path, basis: str = "baseline") ->
         kept.keep(folder, calibration, made)
         say(table.line(made, calibration.run))
     except UsageError as error:
-        say(f"no forecast for {plan.bare(variant)}: {error}")
+        say(f"no forecast for {bare(variant)}: {error}")
 
 
 def begin_at(load: Load, variant: str, basis: str = "baseline") -> Load:
@@ -51,7 +51,7 @@ def begin_at(load: Load, variant: str, basis: str = "baseline") -> Load:
     from reports.runs.runs import load_run
 
     try:
-        found = newest(plan.bare(basis), plan.bare(resolve_name(load.target)))
+        found = newest(bare(basis), bare(resolve_name(load.target)))
         if found is None:
             return load
         scenario = load.resolved()
@@ -59,7 +59,7 @@ def begin_at(load: Load, variant: str, basis: str = "baseline") -> Load:
         arrivals = schedule(scenario, scenario.seed)
         limit = slo_rate.slo_rate(calibration, alternatives.with_variant(calibration, variant, arrivals))
     except UsageError as error:
-        say(f"no forecast for {plan.bare(variant)}: {error}")
+        say(f"no forecast for {bare(variant)}: {error}")
         return load
     if limit.rate is None:
         return load
@@ -81,7 +81,7 @@ def settle(variant: str) -> None:
     waiting = results_folder() / WAITING / FORECAST
     if not waiting.is_file():
         return
-    made = [path for path in results_folder().glob(f"*-{plan.bare(variant)}*") if (path / MANIFEST).is_file()]
+    made = [path for path in results_folder().glob(f"*-{bare(variant)}*") if (path / MANIFEST).is_file()]
     later = [path for path in made if path.stat().st_mtime >= waiting.stat().st_mtime]
     with contextlib.suppress(OSError):
         if later:

@@ -17,7 +17,7 @@ from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from reports.verdict.verdict import Verdict
-from server.plan import make_plan
+from server.deployment import read_deployment
 
 LOCUSTFILE = "locustfiles/chat.py"
 SCENARIO = "chat-medium"
@@ -130,7 +130,7 @@ class Load:
         require_locustfile(self.locustfile)
         for variant in variants:
             if self.host is None:
-                make_plan(variant, self.target, self.port)
+                read_deployment(variant, self.target, self.port)
             elif not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{,{LONGEST_NAME - 1}}}", variant):
                 raise UsageError(
                     f"variant {variant[:LONGEST_NAME]!r}: with --host it is a label of up to "

@@ -8,13 +8,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Any
 
-from campaign import child, plan, state
+from campaign import child, identity, state
 from campaign import load as loads
 from campaign.load import Load, absolute, load_of, run_once
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
 from common.results import REFUSED, now, results_folder
+from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError, whole
 from reports.verdict.verdict import Verdict
@@ -40,10 +41,10 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     130: interrupted. After both, the same command goes on from there.
     """
     load, variants = load_of(given), [absolute(variant) for variant in given.variants]
-    plan.check_variants(variants, given.repeats)
+    identity.check_variants(variants, given.repeats)
     load.check(variants)
-    wanted = plan.request(given.verb, load, variants, given.repeats)
-    name = plan.name_of(wanted)
+    wanted = identity.request(given.verb, load, variants, given.repeats)
+    name = identity.name_of(wanted)
     with state.held(name):
         campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted), given.fresh)
         if resumed:
@@ -62,7 +63,7 @@ def _make_steps(campaign: Campaign, load: Load, runner: Runner) -> int:
     """Make the runs that are still to be made; 0, or the exit code of the step that ended it."""
     for number in campaign.open_steps:
         _require_first(campaign)
-        plan.require_unchanged(campaign.request, load)
+        identity.require_unchanged(campaign.request, load)
         code = make_step(campaign, number, load, runner)
         if code is not None:
             return code
@@ -79,7 +80,7 @@ def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:
 
 
 def _begin(name: str, wanted: dict[str, Any]) -> Campaign:
-    steps = [Step(variant=v, repeat=r) for v, r in plan.interleave(wanted["variants"], wanted["repeats"])]
+    steps = [Step(variant=v, repeat=r) for v, r in identity.interleave(wanted["variants"], wanted["repeats"])]
     campaign = Campaign(name=name, request=wanted, started_at=now(), steps=steps)
     campaign.save()
     return campaign
@@ -101,7 +102,7 @@ def _require_first(campaign: Campaign) -> None:
     if first.not_applied:
         how = "was refused" if first.state == REFUSED else "did not start"
         raise UsageError(
-            f"{plan.bare(first.variant)}, which the others are compared with, {how}: {first.reason}; "
+            f"{bare(first.variant)}, which the others are compared with, {how}: {first.reason}; "
             "the same command tries it again, or put another variant first"
         )
 
@@ -109,7 +110,7 @@ def _require_first(campaign: Campaign) -> None:
 def _report(campaign: Campaign, reporter: Reporter) -> int:
     runs = [step.run for step in campaign.steps if step.run is not None]
     folders = [str((results_folder() / run).resolve()) for run in runs]
-    code = reporter(folders, plan.bare(campaign.steps[0].variant), campaign.name)
+    code = reporter(folders, bare(campaign.steps[0].variant), campaign.name)
     if code == 0:
         campaign.report = f"reports/{campaign.name}"
         campaign.save()

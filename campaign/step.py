@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from campaign import forecasts, plan
+from campaign import forecasts
 from campaign.load import INTERRUPTED, Load
 from campaign.outcome import Outcome, outcome_of
 from campaign.state import Campaign, Step
 from common.results import FORECAST, REFUSED, START_FAILED
+from common.strictyaml import bare
 from common.terminal import say
 from server import runfolder
 
@@ -18,7 +19,7 @@ Runner = Callable[[Load, str, Path], int]  # makes a variant's run in a folder; 
 def make_step(campaign: Campaign, number: int, load: Load, runner: Runner) -> int | None:
     """Make the run of a step, numbered from 0; None when the campaign goes on, else the exit code."""
     step = campaign.steps[number]
-    told = f"step {number + 1} of {len(campaign.steps)}: {plan.bare(step.variant)}, repeat {step.repeat}"
+    told = f"step {number + 1} of {len(campaign.steps)}: {bare(step.variant)}, repeat {step.repeat}"
     if earlier := _not_applied_before(campaign, step.variant):
         step.state, step.reason = earlier.state, earlier.reason
         campaign.save()
@@ -49,7 +50,7 @@ def _attempt(campaign: Campaign, step: Step, told: str, load: Load, runner: Runn
 
 def _run(campaign: Campaign, step: Step, load: Load, runner: Runner) -> tuple[int, Outcome]:
     """Make a run in a folder of its own; the exit code, and what the folder says."""
-    folder = runfolder.make(plan.bare(step.variant))
+    folder = runfolder.make(bare(step.variant))
     step.state, step.run = "running", folder.name
     campaign.save()
     forecasts.foretell(load, step.variant, folder, campaign.steps[0].variant)

@@ -14,15 +14,16 @@ FORMER = {
     "send_lag_mean": "dispatch_delay_mean",
     "goodput_share": "slo_attainment",
 }
+FORMER_RULES = FORMER | {"offered_rate": "unsent_share"}  # a figure still has that name
 
-_MARKS = (b"send_lag", b"goodput_share")  # one of them is in each
+_MARKS = (b"send_lag", b"goodput_share", b'"rule": "offered_rate"')  # one of them is in each
 
 
 def renamed(found: Any) -> Any:
     """What a JSON file held, with today's keys (and rules' names) throughout."""
     if isinstance(found, Mapping):
         return {
-            FORMER.get(key, key): FORMER.get(value, value)
+            FORMER.get(key, key): FORMER_RULES.get(value, value)
             if key == "rule" and isinstance(value, str)
             else renamed(value)
             for key, value in found.items()

@@ -14,5 +14,5 @@ HOME = (
 
 
 def cache() -> Path:
-    """The folder of what can be made again (the CPU model, vLLM's flags): .cache/, or TOKENSWARM_CACHE."""
+    """The folder of what can be made again (models, peaks, vLLM's flags): .cache/, or TOKENSWARM_CACHE."""
     return Path(os.environ.get("TOKENSWARM_CACHE") or HOME / ".cache")

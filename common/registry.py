@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from common.usage import UsageError, meant
+from common.usage import UsageError, unknown
 
 Thing = TypeVar("Thing")
 Kept = TypeVar("Kept")
@@ -48,9 +48,7 @@ class Registry(Mapping[str, Thing]):
         try:
             return self._things[name]
         except KeyError:
-            close = meant(name, self)
-            hint = f"did you mean {close!r}? " if close else ""
-            raise UsageError(f"unknown {self._what} {name!r}; {hint}there are: {', '.join(self)}") from None
+            raise UsageError(unknown(self._what, name, self)) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._things

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.usage import UsageError, meant
+from common.usage import UsageError, meant, unknown
 
 
 class Strict(BaseModel):
@@ -24,6 +24,7 @@ MOST_NODES = 20_000  # of a file, references counted as often as they stand ther
 DEEPEST = 50  # mappings and lists inside one another
 
 Model = TypeVar("Model", bound=BaseModel)
+_ENDINGS = (".yaml", ".yml")
 _WORDS = {  # where pydantic's own are a programmer's
     "dict_type": "must hold keys and values",
     "float_parsing": "must be a number",
@@ -43,16 +44,17 @@ def find_file(folder: Path, name: str, what: str) -> Path:
 
     `what` it is of, for the UsageError that names those there are.
     """
-    if name.endswith((".yaml", ".yml")):
+    if name.endswith(_ENDINGS):
         return Path(name)
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
-        close = meant(name, known)
-        hint = f"did you mean {close!r}? " if close else ""
-        raise UsageError(
-            f"unknown {what} {name!r}; {hint}there are: {', '.join(known)} (or a path to a .yaml file)"
-        )
+        raise UsageError(f"{unknown(what, name, known)} (or a path to a .yaml file)")
     return folder / f"{name}.yaml"
+
+
+def bare(name: str) -> str:
+    """What runs call it: of a file the name without folder and ending; other names as they are."""
+    return Path(name).stem if name.endswith(_ENDINGS) else name
 
 
 def read_model(path: Path, model: type[Model]) -> Model:

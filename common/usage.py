@@ -53,6 +53,14 @@ def meant(given: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(given, list(known), n=1)), None)
 
 
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """The line that says so, with the one that was probably meant and all that there are."""
+    names = list(known)
+    close = meant(given, names)
+    hint = f"did you mean {close!r}? " if close else ""
+    return f"unknown {what} {given!r}; {hint}there are: {', '.join(names)}"
+
+
 def whole(text: str) -> int:
     """The type of an option that is a whole number."""
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.hardware import accelerators
-from common.strictyaml import check_model
+from common.strictyaml import bare, check_model
 from common.usage import UsageError
 from forecast.calibration import Calibration
 from forecast.engine_settings import EAGER, Settings, changed, refuse_unknowable, settings_of
@@ -38,8 +38,7 @@ def own_command(calibration: Calibration) -> list[str]:
 def with_variant(calibration: Calibration, name: str, schedule: Schedule) -> Setting:
     """Raises UsageError for a variant that does not fit, or whose effect the run cannot tell."""
     variant = variants.read_variant(name)
-    label = name.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
-    return _setting(calibration, label, own_command(calibration), variant, schedule)
+    return _setting(calibration, bare(name), own_command(calibration), variant, schedule)
 
 
 def unchanged(calibration: Calibration, schedule: Schedule) -> Setting:

@@ -23,8 +23,8 @@ from common.terminal import StatusLine
 from common.usage import UsageError
 from server import model, process
 from server.command import DEFAULT_PORT
+from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
-from server.plan import Plan, make_plan
 from server.signals import unwound
 from server.targets import CPU_TARGET, read_target, resolve_name
 
@@ -166,13 +166,13 @@ def run(given: Namespace) -> int:
     with unwound():
         install(target.kind)
         if target.model == CPU_TARGET and is_installed(HOME / FOLDERS["cpu"], requirements("cpu")):
-            fit_model(make_plan("baseline", name, DEFAULT_PORT))
+            fit_model(read_deployment("baseline", name, DEFAULT_PORT))
     return 0
 
 
-def fit_model(plan: Plan) -> None:
+def fit_model(deployment: Deployment) -> None:
     """Measure this CPU, choose the model's shape for it and build it: once, and a launch finds it done."""
-    fitted = plan.fitted(python_of("cpu"))
+    fitted = deployment.fitted(python_of("cpu"))
     assert fitted.fit is not None
     place = model.folder(fitted.fit.layers)
     if (place / "config.json").is_file():

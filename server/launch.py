@@ -18,9 +18,9 @@ from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
 from server import health, installed, log, model, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
+from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
 from server.install import python_of
-from server.plan import Plan, make_plan
 from server.process import Group
 from server.signals import Signals, unwound
 from server.targets import AUTO
@@ -46,34 +46,34 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Serve, and run the command in `given.words` where there is one; its exit code."""
-    plan = make_plan(given.variant, given.target, given.port)
+    deployment = read_deployment(given.variant, given.target, given.port)
     if given.dry_run:
-        print(shown(plan.command().line_with_environment))
+        print(shown(deployment.command().line_with_environment))
         return 0
     with unwound():
-        return launch(plan, given.words, given.folder)
+        return launch(deployment, given.words, given.folder)
 
 
-def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
+def launch(deployment: Deployment, command: list[str], folder: Path | None = None) -> int:
     """Start the server, run the command (or serve), stop the server; return the command's exit code.
 
     folder: the run's; a new one is made where none is given.
     """
-    health.require_free(plan.port)
-    vllm = _find(plan)
-    plan = _fitted(plan, vllm)
+    health.require_free(deployment.port)
+    vllm = _find(deployment)
+    deployment = _fitted(deployment, vllm)
     try:
-        server = plan.command()
+        server = deployment.command()
         installed.check_flags(vllm, server)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder or runfolder.make(plan.variant_name), error)
+        _write_not_applied(deployment, folder or runfolder.make(deployment.variant_name), error)
         raise
-    description = plan.describe(server, vllm)
-    own, folder = folder is None, folder or runfolder.make(plan.variant_name)
+    description = deployment.describe(server, vllm)
+    own, folder = folder is None, folder or runfolder.make(deployment.variant_name)
     try:
-        code = _serve(plan, server, vllm, folder, description, command)
+        code = _serve(deployment, server, vllm, folder, description, command)
     except NotApplicableError as error:
-        _write_not_applied(plan, folder, error)
+        _write_not_applied(deployment, folder, error)
         raise
     except UsageError:
         if own:
@@ -87,51 +87,52 @@ def launch(plan: Plan, command: list[str], folder: Path | None = None) -> int:
     return code
 
 
-def _find(plan: Plan) -> installed.Vllm:
-    if plan.target.kind == "gpu":
-        require_gpu(plan.target_name)
-    return installed.find(python_of(plan.target.kind), plan.target_name)
+def _find(deployment: Deployment) -> installed.Vllm:
+    if deployment.target.kind == "gpu":
+        require_gpu(deployment.target_name)
+    return installed.find(python_of(deployment.target.kind), deployment.target_name)
 
 
-def _fitted(plan: Plan, vllm: installed.Vllm) -> Plan:
-    """The plan with the CPU model's shape for this machine, where the project builds the model."""
-    plan = plan.fitted(vllm.python)
-    if plan.fit:
-        model.ensure(plan.fit.layers)
-        say(f"model: {plan.fit.text}")
-        if plan.fit.advice:
-            say(f"model: {plan.fit.advice}")
-    return plan
+def _fitted(deployment: Deployment, vllm: installed.Vllm) -> Deployment:
+    """The deployment with the CPU model's shape for this machine, where the project builds the model."""
+    deployment = deployment.fitted(vllm.python)
+    if deployment.fit:
+        model.ensure(deployment.fit.layers)
+        say(f"model: {deployment.fit.text}")
+        if deployment.fit.advice:
+            say(f"model: {deployment.fit.advice}")
+    return deployment
 
 
 def _serve(
-    plan: Plan,
+    deployment: Deployment,
     server: Command,
     vllm: installed.Vllm,
     folder: Path,
     description: dict[str, Any],
     command: list[str],
 ) -> int:
-    say(f"starting {plan.variant_name} on {plan.target_name} ({vllm}): {plan.variant.changes}")
+    where = f"{deployment.target_name} ({vllm})"
+    say(f"starting {deployment.variant_name} on {where}: {deployment.variant.changes}")
     say(f"  {server.line}")
     say(f"  run folder {folder}")
     with Signals() as signals, (folder / LOG).open("wb") as output:
         description["started_at"] = now()
         group = _start(vllm, server, output)
         try:
-            ready = _wait(plan, group, folder, signals)
+            ready = _wait(deployment, group, folder, signals)
             if ready is None:
                 say("stopped before the server was ready")
                 return signals.exit_code
-            health.require_alone(plan.port, group.members())
-            _require_effect(plan, folder)
+            health.require_alone(deployment.port, group.members())
+            _require_effect(deployment, folder)
             description["ready_after_s"] = round(ready, 1)
-            description["model_config"] = plan.model_config()
+            description["model_config"] = deployment.model_config()
             write_json(folder / SERVER, description)
-            say(f"{plan.variant_name} is ready after {ready:.0f} s at {plan.url}")
+            say(f"{deployment.variant_name} is ready after {ready:.0f} s at {deployment.url}")
             if command:
-                return _run(command, plan, group, folder, signals)
-            return _foreground(plan, group, folder, signals)
+                return _run(command, deployment, group, folder, signals)
+            return _foreground(deployment, group, folder, signals)
         finally:
             before = len(signals.received)
             group.stop(SERVER_GRACE_S, lambda: len(signals.received) > before)
@@ -145,20 +146,20 @@ def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
         raise UsageError(f"the server cannot be started by {vllm.python}: {error.strerror}") from None
 
 
-def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | None:
+def _wait(deployment: Deployment, group: Group, folder: Path, signals: Signals) -> float | None:
     """Seconds until the server was ready, or None when a signal came first."""
     line = StatusLine(PLAIN_EVERY_S)
 
     def show(elapsed: float, newest: str) -> None:
-        text = f"waiting for {plan.variant_name}: {elapsed:3.0f} s  {newest}".rstrip()
+        text = f"waiting for {deployment.variant_name}: {elapsed:3.0f} s  {newest}".rstrip()
         line.show(lambda width: text[: width or PLAIN_WIDTH])
 
     try:
         return health.wait(
-            plan.url,
+            deployment.url,
             lambda: group.exit_code,
             folder / LOG,
-            plan.target.start_within_s,
+            deployment.target.start_within_s,
             show,
             lambda: bool(signals.received),
         )
@@ -173,9 +174,9 @@ def _wait(plan: Plan, group: Group, folder: Path, signals: Signals) -> float | N
         line.clear()
 
 
-def _require_effect(plan: Plan, folder: Path) -> None:
+def _require_effect(deployment: Deployment, folder: Path) -> None:
     """Raise NotApplicableError when the server's log says that it ignores what the variant changes."""
-    pattern = plan.variant.ignored_if_logged
+    pattern = deployment.variant.ignored_if_logged
     if pattern is None:
         return
     for line in log.read_lines(folder / LOG):
@@ -183,14 +184,14 @@ def _require_effect(plan: Plan, folder: Path) -> None:
             raise NotApplicableError(f"the server ignores what the variant changes: {line}")
 
 
-def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
+def _run(command: list[str], deployment: Deployment, server: Group, folder: Path, signals: Signals) -> int:
     """Run the command to its end; hand on each signal once, so that it can drain while the server lives."""
     environment = {
         **os.environ,
-        "LOCUST_HOST": plan.url,
+        "LOCUST_HOST": deployment.url,
         "TOKENSWARM_RUN_DIR": str(folder),
-        "TOKENSWARM_VARIANT": plan.variant_name,
-        "TOKENSWARM_TARGET": plan.target_name,
+        "TOKENSWARM_VARIANT": deployment.variant_name,
+        "TOKENSWARM_TARGET": deployment.target_name,
     }
     try:
         child = Group(command, environment, stdin=None)
@@ -216,8 +217,8 @@ def _run(command: list[str], plan: Plan, server: Group, folder: Path, signals: S
         child.stop(COMMAND_GRACE_S)
 
 
-def _foreground(plan: Plan, server: Group, folder: Path, signals: Signals) -> int:
-    say(f"model {plan.command().served_model}; log {folder / LOG}; Ctrl-C stops it")
+def _foreground(deployment: Deployment, server: Group, folder: Path, signals: Signals) -> int:
+    say(f"model {deployment.command().served_model}; log {folder / LOG}; Ctrl-C stops it")
     while not signals.received:
         if server.exit_code is not None:
             _say_died(server, folder)
@@ -233,16 +234,16 @@ def _say_died(server: Group, folder: Path) -> None:
     say(f"the server {how} during the run: {reason} (its log: {folder / LOG})")
 
 
-def _write_not_applied(plan: Plan, folder: Path, error: NotApplicableError) -> None:
+def _write_not_applied(deployment: Deployment, folder: Path, error: NotApplicableError) -> None:
     content = {
-        "variant": plan.variant_name,
-        "target": plan.target_name,
+        "variant": deployment.variant_name,
+        "target": deployment.target_name,
         "kind": error.kind,
         "reason": str(error),
         "log_tail": log.read_lines(folder / LOG)[-runfolder.LOG_TAIL_LINES :],
         "when": now(),
-        "changes": plan.variant.changes,
-        "expected": plan.variant.expected,
+        "changes": deployment.variant.changes,
+        "expected": deployment.variant.expected,
     }
     try:
         write_json(folder / NOT_APPLIED, content)

@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from common.hardware import Accelerator, accelerators, cpu_name
-from common.places import ROOT
-from common.results import now, results_folder, write_json
+from common.places import ROOT, cache
+from common.results import now, write_json
 from common.terminal import say
 from common.usage import UsageError
 from server import process
@@ -80,7 +80,7 @@ def _kept(dtype: str, python: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("w")
     except OSError as error:
-        raise UsageError(f"{path.parent}: results cannot be written there: {error.strerror}") from None
+        raise UsageError(f"{path.parent}: nothing can be written there: {error.strerror}") from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = _read(path)
@@ -107,7 +107,7 @@ def _name() -> str:
 
 
 def _place() -> Path:
-    return results_folder() / "peaks.json"
+    return cache() / "peaks.json"
 
 
 def _measure(dtype: str, python: Path) -> dict[str, Any]:

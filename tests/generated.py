@@ -9,15 +9,24 @@ import io
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 from common.places import ROOT
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
+from loadgen.workload.arrivals import PROCESSES
+from loadgen.workload.datasets import FORMATS
+from loadgen.workload.lengths import PARAMETERS
+from loadgen.workload.scenario import list_scenarios
 from reports.document import schema
-from reports.metrics.rates import RATES
+from reports.runs.importers import reader  # noqa: F401 (it imports them all)
+from reports.runs.importers.registry import IMPORTERS
 from reports.runs.runs import load_run
 from reports.text import formatting
 from reports.verdict import validity
@@ -55,6 +64,14 @@ def documents() -> dict[Path, str]:
         docs / "comparison.schema.json": schema.schema(),
         **_with_tables(docs / "metrics.md", durations=_durations(), rates=_rates(), rules=_rules()),
         **_with_tables(docs / "metrics-live.md", instruments=_instruments()),
+        **_with_tables(
+            docs / "scenarios.md",
+            scenarios=_scenarios(),
+            processes=_processes(),
+            distributions=_distributions(),
+            formats=_formats(),
+        ),
+        **_with_tables(docs / "audit.md", importers=_importers()),
         **_with_tables(docs / "design.md", modules=_modules()),
         **_with_output(docs / "variants.md", "variants"),
     }
@@ -82,25 +99,70 @@ def _instruments() -> str:
     return _table(("OpenTelemetry", "Prometheus", "what it is"), rows)
 
 
+def _scenarios() -> str:
+    return _table(("scenario", "what for"), [(f"`{name}`", text) for name, text in list_scenarios().items()])
+
+
+def _processes() -> str:
+    rows = []
+    for name, kind in PROCESSES.items():
+        fields = {key: each for key, each in kind.model_fields.items() if key != "process"}
+        named = [f"`{key}`{_default(each)}" for key, each in fields.items()]
+        rows.append((f"`{name}`", ", ".join(named), _first(kind.__doc__)))
+    return _table(("process", "parameters (default)", "arrivals"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    return f" ({field.default})" if isinstance(field.default, int | float | str) else ""
+
+
+def _distributions() -> str:
+    order = ("mean", "sd", "min", "max")
+    rows = [
+        (f"`{name}`", *(", ".join(f"`{key}`" for key in order if key in keys) for keys in both))
+        for name, both in PARAMETERS.items()
+    ]
+    return _table(("distribution", "needs", "may have"), rows)
+
+
+def _formats() -> str:
+    rows = [(f"`{name}`", *_parts(function, 2)) for name, function in FORMATS.items()]
+    return _table(("format", "file", "gives"), rows)
+
+
+def _importers() -> str:
+    rows = dict.fromkeys(_parts(type(each), 3) for each in IMPORTERS)
+    return _table(("tool", "its file", "what it holds"), rows)
+
+
+def _parts(thing: Callable[..., object], count: int) -> tuple[str, ...]:
+    """The first paragraph of the docstring of the module that a thing stands in, at its colons."""
+    found = tuple(_first(sys.modules[thing.__module__].__doc__).rstrip(".").split(": ", count - 1))
+    assert len(found) == count, f"{thing.__module__}: {count} parts of its first paragraph, with ': ' between"
+    return found
+
+
+def _first(text: str | None) -> str:
+    """A docstring's first paragraph, in one line."""
+    return " ".join((text or "").split("\n\n")[0].split())
+
+
 def _modules() -> str:
     """Each package's first sentence and its modules; a package of one house stands below it."""
     rows = []
     for house in HOUSES:
         for init in sorted((ROOT / house).rglob("__init__.py")):
-            text = ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
+            text = _first(ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))))
             names = sorted(path.stem for path in init.parent.glob("*.py") if path != init)
             listed = ", ".join(f"`{name}`" for name in names)
-            rows.append(
-                (f"`{init.parent.relative_to(ROOT)}/`", text.partition("\n\n")[0].replace("\n", " "), listed)
-            )
+            rows.append((f"`{init.parent.relative_to(ROOT)}/`", text, listed))
     return _table(("room", "what belongs there", "modules"), rows)
 
 
 def _rules() -> str:
     rows = []
     for outcome in validity.check(load_run(GOLDEN / RUNS[0])):
-        first = (RULES[outcome.rule].__doc__ or "").partition("\n\n")[0]
-        text, _, said = " ".join(first.split()).partition(" Bound: ")
+        text, _, said = _first(RULES[outcome.rule].__doc__).partition(" Bound: ")
         brings = outcome.verdict.label if outcome.verdict else "only warns"
         bound = formatting.measured(outcome.bound, outcome.unit)
         rows.append((f"`{outcome.rule}`", brings, text, said.rstrip(".") or bound))

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def imported(tree: ast.AST, package: str) -> list[str]:
     return found
 
 
+@cache
 def arrows() -> dict[Arrow, list[str]]:
     """Who uses whom among the rooms, and the modules in which that is said."""
     found: dict[Arrow, list[str]] = {}

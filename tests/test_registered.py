@@ -30,6 +30,7 @@ MADE = ("Harness", "LocustJson")  # their own tests make their files
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_an_arrival_process_draws_sorted_times_at_its_rate(name: str) -> None:
+    """The warm-up's rate is that with which the window begins."""
     try:
         process = PROCESSES[name].model_validate({"process": name})
     except ValidationError:
@@ -40,6 +41,8 @@ def test_an_arrival_process_draws_sorted_times_at_its_rate(name: str) -> None:
         pytest.skip("its times are not drawn")
     assert np.array_equal(times, again) and (np.diff(times) >= 0).all()
     assert times[0] >= 0 and times[-1] < 500 and len(times) == pytest.approx(10_000, rel=0.1)
+    warm = process.warm_up(20.0, 100.0, np.random.default_rng(1))
+    assert len(warm) == pytest.approx((times < 100).sum(), rel=0.2), "give it a warm_up of its own"
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -9,9 +9,12 @@ from typing import Literal
 
 from loadgen.live.histogram import Histogram
 from loadgen.records.metrics import METRICS, WHOLE, live
+from loadgen.records.rates import RECENT
+from loadgen.records.rates import live as live_rates
 
 Kind = Literal["counter", "gauge", "histogram"]
 
+_UCUM = {"1/s": "{request}/s", "tokens/s": "{token}/s"}
 _TOKENS = tuple(float(4**power) for power in range(14))
 
 
@@ -40,6 +43,10 @@ OF_METRICS = {
     name: _histogram(METRICS[name].exported, "s", METRICS[name].buckets, METRICS[name].definition)
     for name in live()
 }
+OF_RATES = {
+    each.name: Instrument(each.exported, "gauge", _UCUM[each.unit], f"{each.label}, over the last {RECENT} s")
+    for each in live_rates()
+}
 TIME_TO_FIRST_CHUNK = _histogram(
     "gen_ai.client.operation.time_to_first_chunk", "s", WHOLE, "The same as the time to first token"
 )
@@ -56,15 +63,6 @@ OUTPUT_TOKENS = Instrument(
     "tokenswarm.output_tokens", "counter", "{token}", "Output tokens of requests that have ended"
 )
 IN_FLIGHT = Instrument("tokenswarm.requests.in_flight", "gauge", "{request}", "Requests sent and not ended")
-OFFERED_RATE = Instrument(
-    "tokenswarm.offered_rate", "gauge", "{request}/s", "Arrivals per second, over the last 10 s"
-)
-COMPLETED_RATE = Instrument(
-    "tokenswarm.completed_rate", "gauge", "{request}/s", "Completions per second, over the last 10 s"
-)
-TOKEN_RATE = Instrument(
-    "tokenswarm.output_token_rate", "gauge", "{token}/s", "Output tokens per second, over the last 10 s"
-)
 RUNNING = Instrument(
     "tokenswarm.server.requests.running", "gauge", "{request}", "Requests that the server computes, it says"
 )
@@ -82,7 +80,7 @@ VERDICT = Instrument(
 INFO = Instrument("tokenswarm.run.info", "gauge", "1", "Always 1; its labels say what is run")
 
 _NAMED = [each for each in list(globals().values()) if isinstance(each, Instrument)]
-INSTRUMENTS = [*OF_METRICS.values(), *_NAMED]
+INSTRUMENTS = [*OF_METRICS.values(), *OF_RATES.values(), *_NAMED]
 
 # What the workers count, by the name of the figure: the instrument, and the attributes of this part of it.
 COUNTED: dict[str, tuple[Instrument, dict[str, str]]] = {

@@ -3,16 +3,18 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.records.metrics import live
+from loadgen.records.rates import RECENT, Rate
+from loadgen.records.rates import live as live_rates
 from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 ALL = "all"
 SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-RECENT = 10  # s over which rates and the charts' percentiles are taken
+CHARTED, CHARTED_SHARES = ("ttft", "tpot"), ("p50", "p90", "p99")
 LAG_BOUND = 0.005  # s; as the verdict's rule
 BEHIND = 0.9  # of the offered rate: a server that completes less while more is in flight falls behind
 GROWN = 1.25  # times as much in flight as once the run had settled
@@ -27,21 +29,34 @@ Percentiles = dict[str, dict[str, float | int | None]]  # metric: p50, p90, p95,
 
 @dataclass(frozen=True)
 class Point:
-    """One second of the run; rates are per second over the last RECENT seconds, times are seconds."""
+    """One second of the run; rates and times are of the last RECENT seconds."""
 
     t: float
-    offered_rate: float
-    completed_rate: float
-    token_rate: float
+    rates: dict[str, float]  # per second, by name
     in_flight: int
     running: float | None
     waiting: float | None
-    ttft_p50: float | None
-    ttft_p90: float | None
-    ttft_p99: float | None
-    tpot_p50: float | None
-    tpot_p90: float | None
-    tpot_p99: float | None
+    times: dict[str, float | None]  # s, by name: "ttft_p50"
+
+    def row(self) -> dict[str, float | None]:
+        """Its figures by name; every point has the same."""
+        server = {"in_flight": self.in_flight, "running": self.running, "waiting": self.waiting}
+        return {"t": self.t, **self.rates, **server, **self.times}
+
+
+COLUMNS = (  # of Point.row
+    *("t", *(each.name for each in live_rates()), "in_flight", "running", "waiting"),
+    *(f"{metric}_{name}" for metric in CHARTED for name in CHARTED_SHARES),
+)
+
+
+class Came(NamedTuple):
+    """What the lanes have told of so far, at `t` (seconds from the start): what live rates are made of."""
+
+    t: float
+    due: int
+    completed: int
+    tokens: int  # a chunk counts as one until its answer has ended and the tokens are known
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,8 @@ class Live:
         self._latency = Digest()  # of all requests, the warm-up's too
         self._second = empty_digests()
         self._seconds: list[dict[str, Digest]] = []
-        self._totals: list[tuple[float, int, int, int]] = []  # t, due, completed, tokens
-        self._flows: list[dict[str, Counter[str]]] = []  # counts of each workload, beside _totals
+        self._came: list[Came] = []
+        self._flows: list[dict[str, Counter[str]]] = []  # counts of each workload, beside _came
         self._behind: str | None = None  # what was seen when the server last fell behind; kept in the drain
 
     def pulse(self, data: dict[str, Any]) -> None:
@@ -120,30 +135,14 @@ class Live:
             return
         self._seconds = [*self._seconds[1 - RECENT :], self._second]
         self._second = empty_digests()
-        total = self.counts()
-        came = total["tokens"] + sum(lane.chunks for lane in self.lanes.values())
-        self._totals = [*self._totals[-RECENT:], (self._told, self.due, total[COMPLETED], came)]
+        self._came = [*self._came[-RECENT:], self.came()]
         self._flows = [*self._flows[-RECENT:], {name: self.counts(name) for name in (ALL, *self.workloads())}]
-        offered, completed, tokens = self._rates()
-        ttft, tpot = self._recent("ttft"), self._recent("tpot")
-        point = Point(
-            t=now,
-            offered_rate=offered,
-            completed_rate=completed,
-            token_rate=tokens,
-            in_flight=self.in_flight,
-            running=gauges.get("running"),
-            waiting=gauges.get("waiting"),
-            ttft_p50=ttft.percentile(0.5),
-            ttft_p90=ttft.percentile(0.9),
-            ttft_p99=ttft.percentile(0.99),
-            tpot_p50=tpot.percentile(0.5),
-            tpot_p90=tpot.percentile(0.9),
-            tpot_p99=tpot.percentile(0.99),
-        )
-        self.points.append(point)
+        rates = {each.name: self._rate(each) for each in live_rates()}
+        server = gauges.get("running"), gauges.get("waiting")
+        self.points.append(Point(now, rates, self.in_flight, *server, self._times()))
         if now <= self.end:  # afterwards nothing is offered, so nobody can fall behind
-            self._behind = f"{completed:.1f} of {offered:.1f}/s complete" if self._falls_behind() else None
+            said = f"{rates['completed_rate']:.1f} of {rates['offered_rate']:.1f}/s complete"
+            self._behind = said if self._falls_behind() else None
 
     @property
     def due(self) -> int:
@@ -170,6 +169,11 @@ class Live:
                 if workload in (ALL, name):
                     total.update(counts)
         return total
+
+    def came(self) -> Came:
+        """Since the start."""
+        total, chunks = self.counts(), sum(lane.chunks for lane in self.lanes.values())
+        return Came(self._told, self.due, total[COMPLETED], total["tokens"] + chunks)
 
     def flow(self, workload: str = ALL) -> Flow:
         """What comes and goes of one workload, or of all."""
@@ -241,7 +245,7 @@ class Live:
         early = [point.in_flight for point in self.points[:-RECENT] if point.t >= settled][:SMOOTH]
         late = [point.in_flight for point in self.points[-SMOOTH:]]
         now = self.points[-1]
-        if now.completed_rate >= BEHIND * now.offered_rate:
+        if now.rates["completed_rate"] >= BEHIND * now.rates["offered_rate"]:
             return False
         if self._queue_grows():
             return True
@@ -258,7 +262,7 @@ class Live:
         known = [each for each in waiting if each is not None]
         if len(known) < RECENT + SMOOTH:
             return False
-        came = self.points[-1].offered_rate * RECENT
+        came = self.points[-1].rates["offered_rate"] * RECENT
         grown = (sum(known[-SMOOTH:]) - sum(known[:SMOOTH])) / SMOOTH
         return grown > max((1 - BEHIND) * came, BEYOND_CHANCE * math.sqrt(2 * came))
 
@@ -271,22 +275,20 @@ class Live:
     @property
     def _span(self) -> float:
         """Seconds that the rates are taken over; 0 while they would be chance."""
-        span = self._totals[-1][0] - self._totals[0][0] if self._totals else 0.0
+        span = self._came[-1].t - self._came[0].t if self._came else 0.0
         return span if span >= LEAST_SPAN else 0.0
 
-    def _rates(self) -> tuple[float, float, float]:
-        """Arrivals, completions and tokens per second, lately. A chunk counts as one token until its answer
-        has ended and the tokens are known."""
-        (_, *first), (_, *last), span = self._totals[0], self._totals[-1], self._span
-        if not span:
-            return 0.0, 0.0, 0.0
-        offered, completed, tokens = (
-            max(late - early, 0) / span for early, late in zip(first, last, strict=True)
-        )
-        return offered, completed, tokens
+    def _rate(self, each: Rate) -> float:
+        """Per second, lately."""
+        grown = max(each.of(self._came[-1]) - each.of(self._came[0]), 0)
+        return grown / self._span if self._span else 0.0
 
-    def _recent(self, metric: str) -> Digest:
-        whole = Digest()
-        for second in self._seconds:
-            whole.add_all(second[metric])
-        return whole
+    def _times(self) -> dict[str, float | None]:
+        """The percentiles that are charted, lately."""
+        found: dict[str, float | None] = {}
+        for metric in CHARTED:
+            whole = Digest()
+            for second in self._seconds:
+                whole.add_all(second[metric])
+            found |= {f"{metric}_{name}": whole.percentile(SHARES[name]) for name in CHARTED_SHARES}
+        return found

@@ -37,11 +37,11 @@ def _clock(now: float, phase: str, left: float, brevity: int) -> str:
 def _rates(live: Live, phase: str, brevity: int) -> list[str]:
     if not live.points:
         return []
-    point = live.points[-1]
-    offered, completed = f"{point.offered_rate:.1f}", f"{point.completed_rate:.1f}"
+    found = live.points[-1].rates
+    offered, completed = f"{found['offered_rate']:.1f}", f"{found['completed_rate']:.1f}"
     if brevity < 2:
         rates = [f"offered {offered}/s, completed {completed}/s"]
-        return rates if brevity else [*rates, f"{point.token_rate:,.0f} tok/s"]
+        return rates if brevity else [*rates, f"{found['output_token_throughput']:,.0f} tok/s"]
     of = "" if phase == "draining" else f" of {offered}"
     return [f"{'done ' if brevity == 2 else ''}{completed}{of}/s"]
 

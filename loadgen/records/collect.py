@@ -21,7 +21,7 @@ from common.results import DRAFT, MANIFEST, RECORDS, write_json
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
-from loadgen.records.record import LOST, SCHEMA, Record, to_table
+from loadgen.records.record import LOST, NEWER, SCHEMA, Record, to_table
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, schedule
 
@@ -194,15 +194,15 @@ def lost_turns(
     Which they were is known where a later one of the chain has a record; the others are taken in the order of
     the chains. When one came due is not known: no earlier than its chain began.
     """
-    plan, found = schedule(scenario, seed), list[Record]()
+    load, found = schedule(scenario, seed), list[Record]()
     left = {lane: count for lane, count in missing.items() if count > 0}
     last: dict[int, int] = {}
     for number in known:
-        chain = number % max(len(plan.arrivals), 1)
+        chain = number % max(len(load.arrivals), 1)
         last[chain] = max(last.get(chain, 0), number)
     for certain in (True, False):
-        for first in plan.arrivals:
-            lane, arrival = first.lane_key % lanes, plan.next_in_chain(first)
+        for first in load.arrivals:
+            lane, arrival = first.lane_key % lanes, load.next_in_chain(first)
             while arrival is not None and left.get(lane, 0) > 0:
                 if certain and arrival.number > last.get(first.number, -1):
                     break
@@ -210,7 +210,7 @@ def lost_turns(
                     known.add(arrival.number)
                     found.append(_lost(arrival, lanes, first.due or 0.0))
                     left[lane] -= 1
-                arrival = plan.next_in_chain(arrival)
+                arrival = load.next_in_chain(arrival)
     return found
 
 

@@ -1,7 +1,7 @@
 """Every metric of a request, each a function of its moments with one entry: name, label, definition, rows.
 
 The summary, the report, the comparison, the live page, the exports and the tables of docs/metrics.md and
-docs/metrics-live.md are made from METRICS. Rates are no metric of a request: reports.metrics.rates.
+docs/metrics-live.md are made from METRICS. Rates are no metric of a request: loadgen.records.rates.
 """
 
 import math
@@ -31,6 +31,27 @@ class Moments(NamedTuple):
     tokens: Number = NOT_YET  # of the answer; where it did not complete, what was asked, at most
     first_tokens: Number = 1.0  # of these, those of the first chunk
     first_answer: Number = NOT_YET  # the first token that is no reasoning
+
+    @classmethod
+    def of(
+        cls,
+        figure: Callable[[str, float], Number],
+        completed: Number,
+        either: Callable[[Number, Number, Number], Number],
+    ) -> "Moments":
+        """Those of a request, or of many, that have ended.
+
+        `figure`: a field of the record, and what stands for one that is not there. `either`: the second
+        where the first holds, else the third. Tokens of the first chunk are left at one.
+        """
+        return cls(
+            figure("due", NOT_YET),
+            figure("sent", NOT_YET),
+            figure("first_token", NOT_YET),
+            either(completed, figure("last_token", NOT_YET), NOT_YET),
+            either(completed, figure("output_tokens", NOT_YET), figure("output_asked", math.inf)),
+            first_answer=figure("first_answer", NOT_YET),
+        )
 
 
 @dataclass(frozen=True)
@@ -96,16 +117,14 @@ def live() -> tuple[str, ...]:
 
 def moments(record: Record) -> Moments:
     """One request's, once it has ended."""
-    done = record.status == COMPLETED
-    return Moments(
-        record.due,
-        _or_not_yet(record.sent),
-        _or_not_yet(record.first_token),
-        _or_not_yet(record.last_token if done else None),
-        _or_not_yet(record.output_tokens if done else None),
-        _first_tokens(record),
-        _or_not_yet(record.first_answer),
-    )
+
+    def figure(name: str, missing: float) -> Number:
+        found = getattr(record, name)
+        return missing if found is None else found
+
+    completed = record.status == COMPLETED
+    found = Moments.of(figure, completed, lambda which, one, other: one if which else other)
+    return found._replace(first_tokens=_first_tokens(record))
 
 
 def _first_tokens(record: Record) -> float:
@@ -131,10 +150,6 @@ def value(of: Moments, each: Metric) -> float | None:
         return None
     found: float = each.seconds(of)
     return None if found != found else found  # NaN alone differs from itself
-
-
-def _or_not_yet(moment: float | None) -> float:
-    return NOT_YET if moment is None else moment
 
 
 @metric(

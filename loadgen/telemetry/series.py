@@ -67,9 +67,7 @@ class Observed:
         values: dict[Instrument, float | None] = {
             instruments.ARRIVALS_DUE: live.due,
             instruments.IN_FLIGHT: live.in_flight,
-            instruments.OFFERED_RATE: going.offered_rate if going else 0.0,
-            instruments.COMPLETED_RATE: going.completed_rate if going else 0.0,
-            instruments.TOKEN_RATE: going.token_rate if going else 0.0,
+            **{each: going.rates[name] if going else 0.0 for name, each in instruments.OF_RATES.items()},
             instruments.RUNNING: point.running if point else None,
             instruments.WAITING: point.waiting if point else None,
             instruments.LANES: len(live.lanes),

@@ -20,6 +20,7 @@ from locust.runners import STATE_INIT
 from common.terminal import shown
 from common.usage import UsageError
 from common.web_guard import WebGuard
+from loadgen.live.live import COLUMNS
 from loadgen.master.beginning import reach
 from loadgen.master.conductor import Conductor
 from loadgen.protocol.settings import KEY_WITHHELD, key_withheld
@@ -128,7 +129,7 @@ class WebUi:
                 "why": why,
                 "totals": figures.totals(live),
                 "tables": figures.tables(live),
-                "columns": figures.POINT,
+                "columns": COLUMNS,
                 "first": max(first, 0),
                 "points": figures.points(live, first),
             }

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.charts.chart import Chart, Mark, Panel, Series, Symbol
-from reports.document.schema import Change, Comparison, Metric
+from reports.document.metric import Change, Metric
+from reports.document.schema import Comparison
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
 # The changes that the comparison chart shows, where the comparison has them.

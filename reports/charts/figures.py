@@ -11,7 +11,8 @@ import numpy as np
 from reports.charts.changes import changes
 from reports.charts.chart import Chart, Floats, Mark, Panel, Series
 from reports.charts.over_time import timelines, waterfall
-from reports.document.schema import Comparison, Roofline
+from reports.document.roofline import Roofline
+from reports.document.schema import Comparison
 from reports.metrics import request_metrics
 from reports.runs.runs import Run
 

@@ -14,21 +14,11 @@ from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
 from reports.comparison.pareto import pareto
 from reports.comparison.survivors_only import completed_only
+from reports.document.decision import Insight
 from reports.document.lookup import Facts
-from reports.document.schema import (
-    Change,
-    Comparison,
-    Counts,
-    Difference,
-    Earlier,
-    File,
-    Insight,
-    Metric,
-    Reading,
-    Rule,
-    RunInfo,
-    Variant,
-)
+from reports.document.metric import Change, Metric, Reading
+from reports.document.run import Counts, Rule, RunInfo
+from reports.document.schema import Comparison, Difference, Earlier, File, Variant
 from reports.findings import decision_words, insights, recommend
 from reports.findings.make_command import settings
 from reports.metrics import catalogue, request_metrics

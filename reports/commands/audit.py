@@ -22,7 +22,9 @@ from reports.commands.compare import (
     write,
 )
 from reports.comparison import comparability
-from reports.document.schema import Audit, Comparison, File, Recommendation, Untold
+from reports.document.audit import Audit, Untold
+from reports.document.decision import Recommendation
+from reports.document.schema import Comparison, File
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_definitions import same_figures
 from reports.findings.audit_words import limit_lines, paragraph, title

@@ -21,7 +21,8 @@ from common.usage import UsageError
 from reports.commands.assembly import assemble
 from reports.comparison import claims
 from reports.comparison.exclusions import without
-from reports.document.schema import Comparison, File, Recommendation
+from reports.document.decision import Recommendation
+from reports.document.schema import Comparison, File
 from reports.pages.first_screen import mark_of, setup, tiles
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from reports.comparison import claims
-from reports.document.schema import LoadPart, PartKind, Reading
+from reports.document.metric import LoadPart, PartKind, Reading
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROW, Row, percentile_row
 from reports.metrics.stages import stages

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.comparison import resampling
-from reports.document.schema import Change, Mark
+from reports.document.metric import Change, Mark
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import COUNTS, ROWS, Row
 from reports.metrics.request_metrics import Figure

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.document.schema import Difference, Json
+from reports.document.part import Json
+from reports.document.schema import Difference
 from reports.runs.conditions import same_requests
 from reports.runs.runs import Floats, Mask, Run
 from reports.text import formatting

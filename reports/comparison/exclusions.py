@@ -7,7 +7,7 @@ variant stand in, and only for what befell the measuring: what the server did is
 from collections.abc import Sequence
 
 from reports.comparison.pairs import UNUSABLE
-from reports.document.schema import RunInfo
+from reports.document.run import RunInfo
 from reports.runs.runs import Run
 
 SOUND = 2  # repeats that a variant must keep: fewer say nothing of how runs differ
@@ -19,7 +19,7 @@ DISTURBANCES = frozenset(
         "clocks",
         "dispatch_delay_p99",
         "late_share",
-        "offered_rate",
+        "unsent_share",
         "loop_stall_p99",
         "worker_cpu",
         "shared_cores",

@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.comparison import resampling
 from reports.comparison.claims import Setting
-from reports.document.schema import Method
+from reports.document.metric import Method
 from reports.runs.conditions import by_number, incomparable, same_schedule
 from reports.runs.importers.imported import one_burst
 from reports.runs.runs import Run

@@ -1,7 +1,7 @@
 """Throughput against TTFT p50 of all variants, and which of them another one beats."""
 
+from reports.document.decision import ParetoPoint
 from reports.document.lookup import Facts
-from reports.document.schema import ParetoPoint
 
 
 def pareto(facts: Facts) -> list[ParetoPoint]:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.records.rates import RATES
 from reports.metrics import durations, gaps, request_metrics, time_series
 from reports.metrics.catalogue import COUNTS, HEADLINE, ROWS, Row, figure
-from reports.metrics.rates import RATES, due
+from reports.metrics.rates import amounts, due
 from reports.runs.runs import Run, kept
 from reports.statistics import intervals
 from reports.statistics.intervals import Blocks, Sample
@@ -108,7 +109,7 @@ def _durations(run: Run, metric: str) -> Sample:
 def _amounts(run: Run, row: Row) -> tuple[Floats, Floats]:
     """(when, how much) of an additive metric; seconds into the window."""
     if row.name in RATES:
-        found = RATES[row.name].amounts(run)
+        found = amounts(run, row.name)
         return found.at, found.each
     return due(run), run.records.status_is(row.name)[run.judged].astype(np.float64)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.document.schema import Insight
+from reports.document.decision import Insight
 from reports.metrics import durations
 from reports.metrics.survival import Survival
 from reports.runs.conditions import same_schedule

@@ -7,7 +7,7 @@ so do the slow ones that finished in the drain.
 import numpy as np
 
 from loadgen.records.record import COMPLETED
-from reports.document.schema import CompletedOnly
+from reports.document.decision import CompletedOnly
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROWS
 from reports.runs.runs import Mask, Run

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.document.schema import Change, Metric, Reading, RunInfo, ServerSide, Variant
+from reports.document.metric import Change, Metric, Reading
+from reports.document.run import RunInfo, ServerSide
+from reports.document.schema import Variant
 from reports.text import formatting
 
 # One row for each thing a user feels, so that a sentence does not say one thing four times.

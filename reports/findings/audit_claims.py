@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from reports.document.schema import Change, ClaimCheck, Comparison, Metric, Outcome, Reading
+from reports.document.audit import ClaimCheck, Outcome
+from reports.document.metric import Change, Metric, Reading
+from reports.document.schema import Comparison
 from reports.metrics import request_metrics
 from reports.metrics.catalogue import ROWS
 from reports.runs.importers.imported import Claim, Imported

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from loadgen.records.metrics import METRICS
-from reports.document.schema import SameFigure
+from reports.document.audit import SameFigure
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROW
 from reports.metrics.request_metrics import SHARES

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
-from reports.document.schema import ClaimCheck, Comparison
+from reports.document.audit import ClaimCheck
+from reports.document.schema import Comparison
 from reports.findings.audit_claims import HEADLINE, reading_of
 from reports.metrics import plateau, request_metrics
 from reports.runs.importers.imported import Imported

@@ -3,8 +3,10 @@
 import shlex
 from collections.abc import Sequence
 
+from reports.document.decision import Decision, Recommendation, ServedRate
 from reports.document.lookup import Facts
-from reports.document.schema import Decision, Method, Recommendation, RunInfo, ServedRate
+from reports.document.metric import Method
+from reports.document.run import RunInfo
 from reports.findings.decision import Choice, Evidence, Side, decide
 from reports.text import formatting
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from reports.document.decision import Insight
 from reports.document.lookup import Facts
-from reports.document.schema import Insight, RunInfo
+from reports.document.run import RunInfo
 from reports.text import formatting
 from reports.text.formatting import quantity
 

@@ -4,8 +4,8 @@ import re
 import shlex
 from collections.abc import Collection, Sequence
 
+from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
-from reports.document.schema import ParetoPoint, Recommendation
 from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
 from reports.text import formatting

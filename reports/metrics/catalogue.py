@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
 from loadgen.records.record import COMPLETED, STATUSES
-from reports.document.schema import Direction
+from reports.document.metric import Direction
 from reports.metrics import request_metrics
-from reports.metrics.rates import RATES
 from reports.metrics.request_metrics import SHARES, Figure
 from reports.runs.runs import Run, kept
 

@@ -50,22 +50,20 @@ def of(run: Run, name: str) -> Durations:
 @kept
 def moments(run: Run) -> Moments:
     """Of every record; arrays of shape (records,)."""
-    numbers, done = run.records.numbers, run.records.status_is(COMPLETED)
-    asked = np.nan_to_num(numbers("output_asked"), nan=np.inf)
-    return Moments(
-        numbers("due"),
-        numbers("sent"),
-        numbers("first_token"),
-        finished_at(run),
-        np.where(done, numbers("output_tokens"), asked),
-        first_chunk(run),
-        numbers("first_answer" if run.records.has("first_answer") else "first_token"),
-    )
+
+    def figure(name: str, missing: float) -> Floats:
+        found = run.records.numbers(name)
+        return found if np.isnan(missing) else np.where(np.isnan(found), missing, found)
+
+    found = Moments.of(figure, run.records.status_is(COMPLETED), np.where)
+    answer = found.first_answer if run.records.has("first_answer") else found.first_token
+    return found._replace(first_tokens=first_chunk(run), first_answer=answer)
 
 
 def finished_at(run: Run) -> Floats:
     """The last token's time of the requests that completed, NaN for all others; shape (records,)."""
-    return np.where(run.records.status_is(COMPLETED), run.records.numbers("last_token"), np.nan)
+    found: Floats = moments(run).finished
+    return found
 
 
 def in_one_piece(run: Run) -> Mask:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
 from loadgen.records.record import STATUSES
 from reports.metrics import durations, gaps
-from reports.metrics.rates import RATES
+from reports.metrics.rates import amounts
 from reports.metrics.survival import Survival, needed
 from reports.runs.runs import Run, kept
 
@@ -37,7 +38,7 @@ class Figure:
 def rate(run: Run, name: str) -> Figure:
     """One of RATES."""
     entry, judged = RATES[name], int(run.judged.sum())
-    found = entry.amounts(run)
+    found = amounts(run, name)
     total = float(found.each.sum()) if found.total is None else found.total
     over = judged if entry.unit == "share" else run.window_length
     value = total / over if over and not np.isnan(total) else None

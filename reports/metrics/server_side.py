@@ -8,7 +8,7 @@ the drain. Gauges are averaged over the window, weighted by time.
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.document.schema import ServerSide
+from reports.document.run import ServerSide
 from reports.metrics import request_metrics
 from reports.runs.runs import Run
 from reports.runs.server_metrics import Histogram, Together

@@ -8,7 +8,7 @@ before it and went on after it.
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.document.schema import Stall
+from reports.document.run import Stall
 from reports.metrics import catalogue, gaps
 from reports.metrics.catalogue import ROW
 from reports.runs.runs import Run

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from reports.document.schema import Change, Comparison, Metric, RunInfo
+from reports.document.metric import Change, Metric
+from reports.document.run import RunInfo
+from reports.document.schema import Comparison
 from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles, Tone
 from reports.text.formatting import listed, quantity, slo
 

@@ -5,7 +5,10 @@
 from collections.abc import Sequence
 
 from reports import pages
-from reports.document.schema import Change, Comparison, Metric, ParetoPoint, RunInfo, Variant
+from reports.document.decision import ParetoPoint
+from reports.document.metric import Change, Metric
+from reports.document.run import RunInfo
+from reports.document.schema import Comparison, Variant
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
 from reports.pages.first_screen import mark_of, result, seeds
 from reports.pages.section import SECTIONS, Charts, section

@@ -1,6 +1,7 @@
 """The section of a report that audits another tool's result files: the claim, the records, the difference."""
 
-from reports.document.schema import Audit, Comparison, Outcome
+from reports.document.audit import Audit, Outcome
+from reports.document.schema import Comparison
 from reports.pages.blocks import Block, Bullets, Cell, Table, Text, Tone, row
 from reports.pages.section import Charts, section
 from reports.text.formatting import listed

@@ -5,7 +5,9 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 
-from reports.document.schema import Comparison, Metric, Rule, RunInfo, Variant
+from reports.document.metric import Metric
+from reports.document.run import Rule, RunInfo
+from reports.document.schema import Comparison, Variant
 from reports.pages.blocks import (
     Block,
     Bullets,

@@ -1,6 +1,7 @@
 """The tables of a run's parts: each workload of a mix, each stage of a load whose rate changes by plan."""
 
-from reports.document.schema import Comparison, LoadPart
+from reports.document.metric import LoadPart
+from reports.document.schema import Comparison
 from reports.pages.blocks import Block, Cell, Table, row
 
 CAPTIONS = {"workload": "Each workload by itself", "stage": "Each stage by itself"}

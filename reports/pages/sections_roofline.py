@@ -2,7 +2,8 @@
 
 import math
 
-from reports.document.schema import Comparison, Operation, Roofline, WhatIf
+from reports.document.roofline import Operation, Roofline, WhatIf
+from reports.document.schema import Comparison
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Table, Text, row
 from reports.pages.section import Charts, section
 from reports.text.formatting import milliseconds, quantity

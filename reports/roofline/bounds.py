@@ -8,7 +8,8 @@ import numpy as np
 
 from common.hardware import accelerators
 from loadgen.records.record import LOST
-from reports.document.schema import Bounds, Operation, Roofline, ServerSide, WhatIf
+from reports.document.roofline import Bounds, Operation, Roofline, WhatIf
+from reports.document.run import ServerSide
 from reports.roofline import roofline
 from reports.roofline.roofline import Hardware, Model, UnknownModelError
 from reports.runs.commandline import flag, words

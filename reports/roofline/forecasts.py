@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from common.results import FORECAST
-from reports.document.schema import ForecastCheck, ServerSide
+from reports.document.roofline import ForecastCheck
+from reports.document.run import ServerSide
 from reports.metrics import request_metrics
 from reports.runs.runs import Run
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.document.schema import Difference, Json
+from reports.document.part import Json
+from reports.document.schema import Difference
 from reports.runs import machines
 from reports.runs.runs import Run
 from reports.text.formatting import lengths, slo

@@ -41,6 +41,8 @@ def student_quantile(freedom: float, share: float) -> float:
 
 
 def _student_above(value: float, freedom: float) -> float:
+    if value < 1:  # the other side of the beta function would lose a small value's square
+        return 0.5 - 0.5 * _beta(0.5, freedom / 2, value * value / (freedom + value * value))
     return 0.5 * _beta(freedom / 2, 0.5, freedom / (freedom + value * value))
 
 

@@ -49,7 +49,7 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     invalid = [r for r in failed if r.verdict is Verdict.INVALID and r.rule not in NOT_ASKED]
     behind = [rule for rule in failed if rule.rule in FALLS_BEHIND]
     disturbed = [rule for rule in failed if rule.rule == others_on_machine.__name__]
-    late = [rule for rule in failed if rule.rule == "offered_rate" and not _bounds_lateness(run)]
+    late = [rule for rule in failed if rule.rule == "unsent_share" and not _bounds_lateness(run)]
     return Standing(
         len(good),
         int(good.sum()),

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -72,9 +71,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     results = tmp_path_factory.mktemp("results")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    kept = ROOT / "results" / "peaks.json"
-    if kept.is_file():  # else they are measured once more
-        shutil.copy(kept, results)
     command = ["-m", "tokenswarm", "serve", "baseline", "--target", "cpu-tiny", "--port", str(port)]
     with (results / "launch.log").open("w") as log:
         launcher = subprocess.Popen(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaign.plan import check_variants
+from campaign.identity import check_variants
 from common.results import stamped
 from common.usage import UsageError
 from loadgen.workload.scenario import Scenario

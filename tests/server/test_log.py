@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server import log
@@ -125,7 +125,6 @@ def test_a_progress_bar_counts_as_lines_and_a_long_log_is_read_from_its_end(tmp_
     assert log.read_lines(tmp_path / "none") == []
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300))
 def test_no_log_is_too_broken_to_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("log") / "server.log"

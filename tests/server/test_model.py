@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from tokenizers import Tokenizer
@@ -67,7 +67,6 @@ def test_common_words_are_one_token_each(tokenizer: Tokenizer) -> None:
     assert [word for word in words if len(tokenizer.encode(f" {word}").ids) != 1] == []
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_every_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     clean = text
@@ -140,7 +139,6 @@ def test_another_recipe_has_another_folder(monkeypatch: pytest.MonkeyPatch) -> N
     assert model.folder() != before
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 300))
 def test_invented_words_are_new_and_differ(count: int) -> None:
     words = corpus.invented_words(count)

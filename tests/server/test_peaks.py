@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.usage import UsageError
-from server import model, peaks, plan, runfolder
+from server import deployment, model, peaks, runfolder
 from server.targets import Target, names, read_target
 
 # nvidia-smi's names, as the drivers give them.
@@ -50,8 +50,9 @@ def counting_python(folder: Path, says: str, code: int = 0) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(("gpu", "entry"), GPUS.items())
@@ -100,7 +101,7 @@ def test_a_cpu_is_measured_once(tmp_path: Path) -> None:
 def test_a_measurement_that_an_earlier_version_kept_is_made_anew(tmp_path: Path) -> None:
     old = {name: value for name, value in FOUND.items() if name != "decode_tokens_per_s"}
     peaks.hardware_of(target("measure"), counting_python(tmp_path, json.dumps(FOUND)))
-    kept = tmp_path / "results" / "peaks.json"
+    kept = tmp_path / "cache" / "peaks.json"
     [key] = json.loads(kept.read_text())
     kept.write_text(json.dumps({key: old, "another machine": old}))
     assert peaks.known_pace(target("measure")) is None
@@ -110,9 +111,9 @@ def test_a_measurement_that_an_earlier_version_kept_is_made_anew(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("pace", "layers"), [(21_500, 12), (13_000, 4), (45_000, 36)])
-def test_a_plan_serves_the_shape_that_fits_the_machine(tmp_path: Path, pace: float, layers: int) -> None:
+def test_the_shape_that_is_served_fits_the_machine(tmp_path: Path, pace: float, layers: int) -> None:
     python = counting_python(tmp_path, json.dumps(FOUND | {"decode_tokens_per_s": pace}))
-    before = plan.make_plan("baseline", "cpu-tiny", 8000)
+    before = deployment.read_deployment("baseline", "cpu-tiny", 8000)
     assert before.command().model.endswith(model.folder().name), "not measured yet: the standard one"
     fitted = before.fitted(python)
     assert fitted.fit is not None and fitted.fit.layers == layers
@@ -122,7 +123,7 @@ def test_a_plan_serves_the_shape_that_fits_the_machine(tmp_path: Path, pace: flo
 
 
 def test_another_target_is_not_fitted(tmp_path: Path) -> None:
-    given = plan.make_plan("baseline", "t4-llama2-7b-awq", 8000)
+    given = deployment.read_deployment("baseline", "t4-llama2-7b-awq", 8000)
     assert given.fitted(tmp_path / "no-python") == given
 
 
@@ -130,7 +131,7 @@ def test_another_dtype_is_measured_for_itself_and_a_broken_file_anew(tmp_path: P
     python = counting_python(tmp_path, json.dumps(FOUND))
     peaks.hardware_of(target("measure"), python)
     peaks.hardware_of(target("measure").model_copy(update={"dtype": "bfloat16"}), python)
-    kept = tmp_path / "results" / "peaks.json"
+    kept = tmp_path / "cache" / "peaks.json"
     assert len(json.loads(kept.read_text())) == 2
     kept.write_text("{cut o")
     peaks.hardware_of(target("measure"), python)
@@ -142,7 +143,7 @@ def test_a_measurement_that_fails_is_one_line_and_not_kept(tmp_path: Path) -> No
     python = counting_python(tmp_path, "", code=1)
     with pytest.raises(UsageError, match="this CPU's peaks cannot be measured: no output"):
         peaks.hardware_of(target("measure"), python)
-    assert not (tmp_path / "results" / "peaks.json").exists()
+    assert not (tmp_path / "cache" / "peaks.json").exists()
 
 
 @pytest.mark.parametrize("name", names())
@@ -166,17 +167,17 @@ def test_a_results_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytes
         runfolder.make("baseline")
 
 
-def make_plan(model: str) -> plan.Plan:
-    variant = plan.read_variant("baseline")
-    return plan.Plan("baseline", "t", variant, target("T4", "gpu", model), 8000)
+def deployment_of(model: str) -> deployment.Deployment:
+    variant = deployment.read_variant("baseline")
+    return deployment.Deployment("baseline", "t", variant, target("T4", "gpu", model), 8000)
 
 
-def test_results_that_cannot_be_written_are_named_before_anything_is_measured(
+def test_a_cache_that_cannot_be_written_is_named_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match="file: results cannot be written there: File exists"):
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="file: nothing can be written there: File exists"):
         peaks.hardware_of(target("measure"), Path("no-python"))
 
 
@@ -184,7 +185,7 @@ def test_the_models_configuration_is_found_in_its_folder_or_the_hubs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config.json").write_text('{"a": 1}')
-    assert make_plan(str(tmp_path)).model_config() == {"a": 1}
+    assert deployment_of(str(tmp_path)).model_config() == {"a": 1}
     snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text('{"b": 2}')
@@ -192,5 +193,5 @@ def test_the_models_configuration_is_found_in_its_folder_or_the_hubs(
     (snapshot.parents[1] / "refs" / "main").write_text("abc\n")
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    assert make_plan("some/model").model_config() == {"b": 2}
-    assert make_plan("some/other").model_config() is None
+    assert deployment_of("some/model").model_config() == {"b": 2}
+    assert deployment_of("some/other").model_config() is None

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.places import ROOT
@@ -272,7 +272,6 @@ def test_a_flag_that_the_variant_has_twice_is_there_twice() -> None:
     assert apply([], mine) == [["--middleware", "a.b"], ["--middleware", "c.d"]]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(commands, commands)
 def test_added_flags_are_there_once_and_the_others_stay_in_order(base: list[str], add: list[str]) -> None:
     result = apply(base, variant(add=add))
@@ -283,7 +282,6 @@ def test_added_flags_are_there_once_and_the_others_stay_in_order(base: list[str]
     assert kept == before + [name for name in added if name not in before]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(commands, commands)
 def test_removing_what_was_added_gives_the_base_again(base: list[str], add: list[str]) -> None:
     assume(not {flag.split()[0] for flag in base} & {flag.split()[0] for flag in add})
@@ -292,7 +290,6 @@ def test_removing_what_was_added_gives_the_base_again(base: list[str], add: list
     assert removed == [flag.split() for flag in base]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=12))
 def test_whatever_stands_as_a_flag_is_one_flag_or_refused(text: str) -> None:
     try:

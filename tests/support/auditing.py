@@ -4,7 +4,8 @@ from pathlib import Path
 
 from common.places import ROOT
 from reports.commands.audit import audit, read_files
-from reports.document.schema import Audit, Comparison
+from reports.document.audit import Audit
+from reports.document.schema import Comparison
 from reports.runs.importers.imported import Imported
 from reports.runs.importers.reader import read
 from reports.runs.runs import Run

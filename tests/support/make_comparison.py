@@ -2,27 +2,17 @@
 
 from collections.abc import Sequence
 
-from reports.document.schema import (
-    Change,
-    Comparison,
+from reports.document.decision import (
     CompletedOnly,
-    Counts,
     Decision,
-    Difference,
-    Earlier,
-    File,
     Insight,
-    Mark,
-    Method,
-    Metric,
     ParetoPoint,
-    Reading,
     Recommendation,
-    Rule,
-    RunInfo,
     ServedRate,
-    Variant,
 )
+from reports.document.metric import Change, Mark, Method, Metric, Reading
+from reports.document.run import Counts, Rule, RunInfo
+from reports.document.schema import Comparison, Difference, Earlier, File, Variant
 from reports.metrics import request_metrics
 from reports.metrics.server_side import server_side
 from reports.roofline.bounds import describe

@@ -3,21 +3,23 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 
-from loadgen.live.live import ALL, RECENT, SHARES, Live, Point
+from loadgen.live.live import ALL, COLUMNS, SHARES, Live
+from loadgen.records import rates
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RECENT, Rate
 from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 TAB = "llm"
-COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {
+TAB_COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {
     **{name: f"{name} (ms)" for name in SHARES},
     "count": "Count",
 }
-POINT = tuple(field.name for field in fields(Point))
+DIGITS = {"1/s": ".2f", "tokens/s": ",.0f"}  # of a rate, by its unit
 
 Rows = list[dict[str, Any]]
 
@@ -25,7 +27,7 @@ Rows = list[dict[str, Any]]
 def totals(live: Live) -> dict[str, Any]:
     """Counts so far, and the last second's point (live.Point; rates are of the last RECENT s)."""
     counts = live.counts()
-    point = asdict(live.points[-1]) if live.points else {}
+    point = live.points[-1].row() if live.points else {}
     return point | {
         "due": live.due,
         "in_flight": live.in_flight,
@@ -51,13 +53,13 @@ def tables(live: Live) -> Rows:
 
 
 def points(live: Live, first: int) -> list[list[float | None]]:
-    """The seconds from number `first` on, each as the values of POINT."""
-    return [[getattr(point, name) for name in POINT] for point in live.points[max(first, 0) :]]
+    """The seconds from number `first` on, each as the values of COLUMNS."""
+    return [[row[name] for name in COLUMNS] for row in (each.row() for each in live.points[max(first, 0) :])]
 
 
 def tab_structure() -> list[dict[str, str]]:
     """The columns of Locust's tab."""
-    return [{"key": key, "title": title} for key, title in COLUMNS.items()]
+    return [{"key": key, "title": title} for key, title in TAB_COLUMNS.items()]
 
 
 def shown_state(state: str) -> str:
@@ -77,14 +79,6 @@ def tab_rows(
         return [_row(ALL, "State", state)]
     whole = totals(live)
     recent = f"/s, last {RECENT} s"
-    offered, completed, tokens = (
-        _rate(whole, judged, *names)
-        for names in (
-            ("offered_rate", "offered_rate", ".2f"),
-            ("completed_rate", "completed_rate", ".2f"),
-            ("token_rate", "output_token_throughput", ",.0f"),
-        )
-    )
     server = [f"{name} {whole[name]:g}" for name in ("running", "waiting") if whole.get(name) is not None]
     of_server = f" (server: {', '.join(server)})" if server else ""
     start, end = live.window
@@ -92,9 +86,7 @@ def tab_rows(
     rows = [
         _row(ALL, "State", state + scope),
         _row(ALL, "Verdict so far" if judged is None else "Verdict", ": ".join(filter(None, verdict))),
-        _row(ALL, "Offered", offered, whole["due"]),
-        _row(ALL, "Completed", completed, whole[COMPLETED]),
-        _row(ALL, "Output tokens", tokens, whole["tokens"]),
+        *(_row(ALL, each.label, _rate(each, whole, judged), each.of(live.came())) for each in rates.live()),
         _row(ALL, "In flight", f"{whole['in_flight']}{of_server}"),
         _row(ALL, "Failed", "", whole[FAILED]),
     ]
@@ -107,10 +99,10 @@ def tab_rows(
     return rows
 
 
-def _rate(whole: dict[str, Any], judged: Mapping[str, Any] | None, now: str, then: str, digits: str) -> str:
-    if judged is None:
-        return f"{whole.get(now, 0):{digits}} /s, last {RECENT} s"
-    return "" if judged.get(then) is None else f"{judged[then]:{digits}} /s in the window"
+def _rate(each: Rate, whole: dict[str, Any], judged: Mapping[str, Any] | None) -> str:
+    value = whole.get(each.name, 0) if judged is None else judged.get(each.name)
+    scope = f", last {RECENT} s" if judged is None else " in the window"
+    return "" if value is None else f"{value:{DIGITS[each.unit]}} /s{scope}"
 
 
 def _flow_rows(workload: str, flow: dict[str, Any], recent: str, going_on: bool) -> Rows:
@@ -139,7 +131,7 @@ def percentiles_csv(live: Live) -> str:
 
 def seconds_csv(live: Live) -> str:
     """What the charts are drawn from: a row for each second."""
-    return _csv(POINT, points(live, 0))
+    return _csv(COLUMNS, points(live, 0))
 
 
 def milliseconds(seconds: float | None) -> str:

@@ -29,7 +29,7 @@ const CHARTS = [
   { title: "Requests in flight", show: whole, series: [{ key: "in_flight", name: "in flight" }, { key: "running", name: "server: running" }, { key: "waiting", name: "server: waiting" }] },
   { title: "TTFT, ms", show: time, slo: "ttft", series: ["p50", "p90", "p99"].map((name) => ({ key: `ttft_${name}`, name })) },
   { title: "TPOT, ms", show: time, slo: "tpot", series: ["p50", "p90", "p99"].map((name) => ({ key: `tpot_${name}`, name })) },
-  { title: "Output tokens per second", show: whole, series: [{ key: "token_rate", name: "tokens/s" }] },
+  { title: "Output tokens per second", show: whole, series: [{ key: "output_token_throughput", name: "tokens/s" }] },
 ];
 const charts = CHARTS.map((chart) => new Chart(byId("charts"), { ...chart, onHover: hover }));
 
@@ -119,7 +119,7 @@ function showTiles(run, goingOn, judged) {
   const { totals } = run, lag = run.tables[0].metrics.find((row) => row.metric === "dispatch_delay");
   const left = Math.max(0, run.end - run.now);
   const server = !goingOn || totals.running === null || totals.running === undefined ? "" : `server: ${number(totals.running, 0)} run, ${number(totals.waiting, 0)} wait`;
-  const rates = judged ?? { offered_rate: totals.offered_rate, completed_rate: totals.completed_rate, output_token_throughput: totals.token_rate };
+  const rates = judged ?? totals;
   const tiles = [
     ["Elapsed", clock(goingOn ? run.now : seconds.at(-1)?.t ?? 0), goingOn ? (left > 0 ? `${clock(left)} left` : `drain, at most ${number(run.drain, 0)} s`) : judged ? "rates: of the window" : ""],
     ["Offered", `${number(rates.offered_rate)} /s`, `${number(totals.due, 0)} due`],

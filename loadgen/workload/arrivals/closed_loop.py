@@ -10,7 +10,7 @@ from loadgen.workload.lengths import Lengths
 
 @PROCESSES.register("closed-loop")
 class ClosedLoop(Process):
-    """`concurrency` clients; each waits for its answer, thinks (seconds), and asks again."""
+    """`concurrency` clients; each waits for its answer, thinks (seconds, a distribution), and asks again."""
 
     process: Literal["closed-loop"] = "closed-loop"
     concurrency: PositiveInt = 16

@@ -9,7 +9,7 @@ from loadgen.workload.arrivals.process import PROCESSES, Floats, Process
 
 @PROCESSES.register("constant")
 class Constant(Process):
-    """One every 1/rate seconds, the first at 0. Nothing is drawn."""
+    """One every 1/rate seconds, the first at 0. Nothing is drawn: counts have variance / mean 0."""
 
     process: Literal["constant"] = "constant"
 

@@ -10,11 +10,10 @@ from loadgen.workload.arrivals.process import CHUNK, PROCESSES, Floats, Process,
 
 @PROCESSES.register("gamma")
 class Gamma(Process):
-    """Independent gamma gaps of shape `burstiness`: 1 is Poisson, below 1 burstier, above 1 more even.
+    """Gamma gaps of shape `burstiness`, as in `vllm bench serve`: counts have variance / mean 1 / burstiness.
 
-    The word and its sense are those of `vllm bench serve --burstiness`. Over long times counts have
-    variance = mean / burstiness. The first arrival comes after a rest of a gap that was already running
-    (uniform share of a length-biased gap), so the rate is the same from the first second on.
+    1 is Poisson, below 1 burstier, above 1 more even. The first arrival comes after a rest of a gap that was
+    already running (uniform share of a length-biased gap), so the rate is the same from the first second on.
     """
 
     process: Literal["gamma"] = "gamma"

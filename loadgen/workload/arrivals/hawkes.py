@@ -10,13 +10,12 @@ from loadgen.workload.arrivals.process import PROCESSES, Floats, Process
 
 @PROCESSES.register("hawkes")
 class Hawkes(Process):
-    """Self-exciting: each arrival brings on `branching` others on average, after exponential delays of mean
-    1/decay seconds.
+    """Each arrival brings on `branching` others on average, after 1/decay seconds on average: counts have
+    variance / mean 1 / (1 − branching)².
 
-    Cluster method (Hawkes and Oakes, J. Appl. Prob. 11, 1974): immigrants are Poisson at
-    rate · (1 − branching), every arrival has Poisson(branching) children. Over long times counts have
-    variance = mean / (1 − branching)². A stretch before 0 is simulated too, so that the process is
-    stationary from the start (`settling`).
+    Delays are exponential. Cluster method (Hawkes and Oakes, J. Appl. Prob. 11, 1974): immigrants are Poisson
+    at rate · (1 − branching), every arrival has Poisson(branching) children. A stretch before 0 is simulated
+    too, so that the process is stationary from the start (`settling`).
     """
 
     process: Literal["hawkes"] = "hawkes"

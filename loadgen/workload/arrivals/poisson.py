@@ -9,7 +9,7 @@ from loadgen.workload.arrivals.process import CHUNK, PROCESSES, Floats, Process,
 
 @PROCESSES.register("poisson")
 class Poisson(Process):
-    """Independent exponential gaps: counts have variance = mean."""
+    """Independent exponential gaps: counts have variance / mean 1."""
 
     process: Literal["poisson"] = "poisson"
 

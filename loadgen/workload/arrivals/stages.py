@@ -30,7 +30,11 @@ class Stage(Strict):
 
 @PROCESSES.register("stages")
 class Stages(Process):
-    """Steps and ramps one after the other. They stretch with the scenario's duration and rate."""
+    """Steps `{rate, duration}` and ramps `{rate, to, duration}` one after the other, their gaps as `spacing`
+    says.
+
+    They stretch with the scenario's duration and rate.
+    """
 
     process: Literal["stages"] = "stages"
     stages: tuple[Stage, ...] = Field(min_length=1)
@@ -50,8 +54,8 @@ class Stages(Process):
 
     def times(self, rate: float, duration: float, rng: np.random.Generator) -> Floats:
         higher, longer = rate / self.own_rate, duration / self.length
-        plan = [(each.rate * higher, each.last * higher, each.duration * longer) for each in self.stages]
-        return follow(plan, self._drawn(rng))
+        legs = [(each.rate * higher, each.last * higher, each.duration * longer) for each in self.stages]
+        return follow(legs, self._drawn(rng))
 
     def warm_up(self, rate: float, duration: float, rng: np.random.Generator) -> Floats:
         first = self.stages[0].rate * (rate / self.own_rate) or rate  # a ramp from 0 would warm nothing up
@@ -61,22 +65,22 @@ class Stages(Process):
         return rng if self.spacing == "poisson" else None
 
 
-def follow(plan: Sequence[Leg], rng: np.random.Generator | None) -> Floats:
-    """Due times by a plan; Poisson with `rng`, evenly paced without.
+def follow(legs: Sequence[Leg], rng: np.random.Generator | None) -> Floats:
+    """Due times by a plan of steps and ramps; Poisson with `rng`, evenly paced without.
 
     Time change: arrivals of unit rate are put where the integral of the rate reaches them.
     """
-    expected = np.array([(first + last) / 2 * length for first, last, length in plan])
+    expected = np.array([(first + last) / 2 * length for first, last, length in legs])
     ends = np.cumsum(expected)
     whole = float(ends[-1])
     unit = Constant().times(1.0, whole) if rng is None else Poisson().times(1.0, whole, rng)
-    which = np.minimum(np.searchsorted(ends, unit, side="right"), len(plan) - 1)
+    which = np.minimum(np.searchsorted(ends, unit, side="right"), len(legs) - 1)
     inside = unit - (ends - expected)[which]
-    first, last, length = np.array(plan, dtype=float).T[:, which]
+    first, last, length = np.array(legs, dtype=float).T[:, which]
     slope = (last - first) / length
     # first·t + slope·t²/2 = inside, in the form that also holds for a slope of 0
     root = np.sqrt(np.maximum(first**2 + 2 * slope * inside, 0))
     within = 2 * inside / np.maximum(first + root, 1e-300)
-    starts = np.cumsum([0.0, *(leg[2] for leg in plan[:-1])])
+    starts = np.cumsum([0.0, *(leg[2] for leg in legs[:-1])])
     times = starts[which] + np.minimum(within, length)
-    return times[times < sum(leg[2] for leg in plan)]
+    return times[times < sum(leg[2] for leg in legs)]

@@ -1,4 +1,4 @@
-"""Azure LLM inference trace CSV: TIMESTAMP, ContextTokens, GeneratedTokens.
+"""Azure LLM inference trace, CSV `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`: times and lengths.
 
 Source: https://github.com/Azure/AzurePublicDataset (2023 and 2024 traces of code and conversation).
 """

@@ -1,4 +1,4 @@
-"""BurstGPT CSV: Timestamp (s), Model, Request tokens, Response tokens, Total tokens, Log Type.
+"""BurstGPT, CSV `Timestamp` (s), `Request tokens`, `Response tokens`: times and lengths.
 
 Rows with 0 response tokens are requests that failed in the recorded service; they are passed over.
 Source: https://github.com/HPMLL/BurstGPT.

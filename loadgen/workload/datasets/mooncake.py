@@ -1,4 +1,5 @@
-"""Mooncake trace JSONL: {"timestamp": ms, "input_length": …, "output_length": …, "hash_ids": […]}.
+"""Mooncake trace, JSONL `timestamp` (ms), `input_length`, `output_length`, `hash_ids`: times, lengths,
+prefixes.
 
 Each hash id stands for 512 tokens of the prompt and of all before them, so prompts with the same first
 ids begin alike.

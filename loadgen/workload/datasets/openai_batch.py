@@ -1,4 +1,4 @@
-"""OpenAI batch JSONL: {"custom_id": …, "body": {"messages": […], "max_tokens": …}} on each line.
+"""OpenAI batch, JSONL: `body.messages`; output length from `max_tokens` or `max_completion_tokens`.
 
 The model that the body names is not used, nor are its sampling parameters.
 """

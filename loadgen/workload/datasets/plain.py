@@ -1,5 +1,6 @@
-"""Plain JSONL: on each line a text, or {"prompt": …} or {"messages": […]}, with what else is known:
-"output_tokens", "time" (s, counted from the first row's), "workload".
+"""JSONL: a text, or `prompt` or `messages`, with `output_tokens`, `time` (s), `workload` if known.
+
+Times count from the first row's.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A run of our own: its judged arrivals, with their due times, lengths and workloads.
+"""A run's folder, or its `requests.parquet`: the due times of its window, lengths and workloads.
 
 Prompts are made anew in the recorded lengths. Turns of a conversation come at the times at which they
 were due then, each as a request of its own. Of a text, or a later turn, only the server knew the length: one

@@ -1,6 +1,6 @@
-"""ShareGPT JSON: an array of {"conversations": [{"from": "human", "value": …}, {"from": "gpt", …}, …]}.
+"""ShareGPT, a JSON array of `conversations` with `from` and `value`: first questions, lengths of answers.
 
-A row's request is its first question; the answer that follows gives the output length (estimated). A
+The answer that follows the question gives the output length (estimated). The array is read piece by piece. A
 system message before the question is kept. A row without a question and its answer says nothing about
 a request and is passed over, and so is one whose question no request can hold: the published files hold
 many such rows. The turns that come later are not looked into.

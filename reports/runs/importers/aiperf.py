@@ -1,4 +1,5 @@
-"""AIPerf 0.13 (0.13.0): `profile_export.jsonl`, with `profile_export_aiperf.json` beside it.
+"""AIPerf 0.13 (0.13.0): `profile_export.jsonl`, its sums `profile_export_aiperf.json` beside it: due, send,
+gaps and end of each request.
 
 Read off files that it wrote, and aiperf/metrics/types. Each line is one request: `metadata` with
 `credit_issued_ns` (when its schedule let it go), `request_start_ns`, `request_end_ns` (epoch, ns),
@@ -14,8 +15,7 @@ Tokens are counted from the text with the client's tokenizer, unless --use-serve
 """
 
 import datetime
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
     NO_LANES,
     Claim,
+    Claims,
     Imported,
-    claim_list,
     duration,
     no_records,
     number,
@@ -55,6 +55,7 @@ SUMS = {
     "error_request_count": "failed",
 }
 RATES = ("output_token_throughput", "completed_rate")
+SHARES = {"avg": "mean", **{name: name for name in definitions.SHARES}}
 STAMP = 2e-6  # s; two stamps that are written with 6 places
 MEANING = {
     "ttft": "of requests without an error only",
@@ -70,7 +71,6 @@ MEANING = {
 class AiPerf(Importer):
     tool = "AIPerf"
     files = "profile_export.jsonl"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and {"metadata", "metrics", "request_start_ns"} <= source.names
@@ -90,7 +90,7 @@ class AiPerf(Importer):
                 )
             gaps.append(_add(requests, found, base))
         beside = _aggregate(source.path)
-        claims = _claims(beside, _own(requests, gaps)) if beside else []
+        claims = _claims(beside, requests, gaps) if beside else []
         config = beside[1].get("input_config") or {} if beside else {}
         rated = _find(config, "request_rate", "rate")
         notes = []
@@ -129,13 +129,14 @@ class AiPerf(Importer):
 class AiPerfSums(Importer):
     tool = "AIPerf"
     files = "profile_export_aiperf.json"
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and "aiperf_version" in source.names
 
     def read(self, source: Source) -> list[Imported]:
         found = source.value()
-        claims = _claims((source.path, found), {})
+        claims = _claims((source.path, found))
         due = sum(claim.value for claim in claims if claim.row in ("completed", "failed"))
         return [
             no_records(
@@ -221,26 +222,6 @@ def _tokens(metrics: Mapping[str, Any], name: str, where: str) -> float:
     return tokens_of(found.get("value") if isinstance(found, Mapping) else None, f"{where}: {name}")
 
 
-def _own(requests: Requests, gaps: list[Floats]) -> dict[str, float]:
-    """The figures as the tool defines them, by row."""
-    done = np.array([each == COMPLETED for each in requests.status], dtype=bool)
-    sent, first, last, tokens = (
-        np.array(each)[done]
-        for each in (requests.sent, requests.first, requests.last, requests.output_tokens)
-    )
-    pooled = [each for each, kept in zip(gaps, done, strict=True) if kept]
-    own = definitions.statistics(
-        {
-            "ttft": first - sent,
-            "tpot": definitions.per_token(first - sent, last - sent, tokens),
-            "itl": np.concatenate([np.zeros(0), *pooled]),
-            "latency": last - sent,
-        }
-    )
-    own |= {"completed": float(done.sum()), "failed": float((~done).sum())}
-    return own
-
-
 def _aggregate(path: Path) -> tuple[Path, dict[str, Any]] | None:
     """The file beside it that holds what the tool printed."""
     beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".jsonl") + "_aiperf.json")
@@ -250,32 +231,26 @@ def _aggregate(path: Path) -> tuple[Path, dict[str, Any]] | None:
     return (beside, found) if isinstance(found, dict) else None
 
 
-def _claims(beside: tuple[Path, dict[str, Any]], own: Mapping[str, float]) -> list[Claim]:
+def _claims(
+    beside: tuple[Path, dict[str, Any]], requests: Requests | None = None, gaps: Sequence[Floats] = ()
+) -> list[Claim]:
     path, found = beside
-    printed: dict[str, Any] = {}
-    names: dict[str, tuple[str, float]] = {}
+    took = _took(found)
+    own = {}
+    if requests:
+        own = definitions.figures(requests, gaps, tpot_to="last", latency_to="last", took=took)
+        tokens = (found.get("total_output_tokens") or found.get("total_osl") or {}).get("avg")
+        own |= {"output_token_throughput": tokens / took} if took and tokens is not None else {}
+    claims = Claims(f"{path}: ", own, MEANING)
     for name, metric in METRICS.items():
-        summary = found.get(name)
-        if not isinstance(summary, Mapping):
-            continue
-        _, factor = _measured(found, name, str(path))
-        for key, share in (("avg", "mean"), *((each, each) for each in definitions.SHARES)):
-            printed[f"{name}.{key}"] = summary.get(key)
-            names[f"{name}.{key}"] = (f"{metric}_{share}", factor)
+        if isinstance(found.get(name), Mapping):
+            claims.summary(name, found[name], metric, SHARES, _measured(found, name, str(path))[1])
     for name, row in SUMS.items():
         if isinstance(found.get(name), Mapping):
-            printed[f"{name}.avg"] = found[name].get("avg")
-            names[f"{name}.avg"] = (row, 1.0)
-    took, done = _took(found), own.get("completed")
-    if took is None or done is None:
-        return claim_list(printed, names, f"{path}: ", own, MEANING)
-    tokens = (found.get("total_output_tokens") or found.get("total_osl") or {}).get("avg")
-    own = {**own, "completed_rate": done / took}
-    own |= {} if tokens is None else {"output_token_throughput": tokens / took}
-    claims = claim_list(printed, names, f"{path}: ", own, MEANING)
-    return [
-        replace(each, rounding=each.value * STAMP / took) if each.row in RATES else each for each in claims
-    ]
+            value = found[name].get("avg")
+            rated = row in RATES and took and value is not None
+            claims.add(f"{name}.avg", value, row, rounding=value * STAMP / took if rated else 0.0)
+    return claims.all()
 
 
 def _took(found: Mapping[str, Any]) -> float | None:

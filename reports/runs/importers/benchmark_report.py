@@ -1,4 +1,4 @@
-"""llm-d's benchmark report 0.2 (llmd-benchmark-report 0.2.1; versions "0.2" and "0.2.1"), YAML or JSON.
+"""llm-d's benchmark report 0.2 (llmd-benchmark-report 0.2.1; "0.2" and "0.2.1"): YAML or JSON: sums only.
 
 Read off llmd_benchmark_report/schema_v0_2.py. `version`, `run.time`, `scenario.load.standardized` (`tool`,
 `rate_qps`, `concurrency`), and `results.request_performance.aggregate`: `requests.{total, failures,
@@ -14,7 +14,7 @@ from typing import Any
 
 from common.usage import UsageError
 from reports.runs.importers.definitions import SHARES
-from reports.runs.importers.imported import Imported, claim_list, no_records, number
+from reports.runs.importers.imported import Claims, Imported, no_records, number
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.source import Source
 
@@ -37,7 +37,7 @@ VERSIONS = ("0.2", "0.2.0", "0.2.1")
 class BenchmarkReport(Importer):
     tool = "llm-d benchmark report"
     files = "BR0.2, YAML or JSON"
-    rank = 1
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return (
@@ -52,19 +52,14 @@ class BenchmarkReport(Importer):
             raise UsageError(f"{source.path}: benchmark report {str(shown)[:20]!r}; version 0.2 is read")
         aggregate = _inside(found, "results", "request_performance", "aggregate")
         requests = aggregate.get("requests") or {}
-        printed: dict[str, Any] = {
-            "requests.failures": requests.get("failures"),
-            "requests.incomplete": requests.get("incomplete"),
-        }
-        names: dict[str, tuple[str, float]] = {
-            "requests.failures": ("failed", 1.0),
-            "requests.incomplete": ("unfinished", 1.0),
-        }
+        claims = Claims(f"{source.path}: ", meaning=dict.fromkeys(LATENCY.values(), _MEANING))
+        claims.add("requests.failures", requests.get("failures"), "failed")
+        claims.add("requests.incomplete", requests.get("incomplete"), "unfinished")
         for group, rows in (("latency", LATENCY), ("throughput", RATES)):
             for name, row in rows.items():
                 summary = (aggregate.get(group) or {}).get(name)
                 if isinstance(summary, Mapping):
-                    _summary(source, f"{group}.{name}", summary, row, printed, names)
+                    _summary(source, f"{group}.{name}", summary, row, claims)
         load = _inside(found, "scenario", "load", "standardized")
         tool = " ".join(str(load.get(key)) for key in ("tool", "tool_version") if load.get(key))
         total = requests.get("total")
@@ -72,9 +67,7 @@ class BenchmarkReport(Importer):
             no_records(
                 source.path,
                 self.tool,
-                claim_list(
-                    printed, names, f"{source.path}: ", meaning=dict.fromkeys(LATENCY.values(), _MEANING)
-                ),
+                claims.all(),
                 0 if total is None else int(number(total, f"{source.path}: requests.total")),
                 asked={"rate": load.get("rate_qps")},
                 version=str(found.get("version")),
@@ -88,24 +81,15 @@ class BenchmarkReport(Importer):
 _MEANING = "by the definition of the tool that the report was made from"
 
 
-def _summary(
-    source: Source,
-    name: str,
-    found: Mapping[str, Any],
-    row: str,
-    printed: dict[str, Any],
-    names: dict[str, tuple[str, float]],
-) -> None:
+def _summary(source: Source, name: str, found: Mapping[str, Any], row: str, claims: Claims) -> None:
     """The claims of one quantity."""
     unit = str(found.get("units"))
     if unit not in UNITS:
         raise UsageError(f"{source.path}: {name}: units is {unit[:20]!r}, not one of {', '.join(UNITS)}")
     if row in RATES.values():
-        printed[f"{name}.mean"], names[f"{name}.mean"] = found.get("mean"), (row, UNITS[unit])
-        return
-    for key in ("mean", *SHARES):
-        printed[f"{name}.{key}"] = found.get(key)
-        names[f"{name}.{key}"] = (f"{row}_{key}", UNITS[unit])
+        claims.add(f"{name}.mean", found.get("mean"), row, UNITS[unit])
+    else:
+        claims.summary(name, found, row, {key: key for key in ("mean", *SHARES)}, UNITS[unit])
 
 
 def _inside(found: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -1,4 +1,5 @@
-"""evalscope perf 1.14 (1.14.1): `benchmark_data.db`, with its summary and percentiles beside it.
+"""evalscope perf 1.14 (1.14.1): `benchmark_data.db`, its summary and percentiles beside it: send, gaps and
+end of each request.
 
 Read off evalscope/perf/utils/benchmark_util.py, db_util.py and files that it wrote. SQLite, table `result`,
 one row for each request: `start_time`, `completed_time` (perf_counter s), `latency`, `first_chunk_latency`
@@ -25,8 +26,8 @@ from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
     SENT_ONLY,
     Claim,
+    Claims,
     Imported,
-    claim_list,
     duration,
     no_records,
     number,
@@ -80,7 +81,6 @@ _COLUMNS = (
 class EvalScope(Importer):
     tool = TOOL
     files = "benchmark_data.db"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "database"
@@ -123,7 +123,7 @@ class EvalScope(Importer):
 class EvalScopeSums(Importer):
     tool = TOOL
     files = "benchmark_summary.json"
-    rank = 1
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and {"Avg TTFT (ms)", "Req Throughput (req/s)"} <= source.names
@@ -170,31 +170,6 @@ def _add(requests: Requests, found: Mapping[str, Any]) -> Floats:
     return gaps
 
 
-def _own(requests: Requests, gaps: list[Floats], took: float | None) -> dict[str, float]:
-    """The figures as the tool defines them, by row."""
-    done = np.array([each == COMPLETED for each in requests.status], dtype=bool)
-    sent, first, end, tokens = (
-        np.array(each)[done] for each in (requests.sent, requests.first, requests.end, requests.output_tokens)
-    )
-    pooled = [each for each, kept in zip(gaps, done, strict=True) if kept]
-    own = definitions.statistics(
-        {
-            "ttft": first - sent,
-            "tpot": definitions.per_token(first, end, tokens),
-            "itl": np.concatenate([np.zeros(0), *pooled]),
-            "latency": end - sent,
-        },
-        "nearest",
-    )
-    own |= {"completed": float(done.sum()), "failed": float((~done).sum())}
-    if took:
-        own |= {
-            "output_token_throughput": float(np.nansum(tokens)) / took,
-            "completed_rate": done.sum() / took,
-        }
-    return own
-
-
 def _claims(
     folder: Path, requests: Requests | None, gaps: list[Floats], summary: Path | None = None
 ) -> list[Claim]:
@@ -204,24 +179,20 @@ def _claims(
         return []
     took = found.get("Test Duration (s)")
     took = number(took, f"{path}: Test Duration (s)") if took is not None else None
-    own = {} if requests is None else _own(requests, gaps, took)
-    claims = []
+    own = {}
+    if requests:
+        own = definitions.figures(requests, gaps, tpot_to="end", latency_to="end", took=took, rule="nearest")
+    claims = Claims(f"{path}: ", own, MEANING)
     for name, (row, factor, rounding) in SUMMARY.items():
         places = rounding
         if took and row in ("output_token_throughput", "completed_rate") and found.get(name):
             places += PLACES / took * float(found[name])  # the duration is rounded, too
-        claims += claim_list(found, {name: (row, factor)}, f"{path}: ", own, MEANING, places)
-    rows = _beside(folder / "benchmark_percentile.json", list) or []
-    for each in rows:
+        claims.add(name, found.get(name), row, factor, places)
+    for each in _beside(folder / "benchmark_percentile.json", list) or []:
         share = SHARES.get(str(each.get("Percentiles"))) if isinstance(each, Mapping) else None
-        if share:
-            printed = {f"{name}, {each['Percentiles']}": each.get(name) for name in PERCENTILES}
-            names = {
-                f"{name}, {each['Percentiles']}": (f"{metric}_{share}", factor)
-                for name, (metric, factor) in PERCENTILES.items()
-            }
-            claims += claim_list(printed, names, f"{path}: ", own, MEANING, PLACES)
-    return claims
+        for name, (metric, factor) in PERCENTILES.items() if share else ():
+            claims.add(f"{name}, {each['Percentiles']}", each.get(name), f"{metric}_{share}", factor, PLACES)
+    return claims.all()
 
 
 def _beside(path: Path, kind: type = dict) -> Any:

@@ -1,4 +1,4 @@
-"""genai-perf 0.0.16: `profile_export.json`, which perf_analyzer writes.
+"""genai-perf 0.0.16: `profile_export.json`, by perf_analyzer: send and each response, no token counts.
 
 Read off genai_perf/profile_data_parser/llm_profile_data_parser.py. `service_kind`, `endpoint` and
 `experiments`, one for each load (`experiment.mode`, `.value`), each with `requests`: `timestamp` (ns),
@@ -35,7 +35,6 @@ LIMITS = replace(
 class GenAiPerf(Importer):
     tool = "genai-perf"
     files = "profile_export.json"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and {"service_kind", "experiments"} <= source.names

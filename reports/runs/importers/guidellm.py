@@ -1,4 +1,5 @@
-"""GuideLLM 0.8 (0.8.1): `benchmarks.json`, and `benchmarks.csv`, which holds sums only.
+"""GuideLLM 0.8 (0.8.1): `benchmarks.json` (or `benchmarks.csv`, sums only): due, send, first and last
+token of each request.
 
 Read off guidellm/schemas/base/request_stats.py, schemas/base/statistics.py and benchmark/schemas/metrics.py.
 JSON: `metadata.guidellm_version` and `benchmarks`, one for each rate or concurrency; each has
@@ -23,12 +24,12 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
-from reports.runs.importers.definitions import SHARES
+from reports.runs.importers.definitions import NAMED, SHARES
 from reports.runs.importers.imported import (
     NO_LANES,
     Claim,
+    Claims,
     Imported,
-    claim_list,
     no_records,
     number,
     optional,
@@ -81,7 +82,6 @@ LIMITS = Limits(
 class GuideLlm(Importer):
     tool = "GuideLLM"
     files = "benchmarks.json"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and "guidellm_version" in source.names
@@ -99,6 +99,7 @@ class GuideLlm(Importer):
 class GuideLlmTable(Importer):
     tool = "GuideLLM"
     files = "benchmarks.csv"
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return source.shape == "table" and {"Run Info", "Request Counts"} <= source.names
@@ -178,29 +179,19 @@ def _add(requests: Requests, found: Mapping[str, Any], status: str) -> None:
 
 def _claims(source: Source, found: Mapping[str, Any], requests: Requests) -> list[Claim]:
     metrics = found.get("metrics") or {}
-    printed: dict[str, Any] = {}
-    names: dict[str, tuple[str, float]] = {}
+    claims = Claims(f"{source.path}: ", _own(requests, found) if requests.sent else {}, MEANING)
     for name, (metric, factor) in METRICS.items():
         summary = (metrics.get(name) or {}).get("successful") or {}
-        for key, share in (
-            ("mean", "mean"),
-            ("median", "p50"),
-            *((each, each) for each in ("p90", "p95", "p99")),
-        ):
-            printed[f"{name}.{key}"] = summary.get(key, (summary.get("percentiles") or {}).get(key))
-            names[f"{name}.{key}"] = (f"{metric}_{share}", factor)
+        claims.summary(name, {**(summary.get("percentiles") or {}), **summary}, metric, NAMED, factor)
     for name, row in (
         ("output_tokens_per_second", "output_token_throughput"),
         ("requests_per_second", "completed_rate"),
     ):
-        printed[name] = ((metrics.get(name) or {}).get("successful") or {}).get("mean")
-        names[name] = (row, 1.0)
+        claims.add(name, ((metrics.get(name) or {}).get("successful") or {}).get("mean"), row)
     totals = metrics.get("request_totals") or {}
     for name, status in STATUS.items():
-        printed[f"request_totals.{name}"] = totals.get(name)
-        names[f"request_totals.{name}"] = (status, 1.0)
-    own = _own(requests, found) if requests.sent else None
-    return claim_list(printed, names, f"{source.path}: ", own, MEANING)
+        claims.add(f"request_totals.{name}", totals.get(name), status)
+    return claims.all()
 
 
 def _own(requests: Requests, found: Mapping[str, Any]) -> dict[str, float]:
@@ -244,41 +235,34 @@ def _weighted(metric: str, values: Floats, weights: Floats) -> dict[str, float]:
 def _row(source: Source, columns: list[tuple[str, ...]], cells: list[str]) -> Imported:
     """One benchmark of the CSV file."""
     cell = dict(zip(columns, cells, strict=False))
-    printed: dict[str, Any] = {}
-    names: dict[str, tuple[str, float]] = {}
+    claims = Claims(f"{source.path}: ", meaning=MEANING)
 
-    def claim(name: str, text: str | None, row: str, factor: float = 1.0) -> None:
-        if text:
-            try:
-                printed[name] = float(text)
-            except ValueError:
-                raise UsageError(f"{source.path}: {name} is {text[:40]!r}, not a number") from None
-            names[name] = (row, factor)
+    def claim(name: str, text: str, row: str, factor: float = 1.0) -> None:
+        try:
+            claims.add(name, float(text), row, factor)
+        except ValueError:
+            raise UsageError(f"{source.path}: {name} is {text[:40]!r}, not a number") from None
 
     for (group, which, statistic), text in cell.items():
-        if group in CSV_METRICS and which.startswith("Successful") and text:
+        if not text:
+            continue
+        if group in CSV_METRICS and which.startswith("Successful"):
             metric, factor = CSV_METRICS[group]
             if statistic in ("Mean", "Median"):
-                claim(
-                    f"{group}, {statistic}",
-                    text,
-                    f"{metric}_{'mean' if statistic == 'Mean' else 'p50'}",
-                    factor,
-                )
+                claim(f"{group}, {statistic}", text, f"{metric}_{NAMED[statistic.lower()]}", factor)
             elif statistic == "Percentiles":
                 values = _percentiles(source, group, text)
                 for name in ("p90", "p95", "p99"):
-                    claim(f"{group}, {name}", str(values[name]), f"{metric}_{name}", factor)
+                    claims.add(f"{group}, {name}", values[name], f"{metric}_{name}", factor)
         elif (group, which) in CSV_RATES and statistic == "Mean":
             claim(f"{group}, {which}", text, CSV_RATES[group, which])
         elif group == "Request Counts" and which in CSV_COUNTS:
             claim(f"{group}, {which}", text, CSV_COUNTS[which])
-    claims = claim_list(printed, names, f"{source.path}: ", meaning=MEANING)
     due = int(float(cell.get(("Request Counts", "Total", "")) or 0))
     return no_records(
         source.path,
         GuideLlm.tool,
-        claims,
+        claims.all(),
         due,
         asked={"arrivals": {"process": cell.get(("Benchmark", "Strategy", ""))}},
         notes=["benchmarks.json of the same run holds the single requests (--output kind=json)."],

@@ -1,4 +1,4 @@
-"""The harness JSON (`config`, `metrics`, `records`) as a run.
+"""Harness JSON: `config`, `metrics`, `records`: send, first and last token of each request.
 
 A record has `timestamp_sent`, `timestamp_first_token`, `timestamp_last_token` (epoch seconds or null),
 `input_tokens`, `output_tokens`, `error` (null, false or "" where there was none). Whoever has no error and no
@@ -14,27 +14,14 @@ import numpy as np
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
-from reports.runs.importers.imported import (
-    LONGEST,
-    MOST_TOKENS,
-    SENT_ONLY,
-    Chunks,
-    Imported,
-    claim_list,
-    error_line,
-    in_order,
-    make_table,
-    number,
-    optional,
-    spread,
-)
+from reports.runs.importers.imported import SENT_ONLY, Claims, Imported, number, optional, tokens_of
 from reports.runs.importers.registry import Importer, importer
+from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
-from reports.runs.runs import Floats, Limits, Mask
+from reports.runs.runs import Limits, Mask
 
 TOOL = "the harness"
 EPOCH = (1e9, 1e10)  # s: the years 2001 to 2286; milliseconds and monotonic clocks lie outside
-CHUNKS = 64  # at most, to spread a request's tokens over its time
 MS = 0.001
 _TIMES = ("timestamp_sent", "timestamp_first_token", "timestamp_last_token")
 _RATES = {
@@ -61,7 +48,6 @@ CLAIMS = _RATES | {
 class Harness(Importer):
     tool = TOOL
     files = "JSON with config, metrics, records"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and {"metrics", "records"} <= source.names
@@ -80,45 +66,27 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
         raise UsageError(f"{path}: records is empty; there is nothing to audit")
     if not isinstance(config, dict):
         raise UsageError(f"{path}: config is a {type(config).__name__}, not an object")
-    rows = [_times(path, index, record) for index, record in enumerate(records)]
-    stamps = np.array(rows)
-    origin = float(stamps[:, 0].min())
-    _one_run(path, stamps, origin)
-    sent, first, last = (stamps - origin).T
-    tokens = np.array([_count(path, i, record, "output_tokens") for i, record in enumerate(records)])
-    prompts = np.array([_count(path, i, record, "input_tokens") for i, record in enumerate(records)])
-    status = [_status(record, done) for record, done in zip(records, ~np.isnan(last), strict=True)]
-    watched = float(np.nanmax(stamps - origin))
-    streaming = np.isnan(last) & ~np.isnan(first)
-    tokens[~np.isnan(first) & (tokens == 0)] = np.nan  # one at least has come: the file did not count
-    seen_until = np.where(np.isnan(last), watched, last)
-    end = np.where(np.array(status) == UNFINISHED, np.nan, np.fmax(np.fmax(last, first), sent))
-    columns = {
-        "due": sent,
-        "sent": sent,
-        "first_token": first,
-        "last_token": np.where(np.isnan(last) & ~np.isnan(first), first, last),
-        "end": end,
-        "status": status,
-        "error": [error_line(record["error"]) if record.get("error") else None for record in records],
-        "prompt_tokens": prompts,
-        "output_tokens": tokens,
-    }
-    chunks = [_chunks(*each) for each in zip(first, seen_until, tokens, strict=True)]
+    stamps = np.array([_times(path, index, record) for index, record in enumerate(records)])
+    origin, ended = float(stamps[:, 0].min()), float(np.nanmax(stamps))
+    requests = Requests(path)
+    for record, (sent, first, last) in zip(records, stamps.tolist(), strict=True):
+        _add(requests, record, sent, first, last, ended)
+    first, cut_off = np.array(requests.first), np.isnan(requests.last)
+    uncounted = np.isnan(requests.output_tokens) & ~np.isnan(first)
     total = metrics.get("total_requests")
     return Imported(
         path=path,
         tool=TOOL,
-        table=make_table(columns, Chunks.of(chunks)),
-        watched=watched,
+        table=requests.table(),
+        watched=ended - origin,
         due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
         open_loop=True,
-        claims=claim_list(metrics, CLAIMS, f"{path}: metrics."),
-        model=_text(config.get("model")),
+        claims=Claims(f"{path}: metrics.").take(metrics, CLAIMS).all(),
+        model=str(config["model"]) if config.get("model") else None,
         asked={"rate": _rate(config)},
         started_at=datetime.datetime.fromtimestamp(origin, datetime.UTC).isoformat(timespec="seconds"),
-        limits=Limits(_untold(np.isnan(tokens) & ~np.isnan(first), np.isnan(last)), SENT_ONLY.rules),
-        notes=_notes(streaming),
+        limits=Limits(_untold(uncounted, cut_off), SENT_ONLY.rules),
+        notes=_notes(cut_off & ~np.isnan(first)),
     )
 
 
@@ -133,40 +101,29 @@ def _times(path: Path, index: int, record: object) -> list[float]:
     for name, value in zip(_TIMES, (sent, first, last), strict=True):
         if not math.isnan(value) and not EPOCH[0] <= value < EPOCH[1]:
             raise UsageError(f"{where}: {name} is {value:g}, not epoch seconds (ms? another clock?)")
-    in_order(path, index, sent, first, last)
     if math.isnan(first) and not math.isnan(last):
         raise UsageError(f"{where}: has a last token and no first one")
     return [sent, first, last]
 
 
-def _one_run(path: Path, stamps: Floats, origin: float) -> None:
-    late = np.nanmax(stamps, axis=1) - origin
-    worst = int(late.argmax())
-    if late[worst] > LONGEST:
-        raise UsageError(
-            f"{path}: record {worst} (from 0): {late[worst] / 86400:.1f} days after the first one sent; "
-            "stamps of several clocks or runs are mixed"
-        )
-
-
-def _count(path: Path, index: int, record: dict[str, Any], name: str) -> float:
-    value = optional(record.get(name), f"{path}: record {index} (from 0): {name}")
-    if value < 0 or value > MOST_TOKENS or (value == value and value != int(value)):
-        raise UsageError(f"{path}: record {index} (from 0): {name} is {value:g}, not a number of tokens")
-    return value
-
-
-def _status(record: dict[str, Any], done: bool) -> str:
-    if record.get("error"):
-        return FAILED
-    return COMPLETED if done else UNFINISHED
-
-
-def _chunks(first: float, until: float, tokens: float) -> Floats:
-    """Moments that carry the request's tokens in equal shares; the first token alone where uncounted."""
-    if math.isnan(first):
-        return np.zeros(0)
-    return spread(first, until, 1 if math.isnan(tokens) else min(max(int(tokens), 1), CHUNKS))
+def _add(
+    requests: Requests, record: dict[str, Any], sent: float, first: float, last: float, ended: float
+) -> None:
+    """One request; the tokens of one that was streaming at the end came evenly up to there."""
+    where, error = requests.where, record.get("error") or None
+    tokens = tokens_of(record.get("output_tokens"), f"{where}: output_tokens")
+    if not tokens and not math.isnan(first):
+        tokens = math.nan  # one at least has come: the file did not count
+    requests.add(
+        sent,
+        first,
+        last,
+        status=FAILED if error else UNFINISHED if math.isnan(last) else COMPLETED,
+        error=error,
+        prompt_tokens=tokens_of(record.get("input_tokens"), f"{where}: input_tokens"),
+        output_tokens=tokens,
+        until=ended,
+    )
 
 
 def _untold(uncounted: Mask, cut_off: Mask) -> dict[str, str]:
@@ -205,7 +162,3 @@ def _rate(config: dict[str, Any]) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
     return None
-
-
-def _text(value: object) -> str | None:
-    return str(value) if value else None

@@ -37,7 +37,7 @@ TIMED_FIGURES = (
 )
 FIGURES = (*TIMED_FIGURES, *METRICS, "slo_attainment", *STATUSES)
 TIMED_RULES = (
-    *("dispatch_delay_p99", "late_share", "offered_rate", "backlog", "backlog_at_end"),
+    *("dispatch_delay_p99", "late_share", "unsent_share", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),
 )
 RULES = (
@@ -52,7 +52,7 @@ SENT_ONLY = Limits(  # of a list of requests, each with the moments of its own
     dict.fromkeys(("scheduled_ttft", "scheduled_latency"), NO_DUE)
     | dict.fromkeys(("slo_attainment", "goodput_rate"), NO_SLO)
     | {"lost": NO_LANES},
-    dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), NO_DUE) | {"lanes_lost": NO_LANES},
+    dict.fromkeys(("dispatch_delay_p99", "late_share", "unsent_share"), NO_DUE) | {"lanes_lost": NO_LANES},
 )
 _NO_RATE = "the requests came as one burst, at no rate"
 
@@ -181,31 +181,37 @@ def error_line(text: object) -> str:
     return escape.clean(lines[-1] if lines else "no text")[:LONGEST_ERROR]
 
 
-def claim_list(
-    found: Mapping[str, Any],
-    names: Mapping[str, tuple[str, float]],
-    where: str,
-    own: Mapping[str, float] | None = None,
-    meaning: Mapping[str, str] | None = None,
-    rounding: float = 0.0,
-) -> list[Claim]:
-    """The claims that are in the file.
+@dataclass
+class Claims:
+    """The claims of a file, gathered; of two on one row the first stands."""
 
-    `names`: name in the file: (row, factor to SI units). `own`: by row, in SI units. `meaning`: by metric or
-    row. `rounding`: of the file's numbers, in their own unit.
-    """
-    claims: dict[str, Claim] = {}
-    for name, (row, factor) in names.items():
-        if found.get(name) is not None and row not in claims:
-            claims[row] = Claim(
-                row,
-                name,
-                factor * number(found[name], f"{where}{name}"),
-                rounding=factor * rounding,
-                own=(own or {}).get(row),
-                meaning=(meaning or {}).get(row) or (meaning or {}).get(row.rpartition("_")[0], ""),
-            )
-    return list(claims.values())
+    where: str  # how a message on one begins
+    own: Mapping[str, float] = field(default_factory=dict)  # by row, in SI units
+    meaning: Mapping[str, str] = field(default_factory=dict)  # by metric or row
+    found: dict[str, Claim] = field(default_factory=dict)  # by row
+
+    def add(self, name: str, value: object, row: str, factor: float = 1.0, rounding: float = 0.0) -> None:
+        """One, unless it is not in the file (null). `factor`: to SI units. `rounding`: in the file's unit."""
+        if value is not None and row not in self.found:
+            meaning = self.meaning.get(row) or self.meaning.get(row.rpartition("_")[0], "")
+            figure = factor * number(value, f"{self.where}{name}")
+            self.found[row] = Claim(row, name, figure, factor * rounding, self.own.get(row), meaning)
+
+    def take(self, found: Mapping[str, Any], names: Mapping[str, tuple[str, float]]) -> "Claims":
+        """Those in the file. `names`: name in the file: (row, factor)."""
+        for name, (row, factor) in names.items():
+            self.add(name, found.get(name), row, factor)
+        return self
+
+    def summary(
+        self, name: str, found: Mapping[str, Any], metric: str, keys: Mapping[str, str], factor: float = 1.0
+    ) -> None:
+        """A metric's mean and percentiles. `keys`: in the file: "mean", "p50", …"""
+        for key, share in keys.items():
+            self.add(f"{name}.{key}", found.get(key), f"{metric}_{share}", factor)
+
+    def all(self) -> list[Claim]:
+        return list(self.found.values())
 
 
 def no_records(path: Path, tool: str, claims: list[Claim], due: int, **known: Any) -> Imported:

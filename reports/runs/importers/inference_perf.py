@@ -1,4 +1,5 @@
-"""inference-perf 0.7 (0.7.0): `per_request_lifecycle_metrics.json` and `summary_lifecycle_metrics.json`.
+"""inference-perf 0.7 (0.7.0): `per_request_lifecycle_metrics.json`, its summary beside it: send, each
+token and end of each request.
 
 Read off inference_perf/reportgen/base.py and files that it wrote. Per request (a list): `start_time`,
 `end_time` (monotonic s), `info.response_metrics.{output_tokens, output_token_times, chunk_times}`,
@@ -24,8 +25,8 @@ from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
     SENT_ONLY,
     Claim,
+    Claims,
     Imported,
-    claim_list,
     no_records,
     number,
     optional,
@@ -57,7 +58,6 @@ MEANING = {
 class InferencePerf(Importer):
     tool = TOOL
     files = "per_request_lifecycle_metrics.json"
-    rank = 2
 
     def knows(self, source: Source) -> bool:
         return source.shape == "array" and {"start_time", "end_time", "response_metrics"} <= source.names
@@ -93,7 +93,7 @@ class InferencePerf(Importer):
 class InferencePerfSums(Importer):
     tool = TOOL
     files = "summary_ and stage_lifecycle_metrics.json"
-    rank = 1
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return source.shape == "object" and {"load_summary", "successes", "failures"} <= source.names
@@ -144,52 +144,26 @@ def _add(requests: Requests, found: object) -> Floats:
     return np.diff(tokens)
 
 
-def _own(requests: Requests, pooled: list[Floats]) -> dict[str, float]:
-    """The figures as the tool defines them, by row."""
-    done = np.array([each == COMPLETED for each in requests.status], dtype=bool)
-    sent, first, last, end, tokens = (
-        np.array(each)[done]
-        for each in (requests.sent, requests.first, requests.last, requests.end, requests.output_tokens)
-    )
-    own = definitions.statistics(
-        {
-            "ttft": first - sent,
-            "tpot": definitions.per_token(first, last, tokens),
-            "itl": np.concatenate(
-                [np.zeros(0), *(each for each, kept in zip(pooled, done, strict=True) if kept)]
-            ),
-            "latency": end - sent,
-        }
-    )
+def _own(requests: Requests, gaps: list[Floats]) -> dict[str, float]:
     took = max(requests.end) - min(requests.sent)
-    own |= {"completed": float(done.sum()), "failed": float((~done).sum())}
-    own |= {"output_token_throughput": float(np.nansum(tokens)) / took, "completed_rate": done.sum() / took}
-    return own
+    return definitions.figures(requests, gaps, tpot_to="last", latency_to="end", took=took)
 
 
 def _claims(path: Path, found: Mapping[str, Any], own: Mapping[str, float]) -> list[Claim]:
-    successes = found.get("successes") or {}
-    printed: dict[str, Any] = {}
-    names: dict[str, tuple[str, float]] = {}
+    successes, claims = found.get("successes") or {}, Claims(f"{path}: ", own, MEANING)
     for name, metric in METRICS.items():
         summary = (successes.get("latency") or {}).get(name) or {}
-        for key, share in (
-            ("mean", "mean"),
-            ("median", "p50"),
-            *((each, each) for each in ("p90", "p95", "p99")),
-        ):
-            printed[f"{name}.{key}"] = summary.get(key)
-            names[f"{name}.{key}"] = (f"{metric}_{share}", 1.0)
-    throughput = successes.get("throughput") or {}
-    for name, row in (
-        ("output_tokens_per_sec", "output_token_throughput"),
-        ("requests_per_sec", "completed_rate"),
-    ):
-        printed[name], names[name] = throughput.get(name), (row, 1.0)
+        claims.summary(name, summary, metric, definitions.NAMED)
+    claims.take(
+        successes.get("throughput") or {},
+        {
+            "output_tokens_per_sec": ("output_token_throughput", 1.0),
+            "requests_per_sec": ("completed_rate", 1.0),
+        },
+    )
     for name, row in (("successes", "completed"), ("failures", "failed")):
-        printed[f"{name}.count"] = (found.get(name) or {}).get("count")
-        names[f"{name}.count"] = (row, 1.0)
-    return claim_list(printed, names, f"{path}: ", own, MEANING)
+        claims.add(f"{name}.count", (found.get(name) or {}).get("count"), row)
+    return claims.all()
 
 
 def _delay(found: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Locust 2.47: `--csv` (`<prefix>_stats.csv`) and `--json`, sums over requests.
+"""Locust 2.47: `--csv` (`<prefix>_stats.csv`) and `--json`: sums only.
 
 Read off locust/stats.py and files that it wrote. CSV: one row for each name and "Aggregated": `Request
 Count`, `Failure Count`, `Median Response Time`, `Average Response Time` (ms), `Requests/s`, and percentiles
@@ -12,10 +12,9 @@ TTFT; failed requests are in it; percentiles are of times rounded to whole ms be
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from common.usage import UsageError
-from reports.runs.importers.imported import Imported, claim_list, no_records, number
+from reports.runs.importers.imported import Claims, Imported, no_records, number
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.source import Source
 
@@ -36,7 +35,7 @@ NOTES = [
 class LocustTable(Importer):
     tool = "Locust"
     files = "<prefix>_stats.csv of --csv"
-    rank = 1
+    sums = True
 
     def knows(self, source: Source) -> bool:
         return source.shape == "table" and {"Request Count", "Failure Count"} <= source.names
@@ -65,7 +64,7 @@ class LocustTable(Importer):
             "succeeded": float(due - failed),
             "succeeded/s": (values.get("Requests/s") or 0.0) - (values.get("Failures/s") or 0.0),
         }
-        claims = claim_list(values, names, f"{source.path}: ", meaning=MEANING)
+        claims = Claims(f"{source.path}: ", meaning=MEANING).take(values, names).all()
         return [no_records(source.path, self.tool, claims, due, notes=NOTES)]
 
 
@@ -73,7 +72,7 @@ class LocustTable(Importer):
 class LocustJson(Importer):
     tool = "Locust"
     files = "--json"
-    rank = 1
+    sums = True
 
     def knows(self, source: Source) -> bool:
         marks = {"num_requests", "num_failures", "response_times"}
@@ -101,26 +100,16 @@ class LocustJson(Importer):
                 times[time] = times.get(time, 0.0) + number(count, f"{where}: response_times")
         if not due:
             raise UsageError(f"{source.path}: counts no request; there is nothing to audit")
-        values: dict[str, Any] = {
-            "total_response_time / num_requests": total / due,
-            "num_failures": failed,
-            "num_requests - num_failures": due - failed,
-        }
-        names = {
-            "total_response_time / num_requests": ("latency_mean", MS),
-            "num_failures": ("failed", 1.0),
-            "num_requests - num_failures": ("completed", 1.0),
-        }
+        claims = Claims(f"{source.path}: ", meaning=MEANING)
+        claims.add("total_response_time / num_requests", total / due, "latency_mean", MS)
+        claims.add("num_failures", failed, "failed")
+        claims.add("num_requests - num_failures", due - failed, "completed")
         for share in (50, 90, 95, 99) if times else ():
-            values[f"response_times, {share}%"] = _percentile(times, share / 100)
-            names[f"response_times, {share}%"] = (f"latency_p{share}", MS)
+            found = _percentile(times, share / 100)
+            claims.add(f"response_times, {share}%", found, f"latency_p{share}", MS)
         if end > begin:
-            values["requests a second"], names["requests a second"] = (
-                (due - failed) / (end - begin),
-                ("completed_rate", 1.0),
-            )
-        claims = claim_list(values, names, f"{source.path}: ", meaning=MEANING)
-        return [no_records(source.path, self.tool, claims, int(due), notes=NOTES)]
+            claims.add("requests a second", (due - failed) / (end - begin), "completed_rate")
+        return [no_records(source.path, self.tool, claims.all(), int(due), notes=NOTES)]
 
 
 def _cell(source: Source, name: str, text: str) -> float | None:

@@ -68,18 +68,18 @@ def _told(error: Exception) -> str:
 
 
 def _chosen(folder: Path) -> Path:
-    """The one file of the folder that is a result; of several kinds the one that holds most."""
-    known: list[tuple[int, Path]] = []
+    """The one file of the folder that is a result; one with requests, where there is any."""
+    known: list[tuple[bool, Path]] = []
     for path in _files(folder):
         try:
             found = find(Source(path))
         except UsageError:
             continue
         if found is not None:
-            known.append((found.rank, path))
+            known.append((found.sums, path))
     if not known:
         raise UsageError(f"{folder}: holds no result file of {'; '.join(kinds())}")
-    best = [path for rank, path in known if rank == max(rank for rank, _ in known)]
+    best = [path for sums, path in known if sums == min(known)[0]]
     if len(best) > 1:
         named = ", ".join(str(path.relative_to(folder)) for path in best[:5])
         raise UsageError(f"{folder}: holds {len(best)} results ({named}{', …' * (len(best) > 5)}); name one")

@@ -12,7 +12,7 @@ class Importer(ABC):
 
     tool: ClassVar[str]  # as reports call it
     files: ClassVar[str]  # which of its files, for the line that says what can be read
-    rank: ClassVar[int] = 0  # of several files in a folder those of the highest rank are read
+    sums: ClassVar[bool] = False  # over requests, of which it holds none; passed over beside a file that does
 
     @abstractmethod
     def knows(self, source: Source) -> bool:

@@ -1,7 +1,6 @@
 """The requests of a file that lists them one by one, gathered into columns."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from common.usage import UsageError
 from loadgen.records.record import UNFINISHED
 from reports.runs.importers.imported import (
+    LONGEST,
     ROUNDING,
     Chunks,
     error_line,
@@ -61,17 +61,21 @@ class Requests:
         prompt_tokens: float = math.nan,
         output_tokens: float = math.nan,
         chunks: Floats | None = None,
+        until: float = math.nan,
     ) -> None:
-        """One request. Without `chunks` its tokens are taken to have come evenly. Raises UsageError."""
+        """One request. Without `chunks` its tokens are taken to have come evenly, up to the last; of one that
+        has none, up to `until`. Raises UsageError."""
         if math.isnan(sent):
             raise UsageError(f"{self.where}: it has no time of its send, so nothing can be said of it")
         in_order(self.path, len(self), sent, first, last)
+        if np.fmax(first, last) - sent > LONGEST:
+            raise UsageError(f"{self.where}: lasted more than 7 days; stamps of several clocks or runs?")
         if due > sent + 1.0:  # a client's timer may be early by some milliseconds
             raise UsageError(f"{self.where}: it was sent {due - sent:.3f} s before it was due")
         if chunks is None:
             count = 1 if math.isnan(output_tokens) else min(max(int(output_tokens), 1), CHUNKS)
-            until = first if math.isnan(last) else last
-            chunks = np.zeros(0) if math.isnan(first) else spread(first, until, count)
+            stop = next((each for each in (last, until) if not math.isnan(each)), first)
+            chunks = np.zeros(0) if math.isnan(first) else spread(first, stop, count)
         elif len(chunks) > 1 and float(np.diff(chunks).min()) < -ROUNDING:
             raise UsageError(f"{self.where}: a token came before the one before it")
         self.due.append(sent if math.isnan(due) else min(due, sent))
@@ -113,8 +117,3 @@ class Requests:
             "output_tokens": np.array(self.output_tokens),
         }
         return make_table(columns, Chunks.of([each - origin for each in self.chunks]))
-
-
-def counted(statuses: Sequence[str], name: str) -> float:
-    """How many ended that way."""
-    return float(sum(each == name for each in statuses))

@@ -1,7 +1,9 @@
-"""SGLang 0.5 (0.5.23) `bench_serving` (sglang.benchmark.serving): one JSON object a line, `--output-details`.
+"""SGLang 0.5 (0.5.23) `bench_serving` (sglang.benchmark.serving): `--output-file --output-details`: TTFT,
+gaps, lengths and error of each request; not when it was sent.
 
-Read off sglang/benchmark/serving.py (`async_request_openai_chat_completions`, `calculate_metrics`). Keys:
-`backend`, `dataset_name`, `random_range_ratio`, `request_rate` (1/s, "trace"; Infinity), `max_concurrency`,
+Read off sglang/benchmark/serving.py (`async_request_openai_chat_completions`, `calculate_metrics`). One JSON
+object a line, with the keys `backend`, `dataset_name`, `random_range_ratio`, `request_rate` (1/s, "trace";
+Infinity), `max_concurrency`,
 `duration` (s), `completed`, `total_output_tokens`, `request_throughput`, `output_throughput`,
 `mean|median|p90|p95|p99_ttft|tpot|itl|e2e_latency_ms`; with details the lists `input_lens`, `output_lens`,
 `ttfts`, `itls` (s), `errors`. There are no send times, so nothing follows for rates and order, and no list of
@@ -44,7 +46,6 @@ DIALECT = Dialect(
 class SgLang(Importer):
     tool = DIALECT.tool
     files = "--output-file, with or without --output-details"
-    rank = 1
 
     def knows(self, source: Source) -> bool:
         marks = {"random_range_ratio", "request_throughput", "dataset_name"}

@@ -1,4 +1,5 @@
-"""Results of `vllm bench serve` from vLLM 0.8 to 0.33, and of the Rust bench of vLLM's repository.
+"""`vllm bench serve` 0.8 to 0.33, and the Rust bench of vLLM's repository: `--save-result --save-detailed`:
+send, TTFT, gaps, lengths and error of each request, from 0.32 on when it was due; durations only in 0.8.
 
 Read off vllm/benchmarks/serve.py (0.32.0: `result_json`, `calculate_metrics`), lib/endpoint_request_func.py,
 and rust/src/bench/src/output/json.rs, metrics/calculator.rs. One JSON object: `date` (local time,
@@ -40,8 +41,8 @@ from reports.runs.importers.imported import (
     ROUNDING,
     Chunks,
     Claim,
+    Claims,
     Imported,
-    claim_list,
     error_line,
     make_table,
     no_records,
@@ -206,7 +207,7 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
     if not any(isinstance(found.get(name), list) for name in ("ttfts", "itls")):
         if "output_throughput" not in found and ("latencies" in found or "rtfx" not in found):
             raise UsageError(f"{path}: {_pooling(found)}")
-        claims = claim_list(found, dialect.claims, f"{path}: ", meaning=dialect.meaning)
+        claims = Claims(f"{path}: ", meaning=dialect.meaning).take(found, dialect.claims).all()
         limit = found.get("max_concurrency")
         return no_records(
             path,
@@ -403,7 +404,7 @@ def _claims(path: Path, found: dict[str, Any], records: _Records, dialect: Diale
     meaning = dict(dialect.meaning)
     if records.role_first:
         meaning |= {"ttft": _ROLE, "itl": f"{_ROLE}, so that N tokens have N gaps", "tpot": _ROLE}
-    claims = claim_list(found, dialect.claims, f"{path}: ", own, meaning)
+    claims = Claims(f"{path}: ", own, meaning).take(found, dialect.claims).all()
     if not dialect.tail:
         return claims
     tokens = max(float(np.median(records.numbers["output_lens"])) - 1, 1.0)

@@ -79,7 +79,7 @@ def load_limits(load: Load) -> Limits:
     rules = {"lanes_lost": _NO_LANES}
     if (why := _no_due(load)) is not None:
         figures |= dict.fromkeys(("scheduled_ttft", "scheduled_latency"), why)
-        rules |= dict.fromkeys(("dispatch_delay_p99", "late_share", "offered_rate"), why)
+        rules |= dict.fromkeys(("dispatch_delay_p99", "late_share", "unsent_share"), why)
         if not load.open_loop:
             figures["offered_rate"] = why
             rules |= dict.fromkeys(("backlog", "backlog_at_end"), _no_backlog(load))

@@ -15,7 +15,7 @@ LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what 
 LATE = 0.05  # s; a request that leaves this late meets a different server than it was due to meet
 STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms that a person notices
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
-OFFERED = 0.01  # share of the due arrivals that may have left after the window
+UNSENT_SHARE = 0.01  # share of the due arrivals that may have left after the window
 SHARED = 0.25  # of the server's own cores; workers go first there, so what they take, it lacks
 FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
 
@@ -52,19 +52,21 @@ def late_share(run: Run) -> Rule:
 
 
 @rule
-def offered_rate(run: Run) -> Rule:
+def unsent_share(run: Run) -> Rule:
     """Share of the window's arrivals that had not left when the window ended, those lost left out."""
     here = run.judged & ~run.records.status_is(LOST)
     due, sent = int(here.sum()), run.records.numbers("sent")
     if not due:
-        return not_checked("offered_rate", Verdict.CLIENT_LIMITED, OFFERED, "share", "nothing was due")
+        return not_checked("unsent_share", Verdict.CLIENT_LIMITED, UNSENT_SHARE, "share", "nothing was due")
     unsent = np.isnan(sent) & run.records.status_is(FAILED)  # tried, but not even a connect was possible
     left = int((here & (unsent | (sent < run.window[1] + LAG_P99))).sum())
     figure = (due - left) / due
     asked, got = due / run.window_length, left / run.window_length
     text = f"{got:.2f} of {asked:.2f} requests/s left inside the window"
-    passed = figure <= OFFERED
-    return Rule("offered_rate", Verdict.CLIENT_LIMITED, passed, figure, OFFERED, "share", text, _LATE_ADVICE)
+    passed = figure <= UNSENT_SHARE
+    return Rule(
+        "unsent_share", Verdict.CLIENT_LIMITED, passed, figure, UNSENT_SHARE, "share", text, _LATE_ADVICE
+    )
 
 
 @rule

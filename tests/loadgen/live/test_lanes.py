@@ -30,7 +30,7 @@ def test_live_adds_up_the_lanes() -> None:
             live.pulse(pulse(lane, second, due=second * 5, completed=second * 4, in_flight=second))
         live.tick(float(second), {"running": 3.0})
     point = live.points[-1]
-    assert (point.offered_rate, point.completed_rate, point.token_rate) == (10.0, 8.0, 80.0)
+    assert point.rates == {"offered_rate": 10, "completed_rate": 8, "output_token_throughput": 80}
     assert point.in_flight == 22 and point.running == 3.0 and point.waiting is None
     assert live.counts()["completed"] == 88 and live.workloads() == ["chat"]
     assert (

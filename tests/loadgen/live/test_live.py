@@ -92,8 +92,8 @@ def test_percentiles_leave_the_warm_up_out_and_the_charts_show_it() -> None:
         assert found[metric]["p99"] == pytest.approx(exact, rel=0.01), metric
     assert found["itl"]["count"] == 10 * judged
     assert found == live.percentiles("chat")
-    assert live.points[-1].ttft_p99 == pytest.approx(5.0, rel=0.01)
-    assert live.points[-1].tpot_p99 == pytest.approx(0.5, rel=0.01)
+    assert live.points[-1].times["ttft_p99"] == pytest.approx(5.0, rel=0.01)
+    assert live.points[-1].times["tpot_p99"] == pytest.approx(0.5, rel=0.01)
     assert live.counts()[COMPLETED] == len(plan.arrivals)
     assert live.histograms["chat"]["ttft"].count == len(plan.arrivals)
 
@@ -148,7 +148,8 @@ def test_chance_is_no_saturation() -> None:
         live.pulse(told(second, pulse, due=sent, in_flight=sent - done))
         live.tick(float(second), {})
         now, before = live.points[-1], live.points[max(-11, -len(live.points))]
-        partings += now.completed_rate < 0.9 * now.offered_rate and now.in_flight > 1.25 * before.in_flight
+        less = now.rates["completed_rate"] < 0.9 * now.rates["offered_rate"]
+        partings += less and now.in_flight > 1.25 * before.in_flight
         seen.add(live.verdict()[0])
     pulse.close()
     assert seen == {"", "VALID"} and partings > 5, "rates alone would have cried wolf"
@@ -245,7 +246,7 @@ def test_the_first_moments_give_no_rate() -> None:
         live.pulse(told(t, pulse, due=due))
         live.tick(t, {})
     pulse.close()
-    assert [round(point.offered_rate) for point in live.points] == [0, 0, 20]
+    assert [round(point.rates["offered_rate"]) for point in live.points] == [0, 0, 20]
 
 
 def test_the_live_line_says_that_the_warm_up_goes_on() -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 
 from common.usage import UsageError
 from loadgen.live.histogram import Digest
-from loadgen.live.live import Live
+from loadgen.live.live import COLUMNS, Live
 from loadgen.options import _Suggested
 from loadgen.records import metrics
 from loadgen.records.metrics import METRICS
@@ -52,10 +52,11 @@ def test_rows_show_all_workers_together_and_each_workload() -> None:
     rows = figures.tab_rows(live_run(), "running", ("VALID", "nothing against it so far"), None)
     by_name = {(row["workload"], row["figure"]): row for row in rows}
     assert (
-        by_name["all", "Offered"]["now"].startswith("40.00 /s") and by_name["all", "Offered"]["count"] == 120
+        by_name["all", "Offered rate"]["now"].startswith("40.00 /s")
+        and by_name["all", "Offered rate"]["count"] == 120
     )
-    assert by_name["all", "Completed"]["now"].startswith("32.00 /s")
-    assert by_name["all", "Output tokens"]["now"].startswith("320 /s")
+    assert by_name["all", "Completed rate"]["now"].startswith("32.00 /s")
+    assert by_name["all", "Output token throughput"]["now"].startswith("320 /s")
     assert by_name["all", "In flight"]["now"] == "6 (server: running 5, waiting 1)"
     assert by_name["all", "Failed"]["count"] == 12
     assert by_name["all", "Verdict so far"]["now"] == "VALID: nothing against it so far"
@@ -71,8 +72,9 @@ def test_once_a_run_is_over_the_tab_shows_the_judged_rates() -> None:
     judged = {"offered_rate": 39.5, "completed_rate": None, "output_token_throughput": 1234.5}
     rows = figures.tab_rows(live_run(), "idle", ("VALID", "judged from the records"), judged)
     by_name = {(row["workload"], row["figure"]): row["now"] for row in rows}
-    assert by_name["all", "Offered"] == "39.50 /s in the window" and by_name["all", "Completed"] == ""
-    assert by_name["all", "Output tokens"] == "1,234 /s in the window"
+    assert by_name["all", "Offered rate"] == "39.50 /s in the window"
+    assert by_name["all", "Completed rate"] == ""
+    assert by_name["all", "Output token throughput"] == "1,234 /s in the window"
     assert by_name["all", "Verdict"] == "VALID: judged from the records"
     assert by_name["chat", "Sent"] == "" and not any("last 10 s" in text for text in by_name.values())
 
@@ -92,7 +94,7 @@ def test_seconds_are_given_from_the_one_asked_for() -> None:
     live = live_run()
     assert len(figures.points(live, 0)) == 4 and len(figures.points(live, 3)) == 1
     assert figures.points(live, 10**9) == [] and len(figures.points(live, -5)) == 4
-    last = dict(zip(figures.POINT, figures.points(live, 3)[0], strict=True))
+    last = dict(zip(COLUMNS, figures.points(live, 3)[0], strict=True))
     assert last["in_flight"] == 6 and last["ttft_p99"] == pytest.approx(0.2, rel=0.01)
 
 

@@ -232,7 +232,7 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
         assert shown_ms["p50"] == pytest.approx(exact["value"] * 1e3, rel=SHOWN), metric
     offered, completed, tokens = (
         np.array([second[name] for second in ours.page.evaluate("seconds")])
-        for name in ("offered_rate", "completed_rate", "token_rate")
+        for name in ("offered_rate", "completed_rate", "output_token_throughput")
     )
     assert offered[4:7] == pytest.approx(len(records) / 8, rel=0.35), "/s, Poisson"
     mean = records["output_tokens"].mean()

@@ -39,7 +39,7 @@ def counts(times: np.ndarray, duration: float, width: float) -> np.ndarray:
 
 
 @given(some_process, st.floats(0.05, 200), st.floats(0.1, 60), seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_sorted_inside_and_the_same_for_a_seed(name: str, rate: float, duration: float, seed: int) -> None:
     times = DRAWN[name](rate, duration, rng(seed))
     assert (np.diff(times) >= 0).all()
@@ -48,7 +48,7 @@ def test_sorted_inside_and_the_same_for_a_seed(name: str, rate: float, duration:
 
 
 @given(some_process, st.floats(1, 100), seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_mean_rate(name: str, rate: float, seed: int) -> None:
     duration = 5000 / rate  # 5,000 expected
     expected, spread = 5000, np.sqrt(5000 * DISPERSION[name])
@@ -71,7 +71,7 @@ def test_count_variance(name: str) -> None:
 
 
 @given(st.floats(0.2, 5))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_gamma_gaps_have_the_stated_burstiness_and_do_not_hang_together(burstiness: float) -> None:
     gaps = np.diff(Gamma(burstiness=burstiness).times(100, 500, rng(3)))
     assert (gaps.mean() / gaps.std()) ** 2 == pytest.approx(burstiness, rel=0.15)
@@ -133,7 +133,7 @@ def test_a_ramp_follows_its_integral() -> None:
 @given(
     st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50), st.floats(0.5, 20)), min_size=1, max_size=5), seeds
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stages_stay_sorted_and_inside(plan: list[Leg], seed: int) -> None:
     total = sum(stage[2] for stage in plan)
     for source in (rng(seed), None):

@@ -307,7 +307,7 @@ json_values = st.recursive(
 
 
 @given(st.lists(json_values, max_size=8), st.integers(1, 9), st.sampled_from([None, 1]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_array_read_in_pieces_is_the_array(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], piece: int, indent: int | None
 ) -> None:

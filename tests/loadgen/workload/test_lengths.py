@@ -44,7 +44,7 @@ def test_without_bounds_the_lognormal_is_the_textbook_one() -> None:
 
 
 @given(st.floats(1, 2000), st.floats(0.05, 1.2), st.floats(0, 0.9), st.floats(1.5, 20))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_lognormal_that_can_be_keeps_its_mean(mean: float, spread: float, low: float, high: float) -> None:
     try:
         lengths = Lengths(

@@ -86,7 +86,7 @@ def test_every_prompt_of_a_run_differs_within_its_first_words(vocabulary: Vocabu
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**63), st.sampled_from([3, 10, 500]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_spelling_begins_another(one: int, other: int, seed: int, size: int) -> None:
     words = english()[:size]
     maker = PromptMaker(replace(estimate_vocabulary(), words=words), seed, Scenario.load("chat-low"))

@@ -81,7 +81,7 @@ def test_the_same_seed_is_the_same_load_and_another_is_not(name: str) -> None:
 
 
 @given(st.sampled_from(NAMES), st.integers(0, 2**32), st.integers(1, 7))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_lanes_are_the_whole_schedule_once(name: str, seed: int, lanes: int) -> None:
     plan = schedule(Scenario.load(name).with_overrides(duration=5), seed)
     parts = [plan.lane(lane, lanes) for lane in range(lanes)]

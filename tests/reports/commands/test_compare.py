@@ -16,7 +16,8 @@ from reports.commands.assembly import assemble
 from reports.commands.compare import show
 from reports.comparison.survivors_only import completed_only
 from reports.document import schema
-from reports.document.schema import Comparison, ParetoPoint
+from reports.document.decision import ParetoPoint
+from reports.document.schema import Comparison
 from reports.findings.recommend import choice
 from reports.pages import first_screen, sections
 from reports.runs.manifest import read_manifest

@@ -14,7 +14,7 @@ from bench.verdict import CHAT_MEDIUM, compare_pairs, recorded, run_of, shape_of
 from reports.comparison import resampling
 from reports.comparison.claims import Estimate, Setting, _queue_drift, claim, estimate
 from reports.comparison.pairs import by_time, pair_up
-from reports.document.schema import Change
+from reports.document.metric import Change
 from reports.metrics import catalogue
 from reports.metrics.catalogue import HEADLINE, ROWS
 from reports.metrics.request_metrics import Figure

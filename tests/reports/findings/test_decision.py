@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bench.synthetic import Shape, make_run
 from reports.commands.assembly import assemble
-from reports.document.schema import Comparison, Decision
+from reports.document.decision import Decision
+from reports.document.schema import Comparison
 from reports.findings.decision import SLO, Evidence, Side, decide, rate_to_compare
 from reports.runs.runs import load_run
 

@@ -7,8 +7,10 @@ import pytest
 
 from bench.synthetic import Shape, make_run
 from reports.commands.assembly import assemble
+from reports.document.decision import Recommendation
 from reports.document.lookup import Facts
-from reports.document.schema import Change, Recommendation, ServerSide, Stall
+from reports.document.metric import Change
+from reports.document.run import ServerSide, Stall
 from reports.findings import insights, recommend
 from reports.runs.runs import load_run
 

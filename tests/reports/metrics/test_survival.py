@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, binom, ecdf
 
@@ -12,7 +12,6 @@ durations = st.lists(st.integers(1, 40).map(float), max_size=60)
 shares = st.sampled_from([0.1, 0.5, 0.9, 0.95, 0.99])
 
 
-@settings(deadline=None)
 @given(durations, durations, st.integers(0, 5), shares)
 def test_percentiles_agree_with_scipy(
     known: list[float], censored: list[float], never: int, share: float
@@ -29,7 +28,6 @@ def test_percentiles_agree_with_scipy(
         assert found.value is None and found.lower_bound == (seen[rank - 1] if seen else 0.0)
 
 
-@settings(deadline=None)
 @given(durations, durations, shares)
 def test_the_lower_bound_holds_whatever_became_of_the_unfinished(
     known: list[float], more: list[float], share: float
@@ -40,14 +38,12 @@ def test_the_lower_bound_holds_whatever_became_of_the_unfinished(
         assert found.lower_bound <= np.quantile(known + more, share, method="inverted_cdf")
 
 
-@settings(deadline=None)
 @given(durations.filter(bool), shares)
 def test_without_censoring_it_is_the_inverted_cdf(known: list[float], share: float) -> None:
     expected = np.quantile(known, share, method="inverted_cdf")
     assert Survival(np.sort(np.array(known)), np.zeros(0)).percentile(share).value == expected
 
 
-@settings(deadline=None)
 @given(durations.filter(bool), durations, st.integers(0, 5))
 def test_the_curve_passes_through_the_percentiles(
     known: list[float], censored: list[float], never: int
@@ -78,7 +74,6 @@ def test_early_stopping_counts_are_those_of_mlperf() -> None:
     assert needed(0.90, 0.99, 0) == 44
 
 
-@settings(deadline=None)
 @given(st.integers(0, 50), st.sampled_from([0.5, 0.9, 0.99]))
 def test_needed_is_the_smallest_count(beyond: int, share: float) -> None:
     count = needed(share, 0.99, beyond)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from reports.charts.figures import roofline_plot
-from reports.document.schema import Operation, Roofline, ServerSide
+from reports.document.roofline import Operation, Roofline
+from reports.document.run import ServerSide
 from reports.metrics.server_side import server_side
 from reports.roofline import bounds, roofline
 from reports.runs import commandline

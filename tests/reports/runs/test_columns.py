@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.runs import columns
@@ -17,7 +17,6 @@ numbers = st.lists(st.none() | st.floats(allow_nan=False), max_size=40)
 texts = st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=5), max_size=40)
 
 
-@settings(deadline=None)
 @given(numbers, st.integers(0, 10))
 def test_numbers_come_as_pyarrow_gives_them(values: list[float | None], skipped: int) -> None:
     column = pa.array(values, pa.float64()).slice(skipped)
@@ -34,7 +33,6 @@ def test_whole_numbers_and_truths_come_as_floats() -> None:
     assert columns.column_of(np.array([1, 2], np.int16)).type == pa.int16()
 
 
-@settings(deadline=None)
 @given(texts, st.integers(0, 10))
 def test_texts_come_as_codes(values: list[str | None], skipped: int) -> None:
     assert columns.texts_of(values).to_pylist() == values

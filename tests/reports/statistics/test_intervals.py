@@ -18,7 +18,7 @@ def whole(cells: int = 24, resamples: int = 3) -> Blocks:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.floats(0.01, 0.999), st.floats(0, 0.9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_resample_that_is_the_sample_gives_the_metrics_percentile(
     seed: int, count: int, share: float, censored_share: float
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
@@ -17,7 +17,6 @@ from reports.verdict.backlog import measure
 from reports.verdict.rules.server import backlog
 
 
-@settings(deadline=None)
 @given(st.permutations(range(9)))
 def test_mann_kendall_is_kendalls_exact_test(order: list[int]) -> None:
     expected = kendalltau(range(9), order, method="exact", alternative="greater").pvalue

@@ -128,7 +128,7 @@ def test_a_share_of_very_late_sends_is_found(tmp_path: Path) -> None:
 def test_requests_that_leave_after_the_window_are_found(tmp_path: Path) -> None:
     make_run(tmp_path)
     change_column(tmp_path, "sent", lambda c: pc.if_else(pc.greater(c, 62.0), 80.0, c))
-    assert "offered_rate" in failed(tmp_path)
+    assert "unsent_share" in failed(tmp_path)
 
 
 Edit = Callable[[pd.DataFrame], None]
@@ -185,7 +185,7 @@ def slow_start(factor: float) -> Edit:
 RECORD_BOUNDS: dict[str, tuple[str, Edit, Edit]] = {  # rule, just within its bound, just beyond
     "p99 of the lag": ("dispatch_delay_p99", leave(0.0049, 1200), leave(0.0051, 1200)),
     "lag of one in a thousand": ("late_share", leave(0.06, 1), leave(0.06, 2)),
-    "left after the window": ("offered_rate", leave(70.0, 12), leave(70.0, 13)),
+    "left after the window": ("unsent_share", leave(70.0, 12), leave(70.0, 13)),
     "unfinished": ("unfinished_share", end_as("unfinished", 12), end_as("unfinished", 13)),
     "failed": ("failed_share", end_as("failed", 12, 500), end_as("failed", 13, 500)),
     "refused": ("refused_share", end_as("failed", 12, 429), end_as("failed", 13, 429)),

@@ -256,7 +256,7 @@ HOSTILE = [FILES / name for name, _ in WITH_RECORDS if "small4" in name] + [
 ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     source=st.sampled_from(HOSTILE),
     cut=st.floats(0, 1),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.usage import UsageError
-from reports.document.schema import Comparison, Metric
+from reports.document.metric import Metric
+from reports.document.schema import Comparison
 from reports.metrics import request_metrics
 from reports.runs.conditions import conditions
 from tests.support.auditing import OPEN, audited, outcome, read_one
@@ -150,7 +151,7 @@ def test_without_queue_times_how_long_the_limit_held_is_not_said(tmp_path: Path)
     assert "for how long is not in the file" in note and "up to 0 s" not in note
     assert "It sent 32.48 requests/s, asked were 40" in note
     rules = {rule.rule: rule for rule in comparison.runs[0].rules}
-    assert not rules["backlog"].checked and not rules["offered_rate"].checked
+    assert not rules["backlog"].checked and not rules["unsent_share"].checked
     assert any("Offered rate" in each.what for each in found.untold)
 
 

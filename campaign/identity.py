@@ -4,25 +4,20 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from campaign.load import Load
 from common.places import ROOT
+from common.strictyaml import bare
 from common.usage import UsageError
-from server.plan import make_plan
+from server.deployment import read_deployment
 from server.targets import resolve_name
 
 NAME_LIMIT = 60  # of a campaign's name before its digest; the report's folder has the same name
 
 
-def bare(variant: str) -> str:
-    """A variant's name as its runs carry it: of a file, the name without folder and ending."""
-    return Path(variant).stem if variant.endswith((".yaml", ".yml")) else variant
-
-
 def label(variant: str) -> str:
-    """The same, of letters, digits and '.-_' alone: fit for --host, for folders and for reports' names."""
+    """A variant's bare name, of letters, digits and '.-_' alone: fit for --host, folders, reports' names."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", bare(variant)).lstrip("._-") or "variant"
 
 
@@ -87,11 +82,11 @@ def _files(load: Load, variants: Sequence[str]) -> dict[str, Any]:
         f"locustfile {load.locustfile}": hashlib.sha256(script).hexdigest(),
     }
     if load.host is None:
-        plans = [make_plan(variant, load.target, load.port) for variant in variants]
-        files[f"target {load.target}"] = plans[0].target.model_dump(mode="json")
+        deployments = [read_deployment(variant, load.target, load.port) for variant in variants]
+        files[f"target {load.target}"] = deployments[0].target.model_dump(mode="json")
         files |= {
             f"variant {variant}": each.variant.model_dump(mode="json")
-            for variant, each in zip(variants, plans, strict=True)
+            for variant, each in zip(variants, deployments, strict=True)
         }
     return files
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.places import ROOT
+from common.strictyaml import bare
 from server import model, peaks, shape
 from server.command import Command, build
 from server.installed import Vllm
@@ -15,7 +16,7 @@ from server.variants import Variant, read_variant
 
 
 @dataclass(frozen=True)
-class Plan:
+class Deployment:
     """A variant on a target, by their names, and the port. `fit`: the CPU model's shape for this machine."""
 
     variant_name: str
@@ -35,7 +36,7 @@ class Plan:
         """Whether the model is the one that the project builds."""
         return self.target.model == CPU_TARGET
 
-    def fitted(self, python: Path) -> "Plan":
+    def fitted(self, python: Path) -> "Deployment":
         """With the CPU model's shape for this machine, whose speed is measured by `python` once."""
         return replace(self, fit=shape.fit(peaks.pace(self.target, python))) if self.builds_model else self
 
@@ -76,15 +77,10 @@ class Plan:
         return _read(ROOT / name / "config.json") or _read_downloaded(name)
 
 
-def make_plan(variant: str, target: str, port: int) -> Plan:
+def read_deployment(variant: str, target: str, port: int) -> Deployment:
     """Read both files. Raises UsageError for unknown names and bad files."""
     name = resolve_name(target)
-    return Plan(_bare(variant), _bare(name), read_variant(variant), read_target(name), port)
-
-
-def _bare(name: str) -> str:
-    """A file's name without folder and ending; other names as they are."""
-    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    return Deployment(bare(variant), bare(name), read_variant(variant), read_target(name), port)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
