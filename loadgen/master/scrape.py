@@ -154,16 +154,12 @@ class Scraper:
     def _several_models(self) -> bool:
         """Whether the last scrape of each place names several models; it holds all series."""
         last = {place: packed for _, place, packed in self._taken}
-        return (
-            len(
-                {name for packed in last.values() for name in MODEL.findall(zlib.decompress(packed).decode())}
-            )
-            > 1
-        )
+        names = {name for packed in last.values() for name in MODEL.findall(zlib.decompress(packed).decode())}
+        return len(names) > 1
 
     def _in_turn(self) -> list[int]:
-        """Which process of its place answered each scrape, from 0: several where one that was gone comes back,
-        as behind a gateway that asks its engines in turn. One after another are one, restarted."""
+        """Which process of its place answered each scrape, from 0: several where one that was gone
+        comes back, as behind a gateway that asks its engines in turn. Else it was restarted."""
         starts = [(place, _began(packed)) for _, place, packed in self._taken]
         found = [0] * len(starts)
         for place in {place for place, _ in starts}:

@@ -115,18 +115,15 @@ def _record_batches(source: Any) -> Iterator[pa.RecordBatch]:
     source.seek(0)
     reader = pa.ipc.open_file(source)
     for place in range(reader.num_record_batches):
-        yield _as_now(reader.get_batch(place))
+        yield reader.get_batch(place)
 
 
-def _as_now(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch of an earlier version, with the columns that it lacked."""
-    if batch.schema.equals(SCHEMA):
-        return batch
-    columns = [
-        batch[field.name] if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
-        for field in SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+def _as_now(table: pa.Table) -> pa.Table:
+    """A batch; one of an earlier version gets the columns that it lacked."""
+    for place, field in enumerate(SCHEMA):
+        if field.name not in table.schema.names:
+            table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
+    return table
 
 
 def _fault(content: Any, lane: int) -> str | None:
@@ -233,7 +230,7 @@ def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:
     for path in batches:
         try:
             with pa.memory_map(str(path)) as source:
-                yield pa.ipc.open_file(source).read_all()
+                yield _as_now(pa.ipc.open_file(source).read_all())
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{path}: cannot be read: {error}") from None
 
