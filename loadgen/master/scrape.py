@@ -135,7 +135,7 @@ class Scraper:
             several, engines = self._several_models(), self._in_turn()
             for (moment, place, packed), engine in zip(self._taken, engines, strict=True):
                 more = {"address": str(place + 1)} if place else {}
-                more |= {"process": str(engine + 1)} if engine else {}
+                more |= {"replica": str(engine + 1)} if engine else {}
                 try:
                     rows += parse(moment, zlib.decompress(packed).decode(), several, more)
                 except (ValueError, OverflowError, RecursionError):

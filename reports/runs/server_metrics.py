@@ -66,6 +66,11 @@ class ServerMetrics:
         self._name, self._names = columns.codes(table["name"])
         self._label, labels = columns.codes(table["labels"])
         self._labels: list[dict[str, str]] = [json.loads(text) for text in labels]
+        self._began: dict[tuple[str | None, ...], float] = {}  # the first scrape of each that answers
+        first = np.full(len(self._labels), np.inf)
+        np.minimum.at(first, self._label, self._t)
+        for each, t in zip(self._labels, first.tolist(), strict=True):
+            self._began[_origin(each)] = min(t, self._began.get(_origin(each), np.inf))
 
     @property
     def names(self) -> list[str]:
@@ -87,7 +92,7 @@ class ServerMetrics:
         Summed over all label sets that hold `labels`. A fall means that the server restarted: it counts
         from zero then, as Prometheus' increase() does. None if the counter is absent.
         """
-        gains = [self._gain(t, value, start, end) for _, t, value in self._series(name, labels)]
+        gains = [self._gain(found, t, value, start, end) for found, t, value in self._series(name, labels)]
         return float(sum(gains)) if gains else None
 
     def falls(self) -> dict[str, int]:
@@ -129,9 +134,22 @@ class ServerMetrics:
         gains: dict[float, float] = {}
         for found, t, value in self._series(f"{name}_bucket", labels):
             bound = float(found["le"].replace("+Inf", "inf"))
-            gains[bound] = gains.get(bound, 0.0) + self._gain(t, value, start, end)
+            gains[bound] = gains.get(bound, 0.0) + self._gain(found, t, value, start, end)
         bounds = np.array(sorted(gains))
         return Histogram(bounds, np.array([gains[bound] for bound in bounds.tolist()]), total, count)
+
+    def means(self, name: str, start: float, end: float) -> list[tuple[dict[str, str], float]]:
+        """The mean of what each label set of a histogram gained in the span, of those that gained anything."""
+        total, count = (
+            {
+                str(found): (found, self._gain(found, t, value, start, end))
+                for found, t, value in self._series(each, {})
+            }
+            for each in (f"{name}_sum", f"{name}_count")
+        )
+        return [
+            (found, total[key][1] / gain) for key, (found, gain) in count.items() if gain > 0 and key in total
+        ]
 
     def _series(self, name: str, wanted: dict[str, str]) -> list[tuple[dict[str, str], Floats, Floats]]:
         if name not in self._names:
@@ -146,14 +164,19 @@ class ServerMetrics:
                 found.append((labels, self._t[here], self._value[here]))
         return found
 
-    def _gain(self, t: Floats, value: Floats, start: float, end: float) -> float:
+    def _gain(self, labels: dict[str, str], t: Floats, value: Floats, start: float, end: float) -> float:
         first = max(int(np.searchsorted(t, start, "right")) - 1, 0)
         last = min(int(np.searchsorted(t, end, "left")), len(t) - 1)
         span = value[first : last + 1]
-        if t[first] > start and t[first] > self._t.min():
+        if t[first] > start and t[first] > self._began[_origin(labels)]:
             span = np.concatenate([[0.0], span])  # first used, so first exported, inside the span
         steps = np.diff(span)
         return float(np.where(steps < 0, span[1:], steps).sum())
+
+
+def _origin(labels: dict[str, str]) -> tuple[str | None, ...]:
+    """Who answered: one of several addresses, or of several replicas behind one."""
+    return labels.get("address"), labels.get("replica")
 
 
 def _together(held: Floats, how: Together) -> Floats:

@@ -65,11 +65,11 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
 def state_of(found: Standing, share: float) -> tuple[State, str]:
     """Whether the share was met at this rate, and why not in a few words ("" when it was).
 
-    A rate at which the queue grows misses it, however well its first seconds went. While others take the
-    cores it can be met, but not be missed.
+    A rate at which the queue grows misses it, however well its first seconds went. Where others took
+    the cores meanwhile, it is said.
     """
     state, why = _undisturbed(found, share)
-    return ("unclear", found.disturbed) if state == "missed" and found.disturbed else (state, why)
+    return state, f"{why}; meanwhile {found.disturbed}" if state == "missed" and found.disturbed else why
 
 
 def _undisturbed(found: Standing, share: float) -> tuple[State, str]:
