@@ -42,14 +42,15 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
-SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
+GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
+SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
-  FROM FLAGS RATES GPU SCORE PEERS \
+  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -66,14 +67,18 @@ GOALS_MASTER = worker
 GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-GOALS_FROM = forecast
+GOALS_GRID = sweep
+GOALS_FAIL_ON = compare sweep
+GOALS_JUNIT = compare sweep check-run
+GOALS_SUMMARY = compare sweep check-run
+GOALS_FROM = forecast check-run
 GOALS_FLAGS = forecast
 GOALS_RATES = forecast
 GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -94,6 +99,8 @@ help: ## List the targets
 	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
+	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
+	@echo '  a sweep      GRID ("--max-num-seqs=8,16 --max-model-len=512,1024")'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
@@ -138,7 +145,8 @@ compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare t
 	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
-	@$(TS) sweep $(VARIANTS) $(SERIES) $(RUN)
+	@$(TS) sweep $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
+	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) $(SERIES) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
@@ -167,7 +175,7 @@ worker: $(ENV) ## Make load for the master on MASTER
 
 # Look back ----------------------------------------------------------------------------------------
 
-.PHONY: history audit forecast
+.PHONY: history check-run audit forecast
 history: $(ENV) ## List all runs, and what waits to be recovered
 	@$(TS) history
 
@@ -175,6 +183,9 @@ forecast: $(ENV) ## What variants or FLAGS would do, said from one run (FROM)
 	@$(TS) forecast $(FROM) $(if $(FLAGS),--set="$(FLAGS)") $(call given,RATES,rates) \
 	  $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") \
 	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
+
+check-run: $(ENV) ## Is a run (FROM, or the newest) worse than those before it?
+	@$(TS) check $(FROM) --against history $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
 
 audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 	@$(TS) audit $(FILES)

@@ -5,7 +5,6 @@ prints the client's error, its cost, and the metronome's own lateness beside it.
 """
 
 import argparse
-import datetime
 import os
 import sys
 import tempfile
@@ -142,73 +141,11 @@ def _line(row: Row) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def page(rows: list[Row], seconds: float, beside: str) -> str:
-    """docs/accuracy.md: the table with its conditions, and what stands beside it."""
-    here = describe()
-    cpus = choose_cpus()
-    pinned = (
-        f"Locust's master and its one worker on core {cpus[0]}, the metronome on core {cpus[1]}"
-        if cpus
-        else "not pinned: one core for all"
-    )
-    today = datetime.datetime.now(datetime.UTC).date()
-    return _PAGE.format(
-        table=table(rows),
-        cpu=here["cpu"],
-        cores=here["cores"],
-        memory=here["memory_bytes"] / 2**30,
-        kernel=here["kernel"],
-        python=sys.version.split()[0],
-        pinned=pinned,
-        seconds=seconds,
-        today=today,
-        beside=beside,
-    )
-
-
-_PAGE = """# How exact and how cheap the load generator is
-
-`make bench` measures it on your machine and prints this table; `make calibrate` keeps the result, and each
-report then states the client's error at its load.
-
-Measured on {today}: {cpu}, {cores} cores, {memory:.0f} GiB, Linux {kernel}, Python {python}; {pinned}.
-Each rate ran once for {seconds:g} s, Poisson arrivals, 150 tokens an answer, full records kept.
-
-{table}
-{beside}
-## How to read it
-
-- The server is the project's own metronome (`tokenswarm bench metronome`): the first token 80 ms after the
-  request was read, then one every 20 ms. It logs when each token really left.
-- **TTFT error** = the client's TTFT - (first token sent - request read), for every completed request, the
-  first ones, which still had to connect, among them. Both ways over the loopback are in it. p50 is signed,
-  p99 is of the absolute error.
-- **Against timetable**: the same against 80 ms flat, so the metronome's lateness is in it.
-- **TPOT error** = the client's TPOT - the true one, p99 of the absolute error.
-- **Dispatch delay** = sent - due.
-- **CPU** is the user and system time of the worker process from its first request to its end, divided by
-  the chunks it stamped; all of Locust is in it. **Of which the bare kernel**: the same for a client that
-  only sends, receives and stamps (`tokenswarm bench floor`); no client that is woken for each chunk costs
-  less on this machine. Ours is woken for the first token and then reads many streams in rounds, 2 ms
-  apart; its stamps are the kernel's.
-- **Memory** is the worker's largest resident size.
-- **Server late** = when a token left - when the timetable wanted it to leave.
-"""
-
-_BESIDE = """
-`vllm bench serve` of vLLM {version} on the same cores, against the same timetable, by its own result file
-(`make bench-vllm`); CPU from its first request to the last token, which leaves its start out:
-
-{table}
-"""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="requests per second")
     parser.add_argument("--seconds", type=float, default=25.0, help="schedule of each rate")
     parser.add_argument("--vllm", action="store_true", help="measure vllm bench serve, too")
-    parser.add_argument("--write", type=Path, help="write the page here, e.g. docs/accuracy.md")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -216,12 +153,11 @@ def run(args: argparse.Namespace) -> int:
     if min(args.rates) <= 0 or args.seconds < 1:
         raise UsageError("--rates must be more than 0, --seconds at least 1")
     version = rival.version() if args.vllm else ""  # asked before the minutes that the rest takes
-    rows, beside = measure(args.rates, args.seconds), ""
+    rows, here, cpus = measure(args.rates, args.seconds), describe(), choose_cpus()
+    where = f"client on core {cpus[0]}, metronome on core {cpus[1]}" if cpus else "one core for all"
+    system = f"Linux {here['kernel']}, Python {sys.version.split()[0]}"
+    print(f"{here['cpu']}, {here['cores']} cores, {system}; {where}\n")
     print(table(rows))
     if args.vllm:
-        others = rival.table(measure_rival(args.rates, args.seconds))
-        print(f"\nvllm bench serve {version}:\n\n{others}")
-        beside = _BESIDE.format(version=version, table=others)
-    if args.write is not None:
-        args.write.write_text(page(rows, args.seconds, beside))
+        print(f"\nvllm bench serve {version}:\n\n{rival.table(measure_rival(args.rates, args.seconds))}")
     return 0

@@ -13,6 +13,7 @@ from campaign import child
 from common.places import ROOT
 from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
+from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
@@ -26,53 +27,7 @@ WORKERS_PER_CORE = 4
 FEW = 20  # arrivals on average; of fewer, chance may leave none
 VERDICTS = tuple(verdict.exit_code for verdict in Verdict)  # of a run that was written and judged
 INTERRUPTED = (129, 130, 143)  # by a hang-up, Ctrl-C, SIGTERM
-PASSED_ON = (
-    "rps",
-    "duration",
-    "warmup",
-    "drain",
-    "arrivals",
-    "concurrency",
-    "input_tokens",
-    "output_tokens",
-    "slo_ttft",
-    "slo_tpot",
-    "slo_share",
-    "seed",
-    "timeout",
-    "endpoint",
-    "extra_body",
-    "temperature",
-    "top_p",
-    "max_tokens_field",
-    "metrics_host",
-    "model",
-    "metrics_port",
-    "tokenizer",
-    "ca_file",
-)
-METAVARS = {  # where it is no number
-    "duration": "S",
-    "warmup": "S",
-    "drain": "S",
-    "timeout": "S",
-    "arrivals": "P",
-    "slo_ttft": "MS",
-    "slo_tpot": "MS",
-    "slo_share": "P",
-    "endpoint": "PATH",
-    "extra_body": "JSON",
-    "temperature": "T",
-    "top_p": "P",
-    "max_tokens_field": "NAME",
-    "metrics_host": "URL,…",
-    "model": "NAME",
-    "metrics_port": "PORT",
-    "tokenizer": "DIR",
-    "ca_file": "FILE",
-}
-PATHS = ("tokenizer", "ca_file")  # of PASSED_ON
-FLAGS = ("insecure", "no_ignore_eos", "keep_going")  # passed on, too, without a value
+OPTIONS = {each.name: each for each in LOAD_OPTIONS if each.verbs}
 CONFIGS = ("~/.locust.conf", "locust.conf")  # that Locust reads by itself
 
 
@@ -87,7 +42,7 @@ class Load:
     workers: int
     master_port: int | None  # where workers join; None: any free one, so that runs side by side never mix
     scenario: str
-    options: dict[str, str]  # of PASSED_ON and FLAGS
+    options: dict[str, str]  # of OPTIONS
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
@@ -110,11 +65,8 @@ class Load:
         return [*words, "--locustfile", self.locustfile, *self.load_words()]
 
     def _option_words(self) -> list[str]:
-        return [
-            word
-            for name, value in self.options.items()
-            for word in ([_option(name)] if name in FLAGS else [_option(name), value])
-        ]
+        given = [(OPTIONS[name], value) for name, value in self.options.items()]
+        return [word for each, value in given for word in ([each.flag, value] if each.takes else [each.flag])]
 
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
@@ -142,7 +94,7 @@ class Load:
         return scenario_of({"scenario": self.scenario, **self.options})
 
     def with_options(self, **options: object) -> "Load":
-        """The same load with some options of PASSED_ON set."""
+        """The same load with some OPTIONS set."""
         return replace(self, options=self.options | {name: str(value) for name, value in options.items()})
 
 
@@ -161,10 +113,11 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     group = parser.add_argument_group("the load (docs/measure.md; without an option it is the scenario's)")
     group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
-    for name in PASSED_ON:
-        group.add_argument(_option(name), metavar=METAVARS.get(name, "N"))
-    for name in FLAGS:
-        group.add_argument(_option(name), action="store_true")
+    for each in OPTIONS.values():
+        if each.takes:
+            group.add_argument(each.flag, metavar=each.takes)
+        else:
+            group.add_argument(each.flag, action="store_true")
     group.add_argument("--header", action="append", default=[], metavar="'K: V'")
     return group
 
@@ -178,9 +131,11 @@ def require_locustfile(path: str) -> None:
 def load_of(given: Namespace) -> Load:
     """The load that the arguments add up to; headers, whose values may be secret, go into the environment."""
     keep_headers(given.header)
-    options = {name: getattr(given, name) for name in PASSED_ON if getattr(given, name) not in (None, "")}
-    options |= {name: str(Path(options[name]).resolve()) for name in PATHS if name in options}
-    options |= {name: "yes" for name in FLAGS if getattr(given, name)}
+    options = {}
+    for name, each in OPTIONS.items():
+        value = getattr(given, name)
+        if value not in (None, "", False):
+            options[name] = "yes" if value is True else str(Path(value).resolve()) if each.path else value
     return Load(
         target=absolute(given.target),
         host=given.host or None,
@@ -200,10 +155,10 @@ def _require_no_other_word() -> None:
         with contextlib.suppress(OSError):
             for line in path.read_text(encoding="utf-8").splitlines():
                 key = re.split(r"[=:\s]", line.strip().removeprefix("--"), maxsplit=1)[0].replace("-", "_")
-                if key in (*PASSED_ON, *FLAGS, "scenario", "processes"):
+                if key in (*OPTIONS, "scenario", "processes"):
                     raise UsageError(
                         f"{name} sets {key}: the load of a campaign is what its command says; "
-                        f"give {_option(key)} (on make in capitals) and take it out there"
+                        f"give --{key.replace('_', '-')} (on make in capitals) and take it out there"
                     )
 
 
@@ -213,10 +168,6 @@ def absolute(name: str) -> str:
     if not (name.endswith((".yaml", ".yml", ".py")) and path.is_file()):
         return name
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def run_once(load: Load, variant: str, folder: Path | None = None) -> int:

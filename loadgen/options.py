@@ -4,12 +4,14 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
 from loadgen.protocol import access
+from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import DEFAULT_SCENARIO, keep_headers
 from loadgen.telemetry import otlp
 from loadgen.workload.arrivals import PROCESSES
@@ -30,92 +32,25 @@ class _Suggested(list[str]):
 
 def add_arguments(parser: LocustArgumentParser) -> None:
     """Add the options to Locust's parser; those that make sense there show in the web UI, too."""
-    scenarios = _Suggested(list_scenarios())
     parser.add_argument(
         "--scenario",
         default=DEFAULT_SCENARIO,
-        choices=scenarios,
+        choices=_Suggested(list_scenarios()),
         metavar="NAME",
         help="a name in scenarios/, or a YAML file",
     )
-    parser.add_argument("--rps", metavar="R", help="arrivals per second; empty: the scenario's")
-    parser.add_argument("--duration", metavar="S", help="s that are judged; empty: the scenario's")
-    parser.add_argument("--warmup", metavar="S", help="s before them; empty: the scenario's")
-    parser.add_argument("--drain", metavar="S", help="s for answers to end; empty: the scenario's")
-    parser.add_argument(
-        "--arrivals",
-        choices=_Suggested(["", *PROCESSES]),
-        metavar="PROCESS",
-        default="",
-        help="poisson, hawkes, …; empty: the scenario's",
-    )
-    parser.add_argument("--concurrency", metavar="N", help="clients of a closed loop; empty: the scenario's")
-    lengths = "MEAN[,SD[,MIN-MAX]] tokens, lognormal; empty: the scenario's"
-    parser.add_argument("--input-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of a prompt: {lengths}")
-    parser.add_argument("--output-tokens", metavar="N[,SD[,MIN-MAX]]", help=f"of an answer: {lengths}")
-    parser.add_argument("--slo-ttft", metavar="MS", help="ms from due to first token; empty: the scenario's")
-    parser.add_argument("--slo-tpot", metavar="MS", help="ms per later token; empty: the scenario's")
-    parser.add_argument(
-        "--slo-share", metavar="P", help="share that must meet the SLO, 0.99; empty: the scenario's"
-    )
-    parser.add_argument("--seed", metavar="N", help="of times, lengths, prompts; empty: the scenario's")
-    parser.add_argument("--timeout", metavar="S", help="s for one request; empty: the scenario's")
-    parser.add_argument("--endpoint", metavar="PATH", help="where requests go; empty: the user class's own")
-    parser.add_argument("--extra-body", metavar="JSON", help="an object whose fields each request has, too")
-    parser.add_argument("--temperature", metavar="T", help="of sampling; empty: the user class's own")
-    parser.add_argument("--top-p", metavar="P", help="of sampling; empty: the server's own")
-    parser.add_argument(
-        "--max-tokens-field", metavar="NAME", help="what the server calls max_tokens; empty: max_tokens"
-    )
-    parser.add_argument(
-        "--no-ignore-eos", action="store_true", help="answers may end before the length that was asked for"
-    )
+    more: dict[str, Any] = {"arrivals": {"choices": _Suggested(["", *PROCESSES]), "default": ""}}
+    for each in LOAD_OPTIONS:
+        kind = {"metavar": each.takes} if each.takes else {"action": "store_true"}
+        parser.add_argument(
+            each.flag, help=each.text, include_in_web_ui=each.asked, **kind, **more.get(each.name, {})
+        )
     parser.add_argument(
         "--header",
         action="append",
         default=[],
         metavar="'K: V'",
         help="a header of each request; its value is kept nowhere",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--metrics-host", metavar="URL,…", help="where each engine's own /metrics is, behind a gateway"
-    )
-    parser.add_argument("--model", metavar="NAME", help="as served; empty: the only one there is")
-    parser.add_argument(
-        "--tokenizer",
-        metavar="DIR",
-        help="folder with tokenizer.json, for a server without /tokenize",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--ca-file", metavar="FILE", help="authority to trust for https", include_in_web_ui=False
-    )
-    parser.add_argument(
-        "--insecure", action="store_true", help="do not check the https certificate", include_in_web_ui=False
-    )
-    parser.add_argument(
-        "--polite",
-        action="store_true",
-        help="workers take no priority over other processes while they send",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--keep-going",
-        action="store_true",
-        help="make the run although the server refuses its request",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="show one request in full, values of headers hidden, and end",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--keep-text",
-        action="store_true",
-        help="keep the answers' text in the records",
         include_in_web_ui=False,
     )
     parser.add_argument(
@@ -144,13 +79,6 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         metavar="NAME,…",
         env_var="LOCUST_WEB_ALLOWED_HOST",
         help="names of the web UI, and of --metrics-port, beside the one that it listens on",
-        include_in_web_ui=False,
-    )
-    parser.add_argument(
-        "--metrics-port",
-        metavar="[HOST:]PORT",
-        help="serve live metrics for Prometheus there, too (default host: 127.0.0.1); "
-        "the web UI has them at /metrics",
         include_in_web_ui=False,
     )
 

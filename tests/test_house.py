@@ -37,6 +37,7 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "pages": "charts document runs text",
     "capacity": "charts metrics text verdict",
     "exporters": "metrics runs",
+    "gate": "document metrics runs statistics text",
 }
 REPORTS["commands"] = " ".join(REPORTS)  # the verbs use everything
 FOLDERS = {  # folder: the folders that it may use, or their rooms

@@ -7,6 +7,7 @@ give the same bytes, but for `written_at`.
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from textwrap import shorten
 from unicodedata import east_asian_width
@@ -67,28 +68,22 @@ def cleaned(chart: Chart) -> Chart:
 
 def readme(heading: str, found: Sequence[Section]) -> str:
     """The report in Markdown, for GitHub and for a terminal."""
-    environment = _environment(autoescape=False)
-    environment.filters |= {
-        "md": escape.markdown,
-        "fenced": escape.markdown_code,
-        "table": markdown_table,
-        "tiles": markdown_tiles,
-        "link": escape.link,
-    }
-    return environment.get_template("README.md.j2").render(title=heading, sections=found)
+    return _environment(autoescape=False).get_template("README.md.j2").render(title=heading, sections=found)
 
 
 def page(heading: str, comparison: Comparison, found: Sequence[Section], charts: dict[str, Chart]) -> str:
     """The report as one HTML file with its script, styles and data inside."""
-    environment = _environment(autoescape=True)
-    environment.filters |= {"clean": escape.clean, "link": escape.link, "together": _together}
-    return environment.get_template("report.html.j2").render(
-        title=heading,
-        sections=found,
-        copied=readme(heading, found[:1]),
-        drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    return (
+        _environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            title=heading,
+            sections=found,
+            copied=readme(heading, found[:1]),
+            drawings={name: [Markup(each) for each in svg.inline(chart)] for name, chart in charts.items()},
+            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + svg.RULES),
+            script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        )
     )
 
 
@@ -136,8 +131,9 @@ def _width(text: str) -> int:
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
+@cache
 def _environment(autoescape: bool) -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         undefined=StrictUndefined,
@@ -145,6 +141,16 @@ def _environment(autoescape: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {
+        "clean": escape.clean,
+        "fenced": escape.markdown_code,
+        "link": escape.link,
+        "md": escape.markdown,
+        "table": markdown_table,
+        "tiles": markdown_tiles,
+        "together": _together,
+    }
+    return environment
 
 
 def _write_figures(charts: dict[str, Chart], folder: Path) -> None:

@@ -139,7 +139,7 @@ class ServerMetrics:
         return Histogram(bounds, np.array([gains[bound] for bound in bounds.tolist()]), total, count)
 
     def means(self, name: str, start: float, end: float) -> list[tuple[dict[str, str], float]]:
-        """The mean of what each label set of a histogram gained in the span, of those that gained anything."""
+        """The mean of what each label set of a histogram gained in the span, where it gained any."""
         total, count = (
             {
                 str(found): (found, self._gain(found, t, value, start, end))
@@ -148,7 +148,7 @@ class ServerMetrics:
             for each in (f"{name}_sum", f"{name}_count")
         )
         return [
-            (found, total[key][1] / gain) for key, (found, gain) in count.items() if gain > 0 and key in total
+            (labels, total[key][1] / gain) for key, (labels, gain) in count.items() if gain and key in total
         ]
 
     def _series(self, name: str, wanted: dict[str, str]) -> list[tuple[dict[str, str], Floats, Floats]]:

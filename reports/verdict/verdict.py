@@ -19,5 +19,5 @@ class Verdict(IntEnum):
 
     @property
     def exit_code(self) -> int:
-        """0 valid, 3 saturated, 4 client-limited, 5 invalid, 6 too short, 7 disturbed."""
-        return (0, 6, 3, 4, 7, 5)[self]
+        """0 valid, 3 saturated, 4 client-limited, 5 invalid, 6 too short, 8 disturbed (7: a gate)."""
+        return (0, 6, 3, 4, 8, 5)[self]

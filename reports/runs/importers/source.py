@@ -9,7 +9,7 @@ import io
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,10 +107,11 @@ class Source:
         except ijson.JSONError as error:
             raise self.broken(error) from None
 
-    def events(self) -> Iterator[tuple[str, str, Any]]:
+    @contextmanager
+    def events(self) -> Iterator[Iterable[tuple[str, str, Any]]]:
         """(prefix, event, value) of ijson: one JSON value or several, one after the other."""
         with self.open() as file:
-            yield from ijson.parse(file, use_float=True, multiple_values=True)
+            yield ijson.parse(file, use_float=True, multiple_values=True)
 
     def broken(self, error: Exception) -> UsageError:
         """What is wrong with a text that a streaming parser gave up on, in one line."""

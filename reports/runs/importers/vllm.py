@@ -159,27 +159,29 @@ def _streamed(source: Source) -> Iterator[Result]:
     gap, gaps, one = f"{inside}itls.item.item", f"{inside}itls.item", inside.removesuffix(".")
     unread = {f"{inside}{name}.item" for name in UNREAD}
     flat, offsets, builder = array("d"), [0], ObjectBuilder()
-    for prefix, event, value in source.events():
-        if prefix == gap:
-            if event != "number":
-                where = f"{source.path}: record {len(offsets) - 1} (from 0): itls holds"
-                raise UsageError(f"{where} {str(value)[:40]!r}, not a number")
-            flat.append(value)
-        elif prefix == gaps:
-            if event == "end_array":
-                offsets.append(len(flat))
-            elif event != "start_array":
-                raise UsageError(
-                    f"{source.path}: record {len(offsets) - 1} (from 0): itls is no list of gaps"
-                )
-        elif prefix not in unread:
-            builder.event(event, value)
-            if prefix == one and event == "end_map":
-                yield Result(builder.value if not inside else builder.value[-1], np.frombuffer(flat), offsets)
-                flat, offsets = array("d"), [0]
-                builder = ObjectBuilder()
-                if inside:
-                    builder.event("start_array", None)
+    with source.events() as events:
+        for prefix, event, value in events:
+            if prefix == gap:
+                if event != "number":
+                    where = f"{source.path}: record {len(offsets) - 1} (from 0): itls holds"
+                    raise UsageError(f"{where} {str(value)[:40]!r}, not a number")
+                flat.append(value)
+            elif prefix == gaps:
+                if event == "end_array":
+                    offsets.append(len(flat))
+                elif event != "start_array":
+                    raise UsageError(
+                        f"{source.path}: record {len(offsets) - 1} (from 0): itls is no list of gaps"
+                    )
+            elif prefix not in unread:
+                builder.event(event, value)
+                if prefix == one and event == "end_map":
+                    found = builder.value[-1] if inside else builder.value
+                    yield Result(found, np.frombuffer(flat), offsets)
+                    flat, offsets = array("d"), [0]
+                    builder = ObjectBuilder()
+                    if inside:
+                        builder.event("start_array", None)
 
 
 def _whole(path: Path, found: Any) -> Result:

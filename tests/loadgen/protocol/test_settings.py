@@ -4,20 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from campaign.load import PASSED_ON
 from common.redact import HEADERS_VARIABLE, redact
 from common.usage import UsageError
+from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, request_headers, scenario_of, settings_of
 from loadgen.workload.scenario import Scenario
-from tests.support.loadparser import load_parser
 
-EMPTY = dict.fromkeys(("scenario", *PASSED_ON)) | {
-    "tokenizer": None,
-    "insecure": False,
-    "ca_file": None,
-    "keep_text": False,
-    "allow": "",
-}
+EMPTY = {"scenario": None, "allow": ""} | {each.name: None if each.takes else False for each in LOAD_OPTIONS}
 
 
 def test_empty_options_are_the_scenarios_own() -> None:
@@ -114,13 +107,6 @@ def test_a_wrong_option_is_named(given: dict[str, str], said: str) -> None:
 def test_a_wrong_seed_is_named_before_a_server_is_started() -> None:
     with pytest.raises(UsageError, match="--seed: must be a whole number, is 'abc'"):
         scenario_of({"scenario": "chat-low", "seed": "abc"})
-
-
-def test_what_a_campaign_passes_on_locust_takes() -> None:
-    parser = load_parser()
-    words = [word for name in PASSED_ON for word in (f"--{name.replace('_', '-')}", "7")]
-    found = vars(parser.parse_args(words))
-    assert all(found[name] == "7" for name in PASSED_ON)
 
 
 def test_the_request_is_told_by_options() -> None:

@@ -54,7 +54,7 @@ def test_who_fell_behind_is_not_said_of_a_disturbed_run(tmp_path: Path) -> None:
     assert state_of(standing(load_run(tmp_path), list(alone.values())), 0.99)[0] == "missed"
     make_run(tmp_path, slots=6, dispatch_delay=0.02, others=((10.0, 60.0, 0.3),))
     found = rules(tmp_path)
-    assert verdict(list(found.values())) is Verdict.DISTURBED and Verdict.DISTURBED.exit_code == 7
+    assert verdict(list(found.values())) is Verdict.DISTURBED and Verdict.DISTURBED.exit_code == 8
     failed = [rule for rule in found.values() if not rule.passed and rule.verdict]
     assert {rule.verdict for rule in failed} == {Verdict.DISTURBED} and len(failed) > 2
     state, why = state_of(standing(load_run(tmp_path), list(found.values())), 0.99)

@@ -505,7 +505,7 @@ def test_the_worst_verdict_wins() -> None:
     assert verdict([rule(kind, True) for kind in kinds]) is Verdict.VALID
     for number, kind in enumerate(kinds):
         assert verdict([rule(each, False) for each in kinds[: number + 1]]) is kind
-    assert [kind.exit_code for kind in Verdict] == [0, 6, 3, 4, 7, 5]
+    assert [kind.exit_code for kind in Verdict] == [0, 6, 3, 4, 8, 5]
 
 
 def test_every_rule_says_what_to_do(tmp_path: Path) -> None:
