@@ -30,12 +30,12 @@ quoted = $(if $($(1)),--$(2) '$(subst ','\'',$($(1)))')
 on = $(if $(filter-out 0 no false,$($(1))),--$(2))
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
-  $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
+  $(call given,CONCURRENCY,concurrency) $(call given,MAX_CONCURRENCY,max-concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
   $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port) \
   $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure) \
-  $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
+  $(call given,API,api) $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
   $(call given,METRICS_HOST,metrics-host)
@@ -46,10 +46,10 @@ GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit
 SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
-SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
+SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
+  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
@@ -59,7 +59,7 @@ $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those ther
 # Nor is one of use to a target that does not take it.
 GOALS_VARIANT = run capacity ui serve master
 GOALS_VARIANTS = compare sweep
-GOALS_REPEATS = compare
+GOALS_REPEATS = compare sweep
 GOALS_FRESH = compare sweep
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
@@ -89,13 +89,13 @@ help: ## List the targets
 	@echo
 	@echo 'Settings, as in: make baseline RPS=10 DURATION=30 (see docs/measure.md)'
 	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY'
-	@echo '               SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1 METRICS_HOST'
-	@echo '  the request  ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V") TEMPERATURE'
-	@echo '               TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
+	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
+	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
 	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
@@ -146,7 +146,8 @@ compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare t
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
 	@$(TS) sweep $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
-	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) $(SERIES) $(RUN)
+	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) \
+	  $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(SERIES) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)

@@ -5,7 +5,7 @@ Chunks are those of /v1/chat/completions and /v1/completions.
 
 import json
 from array import array
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
 import orjson
 
@@ -49,6 +49,8 @@ class Reading:
         "too_much",
         "usage_counts",
     )
+
+    whole: ClassVar[bool] = False  # the answer is one JSON text, not a stream
 
     def __init__(self, keep_text: bool) -> None:
         self._events = EventReader()
@@ -106,6 +108,12 @@ class Reading:
         for data in self._events.finish():
             self._read(data, stamp)
         self.malformed = malformed  # a cut event is a cut, not a malformed one
+
+    def _came(self, stamp: float, answer: bool = True) -> None:
+        """A chunk with text came: of the answer, or of reasoning."""
+        self.chunk_times.append(stamp)
+        if answer and self.first_answer is None:
+            self.first_answer = stamp
 
     def _give_up(self, why: str) -> None:
         """Nothing that comes now can be read."""

@@ -35,7 +35,6 @@ CLOSED = "tokenswarm-closed"
 
 
 WATCHED_LARGEST = 16 * 2**20  # bytes; an hour's samples take 1 MB
-EXTENSIONS = ("continuous_usage_stats", "ignore_eos", "cache_salt")  # vLLM's own fields that the load uses
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Plan:
     host: str
     model: str
     vllm: bool
-    extensions: list[str]  # of EXTENSIONS, those that the server takes
+    extensions: list[str]  # of loadgen.api.kind.EXTENSIONS, those that the server takes
     vocabulary: dict[str, Any]
     verify: bool | str
     keep_text: bool

@@ -21,7 +21,7 @@ from common.results import DRAFT, MANIFEST, RECORDS, write_json
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
-from loadgen.records.record import LOST, NEWER, SCHEMA, Record, to_table
+from loadgen.records.record import ADDED, LOST, SCHEMA, Record, to_table
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, schedule
 
@@ -133,7 +133,7 @@ def _fault(content: Any, lane: int) -> str | None:
         table.validate(full=True)
     except (OSError, pa.ArrowException, ValueError) as error:  # ArrowInvalid is a ValueError
         return " ".join(str(error).split())[:200] or type(error).__name__
-    known = pa.schema([each for each in SCHEMA if each.name in table.schema.names or each.name not in NEWER])
+    known = pa.schema([each for each in SCHEMA if each.name in table.schema.names or each.name not in ADDED])
     if not table.schema.equals(known):
         return "it has other columns than a batch"
     if table.num_rows and set(table["lane"].unique().to_pylist()) != {lane}:
@@ -223,6 +223,8 @@ def _lost(arrival: Arrival, lanes: int, due: float) -> Record:
         error="its worker was lost",
         prompt_asked=arrival.prompt_asked,
         output_asked=arrival.output_tokens,
+        cancel_after=arrival.cancel_after,
+        adapter=arrival.adapter,
     )
 
 

@@ -22,9 +22,17 @@ KNOWN = ROOT / "server" / "variants"
 USUAL_TARGET, USUAL_SCENARIO = "cpu-tiny", "chat-medium"  # what make takes by itself, without a GPU
 OWN = "path/to"  # stands for where a target or a scenario of the user's own lies
 
-NUMBERS = {"rate": "RPS", "duration": "DURATION", "warmup": "WARMUP", "drain": "DRAIN", "timeout": "TIMEOUT"}
+NUMBERS = {
+    "rate": "RPS",
+    "duration": "DURATION",
+    "warmup": "WARMUP",
+    "drain": "DRAIN",
+    "timeout": "TIMEOUT",
+    "max_concurrency": "MAX_CONCURRENCY",
+}
 LENGTHS = {"prompt_tokens": "INPUT_TOKENS", "output_tokens": "OUTPUT_TOKENS"}
 REQUEST = {
+    "api": "API",
     "endpoint": "ENDPOINT",
     "extra_body": "EXTRA_BODY",
     "temperature": "TEMPERATURE",
