@@ -18,6 +18,7 @@ METRICS = "server_metrics.parquet"
 MACHINE = "machine.parquet"  # what the machines of workers and server did meanwhile, in rows like METRICS'
 SUMMARY = "summary.json"  # what `reports judge` writes
 LOG = "server.log"
+COMPARISON = "comparison.json"  # of a report: every figure
 FORECAST = "forecast.json"  # what was to be expected, written before the run
 SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:

@@ -74,6 +74,7 @@ def begin(
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
+    draft |= {"labels": settings.labels, "note": settings.note}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
     scraper = partial(Scraper, server, gpus=gpus)
     addresses = [settings.host, *settings.metrics_hosts]

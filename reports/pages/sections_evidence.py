@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from reports.document.metric import Metric
 from reports.document.run import Rule, RunInfo
 from reports.document.schema import Comparison, Variant
+from reports.document.screen import Tone
 from reports.pages.blocks import (
     Block,
     Bullets,
@@ -19,7 +20,6 @@ from reports.pages.blocks import (
     Links,
     Table,
     Text,
-    Tone,
     row,
 )
 from reports.pages.section import Charts, section
@@ -27,9 +27,15 @@ from reports.text.formatting import capital, listed, measured, milliseconds, qua
 
 TONES: dict[str, Tone] = {
     "VALID": "good",
+<<<<<<< HEAD
     "SATURATED": "doubt",
     "CLIENT-LIMITED": "bad",
     "DISTURBED": "bad",
+=======
+    "TOO-SHORT": "doubt",
+    "SATURATED": "doubt",
+    "CLIENT-LIMITED": "bad",
+>>>>>>> main
     "INVALID": "bad",
 }
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}

@@ -105,7 +105,7 @@ def test_a_fault(server: FakeServer, name: str) -> None:
         assert 0.95 <= reply.end - begun < 5  # the limit is of the whole exchange, connecting included
 
 
-@pytest.mark.parametrize("name", sorted(BEHAVIOURS.keys() - _FAULTS.keys()))
+@pytest.mark.parametrize("name", sorted(BEHAVIOURS.keys() - _FAULTS.keys() - KINDS.keys()))
 def test_an_oddity_that_is_no_fault(server: FakeServer, name: str) -> None:
     reply = chat(server.url(name))
     status = EMPTY if name == "role-only" else COMPLETED
@@ -118,9 +118,7 @@ def test_an_oddity_that_is_no_fault(server: FakeServer, name: str) -> None:
     if reply.chunk_times:
         assert reply.first_byte <= reply.chunk_times[0] <= reply.chunk_times[-1] <= reply.end
         assert list(reply.chunk_times) == sorted(reply.chunk_times)
-        began = {"reasoning": 2, "reasoning-content": None}.get(
-            name, 0
-        )  # the chunk that the answer begins with
+        began = {"reasoning": 2, "reasoning-content": None}.get(name, 0)  # the answer's first chunk
         assert reply.first_answer == (None if began is None else reply.chunk_times[began])
 
 
