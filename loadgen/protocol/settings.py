@@ -30,12 +30,8 @@ RESERVED_HEADERS = (
     "connection",
     "x-request-id",
 )
-<<<<<<< HEAD
-ALLOWABLE = ("too-short", "saturated", "client-limited", "disturbed")  # as `reports judge` has it
-=======
 LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 60, 200, 1000  # characters
-ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
->>>>>>> main
+ALLOWABLE = ("too-short", "saturated", "client-limited", "disturbed")  # as `reports judge` has it
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ from reports.text import formatting
 
 SAID = 2  # rows in a title; the table has all
 SERVING = ("completed_rate", "slo_attainment", "output_token_throughput", "ttft_p50")
-<<<<<<< HEAD
-MEASURING = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # such runs say nothing of the server
-=======
 FAILED = {  # such runs say nothing of the server
     "INVALID": "the measurement failed",
+    "DISTURBED": "other programs took the cores",
     "CLIENT-LIMITED": "the load generator fell behind",
 }
 STANDS: dict[DecisionKind, tuple[str, str]] = {  # of a variant beside the one to take: of one, of several
@@ -26,7 +24,6 @@ STANDS: dict[DecisionKind, tuple[str, str]] = {  # of a variant beside the one t
     "cannot tell": ("no decision on {}", "no decision on {}"),
 }
 NOT_BETTER = "{} is not better", "{} are not better"
->>>>>>> main
 ORDER = (  # what users feel first
     "slo_attainment",
     "failed",

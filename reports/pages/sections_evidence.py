@@ -27,15 +27,10 @@ from reports.text.formatting import capital, listed, measured, milliseconds, qua
 
 TONES: dict[str, Tone] = {
     "VALID": "good",
-<<<<<<< HEAD
-    "SATURATED": "doubt",
-    "CLIENT-LIMITED": "bad",
-    "DISTURBED": "bad",
-=======
     "TOO-SHORT": "doubt",
     "SATURATED": "doubt",
     "CLIENT-LIMITED": "bad",
->>>>>>> main
+    "DISTURBED": "bad",
     "INVALID": "bad",
 }
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadgen.api.kind import KINDS
 from loadgen.records.record import COMPLETED, EMPTY, FAILED
 from tests.support.fakechat import chat
 from tests.support.fakefaults import BEHAVIOURS
