@@ -55,7 +55,7 @@ class Client(Protocol):
 
 def path_of(client: Any, api: str | None, endpoint: str | None) -> str:
     """Where the requests of a user class go, by what a scenario may name."""
-    name = api or getattr(client, "api", "chat")
+    name = api or str(getattr(client, "api", "chat"))
     return endpoint or getattr(client, "path", None) or KINDS[name].path
 
 
