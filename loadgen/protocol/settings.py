@@ -30,7 +30,8 @@ RESERVED_HEADERS = (
     "connection",
     "x-request-id",
 )
-ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
+LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 60, 200, 1000  # characters
+ALLOWABLE = ("too-short", "saturated", "client-limited", "disturbed")  # as `reports judge` has it
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Settings:
     scenario: Scenario
     seed: int
     host: str
-    metrics_host: str | None  # None: the host's own /metrics
+    metrics_hosts: tuple[str, ...]  # of the engines behind the host; none: the host's own /metrics
     model: str | None  # None: the only one that the server has
     tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
     verify: bool | str  # TLS: whether to check, or the file of an authority
     keep_text: bool
     allow: str  # verdicts that exit with 0
     keep_going: bool  # although the server refuses the request
+    labels: dict[str, str]  # what its user calls the run, for reports
+    note: str | None
     with_key: bool = True  # whether requests carry the key
 
 
@@ -77,14 +80,20 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         scenario=scenario,
         seed=scenario.seed if seed is None else seed,
         host=host,
-        metrics_host=str(values.get("metrics_host") or "").strip().rstrip("/") or None,
+        metrics_hosts=_addresses(str(values.get("metrics_host") or "")),
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
         verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),
+        labels=labels_of(values.get("label")),
+        note=_note(values.get("note")),
     )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(each.strip().rstrip("/") for each in text.split(",") if each.strip())
 
 
 def scenario_of(values: Mapping[str, Any]) -> Scenario:
@@ -111,6 +120,27 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         KINDS[scenario.request.api]  # names those there are
     require_possible(scenario)
     return scenario
+
+
+def labels_of(given: Any) -> dict[str, str]:
+    """What "rack=3, night run" means: {"rack": "3", "name": "night run"}. Raises UsageError."""
+    found = {}
+    for text in filter(None, (each.strip() for each in str(given or "").split(","))):
+        key, mark, value = (each.strip() for each in (text if "=" in text else f"name={text}").partition("="))
+        if not (key and value and len(key) <= LONGEST_KEY and len(value) <= LONGEST_VALUE):
+            raise UsageError(
+                f"--label {text[:LONGEST_KEY]}: must be KEY=VALUE or a name, of at most {LONGEST_KEY} and "
+                f"{LONGEST_VALUE} characters"
+            )
+        found[key] = value
+    return found
+
+
+def _note(given: Any) -> str | None:
+    text = " ".join(str(given or "").split())
+    if len(text) > LONGEST_NOTE:
+        raise UsageError(f"--note: has {len(text)} characters; {LONGEST_NOTE} is the most")
+    return text or None
 
 
 def request_headers(with_key: bool = True) -> dict[str, str]:

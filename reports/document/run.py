@@ -20,10 +20,11 @@ class Rule(Part):
 
 
 class Counts(Part):
-    """due = completed + failed + unfinished + lost"""
+    """due = completed + empty + failed + unfinished + lost"""
 
     due: int
     completed: int
+    empty: int = Field(0, description="answers that ended in good order and held no text")
     failed: int
     unfinished: int
     lost: int
@@ -84,6 +85,8 @@ class RunInfo(Part):
     rules: list[Rule]
     started_at: str
     ended: str
+    labels: dict[str, str] = Field(default_factory=dict, description="as given by the run's user")
+    note: str | None = Field(default=None, description="as given by the run's user")
     scenario_name: str
     scenario_hash: str
     seed: int | None = Field(description="null: another tool's file, which does not say")

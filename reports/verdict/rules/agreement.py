@@ -9,11 +9,14 @@ import numpy as np
 from loadgen.records.record import COMPLETED, UNFINISHED
 from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
+from reports.text.formatting import milliseconds
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
+UNALIKE = 1.5  # times as long; a router's imbalance of load is less than that
+ENGINES = ("engine", "address", "replica")  # labels that tell engines apart
 SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
 SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
 WENT_ON = 0.5  # a server that notices makes some tokens more, one that does not makes all
@@ -34,6 +37,27 @@ def server_restarted(run: Run) -> Rule:
     text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
     advice = "see the server's log; where several servers answer at one address, load each by its own"
     return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
+
+
+@rule
+def engines_alike(run: Run) -> Rule:
+    """The longest mean request latency of an engine / the shortest, by their own histograms.
+
+    It only warns: behind one address a slow engine hides in the tail of all.
+    """
+    name, histogram = "engines_alike", "vllm:e2e_request_latency_seconds"
+    means = {
+        " ".join(f"{key} {labels[key]}" for key in ENGINES if key in labels) or "the first": mean
+        for labels, mean in run.server.means(histogram, *_whole(run))
+    }
+    if len(means) < 2:
+        return not_checked(name, Verdict.VALID, UNALIKE, "times", "one engine, as far as the metrics tell")
+    slow, fast = max(means, key=lambda each: means[each]), min(means, key=lambda each: means[each])
+    figure = means[slow] / means[fast]
+    text = f"of {len(means)} engines {slow} took {1e3 * means[slow]:.0f} ms for a request, {fast} "
+    text += f"{1e3 * means[fast]:.0f} ms (means)"
+    advice = f"look at {slow} by itself: its machine, its log, what the router sends it"
+    return Rule(name, Verdict.VALID, figure <= UNALIKE, figure, UNALIKE, "times", text, advice)
 
 
 @rule
@@ -206,7 +230,8 @@ def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:
         return not_checked(name, _INVALID, None, "s", why)
     client, server = float(seen.mean()), theirs.mean
     bound = max(MEAN_SECONDS, MEAN_SHARE * client)
-    text = f"mean at the client {client * 1e3:.2f} ms = server {server * 1e3:.2f} ms "
-    text += f"{(client - server) * 1e3:+.2f} ms network and client"
+    sign = "+" if client >= server else ""
+    text = f"mean at the client {milliseconds(client)} = server {milliseconds(server)} "
+    text += f"{sign}{milliseconds(client - server)} network and client"
     advice = "the client cannot see a token before the server sent it: is it the same server, and ours alone?"
     return Rule(name, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)
