@@ -109,7 +109,7 @@ def operation(paths: Iterable[str]) -> str:
         "completions": "text_completion",
     }
     asked = {path.strip("/").removeprefix("v1/") for path in paths}
-    return "+".join(sorted(names.get(path, path) for path in asked))
+    return "+".join(sorted({names.get(path, path) for path in asked}))
 
 
 def _server(url: str) -> Attributes:
