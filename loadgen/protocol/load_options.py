@@ -50,7 +50,7 @@ LOAD_OPTIONS = (
     Option("max_concurrency", "N", f"in flight at most, the rest waits; {_OWN}"),
     Option("input_tokens", "N", f"of a prompt: {_LENGTHS}"),
     Option("output_tokens", "N", f"of an answer: {_LENGTHS}"),
-    Option("slo_ttft", "MS", f"ms from due to first token; {_OWN}"),
+    Option("slo_ttft", "MS", f"ms, of the scheduled TTFT; {_OWN}"),
     Option("slo_tpot", "MS", f"ms per later token; {_OWN}"),
     Option("slo_share", "P", f"share that must meet the SLO, 0.99; {_OWN}"),
     Option("seed", "N", f"of times, lengths, prompts; {_OWN}"),
@@ -62,7 +62,7 @@ LOAD_OPTIONS = (
     Option("top_p", "P", "of sampling; empty: the server's own"),
     Option("max_tokens_field", "NAME", "what the server calls max_tokens; empty: max_tokens"),
     Option("no_ignore_eos", None, "answers may end before the length that was asked for"),
-    Option("metrics_host", "URL", "where the engine's own /metrics is, behind a gateway"),
+    Option("metrics_host", "URL,…", "where each engine's own /metrics is, behind a gateway"),
     Option("model", "NAME", "as served; empty: the only one there is"),
     Option(
         "metrics_port",
