@@ -30,26 +30,27 @@ quoted = $(if $($(1)),--$(2) '$(subst ','\'',$($(1)))')
 on = $(if $(filter-out 0 no false,$($(1))),--$(2))
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
-  $(call given,CONCURRENCY,concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
+  $(call given,CONCURRENCY,concurrency) $(call given,MAX_CONCURRENCY,max-concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
   $(call given,INPUT_TOKENS,input-tokens) $(call given,OUTPUT_TOKENS,output-tokens) \
   $(call given,SLO_TTFT,slo-ttft) $(call given,SLO_TPOT,slo-tpot) $(call given,SLO_SHARE,slo-share) \
   $(call given,MODEL,model) $(call given,METRICS_PORT,metrics-port) \
   $(call given,TOKENIZER,tokenizer) $(call given,CA_FILE,ca-file) $(call on,INSECURE,insecure) \
-  $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
+  $(call given,API,api) $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
   $(call given,METRICS_HOST,metrics-host)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
-SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh)
+GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
+SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
-SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
+SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
-  FROM FLAGS RATES GPU SCORE PEERS \
+  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
+  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -58,7 +59,7 @@ $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those ther
 # Nor is one of use to a target that does not take it.
 GOALS_VARIANT = run capacity ui serve master
 GOALS_VARIANTS = compare sweep
-GOALS_REPEATS = compare
+GOALS_REPEATS = compare sweep
 GOALS_FRESH = compare sweep
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
@@ -66,14 +67,18 @@ GOALS_MASTER = worker
 GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-GOALS_FROM = forecast
+GOALS_GRID = sweep
+GOALS_FAIL_ON = compare sweep
+GOALS_JUNIT = compare sweep check-run
+GOALS_SUMMARY = compare sweep check-run
+GOALS_FROM = forecast check-run
 GOALS_FLAGS = forecast
 GOALS_RATES = forecast
 GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -84,16 +89,18 @@ help: ## List the targets
 	@echo
 	@echo 'Settings, as in: make baseline RPS=10 DURATION=30 (see docs/measure.md)'
 	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY'
-	@echo '               SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
 	@echo '               INSECURE=1 METRICS_HOST'
-	@echo '  the request  ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V") TEMPERATURE'
-	@echo '               TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
+	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
+	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
 	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
+	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
+	@echo '  a sweep      GRID ("--max-num-seqs=8,16 --max-model-len=512,1024")'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
@@ -138,7 +145,9 @@ compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare t
 	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
-	@$(TS) sweep $(VARIANTS) $(SERIES) $(RUN)
+	@$(TS) sweep $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
+	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) \
+	  $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(SERIES) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
@@ -167,7 +176,7 @@ worker: $(ENV) ## Make load for the master on MASTER
 
 # Look back ----------------------------------------------------------------------------------------
 
-.PHONY: history audit forecast
+.PHONY: history check-run audit forecast
 history: $(ENV) ## List all runs, and what waits to be recovered
 	@$(TS) history
 
@@ -175,6 +184,9 @@ forecast: $(ENV) ## What variants or FLAGS would do, said from one run (FROM)
 	@$(TS) forecast $(FROM) $(if $(FLAGS),--set="$(FLAGS)") $(call given,RATES,rates) \
 	  $(if $(filter command line,$(origin SCENARIO)),--scenario "$(SCENARIO)") \
 	  $(call given,DURATION,duration) $(call given,GPU,gpu) $(call on,SCORE,score)
+
+check-run: $(ENV) ## Is a run (FROM, or the newest) worse than those before it?
+	@$(TS) check $(FROM) --against history $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
 
 audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 	@$(TS) audit $(FILES)

@@ -271,8 +271,8 @@ def _table(shape: Shape, truth: Truth, rows: slice) -> pa.Table:
         "chunk_times": pa.ListArray.from_arrays(ends.astype(np.int32), times),
         "chunk_tokens": pa.ListArray.from_arrays(ends.astype(np.int32), sizes.astype(np.int32)),
         "new_connection": nullable(np.zeros(count, bool), lost),
-        "text": pa.nulls(count, pa.string()),
     }
+    columns |= {name: pa.nulls(count) for name in SCHEMA.names if name not in columns}
     return pa.table(
         [pa.array(columns[name]).cast(SCHEMA.field(name).type) for name in SCHEMA.names], schema=SCHEMA
     )

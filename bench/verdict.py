@@ -23,6 +23,8 @@ from common.usage import UsageError
 from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison.claims import Setting, claim, estimate
 from reports.comparison.pairs import by_time
+from reports.gate.history import JUDGED as CHECKED
+from reports.gate.history import Series, gate_of
 from reports.metrics import catalogue, durations, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS
 from reports.runs.manifest import Manifest
@@ -207,6 +209,29 @@ def show_overload(shape: Shape, pairs: int) -> None:
         print(f"  {load:20}{same.pairs - same.quiet:>18}{found[0]:>20}{found[1]:>8}", flush=True)
 
 
+def show_history(count: int = 1000, earlier: int = 20, spread: float = 0.02) -> None:
+    """Print how often `check` fails a run, by how much worse every figure is and for how many runs."""
+    print("| every figure is worse by | 1 run | 2 runs | 3 runs | 5 runs |")
+    print("|---:|---:|---:|---:|---:|")
+    for change in (0.0, 0.05, 0.1, 0.2):
+        cells = [f"{100 * _failed(count, earlier, spread, change, runs):.1f} %" for runs in (1, 2, 3, 5)]
+        print(f"| {100 * change:g} % | {' | '.join(cells)} |")
+
+
+def _failed(count: int, earlier: int, spread: float, change: float, runs: int) -> float:
+    rng, failed = np.random.default_rng(runs), 0
+    for _ in range(count):
+        logs = spread * rng.standard_normal((len(CHECKED), earlier + runs))
+        logs[:, earlier:] += math.log1p(change)
+        figures = {
+            row.name: np.exp(each if row.better == "lower" else -each).tolist()
+            for row, each in zip(CHECKED, logs, strict=True)
+        }
+        found = gate_of(Series([""] * (earlier + runs), figures), "VALID", MINIMUM_EFFECT / 100, "")
+        failed += bool(found.failing)
+    return failed / count
+
+
 def describe(shape: Shape) -> str:
     """What is simulated, in a few lines."""
     slots = f"{shape.slots} at once" if shape.slots else "no limit at once"
@@ -222,6 +247,7 @@ def describe(shape: Shape) -> str:
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--pairs", type=int, default=100, help="comparisons of each kind (default: 100)")
+    parser.add_argument("--only", choices=("history",), help="only of runs against their history")
     parser.add_argument("--from", dest="like", type=Path, metavar="RUN", help="a run folder to be like")
 
 
@@ -229,6 +255,9 @@ def run(given: Namespace) -> int:
     """Exit code 0 when the bounds hold, 1 when not."""
     if given.pairs < 1:
         raise UsageError(f"--pairs {given.pairs}: must be 1 or more")
+    if given.only == "history":
+        show_history()
+        return 0
     shape = shape_of(load_run(given.like)) if given.like else CHAT_MEDIUM
     began = time.process_time()
     print(describe(shape))

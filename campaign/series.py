@@ -5,12 +5,13 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from campaign import child, identity, state
+from campaign import child, grid, identity, state
 from campaign import load as loads
-from campaign.load import Load, absolute, load_of, run_once
+from campaign.load import Load, load_of, run_once
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
@@ -18,6 +19,8 @@ from common.results import REFUSED, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError, whole
+from reports.gate import options
+from reports.gate.gate import EXIT_CODE
 from reports.verdict.verdict import Verdict
 
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
@@ -25,12 +28,14 @@ Reporter = Callable[[list[str], str, str], int]  # of these runs against a varia
 
 def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     """The arguments of compare and sweep; `repeats` is the default."""
-    parser.add_argument("variants", nargs="+", metavar="VARIANT", help="the first is what others are held to")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="the first is what others are held to")
+    grid.add_arguments(parser)
     parser.add_argument(
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
-    parser.add_argument("--fresh", action="store_true", help="begin anew, even where one was interrupted")
-    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the runs' worst verdict")
+    parser.add_argument("--fresh", action="store_true")  # these two are in docs/compare.md
+    parser.add_argument("--strict", action="store_true")
+    options.add_arguments(parser)
     loads.add_arguments(parser)
 
 
@@ -38,9 +43,10 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     """Make the runs that are still to be made, then the report. Returns the exit code.
 
     2: a mistake, or a run could not be made (of the first variant, or of one that has served before);
-    130: interrupted. After both, the same command goes on from there.
+    7: the gate of --fail-on; 130: interrupted. After 2 and 130 the same command goes on from there.
     """
-    load, variants = load_of(given), [absolute(variant) for variant in given.variants]
+    options.check(given)
+    load, variants = load_of(given), grid.variants_of(given)
     identity.check_variants(variants, given.repeats)
     load.check(variants)
     wanted = identity.request(given.verb, load, variants, given.repeats)
@@ -50,12 +56,24 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
         if resumed:
             take_up(campaign)
         _say_what(campaign, load, resumed)
-        return _make_steps(campaign, load, runner) or _conclude(campaign, reporter or report, given.strict)
+        gated = reporter or partial(report, gate=options.words(given))
+        return _make_steps(campaign, load, runner) or _conclude(campaign, gated, given.strict)
 
 
-def report(runs: list[str], baseline: str, name: str) -> int:
-    """Write the report into results/reports/NAME, by `tokenswarm report`."""
-    command = [sys.executable, "-m", "tokenswarm", "report", *runs, "--baseline", baseline, "--name", name]
+def report(runs: list[str], baseline: str, name: str, gate: Sequence[str] = ()) -> int:
+    """Write the report into results/reports/NAME, by `tokenswarm report`; `gate`: words of that command."""
+    command = [
+        sys.executable,
+        "-m",
+        "tokenswarm",
+        "report",
+        *runs,
+        "--baseline",
+        baseline,
+        "--name",
+        name,
+        *gate,
+    ]
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
 
@@ -111,7 +129,7 @@ def _report(campaign: Campaign, reporter: Reporter) -> int:
     runs = [step.run for step in campaign.steps if step.run is not None]
     folders = [str((results_folder() / run).resolve()) for run in runs]
     code = reporter(folders, bare(campaign.steps[0].variant), campaign.name)
-    if code == 0:
+    if code in (0, EXIT_CODE):
         campaign.report = f"reports/{campaign.name}"
         campaign.save()
     return code

@@ -22,6 +22,7 @@ SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:
 REFUSED: Final = "refused"  # another start would end the same way
 START_FAILED: Final = "start_failed"  # the server died or took too long; the cause may be outside it
+VARIANTS = "variants"  # a folder of the results: variant files that a grid wrote
 MOST_ALIKE = 1000  # folders of one name and second
 LONGEST_NAME = 100  # characters of a folder's name that a user chose; file systems take 255 bytes in all
 

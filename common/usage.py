@@ -38,11 +38,31 @@ class Compact(HelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """A command line on which a mistake is a UsageError: one line, without the list of all options."""
+    """A command line on which a mistake is a UsageError: one line, without the list of all options.
+
+    What follows an option of `TAKE_FLAGS` may begin with two hyphens, until an option that is known here.
+    """
+
+    TAKE_FLAGS = ("--grid",)
 
     def __init__(self, **more: Any) -> None:
         super().__init__(**{"formatter_class": Compact, "add_help": False, **more})
         self.add_argument("-h", "--help", action="help", help=SUPPRESS)  # who reads its line has found it
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(self._with_flags(args or []), namespace)
+
+    def _with_flags(self, words: Sequence[str]) -> list[str]:
+        """With a space before each flag that is a value, so that it is taken for no option."""
+        found, taken = [], False
+        for word in words:
+            name = word.partition("=")[0]
+            if name in self._option_string_actions:
+                taken = word in self.TAKE_FLAGS
+            elif taken and name.startswith("--"):
+                word = f" {word}"
+            found.append(word)
+        return found
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message.removeprefix('argument ')} ({self.prog} --help lists the options)")

@@ -10,6 +10,7 @@ from locust.argument_parser import LocustArgumentParser
 
 from common.ports import free_port, is_free
 from common.usage import UsageError
+from loadgen.api import KINDS
 from loadgen.protocol import access
 from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import DEFAULT_SCENARIO, keep_headers
@@ -39,7 +40,10 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         metavar="NAME",
         help="a name in scenarios/, or a YAML file",
     )
-    more: dict[str, Any] = {"arrivals": {"choices": _Suggested(["", *PROCESSES]), "default": ""}}
+    more: dict[str, Any] = {
+        "arrivals": {"choices": _Suggested(["", *PROCESSES]), "default": ""},
+        "api": {"choices": _Suggested(["", *KINDS]), "default": ""},
+    }
     for each in LOAD_OPTIONS:
         kind = {"metavar": each.takes} if each.takes else {"action": "store_true"}
         parser.add_argument(
@@ -110,6 +114,14 @@ def adapt(parser: LocustArgumentParser, words: Sequence[str]) -> None:
     # A master of other hosts keeps it: who has joined stands there.
     if asked.headless and not (asked.master or asked.worker):
         parser.set_defaults(loglevel="WARNING")
+
+
+def take_run_time(asked: Any) -> None:
+    """Locust's own -t is the duration, where no --duration is given. Its timer would cut the drain, and is
+    not set."""
+    if asked.run_time and not asked.duration:
+        asked.duration = str(asked.run_time)
+    asked.run_time = None
 
 
 def token_of(parser: LocustArgumentParser, words: Sequence[str]) -> str | None:

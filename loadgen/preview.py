@@ -8,11 +8,12 @@ from locust.env import Environment
 
 from common.redact import HIDDEN
 from common.usage import UsageError
+from loadgen.api.kind import EXTENSIONS, Kind
 from loadgen.client.client import Client
 from loadgen.client.http1 import request_bytes, request_head
 from loadgen.client.transport import Host
 from loadgen.master.preflight import Make
-from loadgen.protocol.messages import EXTENSIONS, Plan
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import request_headers, settings_of
 from loadgen.worker.lane import Lane
 from loadgen.workload.prompts import PromptMaker
@@ -31,10 +32,11 @@ def first_request(environment: Environment, plan: Plan, load: Schedule, client: 
     lane = Lane(environment, plan, 0, client, load)
     lane.prompts = PromptMaker(plan.read_vocabulary(), words, load.scenario)
 
-    def make(extensions: Sequence[str]) -> tuple[str, bytes]:
+    def make(extensions: Sequence[str]) -> tuple[Kind, str, bytes]:
         lane.plan = replace(plan, extensions=list(extensions))
         try:
-            return lane.first_request(environment.user_classes[0](environment))
+            path, body = lane.first_request(environment.user_classes[0](environment))
+            return lane.kind, path, body
         except UsageError:
             raise
         except Exception as error:  # of a user class
@@ -70,7 +72,7 @@ def request(environment: Environment) -> str:
         headers=list(headers),
     )
     client = Client(host, verify=settings.verify)
-    path, body = first_request(environment, plan, load, client, plan.seed)(EXTENSIONS)
+    _, path, body = first_request(environment, plan, load, client, plan.seed)(EXTENSIONS)
     client.close()
     shown = request_head(host.authority, dict.fromkeys(headers, HIDDEN))
     head = request_bytes(host.target(path), shown, f"{plan.run}-0", body).removesuffix(body).decode()

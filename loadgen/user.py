@@ -10,6 +10,7 @@ Each worker runs one user. Its task only launches what is due and returns; its w
 next arrival is due. So the load is open loop: no answer is waited for.
 """
 
+import difflib
 import sys
 from functools import partial
 from typing import Any, ClassVar, NoReturn
@@ -37,20 +38,26 @@ from loadgen.workload.vocabulary import Messages
 
 
 class OpenLoopUser(User):
-    """Subclass it, give `path` and `body`; the streamed answer is read and recorded for you."""
+    """Subclass it, give `api`, or a `body` of your own; the answer is read and recorded for you."""
 
     abstract = True
-    path: ClassVar[str] = "/v1/chat/completions"
+    api: ClassVar[str] = "chat"  # the kind, of loadgen.api; a scenario or --api may name another
+    path: ClassVar[str | None] = None  # None: the kind's
     wants_text: ClassVar[bool] = False  # whether `check` reads the answer's text or tool calls
     lane: Lane
 
     def body(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
         """The request's JSON, without what `request` adds. `history`: the conversation's turns before."""
-        raise NotImplementedError
+        return self.lane.kind.body(self.prompts, arrival, history, self.lane.scenario)
 
     def check(self, arrival: Arrival, reply: Reply) -> str | None:
         """What is wrong with an answer that came whole; it then counts as failed. None: nothing."""
         return None
+
+    @property
+    def makes_body(self) -> bool:
+        """Whether the class has a body of its own."""
+        return type(self).body is not OpenLoopUser.body
 
     @property
     def prompts(self) -> PromptMaker:
@@ -60,11 +67,8 @@ class OpenLoopUser(User):
     def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
         """The whole request: streamed, with the server's own token counts, of a fixed length on vLLM."""
         plan = self.lane.plan
-        usage = {name: True for name in ("include_usage", *plan.extensions) if "usage" in name}
-        whole: dict[str, Any] = {"model": plan.model, "stream": True, "stream_options": usage}
-        # The salt keeps this run's prompts from meeting an earlier run's in the prefix cache.
-        known = {"ignore_eos": True, "cache_salt": plan.run}
-        whole |= {name: known[name] for name in known if name in plan.extensions}
+        whole: dict[str, Any] = {"model": arrival.adapter or plan.model}
+        whole |= self.lane.kind.frame(plan.extensions, plan.run)
         if arrival.priority is not None:
             whole["priority"] = arrival.priority
         return whole | self.body(arrival, history)
@@ -80,6 +84,21 @@ class OpenLoopUser(User):
         if not self._has_lane:  # the master knows why, or Locust moved a second user to this worker
             raise StopUser
         self.lane.launch_due()
+
+
+HOOKS = ("api", "body", "check", "path", "request", "wants_text", "on_start", "on_stop")
+NEARLY = 0.8  # of two names; "chek" and "check" are at 0.89, "request_body" and "request" at 0.74
+
+
+def _say_misspelt(user: type[User]) -> None:
+    """Say each name of the class that is nearly one of HOOKS: nothing of ours would call it."""
+    for name in vars(user):
+        close = difflib.get_close_matches(name, HOOKS, n=1, cutoff=NEARLY)
+        if close and name not in HOOKS and not hasattr(OpenLoopUser, name):
+            terminal.say(
+                f"{user.__name__}.{name} is no hook; did you mean {close[0]}? A client may have: "
+                f"{', '.join(HOOKS)} (docs/writing-a-client.md)"
+            )
 
 
 def worker_of(environment: Environment) -> Worker:
@@ -107,6 +126,9 @@ def on_init(environment: Environment, **_: Any) -> None:
         _refuse(
             "no user class of the locustfile comes from loadgen.user.OpenLoopUser (docs/writing-a-client.md)"
         )
+    if not isinstance(environment.runner, WorkerRunner):
+        for each in environment.user_classes:
+            _say_misspelt(each)
     if environment.parsed_options.dry_run:
         try:
             print(preview.request(environment))
@@ -114,6 +136,7 @@ def on_init(environment: Environment, **_: Any) -> None:
             _refuse(error)
         sys.exit(0)
     environment.parsed_options.header = []  # Locust sends all options to its workers
+    options.take_run_time(environment.parsed_options)
     if environment.parsed_options.otel:
         otlp.attend(environment)
     if isinstance(environment.runner, WorkerRunner | LocalRunner):

@@ -4,11 +4,4 @@ from loadgen.user import OpenLoopUser
 
 
 class ChatUser(OpenLoopUser):
-    path = "/v1/chat/completions"
-
-    def body(self, arrival, history):
-        return {
-            "messages": self.prompts.messages(arrival, history),
-            "max_tokens": arrival.output_tokens,
-            "temperature": 0,
-        }
+    api = "chat"  # --api responses, and others, send the same load elsewhere

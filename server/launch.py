@@ -48,10 +48,22 @@ def run(given: Namespace) -> int:
     """Serve, and run the command in `given.words` where there is one; its exit code."""
     deployment = read_deployment(given.variant, given.target, given.port)
     if given.dry_run:
-        print(shown(deployment.command().line_with_environment))
+        command = deployment.command()
+        print(shown(command.line_with_environment))
+        _look_flags_up(deployment, command)
         return 0
     with unwound():
         return launch(deployment, given.words, given.folder)
+
+
+def _look_flags_up(deployment: Deployment, command: Command) -> None:
+    """As a run does, where the server is installed here. Raises NotApplicableError for one it lacks."""
+    try:
+        vllm = installed.find(python_of(deployment.target.kind), deployment.target_name)
+    except UsageError as error:
+        say(f"its flags were not looked up: {error}")
+        return
+    installed.check_flags(vllm, command)
 
 
 def launch(deployment: Deployment, command: list[str], folder: Path | None = None) -> int:

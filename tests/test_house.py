@@ -15,11 +15,12 @@ LOADGEN = {  # room: the rooms of loadgen/ that it may use
     "workload": "",
     "host": "",
     "records": "host workload",
-    "protocol": "workload",
+    "protocol": "api workload",
     "client": "records",
+    "api": "client workload",
     "live": "protocol records workload",
-    "worker": "client live host protocol records workload",
-    "master": "client live host protocol records workload",
+    "worker": "api client live host protocol records workload",
+    "master": "api client live host protocol records workload",
     "telemetry": "live master protocol records",
     "web": "live master protocol host records workload",
 }
@@ -37,6 +38,7 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "pages": "charts document runs text",
     "capacity": "charts metrics text verdict",
     "exporters": "metrics runs",
+    "gate": "document metrics runs statistics text",
 }
 REPORTS["commands"] = " ".join(REPORTS)  # the verbs use everything
 FOLDERS = {  # folder: the folders that it may use, or their rooms

@@ -107,15 +107,8 @@ def _overview(path: Sequence[str], group: Group) -> str:
     prog = " ".join(path)
     width = max(map(len, group.verbs)) + 2
     usual = f" (without a verb: {group.usual})" if group.usual else " | --version"
-    return "\n".join(
-        [
-            f"usage: {prog} VERB …{usual}",
-            "",
-            *(f"  {name:{width}}{each.line}" for name, each in group.verbs.items()),
-            "",
-            f"{prog} VERB --help says more of each, with an example.",
-        ]
-    )
+    lines = [f"  {name:{width}}{each.line}" for name, each in group.verbs.items()]
+    return "\n".join([f"usage: {prog} VERB …{usual}; VERB --help says more", "", *lines])
 
 
 if __name__ == "__main__":

@@ -75,6 +75,11 @@ VERBS: Final[Mapping[str, Verb | Group]] = {
     "forecast": Verb(
         "forecast.command", "say from one run what others would show", "RUN batch-8 --rates 5,10,20"
     ),
+    "check": Verb(
+        "reports.commands.check",
+        "hold a run against the last ones of its kind",
+        "results/RUN --against history",
+    ),
     "judge": Verb("reports.verdict.judge", "write a run's summary.json and say its verdict", "results/RUN"),
     "audit": Verb("reports.commands.audit", "report on another tool's result files", "a.json b.json"),
     "export": Verb(

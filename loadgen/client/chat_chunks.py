@@ -5,7 +5,7 @@ Chunks are those of /v1/chat/completions and /v1/completions.
 
 import json
 from array import array
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
 import orjson
 
@@ -47,6 +47,8 @@ class Reading:
         "too_much",
         "usage_counts",
     )
+
+    whole: ClassVar[bool] = False  # the answer is one JSON text, not a stream
 
     def __init__(self, keep_text: bool) -> None:
         self._events = EventReader()

@@ -13,6 +13,7 @@ import gevent
 from gevent.event import Event
 
 from common.usage import UsageError
+from loadgen.client.chat_chunks import Reading
 from loadgen.client.connection import Connection
 from loadgen.client.deferred_parsing import Backlog
 from loadgen.client.http1 import request_bytes, request_head
@@ -84,11 +85,14 @@ class Client:
         on_end: Callable[[Reply], None],
         on_first_token: Callable[[float, float], None] | None = None,
         keep_text: bool = False,
+        reading: type[Reading] = Reading,
+        cancel_after: float | None = None,
     ) -> None:
         """POST `body`, a JSON text, to `path`. Never blocks; may be called from a greenlet or the hub.
 
         on_first_token gets, live, in the hub, when the request was sent and the stamp of the first text.
         on_end is called exactly once, in a greenlet. timeout: seconds for the whole exchange, from its start.
+        reading: how the answer is read. cancel_after: seconds after which it is given up, UNFINISHED.
         """
         if self._closed:
             raise RuntimeError("the client is closed")
@@ -96,7 +100,7 @@ class Client:
             request_bytes(self._host.target(path), self._head, request_id, body),
             request_id,
             timeout,
-            keep_text,
+            reading(keep_text),
             self._open,
             self._over,
             on_first_token,
@@ -108,6 +112,8 @@ class Client:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         self._empty.clear()
         stream.start(self._idle.pop() if self._idle else None)
+        if cancel_after is not None:
+            gevent.spawn_later(cancel_after, stream.abandon)
 
     def abandon(self) -> None:
         """Every request still in flight ends now, as UNFINISHED, with what it has."""

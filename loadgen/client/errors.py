@@ -49,7 +49,7 @@ def explain(
     answer: Answer, reading: Reading, ending: Ending, first_byte: bool, request_id: str
 ) -> str | None:
     """The fault of an exchange, or None: the answer is whole, or we gave up waiting for it."""
-    said = _refusal(answer) or _error_event(reading)
+    said = _refusal(answer, reading) or _error_event(reading)
     if said is not None:
         return tidy(said, request_id)
     if reading.finished or ending.how is How.ABANDONED:
@@ -65,6 +65,11 @@ def explain(
     return tidy(_shortfall(answer, reading), request_id)
 
 
+def wanted(reading: Reading) -> str:
+    """What was asked for."""
+    return "JSON" if reading.whole else "a stream"
+
+
 def malformed(count: int) -> str | None:
     """The remark on an answer that is whole but for events that could not be read."""
     return "an event in the stream was malformed" if count else None
@@ -78,10 +83,10 @@ def tidy(text: str, request_id: str) -> str:
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
-def _refusal(answer: Answer) -> str | None:
-    """What is wrong with an answer that is no stream."""
+def _refusal(answer: Answer, reading: Reading) -> str | None:
+    """What is wrong with an answer that is not of the wanted type."""
     status = answer.status
-    if status is None or answer.is_stream:
+    if status is None or answer.is_wanted:
         return None
     target = answer.headers.get(b"location", b"").decode("latin-1")
     if 300 <= status < 400 and target:
@@ -92,7 +97,7 @@ def _refusal(answer: Answer) -> str | None:
     message = _message(answer.body())
     if status == 200:
         kind = "JSON" if answer.content_type == "application/json" else answer.content_type
-        return f"{kind} came in place of a stream{': ' + message if message else ''}"
+        return f"{kind} came in place of {wanted(reading)}{': ' + message if message else ''}"
     wait = answer.headers.get(b"retry-after")
     after = f" (retry after {_seconds(wait.decode('latin-1'))})" if wait else ""
     return f"HTTP {status}{': ' + message if message else ''}{after}"
@@ -134,7 +139,8 @@ def _error_event(reading: Reading) -> str | None:
     if error is None:
         return None
     code = _shown(error["code"]) if isinstance(error, dict) and error.get("code") is not None else None
-    return f"error in the stream: {_words(error)}{f' (code {code})' if code is not None else ''}"
+    where = "in the answer" if reading.whole else "in the stream"
+    return f"error {where}: {_words(error)}{f' (code {code})' if code is not None else ''}"
 
 
 def _waiting_for(answer: Answer, reading: Reading, ending: Ending) -> str:
@@ -174,6 +180,8 @@ def _no_connection(error: OSError) -> str:
 
 def _shortfall(answer: Answer, reading: Reading) -> str:
     """What a stream lacks that ended in good order as far as HTTP goes."""
+    if reading.whole:
+        return "the answer is no JSON" if reading.malformed else "the answer's JSON holds no result"
     if reading.started:
         return "the stream ended without a finish reason and without [DONE]"
     if reading.malformed:

@@ -52,6 +52,7 @@ class Answer:
         "_head",
         "_parser",
         "_trailers",
+        "_whole",
         "complete",
         "headers",
         "keep_alive",
@@ -60,7 +61,9 @@ class Answer:
         "status",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        """whole: one JSON text was asked for, not a stream."""
+        self._whole = whole
         self.status: int | None = None
         self.headers: dict[bytes, bytes] = {}  # names in lower case
         self.pieces: list[bytes] = []
@@ -92,10 +95,12 @@ class Answer:
         self._parser = None
 
     @property
-    def is_stream(self) -> bool:
-        """Whether the body is to be read as events: a success that does not say to be something else."""
+    def is_wanted(self) -> bool:
+        """Whether the body is to be read: a success that does not say to be something else than was asked."""
         if self.status != HTTPStatus.OK or self.encoding:
             return False
+        if self._whole:
+            return self.content_type.endswith("json")
         return not self.content_type.endswith(_NO_STREAMS)
 
     @property

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gevent import get_hub
 
+from loadgen.client import errors
 from loadgen.client.chat_chunks import Reading
 from loadgen.client.connection import Connection
 from loadgen.client.errors import Ending, How
@@ -72,7 +73,7 @@ class Stream:
         request: bytes,
         request_id: str,
         timeout: float,
-        keep_text: bool,
+        reading: Reading,
         open_new: Callable[["Stream"], Connection],
         on_over: Callable[["Stream", Connection | None], None],
         on_first_token: Callable[[float, float], None] | None,
@@ -95,8 +96,8 @@ class Stream:
         self._timer = get_hub().loop.timer(timeout)
         self.end = 0.0
         self.stamped_by_kernel: bool | None = None  # None: no answer came
-        self.answer = Answer()
-        self.reading = Reading(keep_text)
+        self.answer = Answer(reading.whole)
+        self.reading = reading
 
     @property
     def over(self) -> bool:
@@ -244,11 +245,13 @@ class Stream:
             self._first_byte = stamp
         if not answer.pieces:
             return
-        if not answer.is_stream:
+        if not answer.is_wanted:
             more = answer.drop_excess()
             self._stamps = array("d", [stamp])
             if not more:
-                self._close(Ending(How.TOO_MUCH, why="a long answer came in place of a stream"))
+                self._close(
+                    Ending(How.TOO_MUCH, why=f"a long answer came in place of {errors.wanted(self.reading)}")
+                )
             return
         for piece in answer.pieces:
             self.reading.feed(piece, stamp)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from common.usage import UsageError
+from loadgen.api.kind import EXTENSIONS
 from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
@@ -15,7 +16,7 @@ from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
 from loadgen.master.server_info import Served, Server, names_proxy
-from loadgen.protocol.messages import EXTENSIONS, Plan
+from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.schedule import Schedule, require_arrivals, schedule
@@ -58,7 +59,7 @@ def begin(
         host=settings.host,
         model=served.model,
         vllm=served.vllm_version is not None,
-        extensions=list(EXTENSIONS) if served.vllm_version is not None else [],
+        extensions=list(EXTENSIONS if served.vllm_version is not None else EXTENSIONS[:1]),
         vocabulary=vocabulary.to_dict(),
         verify=settings.verify,
         keep_text=settings.keep_text,

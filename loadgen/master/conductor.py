@@ -168,6 +168,9 @@ class Conductor:
         if not isinstance(self._runner, MasterRunner):
             return {"local": None}
         wanted, within = self._announced
+        if not self._environment.parsed_options.processes and len(self._here()) < wanted:
+            port = self._environment.parsed_options.master_bind_port
+            self._say(f"waiting up to {within:g} s for {wanted} workers to join at port {port}")
         deadline = time.monotonic() + within
         while len(self._here()) < wanted and time.monotonic() < deadline:
             for client in self._runner.clients.ready:
@@ -282,8 +285,8 @@ class Conductor:
 
     def _name_idle(self, options: Any) -> None:
         """Options of Locust's that others know, and that decide nothing here."""
-        if options.num_users is not None or options.spawn_rate is not None or options.run_time is not None:
-            self._say("-u, -r and -t have no effect: --rps (or --concurrency) and --duration make the load")
+        if options.num_users is not None or options.spawn_rate is not None:
+            self._say("-u and -r have no effect: --rps (or --concurrency) makes the load")
 
     def _check_early(self, options: Any) -> None:
         """Headless, a wrong option or a server that does not answer ends it before workers are waited for."""

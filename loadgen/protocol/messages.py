@@ -31,9 +31,6 @@ PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.li
 CLOSED = "tokenswarm-closed"
 
 
-EXTENSIONS = ("continuous_usage_stats", "ignore_eos", "cache_salt")  # vLLM's own fields that the load uses
-
-
 @dataclass(frozen=True)
 class Plan:
     """One run, as PLAN tells it: enough, with the lane's number, to make a lane's load to the byte."""
@@ -46,7 +43,7 @@ class Plan:
     host: str
     model: str
     vllm: bool
-    extensions: list[str]  # of EXTENSIONS, those that the server takes
+    extensions: list[str]  # of loadgen.api.kind.EXTENSIONS, those that the server takes
     vocabulary: dict[str, Any]
     verify: bool | str
     keep_text: bool

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from common.redact import HEADERS_VARIABLE, header_lines
 from common.usage import UsageError
+from loadgen.api import KINDS
 from loadgen.workload.lengths import Lengths
 from loadgen.workload.scenario import HIGHEST_SEED, Scenario
 from loadgen.workload.schedule import require_possible
@@ -100,11 +101,14 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         timeout=_number(values, "timeout", _positive),
         arrivals=str(values.get("arrivals") or "").strip() or None,
         concurrency=_whole(values, "concurrency", 1),
+        max_concurrency=_whole(values, "max_concurrency", 1),
         prompt_tokens=_lengths(values, "input_tokens"),
         output_tokens=_lengths(values, "output_tokens"),
         slo=_slo(values),
         request=_request(values),
     )
+    if scenario.request and scenario.request.api:
+        KINDS[scenario.request.api]  # names those there are
     require_possible(scenario)
     return scenario
 
@@ -197,6 +201,7 @@ def _slo(values: Mapping[str, Any]) -> dict[str, float]:
 def _request(values: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of the request that are given, in a scenario's words."""
     given = {
+        "api": str(values.get("api") or "").strip() or None,
         "endpoint": str(values.get("endpoint") or "").strip() or None,
         "temperature": _number(values, "temperature", _not_negative),
         "top_p": _number(values, "top_p", _share),

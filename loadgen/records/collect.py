@@ -214,6 +214,8 @@ def _lost(arrival: Arrival, lanes: int, due: float) -> Record:
         error="its worker was lost",
         prompt_asked=arrival.prompt_asked,
         output_asked=arrival.output_tokens,
+        cancel_after=arrival.cancel_after,
+        adapter=arrival.adapter,
     )
 
 

@@ -29,6 +29,7 @@ class Moments(NamedTuple):
     first_token: Number = NOT_YET
     finished: Number = NOT_YET  # the last token of a request that completed
     tokens: Number = NOT_YET  # of the answer; where it did not complete, what was asked, at most
+    held: Number = 0.0  # for how long max_concurrency held it back
 
     @classmethod
     def of(
@@ -48,6 +49,7 @@ class Moments(NamedTuple):
             figure("first_token", NOT_YET),
             either(completed, figure("last_token", NOT_YET), NOT_YET),
             either(completed, figure("output_tokens", NOT_YET), figure("output_asked", math.inf)),
+            figure("held", 0.0),
         )
 
 
@@ -224,14 +226,20 @@ def scheduled_latency(of: Moments) -> Number:
     return of.finished - of.due
 
 
-@metric("Dispatch delay", since="sent", endless=True, buckets=DELAY)
+@metric(
+    "Dispatch delay",
+    since="sent",
+    endless=True,
+    defined=lambda of: (of.held == 0) | (of.sent < math.inf),  # not of one that the cap never let go
+    buckets=DELAY,
+)
 def dispatch_delay(of: Moments) -> Number:
-    """How late a request left: sent - due. Seconds.
+    """How late a request left: sent - due, less what `max_concurrency` held it back. Seconds.
 
     One that never left before the drain ended is infinitely late. Left out: those lost, and those that
     failed before anything could be sent (a name that does not resolve).
     """
-    return of.sent - of.due
+    return of.sent - of.due - of.held
 
 
 @metric("ITL per token", since=None, gaps=True)

@@ -46,8 +46,13 @@ SCHEMA = pa.schema(
         pa.field("chunk_tokens", pa.list_(pa.int32())),  # tokens in it; null when the server does not say
         pa.field("new_connection", pa.bool_()),
         pa.field("text", pa.string()),  # only when asked for
+        pa.field("held", pa.float64()),  # s for which max_concurrency held it back; null without it
+        pa.field("cancel_after", pa.float64()),  # s after which it was to be given up; null: never
+        pa.field("adapter", pa.string()),  # that it was for, in place of the model
     ]
 )
+
+ADDED = ("text", "prompt_asked", "held", "cancel_after", "adapter")  # columns that older runs lack
 
 METRICS_SCHEMA = pa.schema(
     [
@@ -89,6 +94,9 @@ class Record:
     chunk_tokens: array | None = None  # of int
     new_connection: bool | None = None
     text: str | None = None
+    held: float | None = None
+    cancel_after: float | None = None
+    adapter: str | None = None
 
 
 def timed_out(error: str) -> bool:

@@ -3,6 +3,7 @@
 import bisect
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from locust.env import Environment
 
 from common.redact import hide_known, known_secrets, redact
 from common.usage import UsageError
+from loadgen.api import Kind, choose
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.protocol import events
@@ -34,6 +36,8 @@ PATIENCE = 10.0  # s without progress in reading what has come, after which no m
 TEMPLATE_MOST = 20_000  # tokens that a server's template may add to a prompt; the largest known add 2,000
 MOST_SAID = 300  # characters of what a user class's own error says
 NEVER_LEFT = "never left: the worker did not get to it"
+HELD_BACK = "never left: max_concurrency held it back"
+CANCELLED = "cancelled by the client, as the scenario asks"
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +45,10 @@ logger = logging.getLogger(__name__)
 class RequestMaker(Protocol):
     """What a user class gives: where a request goes, and its body."""
 
-    path: str
+    path: str | None
     wants_text: bool
+    api: str
+    makes_body: bool
     lane: "Lane"
 
     def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]: ...
@@ -72,6 +78,7 @@ class Lane:
         self._secrets = known_secrets()
         self._told: set[type[Exception]] = set()
         self._maker: RequestMaker | None = None
+        self.kind: Kind
         self._bodies: dict[int, bytes] = {}
         self._next = 0
         self._launching = True
@@ -79,10 +86,15 @@ class Lane:
         self._histories: dict[int | None, Messages] = {}
         self._following: set[gevent.Greenlet] = set()
         self._record: Callable[[Record], None] = lambda record: None
+        most = self.scenario.max_concurrency
+        self._most = None if most is None else most // plan.lanes + (number < most % plan.lanes)
+        self._waiting: deque[tuple[Arrival, float, float]] = deque()  # due and since when, where at the cap
+        self._held: dict[int, float] = {}  # for how long the cap held those in flight back, s
 
     def prepare(self, maker: RequestMaker, record: Callable[[Record], None]) -> None:
         """Make the requests. `record` gets each record. Raises UsageError where one cannot be made."""
-        self._maker, self._record, maker.lane = maker, record, self
+        self._take(maker)
+        self._record = record
         made, yielded = 0, time.perf_counter()
         for arrival in self.arrivals:
             if made > MADE_AHEAD:
@@ -95,8 +107,11 @@ class Lane:
 
     def first_request(self, maker: RequestMaker) -> tuple[str, bytes]:
         """Where the first arrival's request goes, and its body."""
-        self._maker, maker.lane = maker, self
+        self._take(maker)
         return self._path(), self._body(self.schedule.arrivals[0], [])
+
+    def _take(self, maker: RequestMaker) -> None:
+        self._maker, maker.lane, self.kind = maker, self, choose(maker, self.scenario)
 
     def start(self, zero: float) -> None:
         self.zero = zero
@@ -153,7 +168,8 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Nothing is in flight and nothing will be launched."""
-        return self._upcoming is None and not self._following and not self.client.in_flight
+        nothing = self._upcoming is None and not self._following and not self._waiting
+        return nothing and not self.client.in_flight
 
     def drain(self) -> None:
         """Wait, cooperatively and as long as the scenario's drain lasts, until it is idle: what has just come
@@ -165,6 +181,11 @@ class Lane:
     def close(self) -> None:
         """End it now: requests in flight and those that never left are recorded as unfinished."""
         self.stop_launching()
+        for arrival, due, since in self._waiting:
+            record = self._blank(arrival, due, UNFINISHED)
+            record.error, record.end, record.held = HELD_BACK, self.now, self.now - since
+            self._finish(arrival, record)
+        self._waiting.clear()
         self.client.abandon()
         self._join()
         self.client.give_up()
@@ -190,6 +211,20 @@ class Lane:
         return None
 
     def _launch(self, arrival: Arrival, due: float) -> None:
+        """Now, or once there is room below the cap, in the order of coming due."""
+        if self._most is not None and (self._waiting or self.client.in_flight >= self._most):
+            self._waiting.append((arrival, due, self.now))
+        else:
+            self._launch_now(arrival, due)
+
+    def _fill_up(self) -> None:
+        """Launch what the cap has held back, as far as there is room now."""
+        while self._waiting and self._most is not None and self.client.in_flight < self._most:
+            arrival, due, since = self._waiting.popleft()
+            self._held[arrival.number] = self.now - since
+            self._launch_now(arrival, due)
+
+    def _launch_now(self, arrival: Arrival, due: float) -> None:
         try:
             self._send(arrival, due)
         except Exception as error:  # of a user class, as a rule; the arrival has its record all the same
@@ -211,6 +246,8 @@ class Lane:
             timeout=self.scenario.timeout,
             on_end=lambda reply: self._ended(arrival, due, reply, prompt_most),
             on_first_token=lambda sent, moment: self._first(arrival, due, sent, moment),
+            reading=self.kind.reading,
+            cancel_after=arrival.cancel_after,
             keep_text=self.plan.keep_text or arrival.history or self._maker.wants_text,
         )
         events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
@@ -219,12 +256,12 @@ class Lane:
         """The user class's own, unless the scenario names another."""
         assert self._maker is not None
         request = self.scenario.request
-        return request.endpoint if request and request.endpoint else self._maker.path
+        return request.endpoint if request and request.endpoint else self._maker.path or self.kind.path
 
     def _body(self, arrival: Arrival, history: Messages) -> bytes:
         assert self._maker is not None
-        whole = self._maker.request(arrival, history)
-        return orjson.dumps(self.scenario.request.applied(whole) if self.scenario.request else whole)
+        whole, request = self._maker.request(arrival, history), self.scenario.request
+        return orjson.dumps(request.applied(whole, self.kind.length_field) if request else whole)
 
     def _first(self, arrival: Arrival, due: float, sent: float, moment: float) -> None:
         events.first_token.fire(
@@ -237,6 +274,7 @@ class Lane:
     def _ended(self, arrival: Arrival, due: float, reply: Reply, prompt_most: int) -> None:
         reply.disbelieve(arrival.output_tokens, prompt_most)
         record = self._blank(arrival, due, reply.status)
+        record.held = self._held.pop(arrival.number, record.held)
         zero = self.zero or 0.0
         for name in ("sent", "first_byte", "first_token", "last_token", "end"):
             moment = getattr(reply, name)
@@ -255,9 +293,13 @@ class Lane:
         record.text = reply.text if self.plan.keep_text else None
         if record.status == COMPLETED and (wrong := self._check(arrival, reply)):
             record.status, record.error = FAILED, wrong
+        if _cancelled(arrival, reply):
+            record.error = CANCELLED
         self._finish(arrival, record)
         if arrival.conversation is not None:
             self._follow(arrival, record, reply)
+        if self._waiting:
+            gevent.spawn(self._fill_up)  # once the client has counted this one out
 
     def _check(self, arrival: Arrival, reply: Reply) -> str | None:
         assert self._maker is not None
@@ -278,7 +320,7 @@ class Lane:
         """Let the next turn come due once the user has thought."""
         chain = arrival.conversation
         assert chain is not None
-        if arrival.history and reply.status != COMPLETED:
+        if reply.status != COMPLETED and not isinstance(self.scenario.arrivals, ClosedLoop):
             self._histories.pop(chain, None)  # a conversation without its answer ends
             return
         following = self.schedule.next_in_chain(arrival)
@@ -291,7 +333,7 @@ class Lane:
         think = following.think
         if isinstance(self.scenario.arrivals, ClosedLoop) and reply.status == FAILED:
             think = max(think, AFTER_FAILURE)
-        due = (record.end or 0.0) + think
+        due = max((record.end or 0.0) + think, following.due or 0.0)
         if due < self.end:
             waiting = gevent.spawn_later(max(due - self.now, 0.0), self._launch_following, following, due)
             self._following.add(waiting)
@@ -317,9 +359,19 @@ class Lane:
             status=status,
             conversation=arrival.conversation,
             turn=arrival.turn,
-            prompt_asked=arrival.prompt_asked,
-            output_asked=arrival.output_tokens,
+            prompt_asked=arrival.prompt_asked if self.kind.exact else None,
+            output_asked=arrival.output_tokens if self.kind.length_field else None,
+            held=None if self._most is None else 0.0,
+            cancel_after=arrival.cancel_after,
+            adapter=arrival.adapter,
         )
+
+
+def _cancelled(arrival: Arrival, reply: Reply) -> bool:
+    """Whether it was given up because the scenario says so, not since the run ended."""
+    if arrival.cancel_after is None or reply.status != UNFINISHED or reply.sent is None:
+        return False
+    return reply.end - reply.sent >= arrival.cancel_after
 
 
 def _schedule_of(plan: Plan) -> Schedule:

@@ -1,6 +1,7 @@
 """Whether the model has room for every request of a schedule, prompt and answer together."""
 
 import math
+from itertools import chain
 
 from common.usage import UsageError
 from loadgen.workload.dataset_rows import Source
@@ -12,7 +13,7 @@ def require_room(load: Schedule, limit: int | None) -> None:
     """Raise UsageError for a request of more than `limit` tokens; None: the server names no limit."""
     if limit is None or not load.arrivals:
         return
-    longest = max(load.arrivals, key=_tokens)
+    longest = max(chain(load.arrivals, *load.sessions.values()), key=_tokens)
     if _tokens(longest) > limit:
         raise UsageError(_too_long(load, longest, limit))
     if load.scenario.conversation and _bound(load) > limit:

@@ -19,6 +19,8 @@ class Source:
         self.dataset = scenario.dataset
         self.path = scenario.dataset.path
         self.notes: Counter[str] = Counter()
+        self.remarks_on_times: list[str] = []
+        self._sends_images = scenario.images is not None
         self._answer = scenario.output_tokens  # goes before the rows' own
 
     @property
@@ -27,7 +29,7 @@ class Source:
         return tuple(
             f"{self.path}: {count:,} row{'s' if count > 1 else ''} {text}"
             for text, count in self.notes.items()
-        )
+        ) + tuple(f"{self.path}: {text}" for text in self.remarks_on_times)
 
     @property
     def but(self) -> str:
@@ -72,8 +74,10 @@ class Source:
         for row in read_rows(self.dataset.format, Path(self.path), self.dataset.sha256, self.notes):
             if most is not None and self._tokens(row) > most:
                 self.notes[f"passed over: longer than dataset.max_tokens, {most:,}"] += 1
-            else:
-                yield row
+                continue
+            if row.images and not self._sends_images:
+                self.notes["with images, which are not sent; `images:` in the scenario sends some"] += 1
+            yield row
 
     def _tokens(self, row: Row) -> float:
         """Of prompt and answer, at the most."""

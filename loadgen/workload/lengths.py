@@ -114,6 +114,14 @@ class Lengths(Strict):
         return self.max is not None or self.distribution == "constant"
 
     @property
+    def middle(self) -> float:
+        """The mean."""
+        if self.mean is None:
+            assert self.min is not None and self.max is not None
+            return (self.min + self.max) / 2
+        return self.mean
+
+    @property
     def most(self) -> float:
         """The largest value, or four times the mean where there is no bound."""
         if self.max is not None:

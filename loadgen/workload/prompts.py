@@ -14,12 +14,12 @@ import numpy as np
 from common.usage import UsageError
 from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.arrivals.trace import Trace
+from loadgen.workload.pictures import picture
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages, Vocabulary
 
-BLOCK = 512  # tokens that one hash id of a Mooncake trace stands for
-OWN, GROUP, BLOCKS = range(3)  # kinds of text, each with random streams of its own
+OWN, GROUP, BLOCKS, DOCUMENT, PICTURE = range(5)  # kinds of text, each with random streams of its own
 FASTEST_ANSWER = 0.001  # s; a closed loop's client is not expected to ask more often
 
 
@@ -68,6 +68,23 @@ class PromptMaker:
         own = self._own(arrival, arrival.prompt_tokens - self.vocabulary.text_overhead)
         return self._text(self._prefix(arrival) + own)
 
+    def ranked(self, arrival: Arrival, query: int, count: int) -> tuple[str, list[str]]:
+        """A query of so many words, and `count` documents; each with the query is as long as was asked."""
+        left = max(1, arrival.prompt_tokens - self.vocabulary.text_overhead - query)
+        documents = [
+            " ".join(self._sentence(DOCUMENT, arrival.number * count + place, left)[:left])
+            for place in range(count)
+        ]
+        return self._text(self._own(arrival, query)), documents
+
+    def images(self, arrival: Arrival, scenario: Scenario) -> list[str]:
+        """The arrival's pictures, as data URLs."""
+        assert scenario.images is not None
+        bits = np.random.Philox(counter=[0, 0, 0, PICTURE], key=[self._seed, arrival.number])
+        rng = np.random.Generator(bits)
+        size = scenario.images.width, scenario.images.height
+        return [picture(*size, rng) for _ in range(arrival.images)]
+
     def _text(self, words: list[str]) -> str:
         return " ".join([self.vocabulary.opener, *words])
 
@@ -85,7 +102,7 @@ class PromptMaker:
         for block in arrival.blocks:
             if len(blocks) >= count:
                 break
-            blocks += self._sentence(BLOCKS, block, BLOCK)
+            blocks += self._sentence(BLOCKS, block, arrival.block_tokens)
         if len(blocks) >= count and blocks:
             return blocks[: max(count, self._digits)]
         return blocks + self._sentence(OWN, arrival.number, count - len(blocks))

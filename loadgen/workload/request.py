@@ -8,7 +8,10 @@ from pydantic import Field, field_validator
 
 from common.strictyaml import Strict
 
-OURS = ("model", "stream", "stream_options", "messages", "prompt", "max_tokens", "ignore_eos", "cache_salt")
+OURS = (
+    *("model", "stream", "stream_options", "ignore_eos", "cache_salt", "max_tokens", "max_output_tokens"),
+    *("messages", "prompt", "input", "system", "query", "documents"),
+)
 LARGEST = 64 * 1024  # bytes of `extra_body` as JSON; it goes with each request
 Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -16,12 +19,14 @@ Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Request(Strict):
     """`request:` of a scenario; what is left out is the user class's own."""
 
+    api: str | None = None  # of loadgen.api.KINDS, which checks it
     endpoint: str | None = None
     extra_body: dict[str, Any] = {}
     temperature: Finite | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     ignore_eos: bool = True
     max_tokens_field: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")] | None = None
+    documents: Annotated[int, Field(gt=0, le=1000)] | None = None
 
     @field_validator("endpoint")
     @classmethod
@@ -41,12 +46,13 @@ class Request(Strict):
             raise ValueError(f"must be {LARGEST >> 10} KiB or less as JSON")
         return body
 
-    def applied(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The body with what is asked for here; what is left out here stays as it was."""
+    def applied(self, body: Mapping[str, Any], length_field: str | None = "max_tokens") -> dict[str, Any]:
+        """The body with what is asked for here; what is left out here stays as it was. `length_field`: what
+        the kind of API calls the answer's length."""
         given = {"temperature": self.temperature, "top_p": self.top_p}
         changed = {**body, **{name: value for name, value in given.items() if value is not None}}
         if not self.ignore_eos:
             changed.pop("ignore_eos", None)
-        if self.max_tokens_field and "max_tokens" in changed:
-            changed[self.max_tokens_field] = changed.pop("max_tokens")
+        if self.max_tokens_field and length_field in changed:
+            changed[self.max_tokens_field] = changed.pop(length_field)
         return changed | self.extra_body

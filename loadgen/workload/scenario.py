@@ -17,6 +17,7 @@ from common.usage import UsageError
 from loadgen.workload.arrivals import PROCESSES, Arrivals
 from loadgen.workload.arrivals.poisson import Poisson
 from loadgen.workload.arrivals.process import MOST_RATE
+from loadgen.workload.arrivals.trace import Trace
 from loadgen.workload.datasets import FORMATS, digest, locate
 from loadgen.workload.lengths import MOST, Lengths
 from loadgen.workload.request import Request
@@ -30,13 +31,76 @@ Tokens = Annotated[int, Field(gt=0, le=MOST)]
 Seconds = Annotated[float, Field(gt=0, le=MOST)]
 Pause = Annotated[float, Field(ge=0, le=MOST)]
 INT32 = 2**31 - 1  # of vLLM's priority
+MOST_RANKED = 100_000  # groups of a prefix, or adapters, whose shares are worked out one by one
+MOST_IMAGES = 64  # in one request
+Pixels = Annotated[int, Field(gt=0, le=4096)]
+Exponent = Annotated[float, Field(ge=0, le=10)]
 
 
 class SharedPrefix(Strict):
-    """The first `tokens` of each prompt are those of one of `groups` groups, each as likely."""
+    """The first `tokens` of each prompt are those of one of `groups` groups, each as likely, or the k-th by
+    k^-zipf. `hit_rate` in place of `tokens`: so many that this share of all prompt tokens is shared."""
 
-    tokens: Tokens
+    tokens: Tokens | None = None
+    hit_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     groups: Annotated[int, Field(gt=0, le=MOST)] = 1
+    zipf: Exponent | None = None
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "SharedPrefix":
+        if (self.tokens is None) == (self.hit_rate is None):
+            raise ValueError("needs tokens or hit_rate, one of them")
+        if self.zipf is not None and self.groups > MOST_RANKED:
+            raise ValueError(f"zipf takes {MOST_RANKED:,} groups at most")
+        return self
+
+    def length(self, prompt_tokens: Lengths) -> int:
+        """Tokens of the prefix, before prompts of this distribution."""
+        if self.tokens is not None:
+            return self.tokens
+        assert self.hit_rate is not None
+        return max(1, round(self.hit_rate / (1 - self.hit_rate) * prompt_tokens.middle))
+
+
+class Adapters(Strict):
+    """LoRA adapters, by the names under which the server has them: with a share each, or the k-th by
+    k^-zipf (0: each as likely)."""
+
+    shares: Annotated[dict[Name, Share], Field(min_length=1, max_length=MOST_RANKED)] | None = None
+    names: Annotated[list[Name], Field(min_length=1, max_length=MOST_RANKED)] | None = None
+    zipf: Exponent | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Adapters":
+        if (self.shares is None) == (self.names is None):
+            raise ValueError("needs shares (each adapter's own) or names, one of them")
+        if self.shares is not None and self.zipf is not None:
+            raise ValueError("shares and zipf do not go together")
+        if self.shares is not None and abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the adapters' shares add up to {sum(self.shares.values()):g}, not to 1")
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each adapter's, in its order; not scaled to 1."""
+        if self.shares is not None:
+            return dict(self.shares)
+        return {name: rank ** -(self.zipf or 0.0) for rank, name in enumerate(self.names or (), 1)}
+
+
+class Cancel(Strict):
+    """This share of the requests is given up `after` seconds, where the answer has not ended before."""
+
+    share: Share
+    after: Lengths
+
+
+class Images(Strict):
+    """Pictures of random pixels in each request: `count` of them, or as many as a dataset's row says."""
+
+    width: Pixels
+    height: Pixels
+    count: Annotated[int, Field(gt=0, le=MOST_IMAGES)] | None = None
 
 
 class Workload(Strict):
@@ -59,12 +123,15 @@ class Conversation(Strict):
 
 class Dataset(Strict):
     """A file with prompts, lengths or times; `path` is relative to the YAML file. Rows of more than
-    `max_tokens`, prompt and answer together, are passed over."""
+    `max_tokens`, prompt and answer together, are passed over. `spread`: rows of one moment come one after the
+    other until the next moment. `sessions`: a later turn waits for the answer before it."""
 
     format: str
     path: str
     repeat: bool = False
     max_tokens: PositiveInt | None = None
+    spread: bool = False
+    sessions: bool = False
     sha256: str | None = None
 
     @field_validator("format")
@@ -101,6 +168,10 @@ class Scenario(Strict):
     workloads: Annotated[dict[Name, Workload], Field(max_length=MOST_WORKLOADS)] | None = None
     conversation: Conversation | None = None
     dataset: Dataset | None = None
+    adapters: Adapters | None = None
+    images: Images | None = None
+    cancel: Cancel | None = None
+    max_concurrency: Annotated[int, Field(gt=0, le=MOST)] | None = None
     slo: Slo | None = Slo()
     request: Request | None = None
 
@@ -109,6 +180,10 @@ class Scenario(Strict):
         self.arrivals.require(self.rate, bool(self.conversation), bool(self.dataset))
         if self.conversation and self.dataset:
             raise ValueError("conversation and dataset do not go together")
+        if self.dataset and (self.dataset.spread or self.dataset.sessions) and not self._replays:
+            raise ValueError("dataset.spread and dataset.sessions are for `arrivals: {process: trace}`")
+        if self.max_concurrency and not self.arrivals.takes_rate:
+            raise ValueError("a closed loop has its concurrency: max_concurrency is for arrivals at a rate")
         self._check_lengths()
         self._check_prefixes()
         return self
@@ -175,6 +250,10 @@ class Scenario(Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
+    def _replays(self) -> bool:
+        return isinstance(self.arrivals, Trace)
+
+    @property
     def mean_rate(self) -> float | None:
         """Arrivals per second on average; None in a closed loop and for a trace at its own pace."""
         return self.arrivals.own_rate if self.rate is None else self.rate
@@ -203,6 +282,7 @@ class Scenario(Strict):
         warmup: float | None = None,
         timeout: float | None = None,
         concurrency: int | None = None,
+        max_concurrency: int | None = None,
         prompt_tokens: Lengths | None = None,
         output_tokens: Lengths | None = None,
         slo: Mapping[str, float] | None = None,
@@ -219,7 +299,14 @@ class Scenario(Strict):
             data["slo"] = self._slo(slo)
         if request:
             data["request"] = (data["request"] or {}) | dict(request)
-        given = {"rate": rate, "duration": duration, "drain": drain, "warmup": warmup, "timeout": timeout}
+        given: dict[str, float | None] = {
+            "rate": rate,
+            "duration": duration,
+            "drain": drain,
+            "warmup": warmup,
+            "timeout": timeout,
+            "max_concurrency": max_concurrency,
+        }
         data |= {key: value for key, value in given.items() if value is not None}
         if arrivals is not None and arrivals != self.arrivals.process:
             if not PROCESSES[arrivals].takes_rate and rate is None:

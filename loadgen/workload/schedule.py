@@ -6,8 +6,8 @@ the same whatever the length of the warm-up, and a quantity added later reshuffl
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from common.usage import UsageError
 from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.arrivals.poisson import Poisson
-from loadgen.workload.arrivals.trace import Trace
+from loadgen.workload.arrivals.trace import BUNCHED, Trace, bunches, spread
 from loadgen.workload.dataset_rows import Source
 from loadgen.workload.datasets import Row
-from loadgen.workload.scenario import Scenario
+from loadgen.workload.scenario import MOST_IMAGES, Scenario, SharedPrefix
 
 Floats = NDArray[np.float64]
 
 MOST_ARRIVALS = 5_000_000  # a schedule is made whole before the run: more would fill the memory
 
 WINDOW, WARMUP, CHAIN = range(3)  # the first part of a random stream's name
-TIMES, WORKLOAD, PROMPT, OUTPUT, GROUP, TURNS, ROW = range(7)  # the second: what is drawn
+TIMES, WORKLOAD, PROMPT, OUTPUT, GROUP, TURNS, ROW, ADAPTER, CANCEL = range(9)  # the second: what is drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class Arrival:
     blocks: tuple[int, ...] = ()  # a trace's hash ids: prompts with the same first ids begin alike
     dialogue: tuple[tuple[str, str], ...] = ()  # (role, content) of a prompt that a dataset gives
     warmup_end: float = 0.0  # seconds from the start; a request that is due before it is not judged
+    block_tokens: int = 512  # of each of `blocks`
+    adapter: str | None = None  # that the request is for, in place of the model
+    cancel_after: float | None = None  # seconds after which the client gives it up
+    images: int = 0
 
     @property
     def prompt_asked(self) -> int | None:
@@ -80,8 +84,11 @@ class Schedule:
         lead: int,
         turns: Sequence[int] = (),
         remarks: tuple[str, ...] = (),
+        sessions: Mapping[int, Sequence[Arrival]] | None = None,
     ) -> None:
-        """`lead`: how many of the arrivals are warm-up. `turns`: turns of each conversation, if any."""
+        """`lead`: how many of the arrivals are warm-up. `turns`: turns of each conversation, if any.
+        `sessions`: the later turns of a trace's, by the number of the first."""
+        self.sessions = sessions or {}
         self.remarks = remarks
         self.scenario, self.seed = scenario, seed
         self.arrivals = tuple(arrivals)
@@ -120,6 +127,8 @@ class Schedule:
         """
         if arrival.conversation is None:
             return None
+        if self.sessions:
+            return next(iter(self.sessions[arrival.conversation][arrival.turn : arrival.turn + 1]), None)
         scenario, chain, turn = self.scenario, arrival.conversation, arrival.turn + 1
         if isinstance(scenario.arrivals, ClosedLoop):
             think = scenario.arrivals.think
@@ -128,11 +137,15 @@ class Schedule:
         else:
             return None
         root = (WARMUP, chain) if chain < self._lead else (WINDOW, chain - self._lead)
-        pick, prompt, output, group, wait = _stream(self.seed, CHAIN, *root, turn).random((5, 1))
+        drawn = _stream(self.seed, CHAIN, *root, turn).random((8, 1))
+        pick, prompt, output, group, wait, adapter, *given_up = drawn
         if scenario.conversation:
             request = self._mix.later_turn(arrival.workload, prompt, output)
         else:
             request = self._mix.requests(pick, prompt, output, group)[0]
+        request = _with_extras(scenario, [request], adapter, *given_up)[0]
+        if scenario.conversation:  # of one adapter from its first turn to its last
+            request = request._replace(adapter=arrival.adapter)
         return Arrival(
             number=turn * len(self.arrivals) + chain,
             due=None,
@@ -154,13 +167,21 @@ class Schedule:
     def digest(self) -> str:
         """SHA-256 over all arrivals, and over what chained ones are drawn from: equal digests, equal load."""
         digest = hashlib.sha256()
-        names = [field.name for field in fields(Arrival)]
+        usual = {each.name: each.default for each in fields(Arrival) if each.name in ADDED}
+        names = [each.name for each in fields(Arrival) if each.name not in usual]
         for arrival in self.arrivals:
             digest.update(repr([getattr(arrival, name) for name in names]).encode())
+            more = {name: getattr(arrival, name) for name in usual}
+            if more != usual:
+                digest.update(repr(more).encode())
         if any(arrival.conversation is not None for arrival in self.arrivals):
             rule = [self.seed, self.scenario.hash(), self._lead, self._turns, self.end]
             digest.update(json.dumps(rule).encode())
         return digest.hexdigest()
+
+
+ADDED = ("block_tokens", "adapter", "cancel_after", "images")
+"""Fields of Arrival that came later: a schedule that does without them keeps the digest that it had."""
 
 
 class Request(NamedTuple):
@@ -175,6 +196,10 @@ class Request(NamedTuple):
     system: bool = False
     blocks: tuple[int, ...] = ()
     dialogue: tuple[tuple[str, str], ...] = ()
+    block_tokens: int = 512
+    adapter: str | None = None
+    cancel_after: float | None = None
+    images: int = 0
 
 
 class Mix:
@@ -196,9 +221,7 @@ class Mix:
             prompts[chosen] = workload.prompt_tokens.tokens(prompt[chosen])
             outputs[chosen] = workload.output_tokens.tokens(output[chosen])
             if workload.shared_prefix:
-                groups[chosen] = first_group + (group[chosen] * workload.shared_prefix.groups).astype(
-                    np.int64
-                )
+                groups[chosen] = first_group + _group(workload.shared_prefix, group[chosen])
                 first_group += workload.shared_prefix.groups
         return [
             self._request(self.names[index], *rest)
@@ -222,8 +245,50 @@ class Mix:
         if self.system_tokens:
             return Request(name, prompt, output, 0, self.system_tokens, workload.priority, system=True)
         if workload.shared_prefix:
-            return Request(name, prompt, output, group, workload.shared_prefix.tokens, workload.priority)
+            shared = workload.shared_prefix.length(workload.prompt_tokens)
+            return Request(name, prompt, output, group, shared, workload.priority)
         return Request(name, prompt, output, priority=workload.priority)
+
+
+def _group(prefix: SharedPrefix, drawn: Floats) -> NDArray[np.int64]:
+    """Which group of a prefix, for uniform numbers."""
+    if prefix.zipf is None:
+        return (drawn * prefix.groups).astype(np.int64)
+    return _ranked(np.arange(1.0, prefix.groups + 1) ** -prefix.zipf, drawn)
+
+
+def _ranked(weights: NDArray[Any], drawn: Floats) -> NDArray[np.int64]:
+    """The place that each uniform number falls to, where places have these weights."""
+    edges = np.cumsum(weights) / np.sum(weights)
+    return np.minimum(np.searchsorted(edges, drawn, side="right"), len(weights) - 1)
+
+
+def _with_extras(
+    scenario: Scenario, requests: list[Request], adapter: Floats, cancel: Floats, after: Floats
+) -> list[Request]:
+    """The requests with their adapters, pictures and ends, for uniform numbers."""
+    if scenario.adapters:
+        weights = scenario.adapters.weights
+        which, names = _ranked(np.array(list(weights.values())), adapter), list(weights)
+        requests = [
+            each._replace(adapter=names[place]) for each, place in zip(requests, which.tolist(), strict=True)
+        ]
+    if scenario.cancel:
+        ends = scenario.cancel.after.draw(after).tolist()
+        chosen = (cancel < scenario.cancel.share).tolist()
+        requests = [
+            each._replace(cancel_after=end) if given_up else each
+            for each, end, given_up in zip(requests, ends, chosen, strict=True)
+        ]
+    if scenario.images and scenario.dataset is None:
+        requests = [each._replace(images=scenario.images.count or 1) for each in requests]
+    return requests
+
+
+def _drawn_extras(scenario: Scenario, seed: int, phase: int, requests: list[Request]) -> list[Request]:
+    count = len(requests)
+    adapter = _stream(seed, phase, ADAPTER).random(count)
+    return _with_extras(scenario, requests, adapter, *_stream(seed, phase, CANCEL).random((2, count)))
 
 
 def require_possible(scenario: Scenario) -> None:
@@ -269,9 +334,10 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         arrivals = _place(scenario, due, requests, chained=True)
         return Schedule(scenario, seed, arrivals, clients)
     source = Source(scenario) if scenario.dataset else None
+    links: list[Link] = []
     if isinstance(scenario.arrivals, Trace):
         assert source is not None
-        lead, main, requests = _replayed(scenario, scenario.arrivals, seed, source)
+        lead, main, requests, links = _replayed(scenario, scenario.arrivals, seed, source)
     else:
         lead = _times(scenario, seed, WARMUP)
         main = _times(scenario, seed, WINDOW)
@@ -285,7 +351,58 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         for phase, count in ((WARMUP, len(lead)), (WINDOW, len(main))):
             turns += scenario.conversation.turns.tokens(_stream(seed, phase, TURNS).random(count)).tolist()
     arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
-    return Schedule(scenario, seed, arrivals, len(lead), turns, source.remarks if source is not None else ())
+    remarks = source.remarks if source is not None else ()
+    if links:
+        first, sessions = _linked(arrivals, links)
+        return Schedule(scenario, seed, first, len(lead), remarks=remarks, sessions=sessions)
+    return Schedule(scenario, seed, arrivals, len(lead), turns, remarks)
+
+
+class Link(NamedTuple):
+    """A turn's session, and the seconds between the end of the turn before and this one; None: not known."""
+
+    session: str | None
+    pause: float | None
+
+
+def _linked(arrivals: list[Arrival], links: list[Link]) -> tuple[list[Arrival], dict[int, list[Arrival]]]:
+    """The arrivals that follow no other, numbered anew, and those that do, by the number of the first.
+
+    links: one for each of the last arrivals.
+    """
+    lead = len(arrivals) - len(links)
+    chains: dict[str, list[Arrival]] = {}
+    pauses: dict[int, float | None] = {}
+    alone: list[list[Arrival]] = [[arrival] for arrival in arrivals[:lead]]
+    for arrival, link in zip(arrivals[lead:], links, strict=True):
+        chain = chains.setdefault(link.session, []) if link.session is not None else []
+        pauses[arrival.number] = link.pause
+        chain.append(arrival)
+        if len(chain) == 1:
+            alone.append(chain)
+    first, sessions = [], {}
+    for number, chain in enumerate(alone):
+        conversation = number if len(chain) > 1 else None
+        first.append(replace(chain[0], number=number, lane_key=number, conversation=conversation))
+        if conversation is None:
+            continue
+        later = []
+        for turn, each in enumerate(chain[1:], 1):
+            pause = pauses[each.number]
+            later.append(
+                replace(
+                    each,
+                    number=turn * len(alone) + number,
+                    due=each.due if pause is None else None,
+                    after=(turn - 1) * len(alone) + number,
+                    think=pause or 0.0,
+                    lane_key=number,
+                    conversation=number,
+                    turn=turn,
+                )
+            )
+        sessions[number] = later
+    return first, sessions
 
 
 def _place(
@@ -314,7 +431,7 @@ def _place(
 
 def _draw(scenario: Scenario, seed: int, phase: int, count: int) -> list[Request]:
     draws = [_stream(seed, phase, what).random(count) for what in (WORKLOAD, PROMPT, OUTPUT, GROUP)]
-    return Mix(scenario).requests(*draws)
+    return _drawn_extras(scenario, seed, phase, Mix(scenario).requests(*draws))
 
 
 def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
@@ -345,8 +462,8 @@ def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) 
 
 def _replayed(
     scenario: Scenario, trace: Trace, seed: int, source: Source
-) -> tuple[Floats, Floats, list[Request]]:
-    """Warm-up times, window times and requests of a trace.
+) -> tuple[Floats, Floats, list[Request], list[Link]]:
+    """Warm-up times, window times, requests of a trace, and the window's links where turns wait for answers.
 
     The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
     its prompts are its own.
@@ -355,7 +472,12 @@ def _replayed(
     lead = Poisson().times(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
-    return lead, main, _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
+    requests = _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
+    if not source.dataset.sessions:
+        return lead, main, requests, []
+    if all(row.session is None for row in rows):
+        raise UsageError(f"{source.path}: {source.dataset.format} data tell of no sessions")
+    return lead, main, requests, [Link(row.session, row.pause) for row in rows]
 
 
 def _recorded(scenario: Scenario, trace: Trace, source: Source) -> tuple[list[Row], Floats]:
@@ -372,8 +494,16 @@ def _recorded(scenario: Scenario, trace: Trace, source: Source) -> tuple[list[Ro
             f"{source.path}: comes to more than {MOST_ARRIVALS:,} requests in {limit:g} s, and these are the "
             "most: lower the rate or the duration"
         )
+    recorded = np.array([row.time for row in rows])
+    distinct, most = bunches(recorded)
+    if len(rows) > 1 and distinct < BUNCHED * len(rows):
+        come = f"{len(rows):,} arrivals come at {distinct:,} moments, up to {most:,} at one"
+        how = "they are spread" if source.dataset.spread else "`spread: true` in the dataset spreads them"
+        source.remarks_on_times.append(f"{come}; {how} until the next moment")
+    if source.dataset.spread:
+        recorded = spread(recorded, limit if rate is None else np.inf)
     try:
-        times = trace.replay(np.array([row.time for row in rows]), rate)
+        times = trace.replay(recorded, rate)
     except ValueError as error:
         raise UsageError(f"{source.path}: {error}") from None
     if ended and limit - times[-1] > max(1.0, 10 * times[-1] / len(times)):
@@ -400,9 +530,18 @@ def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[R
                 output_tokens=output,
                 blocks=row.blocks,
                 dialogue=row.dialogue,
+                block_tokens=row.block_tokens,
+                images=_images(scenario, row),
             )
         )
-    return requests
+    return _drawn_extras(scenario, seed, phase, requests)
+
+
+def _images(scenario: Scenario, row: Row) -> int:
+    """How many a row's request holds: the scenario's number, or else its own."""
+    if scenario.images is None:
+        return 0
+    return min(row.images, MOST_IMAGES) if scenario.images.count is None else scenario.images.count
 
 
 def _stream(seed: int, *name: int) -> np.random.Generator:

@@ -19,7 +19,7 @@ from reports.document.lookup import Facts
 from reports.document.metric import Change, Metric, Reading
 from reports.document.run import Counts, Rule, RunInfo
 from reports.document.schema import Comparison, Difference, Earlier, File, Variant
-from reports.findings import decision_words, insights, recommend
+from reports.findings import decision_words, insights, make_command, recommend
 from reports.findings.make_command import settings
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS, Row
@@ -81,10 +81,12 @@ def assemble(
     points = pareto(facts)
     found = machines(groups)
     here = settings(groups[baseline][0])
+    named = {each.name: make_command.variant(each.name, not found.hosts) for each in variants}
     advice = recommend.under_same_conditions(
         [*recommend.choice(points, minimum_effect, _only_worse(facts)), *recommend.recommendations(facts)],
         here,
         found.hosts,
+        named,
     )
     methods = [pair.method for pair in pairs]
     decisions = [
@@ -92,7 +94,9 @@ def assemble(
         for variant in facts.others
     ]
     decisions = [
-        each.model_copy(update={"next": recommend.under_same_conditions([each.next], here, found.hosts)[0]})
+        each.model_copy(
+            update={"next": recommend.under_same_conditions([each.next], here, found.hosts, named)[0]}
+        )
         for each in decisions
     ]
     return Comparison(

@@ -23,6 +23,8 @@ from reports.comparison import claims
 from reports.comparison.exclusions import without
 from reports.document.decision import Recommendation
 from reports.document.schema import Comparison, File
+from reports.gate import options
+from reports.gate.gate import of_comparison
 from reports.pages.first_screen import mark_of, setup, tiles
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
@@ -69,9 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--note", metavar="TEXT", help="shown in the report, as it is")
     parser.add_argument("--name", help="folder of the report under results/reports/")
-    parser.add_argument(
-        "--each", action="store_true", help="each named run for itself, though several are of one variant"
-    )
+    options.add_arguments(parser)
+    parser.add_argument("--each", action="store_true", help="each named run for itself")
     parser.add_argument(
         "--if-both", action="store_true", help="say so and exit 0 where the newest run has no counterpart"
     )
@@ -98,8 +99,9 @@ def checked_minimum_effect(percent: float) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write one report. Exit code 0; 2 with one line for what the user got wrong."""
+    """Write one report. Exit code 0; 2 with one line for what the user got wrong; 7: the gate failed."""
     results, minimum_effect = results_folder(), checked_minimum_effect(arguments.minimum_effect)
+    options.check(arguments)
     if arguments.if_both and not arguments.runs and (missing := _missing(arguments, results)):
         print(shown(missing))
         return 0
@@ -131,7 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
         Text(f"{folder}/: {', '.join(sorted(path.name for path in folder.iterdir()))}", style="dim"),
         soft_wrap=True,
     )
-    return 0
+    if not (arguments.fail_on or arguments.junit or arguments.summary):
+        return 0
+    return options.conclude(of_comparison(comparison, arguments.fail_on, setup(comparison)), arguments)
 
 
 def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:

@@ -5,6 +5,7 @@ names only what was set otherwise. What a run does not record (LOCUSTFILE=) cann
 """
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +14,25 @@ from typing import Any
 import yaml
 
 from common.places import ROOT
+from common.results import VARIANTS, results_folder
 from reports.runs.runs import Run
 
 TARGETS, SCENARIOS = ROOT / "server" / "targets", ROOT / "scenarios"
+KNOWN = ROOT / "server" / "variants"
 USUAL_TARGET, USUAL_SCENARIO = "cpu-tiny", "chat-medium"  # what make takes by itself, without a GPU
 OWN = "path/to"  # stands for where a target or a scenario of the user's own lies
 
-NUMBERS = {"rate": "RPS", "duration": "DURATION", "warmup": "WARMUP", "drain": "DRAIN", "timeout": "TIMEOUT"}
+NUMBERS = {
+    "rate": "RPS",
+    "duration": "DURATION",
+    "warmup": "WARMUP",
+    "drain": "DRAIN",
+    "timeout": "TIMEOUT",
+    "max_concurrency": "MAX_CONCURRENCY",
+}
 LENGTHS = {"prompt_tokens": "INPUT_TOKENS", "output_tokens": "OUTPUT_TOKENS"}
 REQUEST = {
+    "api": "API",
     "endpoint": "ENDPOINT",
     "extra_body": "EXTRA_BODY",
     "temperature": "TEMPERATURE",
@@ -49,6 +60,17 @@ def settings(run: Run) -> list[str]:
         found += _request(given.get("request") or {}, own.get("request") or {})
         found += _bounds(given, (manifest.scenario_defaults.get("slo") or {}) | (own.get("slo") or {}))
     return found + ([f"WORKERS={len(manifest.lanes)}"] if len(manifest.lanes) > 1 else [])
+
+
+def variant(name: str, launched: bool) -> str:
+    """How make is told a report's variant: its name, or the path of its file; of a server that was not
+    launched by us it is a label. A run that stands for itself ("batch-8 (20261129T…)") is of the variant
+    before the bracket."""
+    bare = re.sub(r" \(.*\)$", "", name)
+    if not launched or (KNOWN / f"{bare}.yaml").is_file():
+        return bare
+    written = results_folder() / VARIANTS / f"{bare}.yaml"
+    return shlex.quote(str(written) if written.is_file() else f"{OWN}/{bare}.yaml")
 
 
 def _named(name: str | None, folder: Path) -> str:

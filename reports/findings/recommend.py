@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
@@ -11,6 +11,7 @@ from reports.runs.selection import how_to_run
 from reports.text import formatting
 
 STEP_LENGTH = ("DURATION=", "WARMUP=")  # a search for the capacity has steps of its own length
+VARIANT = re.compile(r"""VARIANT(?P<many>S)?=(?P<names>"[^"]*"|'[^']*'|\S+)""")
 OPTION = re.compile(r"--(warmup|duration) (\d+)")
 LOADS_ONE = ("make baseline", "make optimized", "make capacity")  # commands of one variant
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
@@ -81,11 +82,33 @@ def _quickest(points: Sequence[ParetoPoint], name: str, minimum_effect: float) -
 
 
 def under_same_conditions(
-    found: Sequence[Recommendation], settings: Sequence[str], hosts: Sequence[str]
+    found: Sequence[Recommendation],
+    settings: Sequence[str],
+    hosts: Sequence[str],
+    names: Mapping[str, str] | None = None,
 ) -> list[Recommendation]:
     """With the runs' settings in each command. `hosts`: the servers that were not launched by us; a command
-    can load one that is named to it, but make no other variant of it, so such commands are left out."""
-    return [each.model_copy(update={"command": _on(hosts, _with(each.command, settings))}) for each in found]
+    can load one that is named to it, but make no other variant of it, so such commands are left out.
+    `names`: how make is told a variant, by its name in the report."""
+    commands = [_on(hosts, _with(_told(each.command, names or {}), settings)) for each in found]
+    return [
+        each.model_copy(update={"command": command}) for each, command in zip(found, commands, strict=True)
+    ]
+
+
+def _told(command: str | None, names: Mapping[str, str]) -> str | None:
+    """With the variants as make is told them; None where it would have to compare one with itself."""
+    found = VARIANT.search(command or "")
+    if command is None or found is None:
+        return command
+    many, given = found["many"], found["names"].strip("\"'")
+    for name in sorted(names, key=len, reverse=True):  # one with a space in it is no single word
+        given = given.replace(name, names[name]) if " " in name else given
+    words = list(dict.fromkeys(names.get(word, word) for word in given.split()))
+    if many and len(words) < 2:
+        return f"make run VARIANT={words[0]}" if command.startswith("make sweep") else None
+    setting = f'VARIANTS="{" ".join(words)}"' if many else f"VARIANT={words[0]}"
+    return command[: found.start()] + setting + command[found.end() :]
 
 
 def _with(command: str | None, settings: Sequence[str]) -> str | None:

@@ -19,6 +19,12 @@ class Summary:
     verdict: str | None = None
     accounting: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # values by name; seconds
+    bounds: Mapping[str, float | None] = field(default_factory=dict)  # what percentiles are above, by name
+
+    def least(self, metric: str) -> float | None:
+        """The value, or the least that it is above; None where neither is known."""
+        value = self.metrics.get(metric)
+        return self.bounds.get(metric) if value is None else value
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,11 @@ class Entry:
             return Summary()
         try:
             found = former_names.loads(path.read_bytes())
-            metrics = {name: each.get("value") for name, each in found.get("metrics", {}).items()}
-            return Summary(found.get("verdict"), dict(found.get("accounting", {})), metrics)
+            every = found.get("metrics", {}).items()
+            values, bounds = (
+                {name: each.get(key) for name, each in every} for key in ("value", "lower_bound")
+            )
+            return Summary(found.get("verdict"), dict(found.get("accounting", {})), values, bounds)
         except (AttributeError, TypeError):
             why = f"not a summary; `tokenswarm judge {path.parent}` writes it again"
         except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from common.results import METRICS, RECORDS
 from common.usage import UsageError
-from loadgen.records.record import LOST, SCHEMA
+from loadgen.records.record import ADDED, LOST, SCHEMA
 from reports.runs import columns
 from reports.runs.manifest import Manifest, read_manifest
 from reports.runs.server_metrics import ServerMetrics, read_server_metrics
@@ -199,9 +199,10 @@ class Run:
 
     @cached_property
     def judged(self) -> Mask:
-        """Which records are of arrivals due inside the window; shape (records,)."""
+        """Which records are of arrivals due inside the window; shape (records,). Not of those that were to be
+        cancelled: when they ended is the client's doing."""
         due, (start, end) = self.records.numbers("due"), self.window
-        return (due >= start) & (due < end)
+        return (due >= start) & (due < end) & np.isnan(self.records.numbers("cancel_after"))
 
     def part(self, chosen: Mask) -> "Run":
         """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""
@@ -243,9 +244,7 @@ def load_run(folder: Path | str) -> Run:
     manifest = read_manifest(folder)
     path = folder / RECORDS
     records = Records(_open_parquet(path), str(path))
-    missing = [
-        name for name in SCHEMA.names if name not in ("text", "prompt_asked") and not records.has(name)
-    ]
+    missing = [name for name in SCHEMA.names if name not in ADDED and not records.has(name)]
     if missing:
         raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
     return Run(manifest, records, read_server_metrics(folder / METRICS), folder)

@@ -8,6 +8,7 @@ from campaign.load import INTERRUPTED
 from common import terminal
 from common.places import ROOT
 from common.usage import USAGE, exit_code
+from reports.gate.gate import EXIT_CODE
 from reports.verdict.rule import Verdict
 
 TABLE = (
@@ -31,5 +32,5 @@ def test_each_verdict_has_its_code() -> None:
 def test_the_others_are_there_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "write_nowhere", lambda descriptor: None)
     ended = ", ".join(map(str, INTERRUPTED))
-    others = {"1", str(USAGE), ended, str(exit_code(unread))}
+    others = {"1", str(USAGE), str(EXIT_CODE), ended, str(exit_code(unread))}
     assert ROWS.keys() == {str(verdict.exit_code) for verdict in Verdict} | others

@@ -62,7 +62,7 @@ def read(parts: list[bytes], framed: bool, raw: bool) -> None:
         if not http.feed(data):
             how = How.NOT_HTTP
             break
-        if http.is_stream:
+        if http.is_wanted:
             for piece in http.pieces:
                 reading.feed(piece, float(place))
             http.pieces.clear()

@@ -30,9 +30,9 @@ def reply_to(raw: list[bytes], keep_text: bool = True, how: How = How.ANSWERED) 
         if not http.feed(data):
             how = How.NOT_HTTP
             break
-        for piece in http.pieces if http.is_stream else []:
+        for piece in http.pieces if http.is_wanted else []:
             reading.feed(piece, float(place))
-        if http.is_stream:
+        if http.is_wanted:
             http.pieces.clear()
     reading.finish(9.0)
     return make_reply(http, reading, Ending(how), Stamps(0.0, 0.5, 9.0, 9.0, True), "id")

@@ -21,10 +21,10 @@ def behaviour(name: str) -> Callable[[Behaviour], Behaviour]:
     return register
 
 
-def _streams(name: str) -> Behaviour:
+def _streams(body: list[bytes]) -> Behaviour:
     def reply_with_body(reply: Reply) -> None:
         reply.stream_head()
-        reply.pieces(fakestreams.BODIES[name])
+        reply.pieces(body)
         reply.end()
 
     return reply_with_body
@@ -38,7 +38,7 @@ def _answers(status: str, kind: str, message: str, *headers: str) -> Behaviour:
     return reply_with_error
 
 
-BEHAVIOURS |= {name: _streams(name) for name in fakestreams.BODIES}
+BEHAVIOURS |= {name: _streams(body) for name, body in (fakestreams.BODIES | fakestreams.TYPED).items()}
 BEHAVIOURS |= {
     "status-400": _answers("400 Bad Request", "BadRequestError", "max_tokens is too large"),
     "status-401": _answers("401 Unauthorized", "Unauthorized", "wrong key"),
@@ -47,6 +47,22 @@ BEHAVIOURS |= {
     "status-500": _answers("500 Internal Server Error", "InternalServerError", "the engine died"),
     "status-503": _answers("503 Service Unavailable", "ServiceUnavailable", "loading the model"),
 }
+
+
+@behaviour("embeddings")
+def _embeddings(reply: Reply) -> None:
+    body = {
+        "object": "list",
+        "data": [{"index": 0, "embedding": [0.25] * 4096}],
+        "usage": {"prompt_tokens": 3},
+    }
+    reply.whole("200 OK", json.dumps(body).encode())
+
+
+@behaviour("rerank")
+def _rerank(reply: Reply) -> None:
+    body = {"results": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 30}}
+    reply.whole("200 OK", json.dumps(body).encode())
 
 
 @behaviour("normal")

@@ -35,6 +35,46 @@ def normal(tokens: int) -> list[bytes]:
     return [*answer([f" t{number}" for number in range(tokens)]), usage(tokens), DONE]
 
 
+def typed(kind: str, **fields: Any) -> bytes:
+    """One event of an API whose events have types, as vLLM writes it."""
+    return f"event: {kind}\n".encode() + event({"type": kind, **fields})
+
+
+def response(deltas: list[tuple[str, str]], end: dict[str, Any]) -> list[bytes]:
+    """/v1/responses: (kind of delta, text), and what the last event's response holds."""
+    item = {"output_index": 0, "item_id": "msg_1", "content_index": 0}
+    return [
+        typed("response.created", response={"id": "resp_1", "status": "in_progress", "usage": None}),
+        typed("response.in_progress", response={"id": "resp_1", "status": "in_progress"}),
+        typed("response.output_item.added", output_index=0, item={"type": "message", "content": []}),
+        typed("response.content_part.added", **item, part={"type": "output_text", "text": ""}),
+        *(typed(f"response.{kind}.delta", **item, delta=text) for kind, text in deltas),
+        typed("response.output_text.done", **item, text="".join(text for _, text in deltas)),
+        typed("response.output_item.done", output_index=0, item={"type": "message"}),
+        typed("response.completed", response={"id": "resp_1", **end}),
+    ]
+
+
+def message(deltas: list[dict[str, str]], tokens: int, reason: str = "max_tokens") -> list[bytes]:
+    """/v1/messages: the deltas of its one block, and what its end says."""
+    start = {
+        "id": "msg_1",
+        "role": "assistant",
+        "content": [],
+        "usage": {"input_tokens": 9, "output_tokens": 0},
+    }
+    return [
+        typed("message_start", message=start),
+        typed("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        *(typed("content_block_delta", index=0, delta=delta) for delta in deltas),
+        typed("content_block_stop", index=0),
+        typed(
+            "message_delta", delta={"stop_reason": reason}, usage={"input_tokens": 9, "output_tokens": tokens}
+        ),
+        typed("message_stop"),
+    ]
+
+
 def _counts(tokens: int) -> dict[str, Any]:
     return {"usage": {"prompt_tokens": 3, "total_tokens": 3 + tokens, "completion_tokens": tokens}}
 
@@ -111,4 +151,12 @@ BODIES: dict[str, list[bytes]] = {
         usage(2),
         DONE,
     ],
+}
+
+CUT = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+TYPED = {
+    "responses": response(
+        [("output_text", word) for word in WORDS], CUT | {"usage": {"input_tokens": 3, "output_tokens": 5}}
+    ),
+    "messages": message([{"type": "text_delta", "text": word} for word in WORDS], 5),
 }

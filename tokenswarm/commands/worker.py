@@ -10,6 +10,7 @@ from typing import NoReturn
 from campaign import load
 from common.places import ROOT
 from common.results import results_folder
+from common.terminal import say
 from common.usage import UsageError, whole
 from loadgen.protocol.settings import keep_headers
 
@@ -32,6 +33,7 @@ def run(given: Namespace) -> int:
     if given.workers < 1:
         raise UsageError(f"--workers {given.workers}: must be 1 or more")
     keep_headers(given.header)
+    say(f"waiting for the master on {given.master}: it starts the load, and this ends with it")
     words = ["--worker", "--master-host", given.master, *token_words(given)]
     words += ["--processes", str(given.workers)] if given.workers > 1 else []
     return become_locust(load.absolute(given.locustfile), [*words, *given.words])

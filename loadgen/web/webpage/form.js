@@ -8,6 +8,7 @@
   const LABELS = { // option: what people call it
     scenario: "Scenario", rps: "Requests per second", duration: "Duration that is judged, s", warmup: "Warm-up before it, s",
     drain: "Longest wait for answers at the end, s", arrivals: "Arrival process", concurrency: "Clients of a closed loop",
+    max_concurrency: "Most requests in flight", api: "Kind of API",
     input_tokens: "Prompt length, tokens: mean[,SD[,min-max]]", output_tokens: "Answer length, tokens: mean[,SD[,min-max]]",
     slo_ttft: "SLO: TTFT at most, ms", slo_tpot: "SLO: TPOT at most, ms", slo_share: "SLO: share of requests, as 0.99",
     seed: "Seed", timeout: "Timeout of a request, s", endpoint: "Endpoint (path)", extra_body: "Extra request fields (JSON)",

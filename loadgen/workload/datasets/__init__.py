@@ -1,6 +1,7 @@
 """Prompts, lengths and times from files: one module for each format (docs/scenarios.md), no load."""
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,9 @@ def read_rows(
                 )
             last, where = row.time, row.where
             yield row
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two: packed, and cut off or damaged
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: cannot be read: {why}") from None
     except UnicodeDecodeError as error:  # in JSON of one piece, which is read some way ahead of its rows
         raise UsageError(f"{where} or later: not UTF-8 text: {error.reason}") from None
 

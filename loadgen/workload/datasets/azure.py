@@ -1,6 +1,7 @@
 """Azure LLM inference trace, CSV `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`: times and lengths.
 
-Source: https://github.com/Azure/AzurePublicDataset (2023 and 2024 traces of code and conversation).
+NumImages, which the multimodal trace of 2025 has, too, is how many images a request held.
+Source: https://github.com/Azure/AzurePublicDataset (2023 to 2025).
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from common.usage import UsageError
 from loadgen.workload.datasets.formats import FORMATS
-from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, brief, csv_lines, lengths, since_first
+from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, brief, count, csv_lines, lengths, since_first
 
 
 @FORMATS.register("azure")
@@ -32,4 +33,5 @@ def _rows(path: Path) -> Iterator[Row | Note]:
             where,
             *asked,
             time=(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(),
+            images=count(where, values, "NumImages", least=0) if "NumImages" in values else 0,
         )

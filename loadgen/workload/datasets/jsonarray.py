@@ -1,12 +1,13 @@
 """A JSON array of any size, one element at a time."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from common.usage import UsageError
-from loadgen.workload.datasets.row import TOO_DEEP, brief
+from loadgen.workload.datasets.row import TOO_DEEP, brief, opened
 
 CHUNK = 1 << 16  # characters read at a time
 LARGEST = 1 << 28  # characters of one element; more is taken for a broken file
@@ -17,7 +18,7 @@ NUMBER = ".eE+-0123456789"
 
 def elements(path: Path) -> Iterator[tuple[str, Any]]:
     """(file and row, value) of each element; rows count from 1. Raises UsageError where it breaks off."""
-    with path.open(encoding="utf-8-sig") as file:
+    with io.TextIOWrapper(opened(path), encoding="utf-8-sig") as file:
         text = _skip("", file)
         if not text.startswith("["):
             found = f"begins with {text[:10]!r}" if text else "is empty"

@@ -6,6 +6,7 @@ ids begin alike.
 Source: https://github.com/kvcache-ai/Mooncake (FAST25 traces).
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from loadgen.workload.datasets.row import (
     NO_TOKENS,
     Note,
     Row,
+    hash_ids,
     json_lines,
     lengths,
     mapping,
     seconds,
     since_first,
 )
+
+BLOCK = 512  # tokens of a hash id
 
 
 @FORMATS.register("mooncake")
@@ -31,16 +35,14 @@ def rows(path: Path) -> Iterator[Row | Note]:
 def _rows(path: Path) -> Iterator[Row | Note]:
     for where, value in json_lines(path):
         values = mapping(where, value)
-        ids = values.get("hash_ids", [])
-        if not isinstance(ids, list) or not all(type(each) is int for each in ids):
-            raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
+        ids = hash_ids(where, values)
         asked = lengths(where, values, "input_length", "output_length")
         if asked is None:
             yield Note(NO_TOKENS)
             continue
-        yield Row(
-            where,
-            *asked,
-            time=seconds(where, values, "timestamp", 0.001),
-            blocks=tuple(ids),
-        )
+        if ids and len(ids) != math.ceil(asked[0] / BLOCK):  # true of each row of the published files
+            raise UsageError(
+                f"{where}: {len(ids)} hash_ids for {asked[0]} tokens are no blocks of {BLOCK}; "
+                "is it `format: qwen-bailian`, whose blocks have 16 tokens, and times in seconds?"
+            )
+        yield Row(where, *asked, time=seconds(where, values, "timestamp", 0.001), blocks=ids)

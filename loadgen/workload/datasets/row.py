@@ -1,10 +1,15 @@
 """What a dataset's row says about one request, and the checks that all formats share."""
 
 import csv
+import gzip
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from common.usage import UsageError
 
@@ -15,6 +20,8 @@ TOO_DEEP = "lists or objects within each other, too many"
 JSON_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 NO_TOKENS = "passed over: 0 tokens in the prompt or the answer"
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
+AT_ONCE = 10_000  # rows of a Parquet file turned into Python values at a time
 
 Dialogue = tuple[tuple[str, str], ...]  # (role, content)
 
@@ -29,6 +36,10 @@ class Row(NamedTuple):
     dialogue: Dialogue = ()
     blocks: tuple[int, ...] = ()  # the file's ids of the prompt's blocks, for shared prefixes
     workload: str | None = None
+    block_tokens: int = 512  # that one of `blocks` stands for
+    images: int = 0  # that the request had
+    session: str | None = None  # the agent's, or the conversation's, that it is a turn of
+    pause: float | None = None  # s from the end of the session's turn before; None: not known
 
 
 class Note(NamedTuple):
@@ -37,9 +48,38 @@ class Note(NamedTuple):
     text: str
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """(file and row, value) of each line that is not empty."""
+def opened(path: Path) -> IO[bytes]:
+    """The file's content, unpacked where it is packed by gzip."""
+    file = path.open("rb")
+    if file.peek(2)[:2] != GZIP:
+        return file
+    return gzip.open(file)  # type: ignore[return-value]  # reads as any other
+
+
+def _is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file and row, values by column) of a Parquet file, in place of lines."""
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=AT_ONCE):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield f"{path}: row {number}", values
+    except pa.ArrowException as error:
+        raise UsageError(f"{path}: row {number + 1}: not valid Parquet: {brief(str(error))}") from None
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """(file and row, value) of each line that is not empty, or of each row of a Parquet file."""
+    if _is_parquet(path):
+        yield from _parquet_rows(path)
+        return
+    with opened(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 where = f"{path}: row {number}"
@@ -56,19 +96,25 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                     raise UsageError(f"{where}: not valid JSON: {TOO_DEEP}") from None
 
 
-def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(file and row, values by column) of each line under the heading, which must have `columns`.
 
-    What is no UTF-8 is let through, so that its row is named where a number is expected.
+    What is no UTF-8 is let through, so that its row is named where a number is expected. A Parquet file has
+    its columns' names for a heading.
     """
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    if _is_parquet(path):
+        for number, (where, row) in enumerate(_parquet_rows(path)):
+            if not number:
+                _require_columns(where, columns, row)
+            yield where, {name: _plain(each) for name, each in row.items()}
+        return
+    with opened(path) as packed:
+        file = io.TextIOWrapper(packed, encoding="utf-8-sig", errors="surrogateescape", newline="")
         reader = csv.DictReader(file)
         heading = reader.fieldnames or ()
         if not "".join(heading).isprintable():
             raise UsageError(f"{path}: row 1: the heading is not UTF-8 text")
-        missing = [name for name in columns if name not in heading]
-        if missing:
-            raise UsageError(f"{path}: row 1: the heading has no column {', '.join(missing)}")
+        _require_columns(f"{path}: row 1", columns, heading)
         try:
             for values in reader:
                 where = f"{path}: row {reader.line_num}"
@@ -77,6 +123,16 @@ def csv_lines(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
                 yield where, values
         except csv.Error as error:
             raise UsageError(f"{path}: row {reader.line_num + 1}: not valid CSV: {error}") from None
+
+
+def _plain(value: Any) -> int | float | str:
+    """A Parquet value, with a moment of time as a text."""
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _require_columns(where: str, columns: Sequence[str], heading: Iterable[str]) -> None:
+    if missing := [name for name in columns if name not in heading]:
+        raise UsageError(f"{where}: the heading has no column {', '.join(missing)}")
 
 
 def mapping(where: str, value: Any) -> dict[str, Any]:
@@ -170,6 +226,14 @@ def half_character(text: str) -> str:
 def estimated_tokens(messages: Dialogue) -> int:
     """A rough number of tokens: a quarter of the characters."""
     return max(1, sum(len(content) for _, content in messages) // CHARACTERS_PER_TOKEN)
+
+
+def hash_ids(where: str, values: dict[str, Any]) -> tuple[int, ...]:
+    """The ids of the prompt's blocks, in order; none where the row has none."""
+    ids = values.get("hash_ids") or []
+    if not isinstance(ids, list) or not all(type(each) is int for each in ids):
+        raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
+    return tuple(ids)
 
 
 def since_first(rows: Iterable[Row | Note]) -> Iterator[Row | Note]:

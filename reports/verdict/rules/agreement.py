@@ -6,7 +6,7 @@ answers agree with what was asked for is only a warning.
 
 import numpy as np
 
-from loadgen.records.record import COMPLETED
+from loadgen.records.record import COMPLETED, UNFINISHED
 from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
@@ -16,6 +16,7 @@ MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: it
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
 SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
 SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
+ABORTED = 0.1  # share of those given up that may have ended on the server before it noticed
 CACHE = 0.01  # share of prompt tokens that may hit: a chat template's common beginning
 
 _INVALID = Verdict.INVALID
@@ -134,6 +135,26 @@ def answer_lengths(run: Run) -> Rule:
         "see finish_reason in the records: does the server ignore ignore_eos, or the client ask for less?"
     )
     return Rule(name, Verdict.VALID, figure <= SHORT, figure, SHORT, "share", text, advice)
+
+
+@rule
+def cancelled(run: Run) -> Rule:
+    """Requests that the client gave up, as the scenario asks, against the server's count of aborted ones.
+
+    Share that the server did not count: it went on with them. It only warns.
+    """
+    name, numbers = "cancelled", run.records.numbers
+    planned = ~np.isnan(numbers("cancel_after"))
+    given_up = int((planned & run.records.status_is(UNFINISHED)).sum())
+    text = f"{given_up} of the {int(planned.sum())} requests that were to be cancelled had not ended by then"
+    counter = "vllm:request_success_total"
+    if given_up and (why := _why_no_counters(run, counter)) is not None:
+        return not_checked(name, Verdict.VALID, ABORTED, "share", f"{text}; {why}")
+    aborted = run.server.increase(counter, *_whole(run), finished_reason="abort") or 0.0
+    figure = max(0.0, given_up - aborted) / max(given_up, 1)
+    text += f"; the server counted {aborted:.0f} as aborted" if given_up else ""
+    advice = "the server, or a gateway before it, goes on with requests whose client has gone"
+    return Rule(name, Verdict.VALID, figure <= ABORTED, figure, ABORTED, "share", text, advice)
 
 
 def _whole(run: Run) -> tuple[float, float]:

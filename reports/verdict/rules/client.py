@@ -17,6 +17,7 @@ STALL_P99 = 10.0  # ms; a stamp can be late by one stall: a tenth of the 100 ms 
 CPU = 0.8  # of one core; above it, events queue in the single-threaded loop (M/D/1: mean wait 2 services)
 UNSENT_SHARE = 0.01  # share of the due arrivals that may have left after the window
 SHARED = 0.25  # of the server's own cores; workers go first there, so what they take, it lacks
+HELD = 0.01  # share of the requests; so many move a p99
 FILES = 0.9  # of the limit; sockets beyond it are refused by our own kernel, not by the server
 
 _MORE_WORKERS = "spread the load: WORKERS=n, or workers on other machines"
@@ -25,7 +26,7 @@ _LATE_ADVICE = f"{_MORE_WORKERS}; see that nothing else takes the workers' cores
 
 @rule
 def dispatch_delay_p99(run: Run) -> Rule:
-    """p99 of sent - due."""
+    """p99 of sent - due, less what `max_concurrency` held back."""
     found = request_metrics.percentile(run, "dispatch_delay", 0.99)
     if not found.count:
         return not_checked("dispatch_delay_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
@@ -53,13 +54,16 @@ def late_share(run: Run) -> Rule:
 
 @rule
 def unsent_share(run: Run) -> Rule:
-    """Share of the window's arrivals that had not left when the window ended, those lost left out."""
-    here = run.judged & ~run.records.status_is(LOST)
-    due, sent = int(here.sum()), run.records.numbers("sent")
+    """Share of the window's arrivals that had not left when the window ended, left out those lost and those
+    that `max_concurrency` held back.
+    """
+    held, sent = np.nan_to_num(run.records.numbers("held")), run.records.numbers("sent")
+    here = run.judged & ~run.records.status_is(LOST) & ~((held > 0) & np.isnan(sent))
+    due = int(here.sum())
     if not due:
         return not_checked("unsent_share", Verdict.CLIENT_LIMITED, UNSENT_SHARE, "share", "nothing was due")
     unsent = np.isnan(sent) & run.records.status_is(FAILED)  # tried, but not even a connect was possible
-    left = int((here & (unsent | (sent < run.window[1] + LAG_P99))).sum())
+    left = int((here & (unsent | (sent - held < run.window[1] + LAG_P99))).sum())
     figure = (due - left) / due
     asked, got = due / run.window_length, left / run.window_length
     text = f"{got:.2f} of {asked:.2f} requests/s left inside the window"
@@ -141,6 +145,19 @@ def open_files(run: Run) -> Rule:
     text = f"{lane.label} had {peak} requests in flight, {limit} open files allowed"
     advice = f"raise the limit (ulimit -n), or {_MORE_WORKERS}"
     return Rule("open_files", Verdict.CLIENT_LIMITED, figure <= FILES, figure, FILES, "share", text, advice)
+
+
+@rule
+def client_queue(run: Run) -> Rule:
+    """Share of the arrivals that `max_concurrency` held back: they waited in the client. It only warns."""
+    name, held = "client_queue", run.records.numbers("held")[run.judged]
+    waited = held[held > 0]
+    figure = len(waited) / max(len(held), 1)
+    text = f"max_concurrency held back {len(waited)} of {len(held)} requests"
+    if len(waited):
+        text += f", for {np.quantile(waited, 0.5):.3g} s (p50) and {waited.max():.3g} s at most"
+    advice = "scheduled figures hold this wait, service figures do not; raise the cap, or lower the rate"
+    return Rule(name, Verdict.VALID, figure <= HELD, figure, HELD, "share", text, advice)
 
 
 def _worst(run: Run, figure: Callable[[Lane], float | None]) -> tuple[float, Lane] | None:

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.usage import UsageError
+from loadgen.api import KINDS, Kind
+from loadgen.api.kind import EXTENSIONS
 from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import preflight as module
 from loadgen.master.preflight import MEANS, Preflight, preflight, shortened
-from loadgen.protocol.messages import EXTENSIONS
 from loadgen.workload.request import Request
 
 Answer = Callable[[dict[str, Any]], tuple[int, str, str]]  # a body: status, type, text
@@ -40,11 +41,12 @@ def refusing(*fields: str, named: bool = True) -> Answer:
     """A server that refuses these, one after the other or all without a name."""
 
     def answer(body: dict[str, Any]) -> tuple[int, str, str]:
-        found = [field for field in fields if field in body or field in body.get("stream_options", {})]
+        usage = body.get("stream_options", {})
+        found = [field for field in fields if field in body or field in usage]
         if found:
             said = f"Unexpected field: {found[0]}" if named else "bad request"
             return 422, "application/json", json.dumps({"error": {"message": said}})
-        return stream(4, each="continuous_usage_stats" in body["stream_options"])
+        return stream(4, each="continuous_usage_stats" in usage, end="include_usage" in usage)
 
     return answer
 
@@ -77,10 +79,9 @@ def serving(answer: Answer) -> Iterator[tuple[Client, list[dict[str, Any]]]]:
             server.shutdown()
 
 
-def body(extensions: Sequence[str]) -> tuple[str, bytes]:
-    usage = {name: True for name in ("include_usage", *extensions) if "usage" in name}
-    fields = {name: "x" for name in extensions if "usage" not in name}
-    return "/v1/chat/completions", json.dumps({"max_tokens": 500, "stream_options": usage, **fields}).encode()
+def body(extensions: Sequence[str]) -> tuple[Kind, str, bytes]:
+    kind = KINDS["chat"]()
+    return kind, kind.path, json.dumps({"max_tokens": 500, **kind.frame(extensions, "x")}).encode()
 
 
 def tried(answer: Answer, request: Request | None = None) -> Preflight:
@@ -99,9 +100,26 @@ def test_a_server_that_takes_all_is_asked_once_and_for_few_tokens() -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_a_field_that_is_refused_is_left_out_and_said(refused: list[str], named: bool) -> None:
     found = tried(refusing(*refused, named=named))
-    assert found.extensions == ([each for each in EXTENSIONS if each not in refused] if named else [])
+    usage = [] if "include_usage" in refused else ["include_usage"]
+    left = [each for each in EXTENSIONS if each not in refused and (usage or "usage" not in each)]
+    assert found.extensions == (left if named else usage)
     for each in refused:
-        assert f"the server refuses {each}: {MEANS[each]}" in found.remarks
+        if usage or each != "continuous_usage_stats":  # a part of the other
+            assert f"the server refuses {each}: {MEANS[each]}" in found.remarks
+
+
+def test_a_server_without_stream_options_is_loaded_without() -> None:
+    found = tried(refusing("stream_options"))
+    assert found.extensions == ["ignore_eos", "cache_salt"] and found.usage == "none"
+    assert found.remarks == ["the server refuses include_usage: each chunk is taken as one token"]
+
+
+def test_an_answer_that_comes_whole_is_said_to() -> None:
+    kind = KINDS["embeddings"]()
+    with serving(lambda _: (200, "application/json", '{"data": [1]}')) as (client, bodies):
+        found = preflight(client, lambda extensions: (kind, kind.path, b"{}"), None)
+    assert found.usage == "whole" and found.extensions == ["cache_salt"] and len(bodies) == 1
+    assert "output_tokens and a bound on TPOT have no effect" in found.remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.client.transport import Host
 from loadgen.protocol.messages import Plan
-from loadgen.records.record import COMPLETED, FAILED, Record
+from loadgen.records.record import COMPLETED, FAILED, UNFINISHED, Record
 from loadgen.worker.lane import Lane, RequestMaker
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, schedule
@@ -22,7 +22,8 @@ from tests.support.fakeserver import FakeServer
 class Faulty:
     """A user class with a fault: every third request cannot be made, every third answer not checked."""
 
-    path, wants_text = "/v1/chat/completions", False
+    path: str | None = None
+    wants_text, api, makes_body = False, "chat", True
     lane: Lane
 
     def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
@@ -36,11 +37,20 @@ class Faulty:
         return None
 
 
-def lane_of(url: str, maker: RequestMaker, found: list[Record]) -> Lane:
+class Plain(Faulty):
+    """One without."""
+
+    def request(self, arrival: Arrival, history: Messages) -> dict[str, Any]:
+        return {"model": "fake", "stream": True, "max_tokens": 3}
+
+    def check(self, arrival: Arrival, reply: Reply) -> str | None:
+        return None
+
+
+def lane_of(url: str, maker: RequestMaker, found: list[Record], **keys: Any) -> Lane:
     """A lane of 60 requests/s for half a second, ready to start."""
-    load = Scenario.from_dict(
-        {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
-    )
+    usual = {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
+    load = Scenario.from_dict({**usual, **keys})
     plan = Plan(
         run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
         model="fake", vllm=False, extensions=[], vocabulary=estimate_vocabulary().to_dict(), verify=True,
@@ -89,3 +99,62 @@ def test_a_worker_that_was_stopped_for_long_launches_no_more(monkeypatch: pytest
         lane.close()
     assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
     assert {each.error for each in found if each.due > 0.2} == {"never left: the worker did not get to it"}
+
+
+def run_to_end(lane: Lane) -> None:
+    lane.start(time.perf_counter())
+    while lane.now < 0.6:
+        lane.launch_due()
+        gevent.sleep(0.01)
+    lane.drain()
+    lane.close()
+
+
+def test_no_more_are_in_flight_than_the_cap_and_the_rest_waits_in_order() -> None:
+    found: list[Record] = []
+    with FakeServer(ttft=0.02) as server:
+        lane = lane_of(server.url("normal"), Plain(), found, max_concurrency=1)
+        run_to_end(lane)
+    assert lane.client.peak_in_flight == 1
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    assert {each.status for each in found} == {COMPLETED}
+    by_due = sorted(found, key=lambda each: each.due)
+    sent = [each.sent for each in by_due if each.sent is not None]
+    assert sent == sorted(sent), "those that came due first leave first"
+    held = [each.held for each in by_due if each.held]
+    assert len(held) > 5 and all(0 <= each.sent - each.due - each.held < 0.1 for each in by_due)  # type: ignore[operator]
+
+
+def test_what_the_cap_never_let_go_has_its_record() -> None:
+    found: list[Record] = []
+    with FakeServer() as server:
+        lane = lane_of(server.url("hang-before-headers"), Plain(), found, max_concurrency=2, drain=0)
+        run_to_end(lane)
+    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
+    kept = [each for each in found if each.sent is None]
+    assert len(kept) == len(found) - 2
+    assert {(each.status, each.error) for each in kept} == {
+        (UNFINISHED, "never left: max_concurrency held it back")
+    }
+    assert all(each.held for each in kept)
+
+
+def test_a_share_is_cancelled_and_says_so() -> None:
+    found: list[Record] = []
+    with FakeServer() as server:
+        cancel = {"share": 1.0, "after": 0.1}
+        run_to_end(lane_of(server.url("hang-mid-stream"), Plain(), found, cancel=cancel))
+    assert {(each.status, each.error, each.cancel_after) for each in found} == {
+        (UNFINISHED, "cancelled by the client, as the scenario asks", 0.1)
+    }
+
+
+def test_requests_go_to_their_adapters() -> None:
+    found: list[Record] = []
+    with FakeServer() as server:
+        lane = lane_of(server.url("normal"), Plain(), found, adapters={"names": ["a", "b"]})
+        assert {arrival.adapter for arrival in lane.arrivals} == {"a", "b"}
+        run_to_end(lane)
+    assert {each.arrival: each.adapter for each in found} == {
+        each.number: each.adapter for each in lane.arrivals
+    }

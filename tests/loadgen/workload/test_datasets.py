@@ -1,5 +1,6 @@
 """Datasets: what each format gives, a clear line for each broken row, and reading in pieces."""
 
+import gzip
 import json
 from collections import Counter
 from itertools import islice
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from common.places import ROOT
 from common.usage import UsageError
@@ -72,6 +74,82 @@ def test_plain_prompts() -> None:
     assert [row.output_tokens for row in found] == [None, 40, 12]
     assert [row.time for row in found] == [None, 0, 1]
     assert [row.workload for row in found] == [None, "question", None]
+
+
+def test_qwen_bailian_has_seconds_blocks_of_16_and_sessions(tmp_path: Path) -> None:
+    found = rows("qwen-bailian", "qwen-bailian.jsonl")
+    assert [row.time for row in found[:3]] == [0, 0.5, 1] and {row.block_tokens for row in found} == {16}
+    assert {row.prompt_tokens - 16 * len(row.blocks) for row in found[:32]} == {521 - 16 * 33}
+    path = tmp_path / "turns.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps({"chat_id": chat, "parent_chat_id": parent, "timestamp": chat, "turn": 1,
+                        "input_length": 20, "output_length": 3, "hash_ids": [chat, 9]}) + "\n"
+            for chat, parent in ((4, -1), (5, -1), (6, 4), (7, 6))
+        )
+    )  # fmt: skip
+    assert [row.session for row in read_rows("qwen-bailian", path)] == ["4", "5", "4", "4"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "said"),
+    [
+        ("mooncake", "qwen-bailian.jsonl", "row 1: 33 hash_ids for 521 tokens .* `format: qwen-bailian`"),
+        ("qwen-bailian", "mooncake.jsonl", "row 1: 3 hash_ids for 1100 tokens .* `format: mooncake`"),
+    ],
+)
+def test_a_trace_of_other_blocks_is_refused(kind: str, file: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        rows(kind, file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "times", "images"),
+    [
+        ("azure", "azure-2024-layout.csv", [0, 0.007405, 0.99007, 2.49007], [0, 0, 0, 0]),
+        ("azure", "azure-2025-multimodal-layout.csv", [0, 1], [2, 0]),
+        ("burstgpt", "burstgpt-v2-layout.csv", [0, 51, 82, 144], [0, 0, 0, 0]),
+    ],
+)
+def test_published_layouts_are_read_packed_too(
+    tmp_path: Path, kind: str, file: str, times: list[float], images: list[int]
+) -> None:
+    path = DATA / "traces" / file
+    found = list(read_rows(kind, path))
+    assert [row.time for row in found] == pytest.approx(times, abs=1e-6)
+    assert [row.images for row in found] == images
+    (packed := tmp_path / f"{file}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    pq.write_table(csv.read_csv(path), columns := tmp_path / "trace.parquet")
+    for other in (packed, columns):
+        same = list(read_rows(kind, other))
+        assert [row._replace(where="") for row in same] == [row._replace(where="") for row in found]
+
+
+def test_json_lines_are_read_packed_and_as_parquet(tmp_path: Path) -> None:
+    lines = (DATA / "mooncake.jsonl").read_bytes()
+    (packed := tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    pq.write_table(
+        pa.Table.from_pylist([json.loads(line) for line in lines.splitlines()]), columns := tmp_path / "a"
+    )
+    wanted = [row._replace(where="") for row in rows("mooncake", "mooncake.jsonl")]
+    for path in (packed, columns):
+        assert [row._replace(where="") for row in read_rows("mooncake", path)] == wanted
+    for broken in (packed.read_bytes()[:-20], b"\x1f\x8bno", b"PAR1no"):
+        packed.write_bytes(broken)
+        with pytest.raises(UsageError, match="a.jsonl.gz: .*(cannot be read|not valid Parquet)"):
+            list(read_rows("mooncake", packed))
+
+
+def test_spans_are_sessions_with_the_pauses_between_their_calls() -> None:
+    notes: Counter[str] = Counter()
+    found = list(read_rows("otel", DATA / "otel.jsonl", notes=notes))
+    assert [(row.time, row.prompt_tokens, row.output_tokens) for row in found] == [
+        (0, 900, 40), (0.5, 300, 20), (3.5, 1100, 60), (4, 500, 10), (6.5, 1400, 30),
+    ]  # fmt: skip
+    assert [row.session for row in found] == ["a1 0", "b2 0", "a1 0", "a1 1", "a1 0"], "4 s: beside another"
+    assert [row.pause for row in found] == [None, None, 2, None, 1.5]
+    assert [row.blocks for row in found] == [(0,), (1,), (0,), (0,), (0,)]
+    assert notes == {"passed over: spans that are no call of a model": 2, NO_TOKENS: 1}
 
 
 def run_folder(folder: Path, changes: list[dict[str, Any]], start: float | None = 5.0) -> Path:

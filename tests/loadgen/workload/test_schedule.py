@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from common.places import ROOT
 from common.usage import UsageError
 from loadgen.workload.arrivals.stages import Stages
+from loadgen.workload.arrivals.trace import spread
+from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import FOLDER, Scenario
 from loadgen.workload.schedule import Arrival, Schedule, schedule
+from loadgen.workload.vocabulary import estimate_vocabulary
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 DATA = ROOT / "tests" / "data"
@@ -221,6 +224,140 @@ def test_a_trace_at_another_rate(tmp_path: Path) -> None:
     assert [arrival.due for arrival in plan.arrivals] == pytest.approx([0, 0, 2])
     assert [arrival.blocks for arrival in plan.arrivals] == [(0, 1, 2), (0, 1, 3), (4,)], "numbered anew"
     assert not plan.prompts_unique
+
+
+def made(**keys: Any) -> Scenario:
+    """Small prompts at 100/s for 20 s, with these keys."""
+    usual = {"rate": 100, "duration": 20, "warmup": 1, "prompt_tokens": 40, "output_tokens": 5}
+    return Scenario.from_dict({"name": "made", **usual, **keys})
+
+
+def test_what_came_later_changes_no_other_draw() -> None:
+    plain = schedule(made(), 1).arrivals
+    extras = {"adapters": {"names": ["a", "b"]}, "cancel": {"share": 0.3, "after": 0.5},
+              "images": {"width": 8, "height": 8}, "max_concurrency": 3}  # fmt: skip
+    for each, other in zip(plain, schedule(made(**extras), 1).arrivals, strict=True):
+        assert (each.due, without_place(each)) == (other.due, without_place(other))
+    assert (
+        len(
+            {schedule(made(**{key: extras[key]}), 1).digest() for key in extras}
+            | {schedule(made(), 1).digest()}
+        )
+        == 4
+    )
+
+
+def test_adapters_have_their_shares_and_ranks() -> None:
+    shares = schedule(made(adapters={"shares": {"a": 0.7, "b": 0.3}}), 1).arrivals
+    counts = Counter(arrival.adapter for arrival in shares)
+    assert counts["a"] / len(shares) == pytest.approx(0.7, abs=0.04) and set(counts) == {"a", "b"}
+    ranked = schedule(made(adapters={"names": ["a", "b", "c"], "zipf": 1}), 1).arrivals
+    counts = Counter(arrival.adapter for arrival in ranked)
+    assert [counts[name] / len(ranked) for name in "abc"] == pytest.approx([6 / 11, 3 / 11, 2 / 11], abs=0.04)
+
+
+def test_a_conversation_keeps_its_adapter() -> None:
+    turns = {"conversation": {"turns": 3, "think": 0}, "adapters": {"names": ["a", "b", "c"]}}
+    plan = schedule(made(**turns), 1)
+    for first in plan.arrivals[:20]:
+        assert {arrival.adapter for arrival in chain(plan, first)} == {first.adapter}
+
+
+def test_a_share_is_to_be_cancelled_after_its_time() -> None:
+    cancel = {"share": 0.25, "after": {"distribution": "uniform", "min": 1, "max": 2}}
+    arrivals = schedule(made(cancel=cancel), 1).arrivals
+    ends = [arrival.cancel_after for arrival in arrivals if arrival.cancel_after is not None]
+    assert len(ends) / len(arrivals) == pytest.approx(0.25, abs=0.04)
+    assert min(ends) >= 1 and max(ends) <= 2 and len(set(ends)) > 100
+
+
+def test_a_prefix_by_rank_and_of_a_wanted_hit_rate() -> None:
+    prefix = {"hit_rate": 0.8, "groups": 4, "zipf": 1}
+    arrivals = schedule(made(shared_prefix=prefix), 1).arrivals
+    shared, own = (
+        sum(getattr(each, name) for each in arrivals) for name in ("prefix_tokens", "prompt_tokens")
+    )
+    assert shared / (shared + own) == pytest.approx(0.8)
+    counts = Counter(arrival.prefix_group for arrival in arrivals)
+    assert [counts[group] / counts[0] for group in range(4)] == pytest.approx(
+        [1, 1 / 2, 1 / 3, 1 / 4], abs=0.08
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"shared_prefix": {"tokens": 5, "hit_rate": 0.5}}, "needs tokens or hit_rate"),
+        ({"adapters": {"shares": {"a": 0.5}}}, "add up to 0.5"),
+        ({"adapters": {"shares": {"a": 1.0}, "zipf": 1}}, "do not go together"),
+        ({"max_concurrency": 2, "rate": None, "arrivals": {"process": "closed-loop"}}, "has its concurrency"),
+    ],
+)
+def test_what_would_be_without_effect_is_refused(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        made(**keys)
+
+
+def test_bunches_are_said_and_can_be_spread(tmp_path: Path) -> None:
+    times = [moment for moment in (0.0, 3.0, 6.0) for _ in range(3)]
+    plan = schedule(timed_file(tmp_path, times, "duration: 8\nwarmup: 0\n"), 1)
+    said = "9 arrivals come at 3 moments, up to 3 at one; `spread: true` in the dataset spreads them until"
+    assert said in plan.remarks[0] and len({arrival.due for arrival in plan.arrivals}) == 3
+    path = tmp_path / "timed.yaml"
+    path.write_text(path.read_text().replace("jsonl}", "jsonl, spread: true}"))
+    plan = schedule(Scenario.load(path), 1)
+    due = [moment(arrival) for arrival in plan.arrivals]
+    assert (
+        due == pytest.approx([0, 1, 2, 3, 4, 5, 6, 6 + 2 / 3, 6 + 4 / 3])
+        and "they are spread" in plan.remarks[0]
+    )
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=60))
+def test_spread_times_are_sorted_below_the_end_and_begin_where_they_did(moments: list[int]) -> None:
+    times = np.array(sorted(moments), dtype=float)
+    found = spread(times, 21.0)
+    assert (np.diff(found) >= 0).all() and found[-1] < 21
+    first = np.unique(times, return_index=True)[1]
+    assert np.allclose(found[first], times[first])
+
+
+def test_turns_of_a_traces_session_wait_for_their_answers(tmp_path: Path) -> None:
+    path = tmp_path / "agents.yaml"
+    rest = "duration: 7\nwarmup: 0\narrivals: {process: trace}\n"
+    path.write_text(f"{rest}dataset: {{format: otel, path: {DATA / 'otel.jsonl'}, sessions: true}}\n")
+    plan = schedule(Scenario.load(path), 1)
+    assert [(each.due, each.prompt_tokens) for each in plan.arrivals] == [(0, 900), (0.5, 300), (4, 500)]
+    turns = chain(plan, plan.arrivals[0])
+    assert [(each.due, each.think, each.prompt_tokens) for each in turns] == [
+        (0, 0, 900), (None, 2, 1100), (None, 1.5, 1400),
+    ]  # fmt: skip
+    assert [(each.number, each.after, each.lane_key) for each in turns] == [
+        (0, None, 0),
+        (3, 0, 0),
+        (6, 3, 0),
+    ]
+    maker = PromptMaker(estimate_vocabulary(), 1, plan.scenario)
+    texts = [maker.text(each).split() for each in (*turns, *plan.arrivals[1:])]
+    assert [len(text) for text in texts] == [899, 1099, 1399, 299, 499]
+    assert all(texts[0][:each] == texts[2][:each] for each in (499, 899)) and texts[1] == texts[2][:1099]
+    assert texts[4] == texts[0][:499]
+    assert texts[3][:10] != texts[0][:10]
+    path.write_text(f"{rest}dataset: {{format: azure, path: {DATA / 'azure.csv'}, sessions: true}}\n")
+    with pytest.raises(UsageError, match="azure data tell of no sessions"):
+        schedule(Scenario.load(path), 1)
+
+
+def test_images_of_a_trace_are_sent_or_named(tmp_path: Path) -> None:
+    path, file = tmp_path / "seen.yaml", DATA / "traces" / "azure-2025-multimodal-layout.csv"
+    load = f"duration: 2\nwarmup: 0\narrivals: {{process: trace}}\ndataset: {{format: azure, path: {file}}}\n"
+    path.write_text(load)
+    plan = schedule(Scenario.load(path), 1)
+    assert any("1 row with images, which are not sent" in remark for remark in plan.remarks)
+    path.write_text(f"{load}images: {{width: 8, height: 8}}\n")
+    plan = schedule(Scenario.load(path), 1)
+    assert [arrival.images for arrival in plan.arrivals] == [2, 0]
+    assert not any("images" in remark for remark in plan.remarks)
 
 
 def timed_file(folder: Path, times: list[float], rest: str) -> Scenario:

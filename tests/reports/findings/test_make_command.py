@@ -7,8 +7,10 @@ import pytest
 
 from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
+from reports.document.decision import Recommendation
 from reports.findings import make_command as module
 from reports.findings.make_command import settings
+from reports.findings.recommend import under_same_conditions
 from reports.runs.manifest import DEFAULTS_BEFORE
 from reports.runs.runs import load_run
 
@@ -67,3 +69,28 @@ def test_what_a_scenario_took_by_itself_is_what_the_manifest_says(tmp_path: Path
         "a manifest of the version before"
     )
     assert set(defaults) == set(DEFAULTS_BEFORE)
+
+
+def test_make_is_told_a_variant_so_that_it_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    written = tmp_path / "variants" / "seqs-8.yaml"
+    written.parent.mkdir()
+    written.write_text("changes: a\nexpected: b\n")
+    told = {
+        "batch-8": "batch-8",
+        "batch-8 (20261129T093600Z-batch-8)": "batch-8",
+        "seqs-8": str(written),
+        "mine": "path/to/mine.yaml",
+    }
+    assert {name: module.variant(name, launched=True) for name in told} == told
+    assert module.variant("mine (20261129T093600Z-mine)", launched=False) == "mine"
+    given = {
+        'make sweep VARIANTS="batch-8 mine"': 'make sweep VARIANTS="batch-8 path/to/mine.yaml" RPS=5',
+        "make capacity VARIANT='batch-8 (20261129T093600Z-batch-8)'": "make capacity VARIANT=batch-8 RPS=5",
+        'make sweep VARIANTS="batch-8 batch-8 (20261129T093600Z-batch-8)"': "make run VARIANT=batch-8 RPS=5",
+        'make compare VARIANTS="batch-8 batch-8 (20261129T093600Z-batch-8)"': None,
+        "make report": "make report RPS=5",
+    }
+    asked = [Recommendation(text="a", reason="b", command=command) for command in given]
+    found = under_same_conditions(asked, ["RPS=5"], [], told)
+    assert [each.command for each in found] == list(given.values())

@@ -144,7 +144,8 @@ def edit_records(folder: Path, edit: Edit) -> None:
     judged = frame[frame["due"] >= 5.0].copy()
     edit(judged)
     frame.loc[judged.index] = judged
-    for name in ("due", "sent", "first_token", "last_token", "end", "status", "http_status", "workload"):
+    names = ("due", "sent", "first_token", "last_token", "end", "status", "http_status", "workload")
+    for name in (*names, "held", "cancel_after"):
         at = table.schema.get_field_index(name)
         values = pa.array(frame[name], from_pandas=True).cast(table.schema.field(at).type)
         table = table.set_column(at, table.schema.field(at), values)
@@ -382,6 +383,52 @@ def test_without_server_metrics_the_rules_say_so(tmp_path: Path) -> None:
         "prefix_cache_hits",
     }
     assert skipped == names and failed(tmp_path) == set()
+
+
+def hold(seconds: float, count: int) -> Edit:
+    """`max_concurrency` held some requests back for so long: they were due so much earlier."""
+
+    def edit(records: pd.DataFrame) -> None:
+        records["held"] = 0.0
+        rows = records.index[50 : 50 + count]
+        records.loc[rows, "held"] = seconds
+        records.loc[rows, "due"] -= seconds
+
+    return edit
+
+
+def test_what_the_cap_held_back_is_the_clients_queue_and_no_delay(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    edit_records(tmp_path, hold(0.04, 30))
+    found = rules(tmp_path)
+    assert failed(tmp_path) == {"client_queue"} and found["client_queue"].verdict is Verdict.VALID
+    assert (
+        "held back 30 of" in found["client_queue"].text and "for 0.04 s (p50)" in found["client_queue"].text
+    )
+
+
+@pytest.mark.parametrize(("aborted", "fails"), [(12.0, set()), (5.0, {"cancelled"})])
+def test_what_the_server_did_about_cancelled_requests_is_said(
+    tmp_path: Path, aborted: float, fails: set[str]
+) -> None:
+    make_run(tmp_path)
+    path = tmp_path / "server_metrics.parquet"
+    table = pq.read_table(path)
+    row = {"name": "vllm:request_success_total", "labels": '{"finished_reason": "abort"}'}
+    times = (min(table["t"].to_pylist()), max(table["t"].to_pylist()))
+    more = [{"t": t, "value": value, **row} for t, value in zip(times, (0.0, aborted), strict=True)]
+    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(more, schema=table.schema)]), path)
+
+    def cancel(records: pd.DataFrame) -> None:
+        records["cancel_after"] = np.nan
+        rows = records.index[:12]
+        records.loc[rows, "cancel_after"] = 1.0
+        records.loc[rows, "status"] = "unfinished"
+
+    edit_records(tmp_path, cancel)
+    assert failed(tmp_path) == fails
+    said = f"not ended by then; the server counted {aborted:.0f}"
+    assert said in rules(tmp_path)["cancelled"].text
 
 
 def test_scrapes_that_end_early_are_not_compared(tmp_path: Path) -> None:

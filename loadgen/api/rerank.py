@@ -1,0 +1,43 @@
+"""/v1/rerank: a query and documents in, a score of each out.
+
+Each of the documents makes a prompt of the asked length, the query in it. The length of all is what the
+server's usage says.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from loadgen.api.kind import KINDS, Kind
+from loadgen.api.whole import WholeAnswer
+from loadgen.workload.prompts import PromptMaker
+from loadgen.workload.scenario import Scenario
+from loadgen.workload.schedule import Arrival
+from loadgen.workload.vocabulary import Messages
+
+DOCUMENTS = 10  # where a scenario says no number
+QUERY = 8  # words of the query
+
+
+class Scores(WholeAnswer):
+    __slots__ = ()
+    key = "results"
+
+
+@KINDS.register("rerank")
+class Rerank(Kind):
+    path = "/v1/rerank"
+    reading = Scores
+    extensions = ("cache_salt",)
+    length_field = None
+    exact = False
+    documents = True
+
+    def frame(self, extensions: Sequence[str], salt: str) -> dict[str, Any]:
+        return {name: salt for name in self.extensions if name in extensions}
+
+    def body(
+        self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario
+    ) -> dict[str, Any]:
+        wanted = scenario.request.documents if scenario.request else None
+        query, documents = prompts.ranked(arrival, QUERY, wanted or DOCUMENTS)
+        return {"query": query, "documents": documents}
