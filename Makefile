@@ -28,6 +28,7 @@ export OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN
 given = $(if $($(1)),--$(2) "$($(1))")
 quoted = $(if $($(1)),--$(2) '$(subst ','\'',$($(1)))')
 on = $(if $(filter-out 0 no false,$($(1))),--$(2))
+LABELS = $(call quoted,LABEL,label) $(call quoted,NOTE,note)
 LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,duration) \
   $(call given,WARMUP,warmup) $(call given,DRAIN,drain) $(call given,ARRIVALS,arrivals) \
   $(call given,CONCURRENCY,concurrency) $(call given,MAX_CONCURRENCY,max-concurrency) $(call given,SEED,seed) $(call given,TIMEOUT,timeout) \
@@ -38,7 +39,7 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,API,api) $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
-  $(call given,METRICS_HOST,metrics-host)
+  $(call given,METRICS_HOST,metrics-host) $(LABELS)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
@@ -49,7 +50,7 @@ SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN \
+  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
@@ -99,6 +100,7 @@ help: ## List the targets
 	@echo '               DRY_RUN=1 (make run)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
+	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      GRID ("--max-num-seqs=8,16 --max-model-len=512,1024")'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
@@ -139,7 +141,7 @@ run: server-setup ## Run VARIANT
 	@$(TS) run "$(VARIANT)" $(STRICT_FLAG) $(call on,DRY_RUN,dry-run) $(RUN)
 
 report: $(ENV) ## Write the report of the newest baseline and optimized runs
-	@$(TS) report
+	@$(TS) report $(LABELS)
 
 compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare them
 	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)

@@ -14,7 +14,7 @@ from common.places import ROOT
 from common.results import LONGEST_NAME, results_folder
 from common.usage import UsageError, whole
 from loadgen.protocol.load_options import LOAD_OPTIONS
-from loadgen.protocol.settings import keep_headers, scenario_of
+from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from reports.verdict.verdict import Verdict
@@ -71,6 +71,7 @@ class Load:
     def check(self, variants: Sequence[str]) -> None:
         """Raise UsageError for a mistake that would show only after the server has started."""
         scenario = self.resolved()
+        labels_of(self.options.get("label"))
         if (scenario.mean_rate or FEW) * scenario.duration < FEW:
             require_arrivals(schedule(scenario, int(self.options.get("seed", scenario.seed))))
         _require_no_other_word()
@@ -102,8 +103,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options of `Load`."""
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
-    parser.add_argument("--port", type=whole, default=8000, help="of the server that is launched")
     group = add_load_arguments(parser)
+    group.add_argument("--port", type=whole, default=8000)  # of the server that is launched
     group.add_argument("--workers", type=whole, default=1, metavar="N")
     group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
@@ -114,10 +115,7 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     group.add_argument("--locustfile", default=LOCUSTFILE, metavar="FILE")
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
     for each in OPTIONS.values():
-        if each.takes:
-            group.add_argument(each.flag, metavar=each.takes)
-        else:
-            group.add_argument(each.flag, action="store_true")
+        group.add_argument(each.flag, **each.kind)
     group.add_argument("--header", action="append", default=[], metavar="'K: V'")
     return group
 

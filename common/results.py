@@ -17,6 +17,7 @@ RECORDS = "requests.parquet"
 METRICS = "server_metrics.parquet"
 SUMMARY = "summary.json"  # what `reports judge` writes
 LOG = "server.log"
+COMPARISON = "comparison.json"  # of a report: every figure
 FORECAST = "forecast.json"  # what was to be expected, written before the run
 SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:

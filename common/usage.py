@@ -68,6 +68,14 @@ class Parser(ArgumentParser):
         raise UsageError(f"{message.removeprefix('argument ')} ({self.prog} --help lists the options)")
 
 
+class Joined(Action):
+    """An option that may be given again: its texts, with commas between them."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, f"{before}, {values}" if before else values)
+
+
 def meant(given: str, known: Iterable[str]) -> str | None:
     """The one of the known names that was probably meant."""
     return next(iter(difflib.get_close_matches(given, list(known), n=1)), None)

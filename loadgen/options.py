@@ -45,9 +45,8 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         "api": {"choices": _Suggested(["", *KINDS]), "default": ""},
     }
     for each in LOAD_OPTIONS:
-        kind = {"metavar": each.takes} if each.takes else {"action": "store_true"}
         parser.add_argument(
-            each.flag, help=each.text, include_in_web_ui=each.asked, **kind, **more.get(each.name, {})
+            each.flag, help=each.text, include_in_web_ui=each.asked, **each.kind, **more.get(each.name, {})
         )
     parser.add_argument(
         "--header",

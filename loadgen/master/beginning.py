@@ -73,6 +73,7 @@ def begin(
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
+    draft |= {"labels": settings.labels, "note": settings.note}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
     scraper = partial(Scraper, server, gpus=gpus)
     return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)

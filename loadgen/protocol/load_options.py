@@ -4,6 +4,9 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+from common.usage import Joined
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,14 @@ class Option:
     asked: bool = True  # in the web UI's form, too
     verbs: bool = True  # of the verbs that make load, too
     path: bool = False  # its value is one
+    joined: bool = False  # it may be given again, and its values are joined
+
+    @property
+    def kind(self) -> dict[str, Any]:
+        """What a parser's `add_argument` takes for it."""
+        if self.takes is None:
+            return {"action": "store_true"}
+        return {"metavar": self.takes} | ({"action": Joined} if self.joined else {})
 
     @property
     def flag(self) -> str:
@@ -26,11 +37,15 @@ _OWN = "empty: the scenario's"
 _LENGTHS = f"MEAN[,SD[,MIN-MAX]] tokens, lognormal; {_OWN}"
 
 LOAD_OPTIONS = (
+    Option(
+        "label", "K=V", "what to call the run: a name or KEY=VALUE, with commas between several", joined=True
+    ),
+    Option("note", "T", "a text that is kept with the run, and shown in reports"),
     Option("rps", "R", f"arrivals per second; {_OWN}"),
     Option("duration", "S", f"s that are judged; {_OWN}"),
     Option("warmup", "S", f"s before them; {_OWN}"),
     Option("drain", "S", f"s for answers to end; {_OWN}"),
-    Option("arrivals", "PROCESS", f"poisson, hawkes, …; {_OWN}"),
+    Option("arrivals", "P", f"poisson, hawkes, …; {_OWN}"),
     Option("concurrency", "N", f"clients of a closed loop; {_OWN}"),
     Option("max_concurrency", "N", f"in flight at most, the rest waits; {_OWN}"),
     Option("input_tokens", "N", f"of a prompt: {_LENGTHS}"),
@@ -51,8 +66,8 @@ LOAD_OPTIONS = (
     Option("model", "NAME", "as served; empty: the only one there is"),
     Option(
         "metrics_port",
-        "[HOST:]PORT",
-        "serve live metrics for Prometheus there, too (default host: 127.0.0.1); "
+        "PORT",
+        "serve live metrics for Prometheus there, too ([HOST:]PORT; default host: 127.0.0.1); "
         "the web UI has them at /metrics",
         asked=False,
     ),

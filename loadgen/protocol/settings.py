@@ -30,6 +30,7 @@ RESERVED_HEADERS = (
     "connection",
     "x-request-id",
 )
+LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 60, 200, 1000  # characters
 ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
 
 
@@ -47,6 +48,8 @@ class Settings:
     keep_text: bool
     allow: str  # verdicts that exit with 0
     keep_going: bool  # although the server refuses the request
+    labels: dict[str, str]  # what its user calls the run, for reports
+    note: str | None
     with_key: bool = True  # whether requests carry the key
 
 
@@ -84,6 +87,8 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),
+        labels=labels_of(values.get("label")),
+        note=_note(values.get("note")),
     )
 
 
@@ -111,6 +116,27 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         KINDS[scenario.request.api]  # names those there are
     require_possible(scenario)
     return scenario
+
+
+def labels_of(given: Any) -> dict[str, str]:
+    """What "rack=3, night run" means: {"rack": "3", "name": "night run"}. Raises UsageError."""
+    found = {}
+    for text in filter(None, (each.strip() for each in str(given or "").split(","))):
+        key, mark, value = (each.strip() for each in (text if "=" in text else f"name={text}").partition("="))
+        if not (key and value and len(key) <= LONGEST_KEY and len(value) <= LONGEST_VALUE):
+            raise UsageError(
+                f"--label {text[:LONGEST_KEY]}: must be KEY=VALUE or a name, of at most {LONGEST_KEY} and "
+                f"{LONGEST_VALUE} characters"
+            )
+        found[key] = value
+    return found
+
+
+def _note(given: Any) -> str | None:
+    text = " ".join(str(given or "").split())
+    if len(text) > LONGEST_NOTE:
+        raise UsageError(f"--note: has {len(text)} characters; {LONGEST_NOTE} is the most")
+    return text or None
 
 
 def request_headers(with_key: bool = True) -> dict[str, str]:

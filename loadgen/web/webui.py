@@ -167,7 +167,7 @@ class WebUi:
         names = asked.get("runs") if isinstance(asked, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UsageError('give the names of one or two runs: {"runs": [NAME, …]}')
-        return jsonify({"path": self._session.report(tuple(names))})
+        return jsonify(self._session.report(tuple(names)))
 
     def _checked_start(self) -> Response:
         """Locust's /swarm, once what was asked for is known to be possible."""

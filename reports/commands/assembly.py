@@ -14,13 +14,12 @@ from reports.comparison.breakdown import parts
 from reports.comparison.pairs import Pair, pair_up
 from reports.comparison.pareto import pareto
 from reports.comparison.survivors_only import completed_only
-from reports.document.decision import Insight
+from reports.document.decision import Decision, Insight, ParetoPoint, Recommendation
 from reports.document.lookup import Facts
 from reports.document.metric import Change, Metric, Reading
 from reports.document.run import Counts, Rule, RunInfo
 from reports.document.schema import Comparison, Difference, Earlier, File, Variant
 from reports.findings import decision_words, insights, make_command, recommend
-from reports.findings.make_command import settings
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS, Row
 from reports.metrics.instrument import client_error
@@ -39,7 +38,7 @@ from reports.text import formatting
 from reports.verdict import validity
 from reports.verdict.rule import Rule as Judged
 
-NOT_TOLD, NOT_GIVEN = "not in the file", "not given"
+NOT_TOLD = "not in the file"
 EARLIER = (*HEADLINE, "ttft_p99", "output_token_throughput", "completed_rate")
 
 
@@ -80,25 +79,15 @@ def assemble(
     roofline.forecasts = forecasts(ordered, server)
     points = pareto(facts)
     found = machines(groups)
-    here = settings(groups[baseline][0])
-    named = {each.name: make_command.variant(each.name, not found.hosts) for each in variants}
-    advice = recommend.under_same_conditions(
-        [*recommend.choice(points, minimum_effect, _only_worse(facts)), *recommend.recommendations(facts)],
-        here,
-        found.hosts,
-        named,
-    )
+    again = make_command.conditions(groups[baseline][0], found.hosts, [each.name for each in variants])
     methods = [pair.method for pair in pairs]
     decisions = [
-        decision_words.decided(facts, variant.name, methods, one_server(groups), advice)
-        for variant in facts.others
+        decision_words.decided(facts, variant.name, methods, one_server(groups)) for variant in facts.others
     ]
-    decisions = [
-        each.model_copy(
-            update={"next": recommend.under_same_conditions([each.next], here, found.hosts, named)[0]}
-        )
-        for each in decisions
-    ]
+    title, urgent = _overall(facts, decisions, points)
+    advice = make_command.under_same_conditions([*urgent, *recommend.recommendations(facts)], again)
+    for each in decisions:
+        [each.next] = make_command.under_same_conditions([each.next], again)
     return Comparison(
         name=name,
         written_at=written_at,
@@ -116,6 +105,7 @@ def assemble(
         floors=dict(floors),
         labels=dict(labels or {}),
         note=note,
+        title=title,
         decisions=decisions,
         variants=variants,
         runs=infos,
@@ -128,7 +118,7 @@ def assemble(
             *loads,
         ],
         insights=[*insights.insights(facts), *_served(baseline, groups)],
-        recommendations=[each for each in advice if each not in [one.next for one in decisions]],
+        recommendations=recommend.ordered(advice),
         roofline=roofline,
         completed_only=[line for group in groups.values() for line in completed_only(group[0])],
         pareto=points,
@@ -200,7 +190,7 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
     told = all(catalogue.untold(run, row) is None for run in runs)
-    shown = NOT_GIVEN if _thin(row, runs) else formatting.number(value, row.display_unit, bound)
+    shown = formatting.NOT_GIVEN if _thin(row, runs) else formatting.number(value, row.display_unit, bound)
     return Reading(
         variant=runs[0].manifest.variant,
         value=value,
@@ -219,8 +209,9 @@ def _change(row: Row, pair: Pair) -> Change:
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     why = pair.setting.incomparable if untold is None else untold
-    setting = replace(pair.setting, incomparable=why or _thin(row, (*pair.baseline, *pair.other)))
-    return claims.claim(row, found, repeats, setting)
+    if thin := _thin(row, (*pair.baseline, *pair.other)):  # of a figure that is not given no change is either
+        found = claims.Estimate(None)
+    return claims.claim(row, found, repeats, replace(pair.setting, incomparable=why or thin))
 
 
 def _thin(row: Row, runs: Sequence[Run]) -> str | None:
@@ -242,6 +233,8 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         rules=[_rule(rule) for rule in rules],
         started_at=manifest.started_at or "unknown",
         ended=manifest.ended,
+        labels=manifest.labels,
+        note=manifest.note,
         scenario_name=manifest.scenario_name or "unknown",
         scenario_hash=manifest.scenario_hash or "unknown",
         seed=manifest.seed,
@@ -256,6 +249,17 @@ def _run_info(run: Run, repeat: int) -> RunInfo:
         server=server_side(run),
         stalls=stalls(run),
     )
+
+
+def _overall(
+    facts: Facts, decisions: Sequence[Decision], points: Sequence[ParetoPoint]
+) -> tuple[str, list[Recommendation]]:
+    """The decision of the whole report in one line, and what to do first."""
+    if len(decisions) < 2:
+        return "".join(each.title for each in decisions), [each.next for each in decisions]
+    taken = recommend.best(points, facts.minimum_effect, _only_worse(facts))
+    title = decision_words.of_several(facts, decisions, [each.variant for each in taken])
+    return title, [recommend.choice(points, taken, facts.minimum_effect)]
 
 
 def _only_worse(facts: Facts) -> list[str]:

@@ -25,6 +25,7 @@ from reports.comparison import comparability
 from reports.document.audit import Audit, Untold
 from reports.document.decision import Recommendation
 from reports.document.schema import Comparison, File
+from reports.findings import make_command
 from reports.findings.audit_claims import check_claims
 from reports.findings.audit_definitions import same_figures
 from reports.findings.audit_words import limit_lines, paragraph, title
@@ -169,8 +170,8 @@ def audit(
         notes=_notes(found, runs),
         untold=_untold(runs),
     )
-    changes = {"audit": part, "files": _files(comparison), "recommendations": _advice(runs)}
-    return comparison.model_copy(update=changes), runs
+    changes = {"audit": part, "title": part.title, "files": _files(comparison)}
+    return comparison.model_copy(update=changes | {"recommendations": _advice(runs)}), runs
 
 
 def as_runs(found: Sequence[Imported]) -> list[Run]:
@@ -247,15 +248,18 @@ def _files(comparison: Comparison) -> list[File]:
 
 
 def _advice(runs: Sequence[Run]) -> list[Recommendation]:
-    """What was left open can only be measured anew."""
-    variants = "make baseline optimized" if len(runs) > 1 else "make baseline"
-    return [
-        Recommendation(
-            text="Measure it again in open loop, with every arrival recorded and the drain bounded.",
-            reason="A result file cannot be asked again: what it does not tell stays unknown.",
-            command=variants,
-        )
-    ]
+    """What was left open can only be measured anew: at the file's rate, where it tells one."""
+    again = make_command.conditions(runs[0])
+    rate = "offered_rate" not in runs[0].limits.figures and again.rate
+    command = make_command.run_all(
+        ["baseline", "optimized"][: len(runs)], *([f"RPS={rate:.3g}"] if rate else [])
+    )
+    anew = Recommendation(
+        text="Measure it again in open loop, with every arrival recorded and the drain bounded.",
+        reason="A result file cannot be asked again: what it does not tell stays unknown.",
+        command=command,
+    )
+    return make_command.under_same_conditions([anew], again)
 
 
 def _name(asked: str | None, paths: Sequence[Path]) -> str:

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.results import results_folder, write_whole
+from common.results import COMPARISON, results_folder, write_whole
 from common.terminal import shown
 from common.usage import UsageError
 from reports.commands.assembly import assemble
@@ -23,9 +22,10 @@ from reports.comparison import claims
 from reports.comparison.exclusions import without
 from reports.document.decision import Recommendation
 from reports.document.schema import Comparison, File
+from reports.document.screen import FirstScreen
 from reports.gate import options
 from reports.gate.gate import of_comparison
-from reports.pages.first_screen import mark_of, setup, tiles
+from reports.pages import first_screen
 from reports.pages.sections import because
 from reports.pages.sections_evidence import shared_reasons
 from reports.runs.index import index
@@ -135,7 +135,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not (arguments.fail_on or arguments.junit or arguments.summary):
         return 0
-    return options.conclude(of_comparison(comparison, arguments.fail_on, setup(comparison)), arguments)
+    return options.conclude(
+        of_comparison(comparison, arguments.fail_on, first_screen.setup(comparison)), arguments
+    )
 
 
 def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
@@ -147,10 +149,11 @@ def write(comparison: Comparison, runs: list[Run], folder: Path) -> None:
         for run in runs
         if run.folder is not None
     ]
-    comparison = comparison.model_copy(update={"files": [*comparison.files, *records]})
+    more = {"files": [*comparison.files, *records], "first_screen": first_screen.describe(comparison)}
+    comparison = comparison.model_copy(update=more)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
+        write_whole(folder / COMPARISON, comparison.model_dump_json(indent=2) + "\n")
         render(comparison, without(comparison.excluded, runs), folder)
     except OSError as error:
         raise UsageError(
@@ -209,35 +212,33 @@ def show_decision(comparison: Comparison, console: Console) -> None:
         console.print(Text(comparison.audit.paragraph))
         for line in comparison.audit.limits:
             console.print(Text(line))
-        show_next(comparison.recommendations, console)
+        show_next(comparison.recommendations[0], console)
         return
-    for each in comparison.decisions:
-        console.print(Text(f"\n{each.title}.", style="bold"))
-        if len(comparison.decisions) == 1:
-            console.print(_few_rows(comparison, each.variant))
-            console.print(Text(f"Confidence: {each.confidence}", style="dim"))
-        if each.disturbed or each.kind == "cannot tell":
-            console.print(Text(each.disturbed or each.reason))
-    console.print(Text(f"Setup: {setup(comparison)}", style="dim"))
-    if len(comparison.decisions) == 1:
-        show_next([comparison.decisions[0].next], console)
+    screen = first_screen.describe(comparison)
+    console.print(Text(f"\n{screen.title}.", style="bold"))
+    if screen.rows and screen.variant:
+        console.print(_few_rows(screen))
+    for each in screen.lines:
+        console.print(Text(f"{each.lead}: {each.text}".removeprefix(": "), style="dim"))
+    show_next(screen.next, console)
 
 
-def show_next(steps: Sequence[Recommendation], console: Console) -> None:
-    """The first of the steps, with its command in a line of its own, to be copied."""
-    for step in steps[:1]:
-        console.print(Text(f"Next: {step.text}", style="bold"))
-        if step.command:
-            console.print(Text(f"  {step.command}", style="bold"), soft_wrap=True)
+def show_next(step: Recommendation | None, console: Console) -> None:
+    """What to do next, with its command in a line of its own, to be copied."""
+    if step is None:
+        return
+    console.print(Text(f"Next: {step.text}", style="bold"))
+    for line in (step.command or "").splitlines():
+        console.print(Text(f"  {line}", style="bold"), soft_wrap=True)
 
 
-def _few_rows(comparison: Comparison, variant: str) -> Table:
+def _few_rows(screen: FirstScreen) -> Table:
     table = Table(box=None, pad_edge=False, show_header=True, header_style="dim")
-    for heading in ("", comparison.baseline, variant, "change", " "):
+    for heading in ("", screen.baseline, screen.variant or "", "change", " "):
         table.add_column(heading, justify="right" if heading.strip() else "left", no_wrap=True)
-    for tile in tiles(comparison, variant).items:
-        label = f"{tile.label}, {tile.unit}" if tile.unit else tile.label
-        table.add_row(*(Text(text) for text in (label, tile.before, tile.after, tile.change, tile.mark)))
+    for each in screen.rows:
+        label = f"{each.label}, {each.unit}" if each.unit else each.label
+        table.add_row(*(Text(text) for text in (label, each.before, each.after, each.change, each.mark)))
     return table
 
 
@@ -255,7 +256,10 @@ def results_table(comparison: Comparison, other: str, intervals: bool = True) ->
         before = next(each for each in metric.readings if each.variant == comparison.baseline)
         after = next(each for each in metric.readings if each.variant == other)
         change = next(each for each in metric.changes if each.variant == other)
-        mark = Text(mark_of(metric, change)[0][2:], style=_COLOURS.get(change.mark, "dim"))
+        mark = Text(
+            first_screen.mark_of(metric, change, comparison.minimum_effect)[0][2:],
+            style=_COLOURS.get(change.mark, "dim"),
+        )
         if change.mark in ("unstable", "not comparable") and change.reason not in shared:
             mark.append(f": {change.reason}", style="dim")
         if change.warning:
@@ -333,11 +337,12 @@ def _floors(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def labels_of(given: list[str]) -> dict[str, str]:
-    """--label KEY=VALUE, as often as given. Raises UsageError."""
-    for text in given:
+    """--label KEY=VALUE or a name, as often as given. Raises UsageError."""
+    texts = [text if "=" in text else f"name={text}" for text in given]
+    for text in texts:
         if not re.fullmatch(r"[^=]{1,60}=.{1,200}", text):
             raise UsageError(f"--label {text}: write KEY=VALUE, the key of at most 60 characters")
-    return dict(text.split("=", 1) for text in given)
+    return dict(text.split("=", 1) for text in texts)
 
 
 def _command(

@@ -25,6 +25,11 @@ SPOKEN_NAMES = {
 SLO_SHARE = 0.99  # of arrivals, where the scenario's SLO does not say
 
 
+def spoken_name(metric: str, label: str) -> str:
+    """A metric's name inside a sentence."""
+    return SPOKEN_NAMES.get(metric, label)
+
+
 @dataclass(frozen=True)
 class Facts:
     """The tables that sentences are written from."""
@@ -89,13 +94,6 @@ class Facts:
             ]
         )
 
-    def spoken_change(self, metric: str, variant: str) -> str:
-        """'completed rate −57.2 % (95 % interval −61.6 to −53.8 %)'; '' where there is none to speak of."""
-        change = self.change(metric, variant)
-        if change.change is None or change.low is None or change.high is None:
-            return ""
-        return f"{self.spoken(metric)} {change.display} (95 % interval {change.display_interval})"
-
     def phrases(self, metrics: Sequence[str], variant: str) -> str:
         return formatting.listed(
             [self._phrase(metric, variant, name) for metric, name in self._names(metrics)]
@@ -103,7 +101,7 @@ class Facts:
 
     def spoken(self, metric: str) -> str:
         """A metric's name inside a sentence."""
-        return SPOKEN_NAMES.get(metric, self.metrics[metric].label)
+        return spoken_name(metric, self.metrics[metric].label)
 
     def _names(self, metrics: Sequence[str]) -> list[tuple[str, str]]:
         """Each metric with its name; the second percentile of one thing is 'p99' alone."""

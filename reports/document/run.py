@@ -84,6 +84,8 @@ class RunInfo(Part):
     rules: list[Rule]
     started_at: str
     ended: str
+    labels: dict[str, str] = Field(default_factory=dict, description="as given by the run's user")
+    note: str | None = Field(default=None, description="as given by the run's user")
     scenario_name: str
     scenario_hash: str
     seed: int | None = Field(description="null: another tool's file, which does not say")

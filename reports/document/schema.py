@@ -16,6 +16,7 @@ from reports.document.metric import LoadPart, Method, Metric
 from reports.document.part import Json, Part
 from reports.document.roofline import Roofline
 from reports.document.run import RunInfo
+from reports.document.screen import FirstScreen
 
 
 class Variant(Part):
@@ -89,6 +90,8 @@ class Comparison(Part):
     )
     labels: dict[str, str] = Field(default_factory=dict, description="of the report, as given by its user")
     note: str | None = Field(None, description="of the report, as given by its user")
+    title: str = Field("", description="the decision in one line, of several variants too")
+    first_screen: FirstScreen | None = Field(default=None, description="null: not written yet")
     decisions: list[Decision] = Field(description="one per variant after the baseline that ran")
     variants: list[Variant] = Field(description="the baseline first")
     runs: list[RunInfo]
@@ -101,7 +104,7 @@ class Comparison(Part):
     methods: list[Method]
     conditions: list[Difference]
     insights: list[Insight]
-    recommendations: list[Recommendation]
+    recommendations: list[Recommendation] = Field(description="in order; the first is what to do next")
     roofline: Roofline = Roofline()
     completed_only: list[CompletedOnly]
     pareto: list[ParetoPoint]

@@ -11,6 +11,7 @@ from reports.metrics.catalogue import ROWS
 from reports.runs.importers.imported import Claim, Imported
 from reports.runs.runs import Run
 from reports.text import formatting
+from reports.text.formatting import NOT_GIVEN
 
 LOADS_DIFFER = "the loads differ, so it is no effect of the server"
 HEADLINE = ("output_token_throughput", "completed_rate", "latency_p50", "ttft_p50", "tpot_p50")
@@ -84,9 +85,18 @@ def _check_value(
         claimed=claim.value,
         claimed_display=formatting.number(claim.value, metric.display_unit),
         supported=reading.value,
-        supported_display=reading.display,
+        supported_display=_shown(reading, metric),
         outcome=outcome,
         reason=reason,
+    )
+
+
+def _shown(reading: Reading, metric: Metric) -> str:
+    """Of too few requests the percentile is the tool's claim all the same: '88.0 (of 16)'."""
+    if reading.display != NOT_GIVEN:
+        return reading.display
+    return (
+        f"{formatting.number(reading.value, metric.display_unit, reading.lower_bound)} (of {reading.count:,})"
     )
 
 
@@ -160,7 +170,7 @@ def _judge_change(
     if all(bound == 0 for bound in bounds):
         return "cannot tell", "too few requests finished, and of the others it is not even bounded"
     if all(bound is not None for bound in bounds):
-        if "not given" in (readings[0].display, readings[1].display):
+        if NOT_GIVEN in (readings[0].display, readings[1].display):
             return "cannot tell", "too few requests finished to name either"
         shown = " and ".join(f"{each.display} {metric.display_unit}" for each in readings)
         return "not supported", f"over all requests they are {shown}, so no change can be named"

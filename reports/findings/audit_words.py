@@ -6,6 +6,7 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
 from reports.document.audit import ClaimCheck
+from reports.document.lookup import spoken_name
 from reports.document.schema import Comparison
 from reports.findings.audit_claims import HEADLINE, reading_of
 from reports.metrics import plateau, request_metrics
@@ -54,18 +55,42 @@ def _against(found: Sequence[Imported]) -> str:
 def title(
     found: Sequence[Imported], runs: Sequence[Run], checks: Sequence[ClaimCheck], apart: str | None
 ) -> str:
-    """The finding in one line. `apart`: in what two loads differ."""
-    head = f"Audit of {formatting.listed([run.manifest.variant for run in runs])}"
+    """The decision in one line. `apart`: in what two loads differ."""
+    names = formatting.listed([run.manifest.variant for run in runs])
     if not all(each.has_records for each in found):
-        return f"{head}: sums only, so nothing supports or contradicts the claims"
+        return f"No decision by {names}: sums only, so nothing supports or contradicts the claims"
     told = [check for check in checks if not (apart and check.field.startswith("change of "))]
-    bad = sum(check.outcome == "not supported" for check in told)
+    bad = [check for check in told if check.outcome == "not supported"]
     good = sum(check.outcome == "supported" for check in told)
-    if not bad + good:
-        return f"{head}: no figure that can be checked"
-    text = f"{bad} of {formatting.counted(len(told), 'claim')} {_is(bad)} not supported" if bad else ""
-    text = text or f"every figure that can be checked is supported ({good})"
-    return f"{head}: {text}{_cut_short(runs)}{'; the loads differ' if apart else ''}"
+    tail = f"{_cut_short(runs)}{'; the loads differ' if apart else ''}"
+    if not bad and not good:
+        return f"No decision by {names}: no figure that can be checked{tail}"
+    if not bad:
+        return f"Every figure of {names} that can be checked is supported ({good}){tail}"
+    return f"Do not use the claims of {names}: {_worst(bad)}{tail}"
+
+
+def _worst(bad: Sequence[ClaimCheck]) -> str:
+    """The claim that is most wrong to act on: one whose sign is another, else the most read; the changes
+    before the figures. 'token throughput is claimed +19.7 %, the records say −39.1 %'"""
+    turned = [check for check in bad if _is_turned(check)]
+    first = min(turned or bad, key=_rank)
+    unit = f" {first.display_unit}" if first.display_unit else ""
+    claimed = f"{spoken_name(first.metric, first.label)} is claimed {first.claimed_display}"
+    if first.supported_display == "n/a":
+        return f"{claimed}{unit}, and the records name no change of it"
+    return f"{claimed}, the records say {formatting.spoken(first.supported_display)}{unit}"
+
+
+def _is_turned(check: ClaimCheck) -> bool:
+    """Whether a change goes the other way."""
+    change = check.field.startswith("change of ")
+    return change and check.supported is not None and check.supported * check.claimed < 0
+
+
+def _rank(check: ClaimCheck) -> tuple[bool, int]:
+    place = HEADLINE.index(check.metric) if check.metric in HEADLINE else len(HEADLINE)
+    return not check.field.startswith("change of "), place
 
 
 def _cut_short(runs: Sequence[Run]) -> str:

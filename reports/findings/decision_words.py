@@ -1,19 +1,28 @@
 """The decision in words: its title, the reason, how sure it is, what to do next."""
 
-import shlex
 from collections.abc import Sequence
 
-from reports.document.decision import Decision, Recommendation, ServedRate
+from reports.document.decision import Decision, DecisionKind, Recommendation, ServedRate
 from reports.document.lookup import Facts
 from reports.document.metric import Method
 from reports.document.run import RunInfo
-from reports.findings.decision import Choice, Evidence, Side, decide
+from reports.findings import recommend
+from reports.findings.decision import HEADROOM, Choice, Evidence, Side, decide
+from reports.findings.make_command import run_all
 from reports.text import formatting
 
-USUAL = ("baseline", "optimized")  # what make loads without being told
 SAID = 2  # rows in a title; the table has all
 SERVING = ("completed_rate", "slo_attainment", "output_token_throughput", "ttft_p50")
-MEASURING = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
+FAILED = {  # such runs say nothing of the server
+    "INVALID": "the measurement failed",
+    "CLIENT-LIMITED": "the load generator fell behind",
+}
+STANDS: dict[DecisionKind, tuple[str, str]] = {  # of a variant beside the one to take: of one, of several
+    "serves less": ("{} serves less", "{} serve less"),
+    "worse": ("{} is worse", "{} are worse"),
+    "cannot tell": ("no decision on {}", "no decision on {}"),
+}
+NOT_BETTER = "{} is not better", "{} are not better"
 ORDER = (  # what users feel first
     "slo_attainment",
     "failed",
@@ -35,10 +44,9 @@ def decided(
     variant: str,
     methods: Sequence[Method],
     labels_only: str | None,
-    advice: Sequence[Recommendation],
 ) -> Decision:
-    """The decision on a variant. `labels_only`: what is known of one address that answered for every variant;
-    `advice`: what else may be done, in the order of urgency."""
+    """The decision on a variant. `labels_only`: what is known of one address that answered for every
+    variant."""
     given = evidence(facts, variant)
     found = decide(given)
     reason = _reason(facts, variant, given, found)
@@ -55,7 +63,7 @@ def decided(
         confidence=_confidence(facts, variant, methods),
         disturbed=_disturbed(facts, variant),
         compare_at=found.compare_at,
-        next=_next(facts, given, found, advice),
+        next=_next(facts, given, found),
     )
 
 
@@ -78,7 +86,7 @@ def blocked(facts: Facts, variant: str) -> str | None:
     if not all(facts.change(name, variant).mark == "not comparable" for name in names):
         return None
     broken = [run for name in (facts.baseline, variant) for run in facts.runs_of(name)]
-    told = [_broken(run) for run in broken if run.verdict in MEASURING]
+    told = [_broken(run) for run in broken if run.verdict in FAILED]
     if told:
         return "; ".join(dict.fromkeys(told))
     change = facts.change("output_token_throughput", variant)
@@ -91,14 +99,14 @@ def title(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
     served, other = _of(given.variant), _plain(given.baseline)
     if given.baseline.keeps_up and found.kind == "serves less":
         other = "all of it"
-    neither = given.baseline.drowns and given.variant.drowns
+    if found.kind != "cannot tell" and given.baseline.drowns and given.variant.drowns:
+        more = f"; {found.preferred} is the better of the two" if found.preferred else ""
+        return f"Use neither{at}: {variant} serves {served}, {baseline} {other}{more}"
     match found.kind:
         case "cannot tell":
             return f"No decision on {variant}{at}: {_why_none(facts, variant)}"
         case "serves less":
             return f"Do not use {variant}{at}: it serves {served}, {baseline} {other}"
-        case "serves more" if neither:
-            return f"Prefer {variant}{at}: it serves {served}, {baseline} {other}; neither keeps up"
         case "serves more":
             return f"Use {variant}{at}: it serves {served}, {baseline} {other}"
         case "better":
@@ -110,18 +118,42 @@ def title(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
             return f"{variant} is a trade-off{at}: {gained}, but {lost}"
         case "unclear":
             return f"Neither is preferred{at}: the rates served may differ by chance"
-    if neither:
-        return f"Neither {variant} nor {baseline} keeps up{at}: {served} and {other} are served"
     return f"No difference shown between {variant} and {baseline}{at}"
 
 
+def of_several(facts: Facts, decisions: Sequence[Decision], taken: Sequence[str]) -> str:
+    """The decision in one line where there are several variants. `taken`: the best that meet the SLO."""
+    at, kinds = _at(evidence(facts, decisions[0].variant)), {each.variant: each for each in decisions}
+    if not taken:
+        return f"Use none{at}: no variant is shown to meet the SLO"
+    rest = [each for each in decisions if each.variant not in taken]
+    others = _standing(rest)
+    if facts.baseline in taken:
+        equal = [name for name in taken if name != facts.baseline]
+        told = [f"nothing tells {formatting.listed(equal)} from it"] if equal else []
+        return f"Stay with {facts.baseline}{at}: {'; '.join([*told, *others])}"
+    if len(taken) == 1 and kinds[taken[0]].kind in ("better", "serves more"):
+        return "; ".join([kinds[taken[0]].title, *others])
+    either = "nothing here tells them apart" if taken[1:] else "of those that meet the SLO it answers first"
+    return f"Use {' or '.join(taken)}{at}: {'; '.join([either, *others])}"
+
+
+def _standing(decisions: Sequence[Decision]) -> list[str]:
+    """'batch-8 and batch-16 serve less', 'compiled is worse'"""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in decisions:
+        groups.setdefault(STANDS.get(each.kind, NOT_BETTER), []).append(each.variant)
+    return [said[len(names) > 1].format(formatting.listed(names)) for said, names in groups.items()]
+
+
 def _why_none(facts: Facts, variant: str) -> str:
-    """In a few words; the reason has the figures."""
-    names = (facts.baseline, variant)
-    hurt = [name for name in names if any(run.verdict in MEASURING for run in facts.runs_of(name))]
-    if len(hurt) == 1:
-        return f"the run of {hurt[0]} was disturbed"
-    return "both runs were disturbed" if hurt else "its figures cannot be compared"
+    """In a few words; the figures stand below."""
+    hurt = [run for name in (facts.baseline, variant) for run in facts.runs_of(name) if run.verdict in FAILED]
+    names = list(dict.fromkeys(run.variant for run in hurt))
+    if not hurt:
+        return "its figures cannot be compared"
+    whose = "both runs" if names[1:] else f"the run of {names[0]}"
+    return f"{formatting.listed(list(dict.fromkeys(FAILED[run.verdict] for run in hurt)))} in {whose}"
 
 
 def _reason(facts: Facts, variant: str, given: Evidence, found: Choice) -> str:
@@ -158,12 +190,11 @@ def _confidence(facts: Facts, variant: str, methods: Sequence[Method]) -> str:
     method = next((each for each in methods if each.variant == variant), None)
     number = "one run of each" if runs == [1, 1] else f"{runs[0]} and {runs[1]} runs"
     parts = [f"{number}, {how[method.kind] if method else 'no intervals'}"]
-    parts += [facts.spoken_change("completed_rate", variant)]
     short = [run for name in (facts.baseline, variant) for run in facts.runs_of(name) if _few(run)]
     if short:
         rule = next(rule for rule in short[0].rules if rule.rule == "enough_requests")
         parts.append(f"no p99 is given: {rule.figure:g} requests, {rule.bound:g} needed")
-    return ". ".join(formatting.capital(part) for part in parts if part) + "."
+    return ". ".join(formatting.capital(part) for part in parts) + "."
 
 
 def _few(run: RunInfo) -> bool:
@@ -175,7 +206,7 @@ def _disturbed(facts: Facts, variant: str) -> str | None:
         _broken(run)
         for name in (facts.baseline, variant)
         for run in facts.runs_of(name)
-        if run.verdict in MEASURING
+        if run.verdict in FAILED
     ]
     return _sentence(". ".join(dict.fromkeys(told))) if told else None
 
@@ -183,55 +214,39 @@ def _disturbed(facts: Facts, variant: str) -> str | None:
 def _broken(run: RunInfo) -> str:
     """Which run cannot be used, and what was seen of it."""
     failed = [rule.text for rule in run.rules if not rule.passed and rule.verdict == run.verdict]
-    what = "the measurement failed" if run.verdict == "INVALID" else "the load generator fell behind"
-    seen = "".join(f". {formatting.capital(text)}" for text in failed[:SAID])
-    return f"{run.run}: {what}{seen}"
+    return ". ".join([f"{run.run} is {run.verdict}", *map(formatting.capital, failed[:SAID])])
 
 
-def _next(facts: Facts, given: Evidence, found: Choice, advice: Sequence[Recommendation]) -> Recommendation:
-    pair = (given.baseline.name, given.variant.name)
-    if found.kind == "cannot tell" and advice:
-        return advice[0]
+def _next(facts: Facts, given: Evidence, found: Choice) -> Recommendation:
+    pair = given.baseline, given.variant
+    if found.kind == "cannot tell":
+        return next(iter(recommend.broken(facts)), None) or _anew(given)
     if found.compare_at is not None:
-        rate = f"{found.compare_at:g}"
+        slower, part = min(pair, key=lambda side: side.completed or 0.0).name, f"{100 * HEADROOM:g} %"
         return Recommendation(
-            text=f"Compare the two at {rate} req/s, which both can serve.",
-            reason=f"{_plain(given.baseline)} and {_plain(given.variant)} req/s were served.",
-            command=_load(pair, f"RPS={rate}"),
+            text=f"Compare the two at {found.compare_at:g} req/s, {part} of what {slower} served.",
+            reason=f"Of {formatting.number(given.variant.offered, 'req/s')} req/s {pair[0].name} served "
+            f"{_plain(pair[0])} and {pair[1].name} {_plain(pair[1])}. A lower rate was not measured.",
+            command=run_all([side.name for side in pair], f"RPS={found.compare_at:g}"),
         )
     behind = [side.name for side in (given.variant, given.baseline) if not side.keeps_up]
     if behind:
-        return Recommendation(
-            text=f"Find the rate that {behind[0]} serves.",
-            reason=f"It does not serve {_at(given).strip()}.",
-            command=f"make capacity VARIANT={shlex.quote(behind[0])}",
-        )
-    short = [each for each in advice if "DURATION=" in (each.command or "")]
-    if short:
-        return short[0]
-    if found.kind in ("trade-off", "no difference", "unclear") and pair:
-        return next((each for each in advice if "REPEATS=" in (each.command or "")), _again(pair))
-    best = found.preferred or facts.baseline
+        return recommend.capacity(behind[0], f"It fell behind{_at(given)}.")
+    if longer := recommend.too_short(facts):
+        return longer[0]
+    if found.kind in ("trade-off", "no difference", "unclear"):
+        once = recommend.repeated(facts, "One run of each does not say how much runs differ.")
+        return next(iter(recommend.unsure(facts)), once)
+    return recommend.capacity(found.preferred or facts.baseline, "One rate says nothing of the next.")
+
+
+def _anew(given: Evidence) -> Recommendation:
+    """Where runs of different conditions were held against each other."""
     return Recommendation(
-        text=f"Find the highest rate that {best} serves within the SLO.",
-        reason="One rate says nothing of the next.",
-        command=f"make capacity VARIANT={shlex.quote(best)}",
+        text="Measure both under the same conditions.",
+        reason=_sentence(formatting.capital(given.unusable or "their figures cannot be compared")),
+        command=run_all([given.baseline.name, given.variant.name]),
     )
-
-
-def _again(pair: tuple[str, str]) -> Recommendation:
-    given = "" if pair == USUAL else f" VARIANTS={shlex.quote(' '.join(pair))}"
-    return Recommendation(
-        text="Repeat the comparison, for narrower intervals.",
-        reason="One run of each does not say how much runs differ.",
-        command=f"make compare REPEATS=3{given}",
-    )
-
-
-def _load(pair: tuple[str, str], setting: str) -> str:
-    if pair == USUAL:
-        return f"make {' '.join(pair)} {setting}"
-    return f'make compare REPEATS=1 VARIANTS="{" ".join(shlex.quote(name) for name in pair)}" {setting}'
 
 
 def _side(facts: Facts, name: str) -> Side:

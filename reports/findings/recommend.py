@@ -2,18 +2,20 @@
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
+from reports.document.run import RunInfo
+from reports.findings.make_command import repeat, run_all
 from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
 from reports.text import formatting
 
-STEP_LENGTH = ("DURATION=", "WARMUP=")  # a search for the capacity has steps of its own length
-VARIANT = re.compile(r"""VARIANT(?P<many>S)?=(?P<names>"[^"]*"|'[^']*'|\S+)""")
 OPTION = re.compile(r"--(warmup|duration) (\d+)")
-LOADS_ONE = ("make baseline", "make optimized", "make capacity")  # commands of one variant
+SETTING = re.compile(r"\b(?:WARMUP|DURATION|WORKERS)=\d+")
+WORKERS = "WORKERS=n"  # as rules advise it
+TOO_FEW = "enough_requests"  # the rule's name
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
 FULL = 0.95  # share of the largest batch allowed that counts as full
 
@@ -21,54 +23,78 @@ FULL = 0.95  # share of the largest batch allowed that counts as full
 def recommendations(facts: Facts) -> list[Recommendation]:
     """In the order of urgency: can the figures be trusted, is there a limit, what to try."""
     found: list[Recommendation] = []
-    for rule in (_broken, _unsure, _capacity, _full_batch, _spikes, _eager, _priority, _hardware):
-        found += [each for each in rule(facts) if each.text not in {known.text for known in found}]
+    for rule in (broken, too_short, unsure, _capacity, _full_batch, _spikes, _eager, _priority, _hardware):
+        found += rule(facts)
     return found
 
 
-def choice(
+def ordered(found: Sequence[Recommendation]) -> list[Recommendation]:
+    """Each thing to do once: of those with the same command, or without one the same words, the first."""
+    return list({each.command or each.text: each for each in reversed(found)}.values())[::-1]
+
+
+def capacity(variant: str, reason: str) -> Recommendation:
+    """The rate that a variant serves."""
+    return Recommendation(
+        text=f"Find the highest rate that {variant} serves within the SLO.",
+        reason=reason,
+        command=f"make capacity VARIANT={shlex.quote(variant)}",
+    )
+
+
+def best(
     points: Sequence[ParetoPoint], minimum_effect: float, worse: Collection[str] = ()
-) -> list[Recommendation]:
+) -> list[ParetoPoint]:
     """Of several variants that meet the SLO, those to take: they give most tokens; of those that do, they
     answer first; then whole answers and tokens come soonest. Within the fraction `minimum_effect` of the best
     counts as good. `worse`: the variants that were shown worse than the baseline in something, and better in
-    nothing."""
-    if len(points) < 3:
+    nothing. Empty where none meets it."""
+    left = meeting(points)
+    if not left:
         return []
-    meeting = [point for point in points if point.usable and point.meets_slo]
-    if not meeting:
-        return [
-            Recommendation(
-                text="None of the variants is shown to meet the SLO at this rate.",
-                reason="SLO attainment is below the share asked, the queue grew, or the run cannot be used.",
-                command="make capacity",
-            )
-        ]
-    most = max(point.output_token_throughput for point in meeting)
-    left = [point for point in meeting if point.output_token_throughput >= most * (1 - minimum_effect)]
+    most = max(point.output_token_throughput for point in left)
+    left = [point for point in left if point.output_token_throughput >= most * (1 - minimum_effect)]
     left = [point for point in left if point.variant not in worse] or left
     for name in ("ttft_p50", "latency_p50", "tpot_p50"):
         left = _quickest(left, name, minimum_effect)
-    named = formatting.listed([point.variant for point in left])
-    either = " (nothing here tells them apart)" if len(left) > 1 else ""
-    best = left[0]
+    return left
+
+
+def meeting(points: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+    """Those that meet the SLO; of a load without one, all that can be used."""
+    usable = [point for point in points if point.usable]
+    if all(point.meets_slo is None for point in usable):
+        return usable
+    return [point for point in usable if point.meets_slo]
+
+
+def choice(
+    points: Sequence[ParetoPoint], taken: Sequence[ParetoPoint], minimum_effect: float
+) -> Recommendation:
+    """What follows from the best of several variants."""
+    if not taken:
+        return Recommendation(
+            text="Find a rate at which one of them meets the SLO.",
+            reason="SLO attainment is below the share asked, the queue grew, or the run cannot be used.",
+            command="make capacity",
+        )
+    first, many = taken[0], len(meeting(points))
     times = [
         f"{label} p50 {formatting.number(value, 'ms')} ms"
-        for label, value in (("TTFT", best.ttft_p50), ("latency", best.latency_p50), ("TPOT", best.tpot_p50))
+        for label, value in (
+            ("TTFT", first.ttft_p50),
+            ("latency", first.latency_p50),
+            ("TPOT", first.tpot_p50),
+        )
         if value is not None
     ]
-    size = f"{100 * minimum_effect:g} %"
-    return [
-        Recommendation(
-            text=f"Under the SLO, take {named}{either}.",
-            reason=f"Of the {len(meeting)} variants that meet it, none gives over {size} more tokens. "
-            "Of those that give as many, first tokens, then whole answers and each token come soonest. "
-            "It has "
-            f"{formatting.number(best.output_token_throughput, 'tok/s')} tok/s, "
-            f"{formatting.listed(times)} ({best.variant}).",
-            command=f"make capacity VARIANT={shlex.quote(best.variant)}",
-        )
-    ]
+    work = formatting.number(first.output_token_throughput, "tok/s")
+    return capacity(
+        first.variant,
+        f"Of the {many} variants that meet the SLO at this rate, none gives over {100 * minimum_effect:g} % "
+        "more tokens. Of those that give as many, first tokens, then whole answers and each token come "
+        f"soonest. It has {work} tok/s, {formatting.listed(times)}.",
+    )
 
 
 def _quickest(points: Sequence[ParetoPoint], name: str, minimum_effect: float) -> list[ParetoPoint]:
@@ -81,61 +107,12 @@ def _quickest(points: Sequence[ParetoPoint], name: str, minimum_effect: float) -
     ]
 
 
-def under_same_conditions(
-    found: Sequence[Recommendation],
-    settings: Sequence[str],
-    hosts: Sequence[str],
-    names: Mapping[str, str] | None = None,
-) -> list[Recommendation]:
-    """With the runs' settings in each command. `hosts`: the servers that were not launched by us; a command
-    can load one that is named to it, but make no other variant of it, so such commands are left out.
-    `names`: how make is told a variant, by its name in the report."""
-    commands = [_on(hosts, _with(_told(each.command, names or {}), settings)) for each in found]
-    return [
-        each.model_copy(update={"command": command}) for each, command in zip(found, commands, strict=True)
-    ]
-
-
-def _told(command: str | None, names: Mapping[str, str]) -> str | None:
-    """With the variants as make is told them; None where it would have to compare one with itself."""
-    found = VARIANT.search(command or "")
-    if command is None or found is None:
-        return command
-    many, given = found["many"], found["names"].strip("\"'")
-    for name in sorted(names, key=len, reverse=True):  # one with a space in it is no single word
-        given = given.replace(name, names[name]) if " " in name else given
-    words = list(dict.fromkeys(names.get(word, word) for word in given.split()))
-    if many and len(words) < 2:
-        return f"make run VARIANT={words[0]}" if command.startswith("make sweep") else None
-    setting = f'VARIANTS="{" ".join(words)}"' if many else f"VARIANT={words[0]}"
-    return command[: found.start()] + setting + command[found.end() :]
-
-
-def _with(command: str | None, settings: Sequence[str]) -> str | None:
-    if command is None:
-        return None
-    names = list(settings)
-    if command.startswith("make capacity"):
-        names = [each for each in names if not each.startswith(STEP_LENGTH)]
-    if " SCENARIO=" in command:  # another load, to which what this one was given need not fit
-        names = [each for each in names if each.startswith(("TARGET=", "WORKERS="))]
-    return " ".join([command, *(each for each in names if f" {each.partition('=')[0]}=" not in command)])
-
-
-def _on(hosts: Sequence[str], command: str | None) -> str | None:
-    if command is None or not hosts:
-        return command
-    loads_one = command.startswith(LOADS_ONE) and len(hosts) == 1
-    if loads_one and " HOST=" in command:
-        return command
-    return f"{command} HOST={shlex.quote(hosts[0])}" if loads_one else None
-
-
-def _ran(facts: Facts) -> list[str]:
+def ran(facts: Facts) -> list[str]:
+    """The names of the variants that have runs."""
     return [variant.name for variant in facts.variants if variant.runs]
 
 
-def _broken(facts: Facts) -> list[Recommendation]:
+def broken(facts: Facts) -> list[Recommendation]:
     """Runs that say nothing of the server."""
     found = []
     for run in facts.runs:
@@ -143,23 +120,46 @@ def _broken(facts: Facts) -> list[Recommendation]:
             rule for rule in run.rules if not rule.passed and rule.verdict in ("INVALID", "CLIENT-LIMITED")
         ]
         if failed:
-            advice = _in_words_of_make(failed[0].advice)
-            text = f"Measure {run.variant} again: {advice or 'its run cannot be used'}"
-            command = " ".join([how_to_run(run.variant, facts.baseline), *_settings(failed[0].advice)])
-            found.append(Recommendation(text=_end(text), reason=_end(failed[0].text), command=command))
+            advice = _in_words_of_make(failed[0].advice, run)
+            cure = SETTING.findall(advice)
+            found.append(_again(facts, run, advice, cure, _end(formatting.capital(failed[0].text))))
     return found
 
 
-def _settings(advice: str) -> list[str]:
-    """'WARMUP=14' of an advice that names --warmup 14: the setting of make."""
-    return [f"{name.upper()}={value}" for name, value in OPTION.findall(advice)]
+def _again(facts: Facts, run: RunInfo, advice: str, cure: Sequence[str], seen: str) -> Recommendation:
+    """The run anew; with a cure all variants, since they are to have the same."""
+    if not cure:
+        text = f"Measure {run.variant} again: {advice or 'its run cannot be used'}"
+        command = how_to_run(run.variant, facts.baseline)
+        return Recommendation(text=_end(text), reason=seen, command=command)
+    text = f"Measure {formatting.listed(ran(facts))} again, with {' '.join(cure)}."
+    advice = ". ".join(formatting.capital(each) for each in advice.split("; "))
+    return Recommendation(text=text, reason=f"{seen} {_end(advice)}", command=run_all(ran(facts), *cure))
 
 
-def _in_words_of_make(advice: str) -> str:
-    return OPTION.sub(lambda found: f"{found[1].upper()}={found[2]}", advice)
+def _in_words_of_make(advice: str, run: RunInfo) -> str:
+    """'WARMUP=14' for --warmup 14, and twice as many workers as the run had for WORKERS=n."""
+    advice = OPTION.sub(lambda found: f"{found[1].upper()}={found[2]}", advice)
+    lanes = run.conditions.get("lanes")
+    return advice.replace(WORKERS, f"WORKERS={2 * lanes if isinstance(lanes, int) and lanes else 2}")
 
 
-def _unsure(facts: Facts) -> list[Recommendation]:
+def too_short(facts: Facts) -> list[Recommendation]:
+    """Runs of too few requests for a p99. How long is enough, `under_same_conditions` adds."""
+    short = [rule for run in facts.runs for rule in run.rules if rule.rule == TOO_FEW and not rule.passed]
+    if not short or any(run.verdict in ("INVALID", "CLIENT-LIMITED") for run in facts.runs):
+        return []
+    few = min(rule.figure for rule in short if isinstance(rule.figure, int | float))
+    return [
+        Recommendation(
+            text="Run longer, for a p99.",
+            reason=f"It needs {short[0].bound} requests, and there were {few:g}.",
+            command=run_all(ran(facts)),
+        )
+    ]
+
+
+def unsure(facts: Facts) -> list[Recommendation]:
     """Repeats, where the data are too few for a mark."""
     for variant in facts.others:
         if "SATURATED" in facts.verdicts(facts.baseline) | facts.verdicts(variant.name):
@@ -174,21 +174,17 @@ def _unsure(facts: Facts) -> list[Recommendation]:
             intervals = formatting.listed(
                 [f"{facts.metrics[n].label} {facts.change(n, variant.name).display_interval}" for n in unsure]
             )
-            count = max(3, 2 * max(len(each.runs) for each in facts.variants))
-            return [
-                Recommendation(
-                    text=f"Repeat the comparison with {variant.name}, interleaved, for narrower intervals.",
-                    reason=f"Wider than the minimum effect, {100 * facts.minimum_effect:g} %: {intervals}.",
-                    command=f"make compare REPEATS={count}{_variants(facts)}",
-                )
-            ]
+            return [repeated(facts, f"Wider than {100 * facts.minimum_effect:g} %: {intervals}.")]
     return []
 
 
-def _variants(facts: Facts) -> str:
-    """The setting of make that names those that ran, where they are not the two that it takes by itself."""
-    ran = _ran(facts)
-    return "" if ran == ["baseline", "optimized"] else f' VARIANTS="{" ".join(ran)}"'
+def repeated(facts: Facts, reason: str) -> Recommendation:
+    """The same comparison from several runs of each."""
+    return Recommendation(
+        text="Repeat the comparison, for narrower intervals.",
+        reason=reason,
+        command=repeat(ran(facts), max(3, 2 * max(len(each.runs) for each in facts.variants))),
+    )
 
 
 def _wide(facts: Facts, metric: str, variant: str) -> bool:
@@ -199,16 +195,11 @@ def _wide(facts: Facts, metric: str, variant: str) -> bool:
 def _capacity(facts: Facts) -> list[Recommendation]:
     """The rate that meets the SLO, where the offered one does not."""
     found = []
-    for name in _ran(facts):
-        offered, completed = facts.value("offered_rate", name), facts.value("completed_rate", name)
-        if "SATURATED" in facts.verdicts(name) and offered is not None and completed is not None:
-            found.append(
-                Recommendation(
-                    text=f"Find the rate at which {name} meets the SLO, and compare below it.",
-                    reason=f"{name} ran SATURATED: {completed:.2f} of {offered:.2f} req/s were completed.",
-                    command=f"make capacity VARIANT={shlex.quote(name)}",
-                )
-            )
+    for name in ran(facts):
+        offered, completed = facts.reading("offered_rate", name), facts.reading("completed_rate", name)
+        if "SATURATED" in facts.verdicts(name):
+            served = f"{completed.display} of {offered.display} req/s were completed"
+            found.append(capacity(name, f"{name} ran SATURATED: {served}."))
     return found
 
 
@@ -251,9 +242,9 @@ def _larger_keeps_up(facts: Facts, limit: int) -> bool:
 
 def _spikes(facts: Facts) -> list[Recommendation]:
     """Chunked prefill, where prefills stop the decoding."""
-    for name in _ran(facts):
+    for name in ran(facts):
         gap, usual = facts.value("itl_p99", name), facts.value("tpot_p50", name)
-        if gap is not None and usual and gap > SPIKES * usual and "chunked-prefill" not in _ran(facts):
+        if gap is not None and usual and gap > SPIKES * usual and "chunked-prefill" not in ran(facts):
             times = f"{gap / usual:.0f} times TPOT p50"
             return [
                 Recommendation(
@@ -268,7 +259,7 @@ def _spikes(facts: Facts) -> list[Recommendation]:
 def _eager(facts: Facts) -> list[Recommendation]:
     """Compiled graphs, where nothing is compiled."""
     eager = [each for each in facts.variants if each.runs and "--enforce-eager" in (each.command_line or "")]
-    if eager and len(eager) == len(_ran(facts)):
+    if eager and len(eager) == len(ran(facts)):
         name = eager[0].name
         tpot = facts.reading("tpot_p50", name).display
         return [
@@ -283,7 +274,7 @@ def _eager(facts: Facts) -> list[Recommendation]:
 
 def _priority(facts: Facts) -> list[Recommendation]:
     """Priorities, where the queue makes some miss the SLO."""
-    for name in _ran(facts):
+    for name in ran(facts):
         share, queue = facts.value("slo_attainment", name), facts.server(name, "queue_mean")
         bound = (facts.slo or {}).get("ttft")
         if (
@@ -306,14 +297,14 @@ def _priority(facts: Facts) -> list[Recommendation]:
 
 def _hardware(facts: Facts) -> list[Recommendation]:
     """Another accelerator, where every variant falls behind."""
-    ran = _ran(facts)
-    if ran and all("SATURATED" in facts.verdicts(name) for name in ran):
-        best = max(facts.value("completed_rate", name) or 0.0 for name in ran)
-        offered = formatting.number(facts.value("offered_rate", ran[0]), "req/s")
+    names = ran(facts)
+    if names and all("SATURATED" in facts.verdicts(name) for name in names):
+        most = formatting.number(max(facts.value("completed_rate", name) or 0.0 for name in names), "req/s")
+        offered = formatting.number(facts.value("offered_rate", names[0]), "req/s")
         return [
             Recommendation(
                 text="For this rate, look at faster hardware (the what-if table gives bounds) or replicas.",
-                reason=f"The best of these variants completed {best:.2f} of {offered} req/s offered.",
+                reason=f"The best of these variants completed {most} of {offered} req/s offered.",
                 command=None,
             )
         ]

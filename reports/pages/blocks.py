@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.charts.chart import Chart
-
-Tone = Literal["", "good", "bad", "doubt", "quiet"]
+from reports.document.screen import ScreenRow, Tone
 
 
 @dataclass(frozen=True)
@@ -49,27 +48,12 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One row of the first screen."""
-
-    label: str
-    unit: str
-    before: str
-    after: str
-    change: str
-    interval: str
-    mark: str
-    tone: Tone
-    definition: str
-
-
-@dataclass(frozen=True)
 class Tiles:
     """The rows of the first screen. `variant`: None where one variant alone was measured."""
 
     baseline: str
     variant: str | None
-    items: list[Tile]
+    items: list[ScreenRow]
     kind: Literal["tiles"] = "tiles"
 
 

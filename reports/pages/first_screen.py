@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from reports.document.decision import Recommendation
 from reports.document.metric import Change, Metric
 from reports.document.run import RunInfo
 from reports.document.schema import Comparison
-from reports.pages.blocks import Block, Code, Drawing, Text, Tile, Tiles, Tone
+from reports.document.screen import FirstScreen, ScreenLine, ScreenRow, Tone
+from reports.pages.blocks import Block, Code, Drawing, Text, Tiles
 from reports.text.formatting import listed, quantity, slo
 
 ROWS = (  # what users feel first; at most six are known
@@ -29,52 +31,79 @@ MARKS: dict[str, tuple[str, Tone]] = {
 }
 
 
+def describe(comparison: Comparison) -> FirstScreen:
+    """The first screen of a report."""
+    alone = len(comparison.decisions) < 2  # of several variants the decisions stand in place of the rows
+    variant = comparison.decisions[0].variant if comparison.decisions and alone else None
+    return FirstScreen(
+        title=title(comparison),
+        baseline=comparison.baseline,
+        variant=variant,
+        rows=_rows(comparison, variant) if alone else [],
+        lines=_lines(comparison),
+        next=comparison.recommendations[0] if comparison.recommendations else None,
+    )
+
+
 def title(comparison: Comparison) -> str:
     """The report's heading: the decision, where there is one."""
-    if comparison.audit:
-        return comparison.audit.title
-    if len(comparison.decisions) == 1:
-        return comparison.decisions[0].title
-    if comparison.decisions and comparison.recommendations:
-        first = comparison.recommendations[0].text
-        if first.startswith(("Under the SLO", "None of the variants")):
-            return first.rstrip(".")
+    if comparison.title:
+        return comparison.title
     others = [variant.name for variant in comparison.variants if variant.name != comparison.baseline]
     against = f"{listed(others)} against {comparison.baseline}" if others else comparison.baseline
     return f"{against}: {comparison.scenario_name} on {where(comparison)}"
 
 
-def result(comparison: Comparison, figure: Drawing | None) -> list[Block]:
-    """The blocks of the first screen."""
-    blocks: list[Block] = []
-    given = [f"{key}: {value}" for key, value in comparison.labels.items()]
-    given += [comparison.note] if comparison.note else []
-    for decision in comparison.decisions:
-        several = len(comparison.decisions) > 1
-        if several:
-            blocks.append(Text(f"{decision.title}.", f"{decision.variant}. "))
-            continue
-        blocks.append(tiles(comparison, decision.variant))
-        if decision.disturbed:
-            blocks.append(Text(decision.disturbed, "Disturbed. "))
-        open_ = decision.kind == "cannot tell" and not decision.disturbed
-        if open_ or "answered for every variant" in decision.reason:
-            blocks.append(Text(decision.reason))
-        blocks.append(Text(f"{decision.confidence} {verdicts(comparison)}", "Confidence. "))
-    if not comparison.decisions:
-        blocks.append(tiles(comparison, None))
-        blocks.append(Text(verdicts(comparison), "Confidence. "))
-    if given:
-        blocks.append(Text("; ".join(given), "Label. "))
-    blocks.append(Text(setup(comparison), "Setup. "))
-    if len(comparison.decisions) == 1 and comparison.audit is None:
-        step = comparison.decisions[0].next
-        blocks.append(Text(step.text, "Next. "))
-        blocks += [Code(step.command)] if step.command else []
-    return [*blocks, figure] if figure is not None else blocks
+def blocks(screen: FirstScreen, figure: Drawing | None) -> list[Block]:
+    """The same as parts of a page."""
+    made: list[Block] = [Tiles(screen.baseline, screen.variant, screen.rows)] if screen.rows else []
+    made += [Text(line.text, f"{line.lead}. " if line.lead else "") for line in screen.lines]
+    made += next_step(screen.next)
+    return [*made, figure] if figure is not None else made
 
 
-def rows(comparison: Comparison) -> list[Metric]:
+def next_step(step: Recommendation | None) -> list[Block]:
+    """What to do next, with its command."""
+    if step is None:
+        return []
+    return [Text(step.text, "Next. "), *([Code(step.command)] if step.command else [])]
+
+
+def _lines(comparison: Comparison) -> list[ScreenLine]:
+    lines = []
+    decisions, confidence = comparison.decisions, verdicts(comparison)
+    for each in decisions if decisions[1:] else []:
+        lines.append((each.variant, f"{each.title}."))
+    for each in decisions if not decisions[1:] else []:
+        if each.disturbed:
+            lines.append(("Disturbed", each.disturbed))
+        if (each.kind == "cannot tell" and not each.disturbed) or "answered for every" in each.reason:
+            lines.append(("", each.reason))
+        confidence = f"{each.confidence} {confidence}"
+    lines.append(("Confidence", confidence))
+    if given := labels(comparison):
+        lines.append(("Label", given))
+    lines.append(("Setup", setup(comparison)))
+    return [ScreenLine(lead=lead, text=text) for lead, text in lines]
+
+
+def labels(comparison: Comparison) -> str:
+    """What users called the report and its runs: 'ticket: 7; optimized: rack: 3, the new driver'."""
+    told = [f"{key}: {value}" for key, value in comparison.labels.items()]
+    told += [comparison.note] if comparison.note else []
+    of_runs: dict[str, list[str]] = {}
+    for run in comparison.runs:
+        given = [*(f"{key}: {value}" for key, value in run.labels.items()), *([run.note] if run.note else [])]
+        if given:
+            of_runs.setdefault(", ".join(given), []).append(run.variant)
+    everyone = {run.variant for run in comparison.runs}
+    for said, whose in of_runs.items():
+        named = list(dict.fromkeys(whose))
+        told.append(said if set(named) == everyone else f"{listed(named)}: {said}")
+    return "; ".join(told)
+
+
+def _metrics(comparison: Comparison) -> list[Metric]:
     """The metrics of the first screen, the most felt first."""
     known = {metric.name: metric for metric in comparison.metrics if _known(metric)}
     return [known[name] for name in ROWS if name in known][:MOST]
@@ -88,15 +117,15 @@ def _known(metric: Metric) -> bool:
     )
 
 
-def tiles(comparison: Comparison, variant: str | None) -> Tiles:
+def _rows(comparison: Comparison, variant: str | None) -> list[ScreenRow]:
     """Both values, change, interval and mark; the values alone where there is nothing to compare with."""
     found = []
-    for metric in rows(comparison):
+    for metric in _metrics(comparison):
         values = {reading.variant: reading.display for reading in metric.readings}
         change = next((each for each in metric.changes if each.variant == variant), None)
-        mark, tone = NO_MARK if change is None else mark_of(metric, change)
+        mark, tone = NO_MARK if change is None else mark_of(metric, change, comparison.minimum_effect)
         found.append(
-            Tile(
+            ScreenRow(
                 label=metric.label,
                 unit=metric.display_unit,
                 before=values.get(comparison.baseline, "n/a"),
@@ -108,16 +137,21 @@ def tiles(comparison: Comparison, variant: str | None) -> Tiles:
                 definition=metric.definition,
             )
         )
-    return Tiles(comparison.baseline, variant, found)
+    return found
 
 
-def mark_of(metric: Metric, change: Change) -> tuple[str, Tone]:
-    """The mark in words and its tone; what the load sets, or what is equal, was not looked for."""
+def mark_of(metric: Metric, change: Change, minimum_effect: float) -> tuple[str, Tone]:
+    """The mark in words and its tone. What the load sets was not looked for; where the whole interval lies
+    within the minimum effect size, the two are shown to be the same, which is more than no difference."""
     text, tone = MARKS[change.mark]
     if change.mark != "no difference shown":
         return text, tone
-    equal = "= set by the load" if metric.better == "none" else "= equal"
-    return (equal if metric.better == "none" or change.display == "0.0 %" else text), tone
+    if metric.better == "none":
+        return "= set by the load", tone
+    if change.low is None or change.high is None:
+        return ("= equal" if change.display == "0.0 %" else text), tone
+    same = max(-change.low, change.high) <= minimum_effect
+    return (f"= the same within {100 * minimum_effect:g} %" if same else text), tone
 
 
 def verdicts(comparison: Comparison) -> str:

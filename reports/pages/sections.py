@@ -10,7 +10,7 @@ from reports.document.metric import Change, Metric
 from reports.document.run import RunInfo
 from reports.document.schema import Comparison, Variant
 from reports.pages.blocks import Block, Cell, Drawing, Folded, Section, Table, Text, row
-from reports.pages.first_screen import mark_of, result, seeds
+from reports.pages.first_screen import blocks, describe, mark_of, seeds
 from reports.pages.section import SECTIONS, Charts, section
 from reports.pages.sections_evidence import (
     compared,
@@ -44,7 +44,11 @@ def sections(comparison: Comparison, charts: Charts) -> list[Section]:
 
 @section("Result")
 def _result(comparison: Comparison, charts: Charts) -> list[Block]:
-    return result(comparison, Drawing(charts["comparison"]) if "comparison" in charts else None)
+    figure = Drawing(charts["comparison"]) if "comparison" in charts else None
+    screen = describe(comparison)
+    if comparison.audit:  # its section has said what to do
+        screen = screen.model_copy(update={"next": None})
+    return blocks(screen, figure)
 
 
 @section("Appendix A: all figures")
@@ -177,20 +181,20 @@ def _applied(variant: Variant) -> Cell:
 
 def _results(comparison: Comparison) -> list[Block]:
     others = compared(comparison)
-    blocks: list[Block] = [] if others else [_table_alone(comparison)]
+    made: list[Block] = [] if others else [_table_alone(comparison)]
     for other in others:
-        blocks.append(_table_of(comparison, other))
-        blocks += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
-        blocks += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
-    blocks += parts(comparison)
+        made.append(_table_of(comparison, other))
+        made += [Text(f"{reason}.", "Not comparable: ") for reason in shared_reasons(comparison, other)]
+        made += [Text(f"{warning}.", f"{WARNING} ") for warning in _warnings(comparison, other)]
+    made += parts(comparison)
     for method in comparison.methods:
-        blocks.append(Text(method.text, f"{method.variant}, how the intervals were computed. "))
+        made.append(Text(method.text, f"{method.variant}, how the intervals were computed. "))
     if len(comparison.pareto) > 2:
-        blocks.append(_pareto(comparison))
-    blocks.append(Text("docs/metrics.md defines each figure and rule."))
+        made.append(_pareto(comparison))
+    made.append(Text("docs/metrics.md defines each figure and rule."))
     definitions = [row(metric.label, metric.definition) for metric in comparison.metrics]
-    blocks.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
-    return blocks
+    made.append(Folded("What each figure is", [Table("", ["figure", "definition"], definitions)]))
+    return made
 
 
 def _table_of(comparison: Comparison, other: str) -> Table:
@@ -219,7 +223,7 @@ def _table_of(comparison: Comparison, other: str) -> Table:
                 Cell(after.display, sort=after.value),
                 Cell(change.display if change else "n/a", sort=change.change if change else None),
                 change.display_interval if change else "n/a",
-                _mark(metric, change, shared, warned),
+                _mark(comparison, metric, change, shared, warned),
                 _counts(before.count, after.count),
             )
         )
@@ -247,12 +251,14 @@ def _warned(comparison: Comparison, other: str) -> str:
     return f"{WARNING} {'both' if len(names) == 2 else listed(names or [other])} SATURATED"
 
 
-def _mark(metric: Metric, change: Change | None, shared: list[str], warned: str) -> Cell:
+def _mark(
+    comparison: Comparison, metric: Metric, change: Change | None, shared: list[str], warned: str
+) -> Cell:
     """The mark in words; why, where nothing is claimed and that is not `shared`; that a run was SATURATED
     in the line itself, what that means below the table."""
     if change is None:
         return Cell("n/a", "quiet")
-    text, tone = mark_of(metric, change)
+    text, tone = mark_of(metric, change, comparison.minimum_effect)
     if change.mark in ("unstable", "not comparable") and change.reason not in shared:
         text += f": {change.reason}"
     if change.warning:

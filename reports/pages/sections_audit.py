@@ -1,8 +1,12 @@
 """The section of a report that audits another tool's result files: the claim, the records, the difference."""
 
+from collections.abc import Sequence
+
 from reports.document.audit import Audit, Outcome
 from reports.document.schema import Comparison
-from reports.pages.blocks import Block, Bullets, Cell, Table, Text, Tone, row
+from reports.document.screen import Tone
+from reports.pages.blocks import Block, Bullets, Cell, Table, Text, row
+from reports.pages.first_screen import next_step
 from reports.pages.section import Charts, section
 from reports.text.formatting import listed
 
@@ -18,13 +22,17 @@ SAME = "the same"  # a cause that is none (SameFigure.cause)
 @section("Audit")
 def _audit(comparison: Comparison, charts: Charts) -> list[Block]:
     """Of another tool's result files alone."""
-    return [] if comparison.audit is None else audit_blocks(comparison.audit)
+    if comparison.audit is None:
+        return []
+    return audit_blocks(comparison.audit, next_step(comparison.recommendations[0]))
 
 
-def audit_blocks(audit: Audit) -> list[Block]:
-    """First the paragraph that says it all, then each claim, what else the records show, what they cannot."""
+def audit_blocks(audit: Audit, step: Sequence[Block] = ()) -> list[Block]:
+    """First the paragraph that says it all and what to do, then each claim, what else the records show, what
+    they cannot."""
     blocks: list[Block] = [
         Text(audit.paragraph),
+        *step,
         *[Text(line) for line in audit.limits],
         Text(f"Read from {listed(audit.files)}, written by {audit.tool}."),
     ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from reports.document.metric import Metric
 from reports.document.run import Rule, RunInfo
 from reports.document.schema import Comparison, Variant
+from reports.document.screen import Tone
 from reports.pages.blocks import (
     Block,
     Bullets,
@@ -19,13 +20,18 @@ from reports.pages.blocks import (
     Links,
     Table,
     Text,
-    Tone,
     row,
 )
 from reports.pages.section import Charts, section
 from reports.text.formatting import capital, listed, measured, milliseconds, quantity
 
-TONES: dict[str, Tone] = {"VALID": "good", "SATURATED": "doubt", "CLIENT-LIMITED": "bad", "INVALID": "bad"}
+TONES: dict[str, Tone] = {
+    "VALID": "good",
+    "TOO-SHORT": "doubt",
+    "SATURATED": "doubt",
+    "CLIENT-LIMITED": "bad",
+    "INVALID": "bad",
+}
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
 
 

@@ -93,6 +93,8 @@ class Manifest(Tolerant):
     started_at: str | None = None
     ended: str = "complete"
     ended_why: str | None = None
+    labels: dict[str, str] = {}
+    note: str | None = None
     due: int
     scheduled: int | None = None
     prompts: Prompts = Prompts()

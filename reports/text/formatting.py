@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+NOT_GIVEN = "not given"  # of a percentile that too few requests have
 _SCALE = {"ms": 1000.0, "%": 100.0}
 _MICROSECOND = 3  # decimals of a millisecond; our stamps are no finer
 _SPREAD = 10.0  # so wide an interval that begins below 1 is read more easily as ratios
@@ -15,7 +16,7 @@ def scaled(value: float, display_unit: str) -> float:
 
 
 def number(value: float | None, display_unit: str, lower_bound: float | None = None) -> str:
-    """'231.7', '0.840'; '> 60000' for what the data only bound; 'n/a' for what was not measured.
+    """'231.7', '0.840', '1,425'; '> 60,000' for what the data only bound; 'n/a' for what was not measured.
 
     Short times have three significant digits. A bound of 0 says nothing, so it is 'n/a' too.
     """
@@ -23,12 +24,12 @@ def number(value: float | None, display_unit: str, lower_bound: float | None = N
         return f"> {number(lower_bound, display_unit)}" if lower_bound else "n/a"
     shown = scaled(value, display_unit)
     if display_unit == "" and float(shown).is_integer():
-        return str(int(shown))
+        return f"{shown:,.0f}"
     if display_unit == "req/s":
         return f"{shown:.2f}"
     if display_unit == "ms" and 0 < abs(shown) < 10:
         return signed(_short(shown))
-    return signed(f"{shown:.0f}" if abs(shown) >= 1000 else f"{shown:.1f}")
+    return signed(f"{shown:,.0f}" if abs(shown) >= 1000 else f"{shown:.1f}")
 
 
 def _short(value: float) -> str:
@@ -43,13 +44,13 @@ def signed(digits: str) -> str:
 
 
 def percent(change: float | None) -> str:
-    """'+20.0 %'; from 1000 % on to three significant digits, '+2350 %'; from 100 times on '×600'."""
+    """'+20.0 %'; from 1000 % on to three significant digits, '+2,350 %'; from 100 times on '×600'."""
     if change is None or not math.isfinite(change):
         return "n/a"
     value = 100 * change
     if change + 1 >= _TIMES:
         return _ratio(change)
-    text = f"{_three_digits(value):+.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
+    text = f"{_three_digits(value):+,.0f}" if abs(value) >= 1000 else f"{value:+.1f}"
     return "0.0 %" if text in ("+0.0", "-0.0") else signed(text) + " %"
 
 
@@ -79,7 +80,7 @@ def span(low: float | None, high: float | None) -> str:
 
 
 def spoken(display: str) -> str:
-    """A figure inside a sentence: 'more than 60000' for '> 60000'."""
+    """A figure inside a sentence: 'more than 60,000' for '> 60,000'."""
     return display.replace("> ", "more than ").replace("< ", "less than ")
 
 
@@ -99,7 +100,7 @@ def listed(parts: list[str]) -> str:
 
 
 def slo(asked: Mapping[str, object] | None) -> str:
-    """'TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals'"""
+    """'TTFT 1,000 ms, TPOT 50 ms, for 99 % of arrivals'"""
     parts = []
     for key, value in (asked or {}).items():
         if not isinstance(value, int | float):
@@ -107,7 +108,7 @@ def slo(asked: Mapping[str, object] | None) -> str:
         known = key in ("ttft", "tpot", "itl", "latency")
         name = key.upper() if known and key != "latency" else key
         parts.append(
-            f"for {100 * value:g} % of arrivals" if key == "share" else f"{name} {1000 * value:g} ms"
+            f"for {100 * value:g} % of arrivals" if key == "share" else f"{name} {1000 * value:,g} ms"
         )
     return ", ".join(parts) or "none"
 

@@ -173,8 +173,8 @@ def _rule_lines(rules: Sequence[Rule]) -> list[Padding]:
 
 def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
-    text = f"{found['output_token_throughput'].value or 0.0:.1f} tok/s, "
-    text += f"offered {offered:.2f} and completed {completed:.2f} req/s"
+    text = f"{number(found['output_token_throughput'].value or 0.0, 'tok/s')} tok/s, "
+    text += f"offered {number(offered, 'req/s')} and completed {number(completed, 'req/s')} req/s"
     good = found["slo_attainment"].value
     if good is None:
         return f"{text}, no SLO asked"

@@ -58,6 +58,7 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
         confidence=0.95,
         baseline=baseline,
         note=text,
+        title=f"Do not use {text}" if others else "",
         decisions=[
             Decision(
                 variant=other,
@@ -101,7 +102,10 @@ def make_comparison(runs: Sequence[Run], text: str = "plain", written_at: str | 
             Insight(kind=kind, variant=others[0] if others else baseline, text=f"{kind}: {text}", figures={})
             for kind in ("win", "trade-off", "ttft", "tpot", "warning")
         ],
-        recommendations=[Recommendation(text=text, reason=text, command="make compare")],
+        recommendations=[
+            Recommendation(text=text, reason=text, command="make baseline optimized RPS=7"),
+            Recommendation(text=text, reason=text, command="make compare"),
+        ],
         roofline=roofline,
         completed_only=[
             CompletedOnly(

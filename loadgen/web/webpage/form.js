@@ -6,6 +6,7 @@
   const LOCUSTS = ["userCount", "spawnRate"];
   const KEPT = "tokenswarm.settings"; // in the tab's own storage: what was last started
   const LABELS = { // option: what people call it
+    label: "Name of the run, or key=value", note: "Note, kept with the run",
     scenario: "Scenario", rps: "Requests per second", duration: "Duration that is judged, s", warmup: "Warm-up before it, s",
     drain: "Longest wait for answers at the end, s", arrivals: "Arrival process", concurrency: "Clients of a closed loop",
     max_concurrency: "Most requests in flight", api: "Kind of API",
@@ -15,6 +16,7 @@
     temperature: "Temperature", top_p: "Top-p", max_tokens_field: "Field for max_tokens",
     no_ignore_eos: "Answers may end early", metrics_host: "Metrics URL, behind a gateway", model: "Model (empty: the only one)",
   };
+  const OF_ONE = ["label", "note"]; // what is of one run, and not of the next
   let scenarios = null;
 
   // As if typed, so that the form's labels move out of the way.
@@ -58,6 +60,7 @@
   function keep(form) {
     const found = {};
     for (const field of form.querySelectorAll("input[name]:enabled, select[name]:enabled")) {
+      if (OF_ONE.includes(field.name)) continue;
       found[field.name] = field.type === "checkbox" ? field.checked : field.value;
     }
     try { sessionStorage.setItem(KEPT, JSON.stringify(found)); } catch { /* storage is switched off: the defaults again */ }

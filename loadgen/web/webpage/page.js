@@ -184,10 +184,16 @@ function sessionRow(run, goingOn) {
   verdict.append(element("span", {}, element("b", { text: run.verdict, kind: `pill ${VERDICTS[run.verdict] ?? ""}` }), element("small", { text: run.why, kind: "quiet" })));
   verdict.title = run.advice;
   const rate = cell("Completed /s", number(metrics.completed_rate), "right");
-  return element("tr", {}, choose, cell("Run", run.run), cell("Scenario", `${run.scenario ?? "?"}, seed ${run.seed ?? "?"}`),
+  const name = cell("Run", ""), { name: own, ...others } = run.labels;
+  const told = [...Object.entries(others).map(([key, value]) => `${key}: ${value}`), run.note].filter(Boolean).join("; ");
+  name.append(element("span", {}, ...(own ? [element("b", { text: own }), element("small", { text: run.run })] : [run.run]),
+    ...(told ? [element("small", { text: told, kind: "quiet" })] : [])));
+  const row = element("tr", {}, choose, name, cell("Scenario", `${run.scenario ?? "?"}, seed ${run.seed ?? "?"}`),
     verdict, rate,
     cell("TTFT p50, p99 ms", `${judgedMs(run, "ttft_p50")}, ${judgedMs(run, "ttft_p99")}`, "right"), cell("TPOT p50 ms", judgedMs(run, "tpot_p50"), "right"),
     cell("Tokens/s", number(metrics.output_token_throughput, 0), "right"), files);
+  row.dataset.run = run.run;
+  return row;
 }
 
 // A percentile that the records could not give, since too many never got there, is above a bound.
@@ -202,24 +208,20 @@ function allow() {
   byId("compare").disabled = making || chosen.size !== 2 || byId("compare").dataset.blocked === "yes";
 }
 
-// The first screen of a report, taken as text from its page, so that both say the same.
-async function summarise(path) {
-  const answer = await fetch(fileUrl(path));
-  if (!answer.ok) throw new Error(`the report cannot be read: ${answer.status}`);
-  // Its styles and figures are not taken, and this page's policy would refuse and report their inline styles.
-  const bare = (await answer.text()).replace(/<(style|script|svg)\b[^]*?<\/\1>/g, "");
-  const report = new DOMParser().parseFromString(bare, "text/html");
-  const first = report.querySelector(".tiles")?.closest("section") ?? report.querySelector("section");
-  const words = (found) => found.textContent.replace(/\s+/g, " ").trim();
-  const blocks = [...(first?.children ?? [])].flatMap((block) => {
-    if (block.matches("p")) return [element("p", { text: words(block) })];
-    if (block.matches("pre")) return [element("pre", { text: block.textContent })];
-    if (!block.matches(".tiles")) return [];
-    return [element("dl", { kind: "tiles" }, ...[...block.children].map((tile) => element("div", {},
-      element("dt", { text: words(tile.querySelector("h3")) }),
-      ...[...tile.querySelectorAll("p")].map((line, place) => element("dd", {}, place ? element("small", { text: words(line) }) : words(line))))))];
-  });
-  byId("summary").replaceChildren(element("h3", { text: words(report.querySelector("h1")) }), ...blocks,
+// The first screen of a report, from its data: both say the same.
+function summarise({ path, screen }) {
+  if (!screen) throw new Error("the report has no first screen; open it from the files");
+  const small = (text) => element("dd", {}, element("small", { text }));
+  const tiles = screen.rows.map((row) => element("div", { kind: row.tone, title: row.definition },
+    element("dt", { text: row.label }),
+    element("dd", {}, row.after || row.before, " ", element("i", { text: row.unit })),
+    ...(screen.variant ? [small(`${screen.baseline} ${row.before}`), element("dd", { kind: row.tone }, element("small", { text: `${row.change} ${row.mark}` })), small(`95 %: ${row.interval}`)] : [])));
+  const line = (lead, text) => element("p", {}, ...(lead ? [element("b", { text: `${lead}. ` })] : []), text);
+  byId("summary").replaceChildren(element("h3", { text: screen.title }),
+    ...(tiles.length ? [element("dl", { kind: "tiles" }, ...tiles)] : []),
+    ...screen.lines.map(({ lead, text }) => line(lead, text)),
+    ...(screen.next ? [line("Next", screen.next.text)] : []),
+    ...(screen.next?.command ? [element("pre", { text: screen.next.command })] : []),
     element("p", {}, fileLink(path, "The whole report")));
   byId("summary").hidden = false;
   byId("summary").scrollIntoView({ block: "nearest" });
@@ -234,8 +236,8 @@ async function openReport(names) {
   try {
     const answer = await fetch("reports", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ runs: names }) });
     if (!answer.ok) throw new Error(await answer.text());
-    const { path } = await answer.json();
-    if (names.length === 1) location.assign(fileUrl(path)); else await summarise(path);
+    const made = await answer.json();
+    if (names.length === 1) location.assign(fileUrl(made.path)); else summarise(made);
     byId("working").textContent = "";
   } catch (error) {
     byId("working").textContent = error.message;
@@ -244,7 +246,7 @@ async function openReport(names) {
 }
 
 byId("compare").addEventListener("click", () => {
-  const rows = [...byId("runs").tBodies[0].querySelectorAll("td[data-label=Run]")].map((cell) => cell.textContent);
+  const rows = [...byId("runs").tBodies[0].rows].map((row) => row.dataset.run);
   openReport(rows.reverse().filter((name) => chosen.has(name)));
 });
 byId("stop").addEventListener("click", () => {

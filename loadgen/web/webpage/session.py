@@ -7,7 +7,7 @@ from typing import Any
 from gevent.lock import BoundedSemaphore
 
 from common import former_names
-from common.results import MANIFEST, RECORDS, SUMMARY, results_folder
+from common.results import COMPARISON, MANIFEST, RECORDS, SUMMARY, results_folder
 from common.usage import UsageError
 from loadgen.host import child_process
 from loadgen.web.webpage.files import address
@@ -35,7 +35,7 @@ class Session:
     def __init__(self, finished: Finished) -> None:
         self._finished = finished
         self._told: dict[Path, dict[str, Any]] = {}
-        self._reports: dict[tuple[str, ...], str] = {}  # names of runs: the report's path in results/
+        self._reports: dict[tuple[str, ...], dict[str, Any]] = {}  # names of runs: what was made
         self._making = BoundedSemaphore()
 
     def runs(self) -> list[dict[str, Any]]:
@@ -57,8 +57,9 @@ class Session:
         found: dict[str, Any] = self._told.get(folder, {}).get("metrics", {})
         return found
 
-    def report(self, names: tuple[str, ...]) -> str:
-        """Path in results/ of the report on one finished run, or on two; made when it is not there.
+    def report(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The report on one finished run, or on two, made when it is not there: its path in results/, and its
+        first screen, as comparison.json has it.
 
         Raises UsageError for names that are none of this session's, and where no report can be made.
         """
@@ -82,6 +83,8 @@ def _told(folder: Path) -> dict[str, Any]:
         "why": _why(manifest, summary),
         "advice": "; ".join(rule["advice"] for rule in _given(summary)[:1]),
         "variant": manifest.get("variant"),
+        "labels": manifest.get("labels") or {},
+        "note": manifest.get("note") or "",
         "scenario": manifest.get("scenario_name"),
         "seed": manifest.get("seed"),
         "started_at": manifest.get("started_at"),
@@ -119,8 +122,8 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _make_report(folders: list[Path]) -> str:
-    """Run `tokenswarm report` in a process of its own; the report's path in results/. Raises UsageError."""
+def _make_report(folders: list[Path]) -> dict[str, Any]:
+    """Run `tokenswarm report` in a process of its own; what was made. Raises UsageError."""
     joined = (
         "-vs-".join(folder.name for folder in folders) if len(folders) > 1 else f"{folders[0].name}-alone"
     )
@@ -129,8 +132,9 @@ def _make_report(folders: list[Path]) -> str:
     if len(folders) > 1 and len({_read(folder / MANIFEST).get("variant") for folder in folders}) == 1:
         words.append("--each")
     done = child_process.run_verb(words, capture=True)
-    path = address(results_folder() / "reports" / name / "report.html")
+    made = results_folder() / "reports" / name
+    path = address(made / "report.html")
     if done.code or path is None:
         last = (done.out.strip() or "it said nothing").splitlines()[-1]
         raise UsageError(f"no report was made: {last}")
-    return path
+    return {"path": path, "screen": _read(made / COMPARISON).get("first_screen")}

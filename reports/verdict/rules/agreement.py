@@ -9,6 +9,7 @@ import numpy as np
 from loadgen.records.record import COMPLETED, UNFINISHED
 from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
+from reports.text.formatting import milliseconds
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
@@ -197,7 +198,8 @@ def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:
         return not_checked(name, _INVALID, None, "s", why)
     client, server = float(seen.mean()), theirs.mean
     bound = max(MEAN_SECONDS, MEAN_SHARE * client)
-    text = f"mean at the client {client * 1e3:.2f} ms = server {server * 1e3:.2f} ms "
-    text += f"{(client - server) * 1e3:+.2f} ms network and client"
+    sign = "+" if client >= server else ""
+    text = f"mean at the client {milliseconds(client)} = server {milliseconds(server)} "
+    text += f"{sign}{milliseconds(client - server)} network and client"
     advice = "the client cannot see a token before the server sent it: is it the same server, and ours alone?"
     return Rule(name, _INVALID, server - client <= bound, server - client, bound, "s", text, advice)

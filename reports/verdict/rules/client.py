@@ -8,7 +8,7 @@ from loadgen.records.record import FAILED, LOST
 from reports.metrics import durations, request_metrics
 from reports.runs.manifest import Lane
 from reports.runs.runs import LATE_SHARE, Run
-from reports.text.formatting import counted
+from reports.text.formatting import counted, milliseconds, quantity
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
 LAG_P99 = 0.005  # s; a twentieth of the 100 ms that a person notices, and what the project promises
@@ -31,8 +31,9 @@ def dispatch_delay_p99(run: Run) -> Rule:
     if not found.count:
         return not_checked("dispatch_delay_p99", Verdict.CLIENT_LIMITED, LAG_P99, "s", "no request was sent")
     figure = found.value
-    text = f"> {found.lower_bound} s: requests never left" if figure is None else f"{figure * 1e3:.2f} ms"
-    text = f"99 % of {found.count} requests left within {text} of their due time"
+    never = f"> {milliseconds(found.lower_bound)}: requests never left"
+    text = never if figure is None else milliseconds(figure)
+    text = f"99 % of {found.count:,} requests left within {text} of their due time"
     passed = figure is not None and figure <= LAG_P99
     return Rule(
         "dispatch_delay_p99", Verdict.CLIENT_LIMITED, passed, figure, LAG_P99, "s", text, _LATE_ADVICE
@@ -47,7 +48,7 @@ def late_share(run: Run) -> Rule:
         return not_checked("late_share", Verdict.CLIENT_LIMITED, LATE_SHARE, "share", "no request was sent")
     late = int((lag > LATE).sum())
     figure = late / len(lag)
-    text = f"{late} of {len(lag)} requests left more than {LATE * 1e3:.0f} ms late"
+    text = f"{late:,} of {len(lag):,} requests left more than {LATE * 1e3:.0f} ms late"
     passed = figure <= LATE_SHARE
     return Rule("late_share", Verdict.CLIENT_LIMITED, passed, figure, LATE_SHARE, "share", text, _LATE_ADVICE)
 
@@ -83,7 +84,8 @@ def loop_stall_p99(run: Run) -> Rule:
         )
     figure, lane = worst
     text = (
-        f"the loop of {lane.label} stalled {figure:.2f} ms (p99) and {lane.stall_max_ms or 0:.1f} ms at most"
+        f"the loop of {lane.label} stalled {quantity(figure, 'ms')} (p99) and "
+        f"{quantity(lane.stall_max_ms or 0, 'ms')} at most"
     )
     silent = [other.label for other in run.manifest.lanes if not other.lost and other.stall_p99_ms is None]
     text += f"; {', '.join(silent)} did not say" if silent else ""

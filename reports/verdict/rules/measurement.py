@@ -11,7 +11,7 @@ from reports.metrics.stages import stages
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
 from reports.statistics import trend
-from reports.text.formatting import counted
+from reports.text.formatting import counted, milliseconds
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 from reports.verdict.rules.server import saturated
 from reports.verdict.shares import overloaded, worst_share
@@ -120,7 +120,7 @@ def clocks(run: Run) -> Rule:
         return not_checked("clocks", _INVALID, CLOCK, "s", "no lane's clock was measured")
     figure, worst = max(found)
     silent = [lane.label for lane in run.manifest.lanes if not lane.lost and lane.clock_rtt_s is None]
-    text = f"the clock of {worst} is known to {figure * 1e3:.2f} ms"
+    text = f"the clock of {worst} is known to {milliseconds(figure)}"
     text += f"; that of {', '.join(silent)} was not measured" if silent else ""
     advice = "use a shorter network path between master and worker, or a steadier clock on that host"
     return Rule("clocks", _INVALID, figure <= CLOCK and not silent, figure, CLOCK, "s", text, advice)

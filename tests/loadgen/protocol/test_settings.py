@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from campaign.load import load_of
 from common.redact import HEADERS_VARIABLE, redact
 from common.usage import UsageError
 from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, request_headers, scenario_of, settings_of
 from loadgen.workload.scenario import Scenario
+from tokenswarm.__main__ import parse
 
 EMPTY = {"scenario": None, "allow": ""} | {each.name: None if each.takes else False for each in LOAD_OPTIONS}
 
@@ -16,6 +18,25 @@ EMPTY = {"scenario": None, "allow": ""} | {each.name: None if each.takes else Fa
 def test_empty_options_are_the_scenarios_own() -> None:
     found = settings_of(EMPTY | {"rps": " "}, "http://127.0.0.1:1")
     assert found.scenario == Scenario.load("chat-medium") and found.seed == 1 and found.model is None
+
+
+def test_a_run_has_a_name_labels_and_a_note() -> None:
+    found = settings_of(
+        EMPTY | {"label": "night run, rack=3,", "note": " the new\ndriver "}, "http://127.0.0.1:1"
+    )
+    assert found.labels == {"name": "night run", "rack": "3"} and found.note == "the new driver"
+    none = settings_of(EMPTY, "http://127.0.0.1:1")
+    assert none.labels == {} and none.note is None
+    for wrong in ("=3", "rack=", "x" * 300, f"{'k' * 61}=1"):
+        with pytest.raises(UsageError, match="--label .*must be KEY=VALUE or a name"):
+            settings_of(EMPTY | {"label": wrong}, "http://127.0.0.1:1")
+    with pytest.raises(UsageError, match="--note: has 1001 characters"):
+        settings_of(EMPTY | {"note": "n" * 1001}, "http://127.0.0.1:1")
+
+
+def test_labels_given_one_by_one_are_kept_together() -> None:
+    given = parse(["run", "baseline", "--label", "rack=3", "--label", "night run"])
+    assert load_of(given).options["label"] == "rack=3, night run"
 
 
 def test_options_change_the_scenario() -> None:

@@ -201,7 +201,8 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
     tab, ours = Tab(chromium), Tab(chromium)
     tab.page.goto(locust.url)
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
-    start(tab, seed="", arrivals="")  # empty: the scenario's own
+    # Empty: the scenario's own.
+    start(tab, seed="", arrivals="", label="night run, rack=3", note="the new driver")
     tab.page.get_by_role("tab", name="LLM").click()
     tab.until("document.body.innerText.includes('Verdict so far')")
     ours.page.goto(f"{locust.url}/llm/")
@@ -214,6 +215,8 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
     assert ours.page.get_by_role("button", name="Stop and drain").is_visible()
     assert posted(ours, f"{locust.url}/llm/reports", data={"runs": ["run"]}).status == 409
     ours.until("document.querySelectorAll('#runs tbody tr').length === 1", within=30)
+    row = ours.page.inner_text("#runs td[data-label=Run]")
+    assert row.splitlines() == ["night run", "run", "rack: 3; the new driver"]
     records = pd.read_parquet(locust.folder / "requests.parquet")
     seen = judged(records)
     ours.until(f"document.querySelector('#tiles').textContent.includes('{len(records)} done')")
@@ -288,6 +291,7 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     tab.page.get_by_role("button", name="New").click(timeout=20_000)
     tab.until("document.querySelector('form [name=rps]')?.value === '20'")
     assert tab.page.locator("form [name=duration]").input_value() == "60", "the last settings are kept"
+    assert tab.page.locator("form [name=label]").input_value() == "", "and a run's name is its own"
     newest = finished(locust)[0]
     folder = locust.folder.parent / newest["folder"]
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -300,7 +304,8 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     ours.page.get_by_role("button", name="Compare the two chosen").click()
     ours.page.locator("#summary").wait_for(timeout=60_000)
     title = ours.page.inner_text("#summary h3")
-    assert "Confidence." in ours.page.inner_text("#summary")
+    said = ours.page.inner_text("#summary")
+    assert "Confidence." in said and "name: night run, rack: 3, the new driver" in said and "Next. " in said
     assert ours.page.locator("#summary dt").count() >= 4
     ours.page.get_by_role("link", name="The whole report").click()
     ours.page.wait_for_url("**/llm/files/reports/*-vs-*/report.html")
@@ -324,6 +329,11 @@ def test_a_phone_shows_all_of_it(locust: WebRun, chromium: Any, scheme: str) -> 
         "(found) => found.filter((each) => each.getBoundingClientRect().right > 400).length",
     )
     assert wide == 0
+    for box in tab.page.locator("#runs input[type=checkbox]").all()[:2]:
+        box.check()
+    tab.page.get_by_role("button", name="Compare the two chosen").click()
+    tab.page.locator("#summary").wait_for(timeout=60_000)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 400
     tab.page.goto(locust.url)
     tab.page.get_by_role("link", name="LLM: live charts").click()
     tab.until("location.pathname === '/llm/'")

@@ -49,6 +49,7 @@ def test_an_interpolated_percentile_is_no_false_claim(tmp_path: Path) -> None:
     check = next(each for each in found.checks if each.metric == "ttft_p99")
     assert check.supported and abs(check.claimed / check.supported - 1) > 0.03, "not the same figure"
     assert check.outcome == "supported" and "interpolated between" in check.reason
+    assert check.supported_display.endswith(" (of 40)"), "supported, and of how few"
     _, found, runs = audited(changed(tmp_path, OPEN, claim(1e6)))
     assert outcome(found, "ttft_p99") == "not supported"
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from reports.comparison.survivors_only import completed_only
 from reports.document import schema
 from reports.document.decision import ParetoPoint
 from reports.document.schema import Comparison
-from reports.findings.recommend import choice
+from reports.findings.recommend import best, choice
 from reports.pages import first_screen, sections
 from reports.runs.manifest import read_manifest
 from reports.runs.runs import load_run
@@ -134,7 +135,8 @@ def test_a_saturated_variant(results: Path) -> None:
     served = decision.served[1].completed
     assert decision.compare_at is not None and served and 0.7 * served < decision.compare_at < served
     command = decision.next.command or ""
-    assert command.startswith(f"make baseline optimized RPS={decision.compare_at:g} ")
+    assert command.startswith(f"make baseline RPS={decision.compare_at:g} ")
+    assert found.recommendations[0] == decision.next == first_screen.describe(found).next, "one source"
     assert any(
         (each.command or "").startswith("make capacity VARIANT=optimized RPS=30 ")
         for each in found.recommendations
@@ -396,7 +398,7 @@ def test_a_variant_whose_queue_grew_does_not_hold_the_slo(results: Path) -> None
     assert found.runs[2].verdict == "SATURATED"
     assert found.pareto[2].slo_attainment == 1.0
     assert [point.meets_slo for point in found.pareto] == [False, False, False]
-    assert not any("take small" in each.text for each in found.recommendations)
+    assert found.title.startswith("Use none at ")
 
 
 def test_a_percentile_of_too_few_is_marked_and_not_compared(results: Path) -> None:
@@ -414,6 +416,7 @@ def test_a_percentile_of_too_few_is_marked_and_not_compared(results: Path) -> No
     count = tpot.readings[0].count
     assert 20 < count < 50 and tpot.readings[0].display == "not given"
     assert marks(found)["tpot_p99"] == "not comparable" and "459 needed" in tpot.changes[0].reason
+    assert (tpot.changes[0].change, tpot.changes[0].display) == (None, "n/a"), "nor is its change given"
     assert marks(found)["tpot_p50"] == "better", "a median needs 7"
     enough = next(rule for rule in found.runs[0].rules if rule.rule == "enough_requests")
     assert enough.passed and f"the p99 of TPOT is of {count} only" in enough.text
@@ -468,7 +471,7 @@ def test_if_both_compares_no_other_runs_than_the_newest(
         (["--minimum-effect", "nan"], "--minimum-effect"),
         (["--name", "../x"], "--name"),
         (["--floor-ttft", "-1"], "--floor-ttft"),
-        (["--label", "nothing"], "--label"),
+        (["--label", "nothing="], "--label"),
         (["--variants", "baseline"], "only the baseline"),
         (["20260101T000000Z-baseline", "--baseline", "z"], "none of the runs"),
         (["20260101T000000Z-baseline", "--variants", "z"], "leave one out"),
@@ -541,24 +544,62 @@ def test_the_choice_under_the_slo_gives_most_and_answers_first_among_those_that_
         point("as much", 195, True, 0.2),
         point("broken", 900, None, usable=False),
     ]
-    [said] = choice(points, 0.03)
-    assert said.text == "Under the SLO, take as much." and "3 variants" in said.reason
+
+    def taken(points: list[ParetoPoint], effect: float, worse: list[str] | None = None) -> list[str]:
+        return [each.variant for each in best(points, effect, worse or [])]
+
+    assert taken(points, 0.03) == ["as much"] and taken(points, 0.001) == ["most"]
+    said = choice(points, best(points, 0.03), 0.03)
+    assert said.command == "make capacity VARIANT='as much'" and "3 variants" in said.reason
     assert "195.0 tok/s" in said.reason and "TTFT p50 200.0 ms" in said.reason
-    assert choice(points, 0.001)[0].text == "Under the SLO, take most."
-    [none] = choice([point("a", 1, False), point("b", 2, False), point("c", 3, None, usable=False)], 0.03)
-    assert none.text.startswith("None of the variants")
-    assert choice(points[:2], 0.03) == [], "of two, the conclusion speaks"
+    none = [point("a", 1, False), point("b", 2, False), point("c", 3, None, usable=False)]
+    assert taken(none, 0.03) == [] and choice(none, [], 0.03).command == "make capacity"
     alike = [
         point("baseline", 200, True, 0.0505, tpot=0.020),
         point("slower", 200, True, 0.0503, tpot=0.035),
         point("quick", 200, True, 0.0507, tpot=0.008),
     ]
-    assert choice(alike, 0.03)[0].text == "Under the SLO, take quick.", "0.4 ms of TTFT are no reason"
+    assert taken(alike, 0.03) == ["quick"], "0.4 ms of TTFT are no reason"
     same = [point(name, 200, True, 0.05, tpot=0.02) for name in ("baseline", "one", "two")]
-    assert choice(same, 0.03)[0].text == (
-        "Under the SLO, take baseline, one and two (nothing here tells them apart)."
+    assert taken(same, 0.03) == ["baseline", "one", "two"]
+    assert taken(same, 0.03, ["one"]) == ["baseline", "two"]
+    assert taken([point("a", 1, None), point("b", 2, None)], 0.03) == ["b"], "a load without an SLO"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        (
+            {"quick": {"tpot": 0.005}, "small": {"slots": 5}},
+            r"Use quick at 30.* req/s: .*; small serves less",
+        ),
+        (
+            {"quick": {"tpot": 0.005}, "never": {"hung_share": 1.0}},
+            r"Use quick at .*; no decision on never",
+        ),
+        (
+            {"slow": {"tpot": 0.02}, "small": {"slots": 5}},
+            r"Stay with baseline at .*: slow is worse; small serves less",
+        ),
+        ({"one": {}, "two": {}}, r"Stay with baseline at .*: nothing tells one and two from it"),
+    ],
+)
+def test_of_several_variants_the_title_says_which_to_use(
+    results: Path, shapes: dict[str, dict[str, Any]], said: str
+) -> None:
+    """Three variants on a GPU: the title named no decision, since one of them had no TTFT p50."""
+    folders = [add(results, "20260101T000000Z-baseline")]
+    folders += [
+        add(results, f"20260101T000{number}00Z-{name}", noise_seed=1 + number, **shape)
+        for number, (name, shape) in enumerate(shapes.items(), 1)
+    ]
+    found = built(folders)
+    screen = first_screen.describe(found)
+    assert re.fullmatch(said, screen.title), screen.title
+    assert screen.next == found.recommendations[0] and (screen.next.command or "").startswith(
+        "make capacity "
     )
-    assert "take baseline and two (" in choice(same, 0.03, worse=["one"])[0].text
+    assert not screen.rows and [line.lead for line in screen.lines][: len(shapes)] == list(shapes)
 
 
 def told(folders: list[Path], *starts: float) -> str:

@@ -32,7 +32,7 @@ SETTING = Setting("A", "B", 0.03, None, ())
 FIGURES = [
     ("output_token_throughput", 168.8, 202.6, "+20.0 %", "better"),
     ("completed_rate", 19.28, 19.31, "+0.2 %", "no difference shown"),
-    ("ttft_p50", 0.669, 16.387, "+2350 %", "worse"),
+    ("ttft_p50", 0.669, 16.387, "+2,350 %", "worse"),
     ("ttft_p99", 31.002, 35.659, "+15.0 %", "worse"),
     ("tpot_p50", 0.2317, 0.0357, "−84.6 %", "better"),
     ("tpot_p99", 0.2829, 0.0425, "−85.0 %", "better"),
@@ -114,7 +114,7 @@ def test_from_nothing_to_something_has_no_percentage() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(0.2317, "ms", "231.7"), (16.387, "ms", "16387"), (19.276, "req/s", "19.28"), (0.9876, "%", "98.8")]
+    [(0.2317, "ms", "231.7"), (16.387, "ms", "16,387"), (19.276, "req/s", "19.28"), (0.9876, "%", "98.8")]
     + [(12.0, "", "12"), (168.84, "tok/s", "168.8"), (None, "ms", "n/a")]
     + [(0.00084, "ms", "0.840"), (0.009996, "ms", "10.0"), (0.00808, "ms", "8.08"), (0.0, "ms", "0.0")]
     + [(-0.00034, "ms", "−0.340"), (3.12e-5, "ms", "0.031")],
@@ -124,7 +124,7 @@ def test_numbers(value: float | None, unit: str, shown: str) -> None:
 
 
 def test_bounds_in_words() -> None:
-    assert formatting.number(None, "ms", 60.0) == "> 60000"
+    assert formatting.number(None, "ms", 60.0) == "> 60,000"
     assert formatting.number(None, "ms", 0.0) == "n/a", "above 0 says nothing"
     assert formatting.number(-0.2587, "ms") == "−258.7"
     assert formatting.percent(-0.0001) == "0.0 %"
@@ -133,7 +133,7 @@ def test_bounds_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("change", "shown"),
-    [(23.5, "+2350 %"), (98.9, "+9890 %"), (99.0, "×100"), (599.6, "×601"), (12344.0, "×12,300")],
+    [(23.5, "+2,350 %"), (98.9, "+9,890 %"), (99.0, "×100"), (599.6, "×601"), (12344.0, "×12,300")],
 )
 def test_a_change_of_a_hundred_times_is_shown_as_a_ratio(change: float, shown: str) -> None:
     assert formatting.percent(change) == shown

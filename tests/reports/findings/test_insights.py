@@ -11,7 +11,7 @@ from reports.document.decision import Recommendation
 from reports.document.lookup import Facts
 from reports.document.metric import Change
 from reports.document.run import ServerSide, Stall
-from reports.findings import insights, recommend
+from reports.findings import insights, make_command, recommend
 from reports.runs.runs import load_run
 
 SHAPE = Shape(rate=30, duration=20, warmup=2, drain=10, output=10, ttft=0.04, tpot=0.01)
@@ -75,8 +75,8 @@ def test_why_ttft_names_the_largest_part(plain: Facts) -> None:
     }
     found = insights.why_ttft(marked(served(plain, before, after), ttft_p50="worse"), "optimized")
     assert found is not None
-    assert "queue 10.0 to 5010 ms" in found.text
-    assert "The queue makes up 100 % of the rise of 4990 ms" in found.text
+    assert "queue 10.0 to 5,010 ms" in found.text
+    assert "The queue makes up 100 % of the rise of 4,990 ms" in found.text
     assert "7.9 and 40.0 with optimized" in found.text
     assert found.figures["queue_mean_change"] == pytest.approx(5.0)
 
@@ -215,8 +215,20 @@ def test_a_run_to_make_again_comes_with_its_setting(plain: Facts) -> None:
     )
     runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
     advised = recommend.recommendations(dataclasses.replace(plain, runs=runs))
-    assert [each.command for each in advised] == ["make baseline WARMUP=14"]
-    assert advised[0].text == "Measure baseline again: warm up longer: WARMUP=14."
+    assert [each.command for each in advised] == ["make baseline optimized WARMUP=14"], "both alike"
+    assert advised[0].text == "Measure baseline and optimized again, with WARMUP=14."
+
+
+def test_a_disturbed_run_is_made_again_with_more_workers(plain: Facts) -> None:
+    told = {
+        "verdict": "CLIENT-LIMITED",
+        "passed": False,
+        "advice": "spread the load: WORKERS=n, or elsewhere",
+    }
+    rule = plain.runs[0].rules[0].model_copy(update=told)
+    runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
+    [advised] = recommend.recommendations(dataclasses.replace(plain, runs=runs))
+    assert advised.command == "make baseline optimized WORKERS=2" and "WORKERS=n" not in advised.text
 
 
 def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:
@@ -256,7 +268,8 @@ def test_advice_keeps_the_runs_settings() -> None:
     ]
 
     def commands(settings: list[str], hosts: list[str]) -> list[str | None]:
-        return [each.command for each in recommend.under_same_conditions(given, settings, hosts)]
+        runs = make_command.Conditions(settings, hosts)
+        return [each.command for each in make_command.under_same_conditions(given, runs)]
 
     assert commands([], []) == [each.command for each in given]
     assert commands(["SCENARIO=burst", "RPS=4.6", "DURATION=4"], []) == [
@@ -272,3 +285,32 @@ def test_advice_keeps_the_runs_settings() -> None:
         "make baseline DURATION=120 RPS=4.6 HOST=http://gpu:8000",
     ]
     assert commands([], ["http://gpu:8000", "http://gpu:8001"]) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("command", "added"),
+    [
+        ("make baseline optimized RPS=6.8", " DURATION=90 SEED=2"),
+        ("make baseline optimized RPS=20", " DURATION=44 SEED=2"),  # as the runs had it: 880 requests
+        ("make compare REPEATS=3", " DURATION=60 SEED=2"),
+        ("make baseline DURATION=5", " SEED=2"),
+        ("make capacity", " SEED=2"),
+        ("make sweep SCENARIO=chat-priority", ""),
+    ],
+)
+def test_every_command_gives_the_requests_that_a_p99_needs(command: str, added: str) -> None:
+    runs = make_command.Conditions(["DURATION=44", "SEED=2"], rate=10.0, window=44.0)
+    each = Recommendation(text="a", reason="b.", command=command)
+    [found] = make_command.under_same_conditions([each], runs)
+    assert found.command == command + added
+    assert ("459 requests" in found.reason) is ("DURATION=90" in added or "DURATION=60" in added)
+
+
+def test_at_one_address_the_second_server_is_started_in_between() -> None:
+    each = Recommendation(text="Compare.", reason="b", command="make baseline optimized RPS=7")
+    [found] = make_command.under_same_conditions([each], make_command.Conditions(hosts=["http://gpu:8000"]))
+    assert (found.command or "").splitlines() == [
+        "make baseline RPS=7 HOST=http://gpu:8000",
+        "make optimized RPS=7 HOST=http://gpu:8000",
+    ]
+    assert "Restart the server as optimized" in found.text

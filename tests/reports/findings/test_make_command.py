@@ -9,8 +9,7 @@ from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.workload import scenario
 from reports.document.decision import Recommendation
 from reports.findings import make_command as module
-from reports.findings.make_command import settings
-from reports.findings.recommend import under_same_conditions
+from reports.findings.make_command import Conditions, settings, under_same_conditions
 from reports.runs.manifest import DEFAULTS_BEFORE
 from reports.runs.runs import load_run
 
@@ -92,5 +91,5 @@ def test_make_is_told_a_variant_so_that_it_finds_it(tmp_path: Path, monkeypatch:
         "make report": "make report RPS=5",
     }
     asked = [Recommendation(text="a", reason="b", command=command) for command in given]
-    found = under_same_conditions(asked, ["RPS=5"], [], told)
+    found = under_same_conditions(asked, Conditions(["RPS=5"], names=told))
     assert [each.command for each in found] == list(given.values())

@@ -15,6 +15,7 @@ from campaign import climb
 from campaign.search import Rung
 from reports.commands.assembly import assemble
 from reports.comparison import pairs
+from reports.document.metric import Change, Metric
 from reports.pages import sections_evidence, sections_roofline
 from reports.pages.first_screen import mark_of
 from reports.pages.render import markdown_table
@@ -71,10 +72,26 @@ def test_what_the_load_sets_and_what_is_equal_is_not_a_difference_looked_for(tmp
     offered = next(metric for metric in comparison.metrics if metric.name == "offered_rate")
     failed = next(metric for metric in comparison.metrics if metric.name == "failed")
     none: dict[str, Any] = {"mark": "no difference shown", "change": 0.0, "display": "0.0 %"}
-    assert mark_of(offered, offered.changes[0].model_copy(update=none))[0] == "= set by the load"
-    assert mark_of(failed, failed.changes[0].model_copy(update=none))[0] == "= equal"
-    small = none | {"change": 0.01, "display": "+1.0 %"}
-    assert mark_of(failed, failed.changes[0].model_copy(update=small))[0] == "= no difference shown"
+
+    def said(metric: Metric, **change: Any) -> str:
+        return mark_of(metric, metric.changes[0].model_copy(update=none | change), 0.03)[0]
+
+    assert said(offered) == "= set by the load"
+    assert said(failed, low=None, high=None) == "= equal"
+    assert said(failed, low=None, high=None, display="+1.0 %") == "= no difference shown"
+
+
+@given(st.floats(0, 0.2), st.floats(0, 0.2), st.floats(0, 0.1))
+def test_the_narrower_interval_never_has_the_weaker_word(one: float, other: float, effect: float) -> None:
+    """'= equal' stood beside a wide interval, and 'no difference shown' beside a narrow one."""
+    metric = Metric.model_construct(better="lower")
+    words = []
+    for width in sorted((one, other)):
+        change = Change.model_construct(
+            mark="no difference shown", low=-width, high=width, display="0.0 %" if width == one else "+0.1 %"
+        )
+        words.append("the same" in mark_of(metric, change, effect)[0])
+    assert words[0] >= words[1]
 
 
 def test_tokens_of_requests_that_did_not_complete_explain_no_more_than_there_is(tmp_path: Path) -> None:
@@ -111,11 +128,11 @@ def test_two_files_of_two_rates_whose_figures_are_right(tmp_path: Path) -> None:
     ]
     _, found, _ = audited(*paths)
     assert not [each for each in found.checks if each.outcome == "not supported"]
-    assert "every figure that can be checked is supported" in found.title
+    assert "Every figure of at-10 and at-20 that can be checked is supported" in found.title
     assert found.title.endswith("; the loads differ")
     assert "so the change is no effect of the server" in found.paragraph
     claims = json.loads(paths[1].read_text())
     claims["median_ttft_ms"] *= 2
     paths[1].write_text(json.dumps(claims))
     _, found, _ = audited(*paths)
-    assert "1 of 12 claims is not supported" in found.title
+    assert found.title.startswith("Do not use the claims of at-10 and at-20: TTFT p50 is claimed ")

@@ -368,7 +368,7 @@ def test_the_warning_of_a_saturated_run_is_short_in_the_line_and_said_once(runs:
 
 def test_units_of_the_summary_and_the_rules_are_for_people(runs: list[Run]) -> None:
     assert formatting.slo({"ttft": 1.0, "tpot": 0.05, "share": 0.99}) == (
-        "TTFT 1000 ms, TPOT 50 ms, for 99 % of arrivals"
+        "TTFT 1,000 ms, TPOT 50 ms, for 99 % of arrivals"
     )
     assert formatting.slo(None) == "none"
     found = make_comparison(runs)

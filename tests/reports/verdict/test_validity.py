@@ -357,7 +357,7 @@ def test_a_servers_mean_above_ours_is_found(tmp_path: Path, histogram: str, rule
     assert (
         found.passed
         and found.figure == pytest.approx(-0.002, abs=1e-6)
-        and "+2.00 ms network and client" in found.text
+        and "+2 ms network and client" in found.text
     )
     scale_counter(tmp_path, f"{histogram}_sum", 1.1)
     assert not rules(tmp_path)[rule].passed
