@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from loadgen.records.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, UNFINISHED
+from loadgen.records.watched import table
 
 Floats = NDArray[np.float64]
 STATUS_NAMES = [COMPLETED, FAILED, UNFINISHED, LOST]
@@ -61,6 +62,9 @@ class Shape:
     dispatch_delay: float = 0.0002  # mean of an exponential
     network: float = 0.0005  # client's durations minus the server's
     prefix_hits: float = 0.0  # share of prompt tokens
+    others: tuple[
+        tuple[float, float, float], ...
+    ] = ()  # from, to (s): share of the cores that a program takes
     variant: str = "baseline"
     target: str = "cpu-tiny"
     scenario_name: str = "chat-medium"
@@ -107,9 +111,41 @@ def make_run(folder: Path, shape: Shape | None = None, **changes: Any) -> Truth:
     folder.mkdir(parents=True, exist_ok=True)
     write_records(folder / "requests.parquet", shape, truth)
     write_server_metrics(folder / "server_metrics.parquet", shape, truth)
+    write_machine(folder / "machine.parquet", shape, truth)
     manifest = make_manifest(folder.name, shape, truth)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     return truth
+
+
+def write_machine(path: Path, shape: Shape, truth: Truth) -> None:
+    """A machine of two cores: client and server take 0.2 and 0.5 of one, `shape.others` what it says."""
+    t = np.arange(-1.0, truth.drained_at + 2.0)
+    taken = sum(
+        (2 * share * (np.clip(t, begin, end) - begin) for begin, end, share in shape.others), np.zeros(len(t))
+    )
+    lasted = t - t[0]
+    used = {
+        "client": 0.2 * lasted,
+        "server": 0.5 * lasted,
+        "others": taken,
+        "interrupts": 0 * t,
+        "steal": 0 * t,
+    }
+    used["idle"] = 2 * lasted - sum(used.values())
+    series: list[tuple[str, dict[str, str], Floats]] = [
+        ("host:cores", {}, np.full(len(t), 2.0)),
+        ("host:server_known", {}, np.ones(len(t))),
+    ]
+    series += [("host:cpu_seconds_total", {"who": who}, values) for who, values in used.items()]
+    series += [("host:other_cpu_seconds_total", {"process": "burner"}, taken)]
+    for name, share in (("cpu", 0.5), ("busiest_thread", 0.45), ("run_queue", 0.01)):
+        series.append((f"host:process_{name}_seconds_total", {"process": "EngineCore"}, share * lasted))
+    rows = [
+        (at, name, json.dumps({"machine": "master"} | labels, sort_keys=True), value)
+        for name, labels, values in series
+        for at, value in zip(t.tolist(), values.tolist(), strict=True)
+    ]
+    pq.write_table(table(rows), path)
 
 
 def edit_manifest(folder: Path, **changes: Any) -> None:
@@ -257,6 +293,7 @@ def _table(shape: Shape, truth: Truth, rows: slice) -> pa.Table:
         "sent": nullable(sent, lost),
         "first_byte": nullable(first, ~got_first),
         "first_token": nullable(first, ~got_first),
+        "first_answer": nullable(first, ~got_first),
         "last_token": nullable(final, kept == 0),
         "end": nullable(closed, lost),
         "status": pa.DictionaryArray.from_arrays(status, names).cast(pa.string()),
@@ -267,6 +304,7 @@ def _table(shape: Shape, truth: Truth, rows: slice) -> pa.Table:
         "prompt_tokens": nullable(np.full(count, shape.prompt, np.int32), status != 0),
         "output_asked": tokens.astype(np.int32),
         "output_tokens": nullable(output.astype(np.int32), lost),
+        "reasoning_tokens": pa.nulls(count, pa.int32()),
         "tokens_from": nullable(np.where(status == 0, "usage", "chunks"), lost),
         "chunk_times": pa.ListArray.from_arrays(ends.astype(np.int32), times),
         "chunk_tokens": pa.ListArray.from_arrays(ends.astype(np.int32), sizes.astype(np.int32)),

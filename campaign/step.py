@@ -88,7 +88,7 @@ def _say_outcome(campaign: Campaign, step: Step, told: str) -> None:
     if step.not_applied:
         how = "refused by the server" if step.state == REFUSED else "did not start"
         say(f"{told}: {how}, the others go on: {step.reason}")
-    elif step.verdict in ("INVALID", "CLIENT-LIMITED"):
+    elif step.verdict in ("INVALID", "DISTURBED", "CLIENT-LIMITED"):
         say(f"{told}: {step.verdict}; the run is kept, and the report says what cannot be concluded from it")
     else:
         say(f"{told}: {step.verdict}")

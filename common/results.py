@@ -15,6 +15,7 @@ MANIFEST = "manifest.json"
 DRAFT = ".manifest.json"  # its beginning, written before the first request
 RECORDS = "requests.parquet"
 METRICS = "server_metrics.parquet"
+MACHINE = "machine.parquet"  # what the machines of workers and server did meanwhile, in rows like METRICS'
 SUMMARY = "summary.json"  # what `reports judge` writes
 LOG = "server.log"
 COMPARISON = "comparison.json"  # of a report: every figure

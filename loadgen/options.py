@@ -60,7 +60,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
         "--allow",
         default="",
         metavar="V,…",
-        help="exit 0 for these verdicts too: saturated, client-limited",
+        help="exit 0 for these verdicts too: too-short, saturated, client-limited, disturbed",
         include_in_web_ui=False,
     )
     parser.add_argument(

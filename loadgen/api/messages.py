@@ -48,7 +48,7 @@ class MessageEvents(Reading):
         delta = chunk["delta"]
         text, arguments = delta.get("text"), delta.get("partial_json")
         if text or arguments or delta.get("thinking"):
-            self.chunk_times.append(stamp)
+            self._came(stamp, answer=not delta.get("thinking"))
         if text:
             self._say({"content": text})
         if arguments:

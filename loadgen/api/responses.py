@@ -29,7 +29,7 @@ class ResponseEvents(Reading):
         self.started = self.started or kind.startswith("response.")
         if kind.endswith(".delta"):
             if chunk.get("delta"):
-                self.chunk_times.append(stamp)
+                self._came(stamp, answer="reasoning" not in kind)
                 self._keep(kind, chunk)
         elif kind in ENDS:
             self._end(chunk["response"])
@@ -59,7 +59,9 @@ class ResponseEvents(Reading):
         usage = response.get("usage")
         if usage:
             counts = {"prompt_tokens": usage.get("input_tokens")}
-            self._read_usage(counts | {"completion_tokens": usage.get("output_tokens")}, False, whole=True)
+            counts |= {"completion_tokens": usage.get("output_tokens")}
+            counts |= {"completion_tokens_details": usage.get("output_tokens_details")}
+            self._read_usage(counts, False, whole=True)
 
 
 @KINDS.register("responses")

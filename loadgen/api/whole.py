@@ -47,7 +47,7 @@ class WholeAnswer(Reading):
         self.error = found.get("error")
         if isinstance(found.get(self.key), list) and found[self.key]:
             self.started = self.done = True
-            self.chunk_times.append(stamp)
+            self._came(stamp)
             self._count(found.get("usage"))
 
     def _count(self, usage: Any) -> None:

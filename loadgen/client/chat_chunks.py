@@ -38,9 +38,11 @@ class Reading:
         "error",
         "events",
         "finish_reason",
+        "first_answer",
         "malformed",
         "output_tokens",
         "prompt_tokens",
+        "reasoning_tokens",
         "said",
         "several",
         "started",
@@ -55,6 +57,8 @@ class Reading:
         self.events = 0
         self.chunk_times = array("d")
         self.usage_counts = array("i")
+        self.first_answer: float | None = None  # stamp of the first chunk whose text is no reasoning
+        self.reasoning_tokens: int | None = None  # by `usage`
         self.started = False  # a chunk with a choice has come
         self.done = False
         self.finish_reason: str | None = None
@@ -105,6 +109,12 @@ class Reading:
             self._read(data, stamp)
         self.malformed = malformed  # a cut event is a cut, not a malformed one
 
+    def _came(self, stamp: float, answer: bool = True) -> None:
+        """A chunk with text came: of the answer, or of reasoning."""
+        self.chunk_times.append(stamp)
+        if answer and self.first_answer is None:
+            self.first_answer = stamp
+
     def _give_up(self, why: str) -> None:
         """Nothing that comes now can be read."""
         self.error, self.done, self.too_much = self.error or why, True, why
@@ -138,6 +148,8 @@ class Reading:
                 self.choices = max(self.choices, min(int(index) + 1, MOST_CALLS))
             if _has_text(choice):
                 with_text = True
+                if self.first_answer is None and _has_answer(choice):
+                    self.first_answer = stamp
             if choice.get("finish_reason"):
                 self.finish_reason = str(choice["finish_reason"])[:_LONGEST_REASON]
             if self.said is not None:
@@ -155,6 +167,9 @@ class Reading:
         prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if prompt != self.prompt_tokens and _is_count(prompt):  # each chunk says it again
             self.prompt_tokens = prompt
+        if details := usage.get("completion_tokens_details"):
+            reasoning = details.get("reasoning_tokens")
+            self.reasoning_tokens = reasoning if _is_count(reasoning) else self.reasoning_tokens
         if _is_count(output) and whole:
             self.output_tokens = output
             if with_text:
@@ -222,6 +237,12 @@ def _has_text(choice: dict[str, Any]) -> bool:
         or delta.get("reasoning_content")
         or delta.get("tool_calls")
     )
+
+
+def _has_answer(choice: dict[str, Any]) -> bool:
+    """Of a choice that has text: whether any of it is no reasoning."""
+    delta = choice.get("delta")
+    return delta is None or bool(delta.get("content") or delta.get("tool_calls"))
 
 
 def _is_count(value: Any) -> TypeGuard[int]:

@@ -8,7 +8,7 @@ from loadgen.client import errors
 from loadgen.client.chat_chunks import Reading
 from loadgen.client.errors import Ending, How
 from loadgen.client.http1 import Answer
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 UNBELIEVED = "the server's count of tokens is not believed: more than were asked for and streamed"
 
@@ -26,7 +26,7 @@ class Reply:
     first_token: float | None  # first chunk that carries text: content, reasoning, a tool call
     last_token: float | None
     end: float  # last byte, error, or abandon
-    status: str  # COMPLETED, FAILED or UNFINISHED of loadgen.records.record
+    status: str  # COMPLETED, EMPTY, FAILED or UNFINISHED of loadgen.records.record
     error: str | None  # one line, the same for equal faults
     http_status: int | None
     finish_reason: str | None
@@ -39,6 +39,8 @@ class Reply:
     text: str | None  # the answer without its reasoning, only when asked for
     tool_calls: list[dict[str, Any]] | None  # put together from their parts, only when text is asked for
     choices: int = 1  # that came, as far as they are told apart
+    first_answer: float | None = None  # first chunk whose text is no reasoning
+    reasoning_tokens: int | None = None  # of the output tokens, where the server says
 
     def disbelieve(self, asked: int, prompt_most: int) -> None:
         """Drop counts of tokens that cannot be. Output is then counted from the chunks, and `error` says so.
@@ -77,10 +79,10 @@ def make_reply(
     if error is not None:
         status = FAILED
     elif reading.finished:
-        status, error = COMPLETED, errors.malformed(reading.malformed)
+        status, error = COMPLETED if reading.chunk_times else EMPTY, errors.malformed(reading.malformed)
     else:
         status = UNFINISHED
-    whole = status == COMPLETED or ending.how is How.ANSWERED
+    whole = status in (COMPLETED, EMPTY) or ending.how is How.ANSWERED
     output, tokens_from = _output(answer, reading)
     times, said = reading.chunk_times, reading.said
     return Reply(
@@ -102,6 +104,8 @@ def make_reply(
         text=said.text if said is not None else None,
         tool_calls=said.tool_calls if said is not None else None,
         choices=reading.choices,
+        first_answer=reading.first_answer,
+        reasoning_tokens=reading.reasoning_tokens,
     )
 
 

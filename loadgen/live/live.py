@@ -10,7 +10,7 @@ from loadgen.live.instruments import histograms
 from loadgen.records.metrics import live
 from loadgen.records.rates import RECENT, Rate
 from loadgen.records.rates import live as live_rates
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 ALL = "all"
 SHARES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -186,7 +186,7 @@ class Live:
         def rate(name: str) -> float:
             return (last[name] - first[name]) / span if span else 0.0
 
-        ended = now[COMPLETED] + now[FAILED] + now[UNFINISHED]
+        ended = now[COMPLETED] + now[EMPTY] + now[FAILED] + now[UNFINISHED]
         return Flow(
             sent_rate=rate("sent"),
             completed_rate=rate(COMPLETED),

@@ -12,6 +12,7 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
+from loadgen.master.machines import Machines
 from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -71,12 +72,14 @@ def begin(
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
-    draft |= {"request_headers": plan.headers, "metrics_host": settings.metrics_host}
+    draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     draft |= {"labels": settings.labels, "note": settings.note}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
     scraper = partial(Scraper, server, gpus=gpus)
-    return Run(folder, load, plan, draft, workers, scraper, send, settings.keep_going)
+    addresses = [settings.host, *settings.metrics_hosts]
+    machines = Machines(*map(Host.resolve, addresses))
+    return Run(folder, load, plan, draft, workers, scraper, send, machines, settings.keep_going)
 
 
 def _try(
@@ -116,10 +119,10 @@ def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    if settings.metrics_host:
-        Host.resolve(settings.metrics_host)
+    for each in settings.metrics_hosts:
+        Host.resolve(each)
     headers = request_headers(settings.with_key)
-    server = Server(settings.host, headers, settings.verify, settings.metrics_host)
+    server = Server(settings.host, headers, settings.verify, settings.metrics_hosts)
     return server, server.describe(settings.model)
 
 

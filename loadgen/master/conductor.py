@@ -159,7 +159,7 @@ class Conductor:
             if not run.started:
                 self.latest = None
                 run.discard()
-            run.scraper.stop()
+            run.unwatch()
             run.end()
             run.over.set()
 

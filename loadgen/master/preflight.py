@@ -12,7 +12,7 @@ from common.usage import UsageError
 from loadgen.api.kind import EXTENSIONS, Kind
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
-from loadgen.records.record import COMPLETED
+from loadgen.records.record import COMPLETED, EMPTY
 from loadgen.workload.request import Request
 
 NAME = "preflight"  # begins its request's id
@@ -46,7 +46,7 @@ def preflight(client: Client, make: Make, request: Request | None) -> Preflight:
         kind, path, body = make(extensions)
         extensions = [each for each in extensions if each in kind.extensions]
         reply = _ask(client, path, shortened(body), number, kind)
-        if reply.status == COMPLETED:
+        if reply.status in (COMPLETED, EMPTY):
             return _found(reply, extensions, kind)
         if reply.http_status not in (400, 422) or not extensions:
             break

@@ -13,12 +13,13 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from common.results import MANIFEST, METRICS, now, write_json
+from common.results import MACHINE, MANIFEST, METRICS, now, write_json
 from common.usage import UsageError
 from loadgen.host import calibration, clock, machine
 from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
 from loadgen.master import status_line
+from loadgen.master.machines import Machines
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
@@ -67,6 +68,7 @@ class Run:
         workers: Workers,
         scraper: Callable[[Callable[[], float]], Scraper],
         send: Send,
+        machines: Machines,
         keep_going: bool = False,
     ) -> None:
         """keep_going: although the first answers all fail for one reason."""
@@ -74,6 +76,7 @@ class Run:
         self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
         self.scraper = scraper(lambda: self.now)
+        self._machines = machines
         self.over = Event()
         self.phase = "preparing"
         self.stopped_why: str | None = None
@@ -134,11 +137,14 @@ class Run:
         self._write_draft()
         self.scraper.take()  # before the first request: what counters stood at
         self._require_going_on()
+        ready = {lane.number: lane.ready for lane in self.lanes if lane.ready is not None}
+        watching = self._machines.start(ready, lambda: self.now)
         self._zero = time.perf_counter() + LEAD
         self.scraper.start()
         for lane in self.lanes:
             assert lane.before is not None
-            self._send(messages.START, {"zero": self._zero + lane.before.seconds}, lane.worker)
+            said = {"zero": self._zero + lane.before.seconds, "beside": watching.get(lane.number)}
+            self._send(messages.START, said, lane.worker)
         self.phase = "running"
 
     def interrupt(self, why: str) -> None:
@@ -194,8 +200,13 @@ class Run:
         self._drained_at = self.now
         for lane in self._living:
             lane.after = self._measure(lane)
-        self.scraper.stop()
+        self.unwatch()
         return lost
+
+    def unwatch(self) -> None:
+        """Take no more samples of the server and of our machine."""
+        self.scraper.stop()
+        self._machines.stop()
 
     def end(self) -> None:
         """Let the workers forget the run."""
@@ -210,6 +221,7 @@ class Run:
         lost = self._find_lost(self._on_disk(self._collector.settle))
         counts = self._on_disk(self._collector.write, lost)
         self._on_disk(self.scraper.write, self.folder / METRICS)
+        self._on_disk(self._machines.write, self.folder / MACHINE)
         why = self._why_ended()
         lanes = [self._describe(lane, counts, [record.lane for record in lost]) for lane in self.lanes]
         whole = self._draft | {
@@ -292,6 +304,8 @@ class Run:
 
     def on_closed(self, data: dict[str, Any]) -> None:
         self.lanes[data["lane"]].closed = data
+        if data["watched"] is not None:
+            self._machines.take(data["watched"])
 
     @property
     def _living(self) -> list[LaneState]:

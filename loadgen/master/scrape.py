@@ -7,17 +7,20 @@ import logging
 import re
 import time
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import gevent
-import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
+from loadgen.records import watched
 from loadgen.records.record import METRICS_SCHEMA
+from loadgen.records.watched import Row
 
 EVERY = 1.0  # s
 # What reports read; histograms by the name of their family. The rest of a server's series is not kept.
@@ -47,6 +50,8 @@ USED = (
 SUFFIX = r"(?:_total|_bucket|_sum|_count)?"
 BEGAN = "process_start_time_seconds"  # tells two processes of a server apart
 LINE = re.compile(rf"^(?:# TYPE )?(?:{BEGAN}|vllm:(?:{'|'.join(USED)}){SUFFIX})[ {{].*$", re.MULTILINE)
+START = re.compile(rf"^{BEGAN} (\S+)", re.MULTILINE)
+MODEL = re.compile(r'model_name="([^"]*)"')
 SERIES = 5000  # of one scrape; vLLM has 300 for each engine
 KEPT = 64 * 2**20  # bytes of all scrapes, packed; an hour of vLLM's takes 20 MB
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
@@ -54,7 +59,6 @@ GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_
 ROWS = 50_000  # of a row group
 
 logger = logging.getLogger(__name__)
-Row = tuple[float, str, str, float]
 
 
 class Scraper:
@@ -65,11 +69,11 @@ class Scraper:
 
     def __init__(self, server: Server, clock: Callable[[], float], gpus: Gpus | None = None) -> None:
         self._server, self._clock, self._gpus = server, clock, gpus
-        self._taken: list[tuple[float, bytes]] = []
+        self._taken: list[tuple[float, int, bytes]] = []  # when, from which place, what
         self._greenlet: gevent.Greenlet | None = None
         self._size = 0
         self._said: set[str] = set()
-        self.latest: dict[str, float] = {}  # of GAUGES, for those who watch
+        self._latest: dict[int, dict[str, float]] = {}  # of each place
 
     def start(self) -> None:
         self._greenlet = gevent.spawn(self._run)
@@ -81,28 +85,46 @@ class Scraper:
             self._greenlet = None
             self.take()
 
+    @property
+    def latest(self) -> dict[str, float]:
+        """Of GAUGES, for those who watch: of all engines together."""
+        total: Counter[str] = Counter()
+        for each in self._latest.values():
+            total.update(each)
+        return dict(total)
+
     def take(self) -> None:
-        """One scrape, if the server gives any."""
-        found = self._server.metrics()
+        """One scrape of each place, if the server gives any."""
+        places = range(len(self._server.metrics_at))
+        if len(places) == 1:
+            self._take(0)
+        else:
+            gevent.joinall([gevent.spawn(self._take, place) for place in places])
+
+    def _take(self, place: int) -> None:
+        found = self._server.metrics(place) if place else self._server.metrics()
         if found is None:
-            self.latest = {}  # what it said last is no longer known to be so
+            self._latest.pop(place, None)  # what it said last is no longer known to be so
             return
         text, cut = found
-        moment, (kept, packed, more) = self._clock(), gevent.get_hub().threadpool.apply(self._select, (text,))
+        moment, (kept, packed, more) = (
+            self._clock(),
+            gevent.get_hub().threadpool.apply(self._select, (text, place)),
+        )
         if cut or more:
             self._say_once("the server's /metrics are cut: they hold more than 16 MiB or 5,000 series of use")
         if self._size + len(packed) > KEPT:
             self._say_once("the server's /metrics are no longer kept: those so far take 64 MiB")
         else:
             self._size += len(packed)
-            self._taken.append((moment, packed))
+            self._taken.append((moment, place, packed))
         for name, metric in GAUGES.items():
             # The name's end counts: num_requests_waiting_by_reason holds the same requests again.
             own = (f"{metric}{{", f"{metric} ")
             with contextlib.suppress(ValueError):  # a line that is cut off
                 values = [_value(line, metric) for line in kept if line.startswith(own)]
                 if values:
-                    self.latest[name] = sum(values)
+                    self._latest.setdefault(place, {})[name] = sum(values)
 
     def write(self, path: Path) -> None:
         """Write server_metrics.parquet, without scrapes that cannot be read. Raises OSError."""
@@ -110,15 +132,18 @@ class Scraper:
         with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
             rows: list[Row] = []
             unread: list[float] = []
-            for moment, packed in self._taken:
+            several, engines = self._several_models(), self._in_turn()
+            for (moment, place, packed), engine in zip(self._taken, engines, strict=True):
+                more = {"address": str(place + 1)} if place else {}
+                more |= {"replica": str(engine + 1)} if engine else {}
                 try:
-                    rows += parse(moment, zlib.decompress(packed).decode())
+                    rows += parse(moment, zlib.decompress(packed).decode(), several, more)
                 except (ValueError, OverflowError, RecursionError):
                     unread.append(moment)
                 if len(rows) > ROWS:
-                    writer.write_table(_table(rows))
+                    writer.write_table(watched.table(rows))
                     rows = []
-            writer.write_table(_table(rows))
+            writer.write_table(watched.table(rows))
         part.replace(path)
         if unread:
             self._say_once(
@@ -126,8 +151,28 @@ class Scraper:
                 f"first at {unread[0]:.0f} s"
             )
 
-    def _select(self, text: str) -> tuple[list[str], bytes, bool]:
-        return select(text, self._gpus.lines() if self._gpus else "")
+    def _several_models(self) -> bool:
+        """Whether the last scrape of each place names several models; it holds all series."""
+        last = {place: packed for _, place, packed in self._taken}
+        names = {name for packed in last.values() for name in MODEL.findall(zlib.decompress(packed).decode())}
+        return len(names) > 1
+
+    def _in_turn(self) -> list[int]:
+        """Which process of its place answered each scrape, from 0: several where one that was gone
+        comes back, as behind a gateway that asks its engines in turn. Else it was restarted."""
+        starts = [(place, _began(packed)) for _, place, packed in self._taken]
+        found = [0] * len(starts)
+        for place in {place for place, _ in starts}:
+            here = [number for number, each in enumerate(starts) if each[0] == place and each[1] is not None]
+            order = list(dict.fromkeys(starts[number][1] for number in here))
+            changes = sum(starts[one] != starts[two] for one, two in itertools.pairwise(here))
+            if changes >= len(order) > 1:
+                for number in here:
+                    found[number] = order.index(starts[number][1])
+        return found
+
+    def _select(self, text: str, place: int) -> tuple[list[str], bytes, bool]:
+        return select(text, self._gpus.lines() if self._gpus and not place else "")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -151,10 +196,15 @@ def select(text: str, beside: str = "") -> tuple[list[str], bytes, bool]:
     return kept[:SERIES], packed, len(kept) > SERIES
 
 
-def parse(moment: float, text: str) -> list[Row]:
-    """(t, name, labels as JSON, value) of each sample. Raises ValueError for what is no such text."""
+def parse(
+    moment: float, text: str, models: bool = False, more: Mapping[str, str] = MappingProxyType({})
+) -> list[Row]:
+    """(t, name, labels as JSON, value) of each sample. Raises ValueError for what is no such text.
+
+    models: keep which model each is of. more: labels that all of them get.
+    """
     return [
-        (moment, sample.name, _labels(sample.labels), sample.value)
+        (moment, sample.name, _labels(sample.labels, models, more), sample.value)
         for family in text_string_to_metric_families(text + "\n")
         for sample in family.samples
         if not sample.name.endswith("_created")
@@ -167,14 +217,17 @@ def _value(line: str, metric: str) -> float:
     return float(text[0] if text else "")
 
 
-def _labels(given: dict[str, str]) -> str:
-    """Data-parallel engines have counters of their own, which must not look like one that jumps."""
-    kept = {key: value for key, value in given.items() if key != ONE_MODEL and (key, value) != FIRST_ENGINE}
-    return json.dumps(kept, sort_keys=True)
+def _began(packed: bytes) -> str | None:
+    """When the process began that answered, in its own words."""
+    found = START.search(zlib.decompress(packed).decode())
+    return found[1] if found else None
 
 
-def _table(rows: list[Row]) -> pa.Table:
-    arrays = [
-        pa.array([row[place] for row in rows], field.type) for place, field in enumerate(METRICS_SCHEMA)
-    ]
-    return pa.table(arrays, schema=METRICS_SCHEMA)
+def _labels(given: dict[str, str], models: bool, more: Mapping[str, str]) -> str:
+    """Engines and models have counters of their own, which must not look like one that jumps."""
+    kept = {
+        key: value
+        for key, value in given.items()
+        if (models or key != ONE_MODEL) and (key, value) != FIRST_ENGINE
+    }
+    return json.dumps(kept | dict(more), sort_keys=True)

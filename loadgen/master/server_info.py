@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -41,13 +42,13 @@ class Server:
     """A server's side doors: models, version, tokens, metrics. No proxy is used."""
 
     def __init__(
-        self, url: str, headers: dict[str, str], verify: bool | str, metrics_host: str | None = None
+        self, url: str, headers: dict[str, str], verify: bool | str, metrics_hosts: Sequence[str] = ()
     ) -> None:
-        """metrics_host: where /metrics is, if elsewhere; no header goes there."""
+        """metrics_hosts: where /metrics of each engine is, if elsewhere; no header goes there."""
         self.url = url.rstrip("/")
         self._fetcher, self._has_key = Fetcher(headers, verify), bool(headers)
-        self._metrics = joined(metrics_host or self.url, "/metrics")
-        self._metrics_fetcher = Fetcher({}, verify) if metrics_host else self._fetcher
+        self.metrics_at = [joined(each, "/metrics") for each in metrics_hosts or (self.url,)]
+        self._metrics_fetcher = Fetcher({}, verify) if metrics_hosts else self._fetcher
         self._tokens_until = math.inf
 
     def describe(self, wanted: str | None) -> Served:
@@ -82,10 +83,10 @@ class Server:
         limit = models[names.index(model)].get("max_model_len")
         return Served(model, self._version(), limit if is_count(limit) and limit else None)
 
-    def metrics(self) -> tuple[str, bool] | None:
-        """The text of /metrics, and whether it was cut for its size; None where there is none."""
+    def metrics(self, place: int = 0) -> tuple[str, bool] | None:
+        """The text of /metrics at one of `metrics_at`, and whether it was cut; None: there is none."""
         try:
-            answer = self._metrics_fetcher.get(self._metrics, METRICS_LARGEST, may_cut=True)
+            answer = self._metrics_fetcher.get(self.metrics_at[place], METRICS_LARGEST, may_cut=True)
         except (requests.RequestException, NotFetchedError):
             return None
         return (answer.text, answer.cut) if answer.status == 200 else None

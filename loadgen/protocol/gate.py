@@ -108,6 +108,7 @@ class Closed(TypedDict):
     cores: Count | None
     stamps: Name | None
     scheduling: Name
+    watched: Annotated[bytes, Field(max_length=messages.WATCHED_LARGEST)] | None
 
 
 @with_config(_STRICT)
@@ -129,6 +130,7 @@ class Ping(TypedDict):
 @with_config(_STRICT)
 class Start(TypedDict):
     zero: FiniteFloat
+    beside: list[Count] | None
 
 
 @with_config(_STRICT)

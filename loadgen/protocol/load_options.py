@@ -62,7 +62,7 @@ LOAD_OPTIONS = (
     Option("top_p", "P", "of sampling; empty: the server's own"),
     Option("max_tokens_field", "NAME", "what the server calls max_tokens; empty: max_tokens"),
     Option("no_ignore_eos", None, "answers may end before the length that was asked for"),
-    Option("metrics_host", "URL", "where the engine's own /metrics is, behind a gateway"),
+    Option("metrics_host", "URL,…", "where each engine's own /metrics is, behind a gateway"),
     Option("model", "NAME", "as served; empty: the only one there is"),
     Option(
         "metrics_port",

@@ -13,7 +13,9 @@ from loadgen.workload.vocabulary import Vocabulary
 PLAN = "tokenswarm-plan"
 ASK = "tokenswarm-ask"  # nothing: is this a worker of ours? Only one that says HERE gets a lane
 PING = "tokenswarm-ping"  # lane, number, sent
-START = "tokenswarm-start"  # zero: the run's start on the worker's own monotonic clock
+# zero: the run's start on the worker's own monotonic clock; beside: null, or this worker watches its machine,
+# on which these processes are workers, too
+START = "tokenswarm-start"
 DRAIN = "tokenswarm-drain"  # end: launch nothing that is due at it or later, s from the start
 CLOSE = "tokenswarm-close"  # end what is in flight, send the rest, say CLOSED
 GOT = "tokenswarm-got"  # number: that batch is safe
@@ -27,8 +29,12 @@ READY = "tokenswarm-ready"
 PONG = "tokenswarm-pong"  # number, sent, theirs
 BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
 PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.live.pulse.Pulse's
-# lane, batches, records, due, left: whether before its time, cost: loadgen.host.overhead.Cost, connections, …
+# lane, batches, records, due, left: whether before its time, cost: loadgen.host.overhead.Cost, connections,
+# …, watched: what it saw of its machine (loadgen.records.watched), or null
 CLOSED = "tokenswarm-closed"
+
+
+WATCHED_LARGEST = 16 * 2**20  # bytes; an hour's samples take 1 MB
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ RESERVED_HEADERS = (
     "x-request-id",
 )
 LONGEST_KEY, LONGEST_VALUE, LONGEST_NOTE = 60, 200, 1000  # characters
-ALLOWABLE = ("saturated", "client-limited")  # as `reports judge` has it
+ALLOWABLE = ("too-short", "saturated", "client-limited", "disturbed")  # as `reports judge` has it
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Settings:
     scenario: Scenario
     seed: int
     host: str
-    metrics_host: str | None  # None: the host's own /metrics
+    metrics_hosts: tuple[str, ...]  # of the engines behind the host; none: the host's own /metrics
     model: str | None  # None: the only one that the server has
     tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
     verify: bool | str  # TLS: whether to check, or the file of an authority
@@ -80,7 +80,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         scenario=scenario,
         seed=scenario.seed if seed is None else seed,
         host=host,
-        metrics_host=str(values.get("metrics_host") or "").strip().rstrip("/") or None,
+        metrics_hosts=_addresses(str(values.get("metrics_host") or "")),
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
         verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
@@ -90,6 +90,10 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         labels=labels_of(values.get("label")),
         note=_note(values.get("note")),
     )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(each.strip().rstrip("/") for each in text.split(",") if each.strip())
 
 
 def scenario_of(values: Mapping[str, Any]) -> Scenario:

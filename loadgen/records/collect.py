@@ -21,7 +21,7 @@ from common.results import DRAFT, MANIFEST, RECORDS, write_json
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
-from loadgen.records.record import LOST, SCHEMA, Record, to_table
+from loadgen.records.record import ADDED, LOST, SCHEMA, Record, to_table
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Arrival, schedule
 
@@ -118,6 +118,14 @@ def _record_batches(source: Any) -> Iterator[pa.RecordBatch]:
         yield reader.get_batch(place)
 
 
+def _as_now(table: pa.Table) -> pa.Table:
+    """A batch; one of an earlier version gets the columns that it lacked."""
+    for place, field in enumerate(SCHEMA):
+        if field.name not in table.schema.names:
+            table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
+    return table
+
+
 def _fault(content: Any, lane: int) -> str | None:
     """What is wrong with a batch; None: nothing."""
     try:
@@ -125,7 +133,8 @@ def _fault(content: Any, lane: int) -> str | None:
         table.validate(full=True)
     except (OSError, pa.ArrowException, ValueError) as error:  # ArrowInvalid is a ValueError
         return " ".join(str(error).split())[:200] or type(error).__name__
-    if not table.schema.equals(SCHEMA):
+    known = pa.schema([each for each in SCHEMA if each.name in table.schema.names or each.name not in ADDED])
+    if not table.schema.equals(known):
         return "it has other columns than a batch"
     if table.num_rows and set(table["lane"].unique().to_pylist()) != {lane}:
         return "it holds records of another lane"
@@ -223,7 +232,7 @@ def _read(batches: Sequence[Path]) -> Iterator[pa.Table]:
     for path in batches:
         try:
             with pa.memory_map(str(path)) as source:
-                yield pa.ipc.open_file(source).read_all()
+                yield _as_now(pa.ipc.open_file(source).read_all())
         except (OSError, pa.ArrowException) as error:
             raise UsageError(f"{path}: cannot be read: {error}") from None
 

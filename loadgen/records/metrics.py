@@ -30,6 +30,8 @@ class Moments(NamedTuple):
     finished: Number = NOT_YET  # the last token of a request that completed
     tokens: Number = NOT_YET  # of the answer; where it did not complete, what was asked, at most
     held: Number = 0.0  # for how long max_concurrency held it back
+    first_tokens: Number = 1.0  # of these, those of the first chunk
+    first_answer: Number = NOT_YET  # the first token that is no reasoning
 
     @classmethod
     def of(
@@ -41,7 +43,7 @@ class Moments(NamedTuple):
         """Those of a request, or of many, that have ended.
 
         `figure`: a field of the record, and what stands for one that is not there. `either`: the second
-        where the first holds, else the third.
+        where the first holds, else the third. Tokens of the first chunk are left at one.
         """
         return cls(
             figure("due", NOT_YET),
@@ -50,6 +52,7 @@ class Moments(NamedTuple):
             either(completed, figure("last_token", NOT_YET), NOT_YET),
             either(completed, figure("output_tokens", NOT_YET), figure("output_asked", math.inf)),
             figure("held", 0.0),
+            first_answer=figure("first_answer", NOT_YET),
         )
 
 
@@ -121,7 +124,25 @@ def moments(record: Record) -> Moments:
         found = getattr(record, name)
         return missing if found is None else found
 
-    return Moments.of(figure, record.status == COMPLETED, lambda which, one, other: one if which else other)
+    completed = record.status == COMPLETED
+    found = Moments.of(figure, completed, lambda which, one, other: one if which else other)
+    return found._replace(first_tokens=_first_tokens(record))
+
+
+def _first_tokens(record: Record) -> float:
+    chunks = len(record.chunk_times) if record.chunk_times is not None else 0
+    if record.chunk_tokens:
+        return float(record.chunk_tokens[0])
+    if not chunks:
+        return 1.0
+    unseen = record.reasoning_tokens or 0 if record.first_answer == record.first_token else 0
+    return float(first_of(record.output_tokens or chunks, unseen, chunks))
+
+
+def first_of(tokens: Number, unseen: Number, chunks: Number) -> Number:
+    """Tokens of an answer's first chunk where the server does not say: as many as each chunk has on average,
+    and those that were made before it and never sent (reasoning)."""
+    return unseen + (tokens - unseen) / chunks
 
 
 def value(of: Moments, each: Metric) -> float | None:
@@ -171,19 +192,36 @@ def scheduled_ttft(of: Moments) -> Number:
     since="end",
     rows=("p50", "p99"),
     # What is not known, a moment or the tokens, passes no comparison; `< 1` is `not` of many, too.
-    defined=lambda of: (of.tokens >= 2) & (of.first_token < math.inf) & ((of.finished <= of.first_token) < 1),
+    defined=lambda of: (
+        (of.tokens > of.first_tokens) & (of.first_token < math.inf) & ((of.finished <= of.first_token) < 1)
+    ),
     exported="gen_ai.server.time_per_output_token",
     buckets=PACE,
 )
 def tpot(of: Moments) -> Number:
-    """Time per output token: (last_token - first_token) / (output_tokens - 1), for 2 tokens or more that did
-    not all come at one moment.
+    """Time per output token: (last_token - first_token) / the tokens that came after the first chunk, for
+    answers that did not all come at one moment.
 
-    Seconds per token. An answer that came in one piece says nothing of the pace at which it was made.
-    Unfinished: at least (end of the drain - first_token) / (tokens asked - 1), since no more than the tokens
-    asked can come. Of those that got a first token: nothing is known of the others.
+    Seconds per token. Where the server does not say how many tokens a chunk has, each has as many on
+    average. Reasoning that it counts and does not stream came before the first. An answer that came in one
+    piece says nothing of the pace at which it was made. Unfinished: at least (end of the drain - first_token)
+    / (tokens asked - those of the first chunk), since no more than the tokens asked can come. Of those that
+    got a first token: nothing is known of the others.
     """
-    return (of.finished - of.first_token) / (of.tokens - 1)
+    return (of.finished - of.first_token) / (of.tokens - of.first_tokens)
+
+
+@metric(
+    "Time to first answer token",
+    since=None,
+    defined=lambda of: (of.first_token < math.inf) & ((of.first_answer == of.first_token) < 1),
+)
+def first_answer(of: Moments) -> Number:
+    """Time to first answer token: first_answer - sent, of answers that began with reasoning. Seconds.
+
+    Their TTFT is that of the first reasoning token. Reasoning that ends without an answer never gave one.
+    """
+    return of.first_answer - of.sent
 
 
 @metric(

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 COMPLETED = "completed"  # the stream ended as the protocol says, with a finish reason or [DONE]
+EMPTY = "empty"  # it ended so, too, but held no text, reasoning or tool call
 FAILED = "failed"  # refused, reset, an error status or event, a stream that broke off, timed out
 UNFINISHED = "unfinished"  # still waiting or streaming when the drain ended
 LOST = "lost"  # due on a lane whose worker died; what became of it is not known
-STATUSES = (COMPLETED, FAILED, UNFINISHED, LOST)
+STATUSES = (COMPLETED, EMPTY, FAILED, UNFINISHED, LOST)
 OVERLOADED = (429, 503)  # HTTP statuses of a server that has too much to do
 
 SCHEMA = pa.schema(
@@ -29,6 +30,7 @@ SCHEMA = pa.schema(
         pa.field("sent", pa.float64()),  # the connect, or the first byte on a kept connection
         pa.field("first_byte", pa.float64()),
         pa.field("first_token", pa.float64()),
+        pa.field("first_answer", pa.float64()),  # the first chunk whose text is no reasoning
         pa.field("last_token", pa.float64()),
         pa.field(
             "end", pa.float64()
@@ -41,6 +43,9 @@ SCHEMA = pa.schema(
         pa.field("prompt_tokens", pa.int32()),
         pa.field("output_asked", pa.int32()),
         pa.field("output_tokens", pa.int32()),
+        pa.field(
+            "reasoning_tokens", pa.int32()
+        ),  # of these, those that were reasoning, where the server says
         pa.field("tokens_from", pa.string()),  # "usage" or "chunks"
         pa.field("chunk_times", pa.list_(pa.float64())),  # every chunk that carried text
         pa.field("chunk_tokens", pa.list_(pa.int32())),  # tokens in it; null when the server does not say
@@ -52,7 +57,15 @@ SCHEMA = pa.schema(
     ]
 )
 
-ADDED = ("text", "prompt_asked", "held", "cancel_after", "adapter")  # columns that older runs lack
+ADDED = (
+    "text",
+    "prompt_asked",
+    "held",
+    "cancel_after",
+    "adapter",
+    "first_answer",
+    "reasoning_tokens",
+)  # columns that older runs lack
 
 METRICS_SCHEMA = pa.schema(
     [
@@ -80,6 +93,7 @@ class Record:
     sent: float | None = None
     first_byte: float | None = None
     first_token: float | None = None
+    first_answer: float | None = None
     last_token: float | None = None
     end: float | None = None
     error: str | None = None
@@ -89,6 +103,7 @@ class Record:
     prompt_tokens: int | None = None
     output_asked: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
     tokens_from: str | None = None
     chunk_times: np.ndarray | None = None  # float64
     chunk_tokens: array | None = None  # of int

@@ -10,11 +10,11 @@ from loadgen.live.instruments import COUNTED, Instrument
 from loadgen.live.live import Live
 from loadgen.master.run import Run
 from loadgen.protocol.settings import Subject
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 STATES = ("preparing", "running", "draining", "closing", "finished")
-VERDICTS = ("VALID", "TOO-SHORT", "SATURATED", "CLIENT-LIMITED", "INVALID")
-ENDINGS = (COMPLETED, FAILED, UNFINISHED)
+VERDICTS = ("VALID", "TOO-SHORT", "SATURATED", "CLIENT-LIMITED", "DISTURBED", "INVALID")
+ENDINGS = (COMPLETED, EMPTY, FAILED, UNFINISHED)
 
 Attributes = dict[str, str | int]
 

@@ -276,7 +276,7 @@ class Lane:
         record = self._blank(arrival, due, reply.status)
         record.held = self._held.pop(arrival.number, record.held)
         zero = self.zero or 0.0
-        for name in ("sent", "first_byte", "first_token", "last_token", "end"):
+        for name in ("sent", "first_byte", "first_token", "first_answer", "last_token", "end"):
             moment = getattr(reply, name)
             setattr(record, name, None if moment is None else moment - zero)
         for name in (
@@ -285,6 +285,7 @@ class Lane:
             "finish_reason",
             "prompt_tokens",
             "output_tokens",
+            "reasoning_tokens",
             "tokens_from",
         ):
             setattr(record, name, getattr(reply, name))

@@ -26,10 +26,12 @@ from loadgen.client.transport import Host
 from loadgen.host import clock, machine, process_limits
 from loadgen.host.overhead import Gauge
 from loadgen.host.process_limits import Urgency
+from loadgen.host.watch import Watch, Watching
 from loadgen.live.pulse import Pulse
 from loadgen.protocol import gate, messages
 from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import request_headers
+from loadgen.records import watched
 from loadgen.records.collect import BATCHES
 from loadgen.records.outbox import Outbox
 from loadgen.worker.lane import Lane, RequestMaker
@@ -124,7 +126,7 @@ class Worker:
 
     def _on_start(self, data: dict[str, Any]) -> None:
         if self._part is not None:
-            self._part.start(data["zero"])
+            self._part.start(data["zero"], data["beside"])
             gevent.spawn(self._beat, self._part)
 
     def _on_drain(self, data: dict[str, Any]) -> None:
@@ -221,6 +223,9 @@ class Part:
         self._limit = process_limits.raise_limit()
         host = Host.resolve(plan.host)
         self._beside_server = machine.owns(host.family, host.address)
+        place = (host.address[0], self._beside_server, host.address[1])
+        self._watch = Watch([place], f"worker {given['lane']}")
+        self._watching: Watching | None = None
         headers = request_headers(plan.with_key)
         if missing := sorted(set(plan.headers) - set(headers)):
             how = "OPENAI_API_KEY" if missing == ["Authorization"] else f"--header '{missing[0]}: …'"
@@ -236,12 +241,17 @@ class Part:
         self._polite = bool(environment.parsed_options.polite)
         self._urgency = Urgency(wanted=False)
 
-    def start(self, zero: float) -> None:
-        """`zero`: the run's start on time.perf_counter()."""
+    def start(self, zero: float, beside: list[int] | None) -> None:
+        """`zero`: the run's start on time.perf_counter(). `beside`: not None where this worker watches its
+        machine; the processes of the workers on it."""
         self._urgency = Urgency(not self._polite)
         gc.collect()
         gc.freeze()  # the schedule and the requests live on: the collector need not look at them again
         self.lane.start(zero)
+        if beside is not None:
+            self._watching = Watching(self._watch, lambda: self.lane.now)
+            self._watch.expect(beside)
+            self._watching.start()
         gevent.spawn_later(max(zero - time.perf_counter(), 0.0), self._gauge.start)
         gevent.spawn_later(max(zero + self.lane.schedule.end - time.perf_counter(), 0.0), self._gauge.stop)
 
@@ -272,6 +282,8 @@ class Part:
         self._closed = True
         self.lane.close()
         self._gauge.stop()
+        if self._watching is not None:
+            self._watching.stop()
         self.beat(repeat=False)
         cost = self._gauge.cost
         self._tell(
@@ -289,6 +301,7 @@ class Part:
             cores=os.cpu_count(),
             stamps=self.lane.client.stamps,
             scheduling=self._urgency.gained,
+            watched=None if self._watching is None else watched.pack(self._watching.rows),
         )
 
     def end(self) -> None:

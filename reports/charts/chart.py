@@ -81,6 +81,9 @@ class Panel:
     y_names: list[str] | None = None  # at 0, 1, 2, ... from the top
     marks: list[Mark] = field(default_factory=list)
     note: str = ""  # what a reader must know beside the axes
+    shaded: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # stretches of x in which others disturbed
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST, UNFINISHED
 from reports.charts.chart import Chart, Floats, Mark, Panel, Series, thin_line
-from reports.metrics import time_series
+from reports.metrics import machine, time_series
+from reports.metrics.server_side import KV_CACHE
 from reports.runs.runs import Mask, Run
+from reports.runs.server_metrics import Together
 
 BINS = 200
 RUG_LIMIT = 1500
 WATERFALL_ROWS = 60
 SECONDS = "seconds from the run's start"
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
-KV_CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # new name, old name
 
 
 def timelines(shown: Sequence[tuple[int, Run]], repeats: Sequence[int]) -> list[Chart]:
@@ -67,12 +68,17 @@ def _timeline(run: Run, variant: int, tops: tuple[float, float, float, float], r
         _rates(run, variant, rug),
         Panel("Requests in the system", SECONDS, "requests", requests, y_range=(0, most)),
         *_cache(run, variant, cache),
+        *_cores(run, variant),
     ]
     panels[0] = replace(panels[0], y_range=(0, rate))
     window = [Mark(at, "") for at in run.window]
-    panels = [replace(panel, x_range=(0, end), marks=panel.marks or window) for panel in panels]
+    shaded = [(each.start, each.end) for each in machine.disturbances(run)]
+    panels = [
+        replace(panel, x_range=(0, end), marks=panel.marks or window, shaded=shaded) for panel in panels
+    ]
     which = f"Run {run.name}" + (f", the first of {repeats}" if repeats > 1 else "")
     ticks = "the arrivals" if len(rug) == len(due) else f"{len(rug):,} of {len(due):,} arrivals"
+    which += ". Shaded: others took the cores" if shaded else ""
     missing = "" if len(requests) == 3 else " The server exported no running and waiting requests."
     return Chart(
         f"timeline-{variant}",
@@ -125,8 +131,35 @@ def _cache(run: Run, variant: int, most: float) -> list[Panel]:
     return [Panel("KV cache in use", SECONDS, "%", series, y_range=(0, top))]
 
 
+def _cores(run: Run, variant: int) -> list[Panel]:
+    """Who had the cores of each machine that was watched."""
+    found = []
+    for use in machine.uses(run):
+        here = use.end > 0
+        series = [
+            Series(name, *_closed(use.t[here], values[here], float(use.end[-1])), "step", which)
+            for name, values, which in (
+                ("server", use.server, variant),
+                ("client", use.client, None),
+                ("others and steal", use.others + use.steal, None),
+            )
+        ]
+        series = [replace(series[0], stroke="solid"), series[1], replace(series[2], stroke="dotted")]
+        where = "" if use.machine == "master" else f", machine of {use.machine}"
+        found.append(
+            Panel(
+                f"Cores in use, of {use.cores:g}{where}",
+                SECONDS,
+                "cores",
+                series,
+                y_range=(0, 1.05 * use.cores),
+            )
+        )
+    return found
+
+
 def _cache_in_use(run: Run) -> tuple[Floats, Floats] | None:
-    return next((found for name in KV_CACHE if (found := _gauge(run, name)) is not None), None)
+    return next((found for name in KV_CACHE if (found := _gauge(run, name, "max")) is not None), None)
 
 
 def _most_cache(run: Run) -> float:
@@ -135,9 +168,9 @@ def _most_cache(run: Run) -> float:
     return 0.0 if points is None else 100 * float(points[1].max(initial=0))
 
 
-def _gauge(run: Run, name: str) -> tuple[Floats, Floats] | None:
+def _gauge(run: Run, name: str, how: Together = "sum") -> tuple[Floats, Floats] | None:
     """A gauge during the run, thinned; None where it was never exported."""
-    found = run.server.gauge(name)
+    found = run.server.gauge(name, how)
     if found is None:
         return None
     t, values = found

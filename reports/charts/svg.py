@@ -23,6 +23,7 @@ RULES = """
 .chart .soft { fill: var(--soft); font-size: 11px; }
 .chart .title { font-weight: 600; }
 .chart .grid { stroke: var(--line); stroke-width: 1; }
+.chart .shade { fill: var(--ink); fill-opacity: .1; }
 .chart .axis { stroke: var(--soft); stroke-width: 1; fill: none; }
 .chart .mark { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 3 3; }
 .chart .paper { fill: var(--paper); }
@@ -135,6 +136,7 @@ def _panel(panel: Panel, width: float, height: float, top: float, last: bool, he
     y = _Axis(*y_span, bottom, top, panel.y_log) if not panel.y_names else _Axis(*y_span, bottom, top)
     out = [f'<text class="title" x="{8 if panel.y_names else left}" y="15">{_text(panel.title)}</text>']
     out += head
+    out += _shades(panel, x, top, bottom)
     out += _grid(panel, x, y, last)
     for mark in panel.marks:
         out += _mark(mark, x, top, bottom, -3 if panel.y_names else 9)
@@ -255,6 +257,17 @@ def _ticks(axis: _Axis) -> list[tuple[float, str]]:
     step *= next(times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= TICKS + 1)
     numbers = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     return [(step * number, plain(float(f"{step * number:.10g}"))) for number in numbers]
+
+
+def _shades(panel: Panel, x: _Axis, top: float, bottom: float) -> list[str]:
+    out = []
+    for begin, end in panel.shaded:
+        low, high = (x.at(min(max(each, x.low), x.high)) for each in (begin, end))
+        told = f"<title>disturbed by others: {begin:.0f} to {end:.0f} s</title>"
+        out.append(
+            f'<path class="shade" d="M{_n(low)} {_n(top)}H{_n(high)}V{_n(bottom)}H{_n(low)}Z">{told}</path>'
+        )
+    return out
 
 
 def _mark(mark: Mark, x: _Axis, top: float, bottom: float, lower: float) -> list[str]:

@@ -99,7 +99,9 @@ def _line(cells: Sequence[str], widths: dict[str, int]) -> str:
 def _cells(entry: Entry) -> list[str]:
     manifest, accounting = entry.manifest, entry.summary.accounting
     names = (entry.run, manifest.variant, manifest.target, manifest.scenario_name, manifest.seed)
-    counts = (accounting.get(key) for key in ("due", "completed", "failed", "unfinished", "lost"))
+    counts = [accounting.get(key) for key in ("due", "completed", "failed", "unfinished", "lost")]
+    if counts[2] is not None:
+        counts[2] += accounting.get("empty", 0)
     values = [*names, entry.summary.verdict or "not judged", *counts]
     return ["-" if value is None else str(value) for value in values] + list(_figures(entry.summary.metrics))
 

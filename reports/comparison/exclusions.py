@@ -40,5 +40,5 @@ def without(excluded: Sequence[RunInfo], runs: Sequence[Run]) -> list[Run]:
 
 
 def _disturbed(run: RunInfo) -> bool:
-    broken = {rule.rule for rule in run.rules if not rule.passed and rule.verdict in UNUSABLE}
-    return bool(broken) and broken <= DISTURBANCES
+    failed = [rule for rule in run.rules if not rule.passed and rule.verdict in UNUSABLE]
+    return bool(failed) and all(rule.verdict == "DISTURBED" or rule.rule in DISTURBANCES for rule in failed)

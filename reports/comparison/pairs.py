@@ -19,7 +19,7 @@ from reports.text import formatting
 from reports.verdict.rules import server
 
 AT_ONCE = "all requests were sent at once, so only repeats can show what chance does"
-UNUSABLE = ("INVALID", "CLIENT-LIMITED")  # such runs say nothing of the server
+UNUSABLE = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # such runs say nothing of the server
 
 
 @dataclass(frozen=True)

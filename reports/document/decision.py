@@ -75,7 +75,7 @@ class Decision(Part):
 
 class ParetoPoint(Part):
     """Throughput against TTFT; `pareto_optimal`: no other usable variant is shown better in one and worse in
-    neither. `usable`: none of its runs is INVALID or CLIENT-LIMITED."""
+    neither. `usable`: none of its runs is INVALID, DISTURBED or CLIENT-LIMITED."""
 
     variant: str
     output_token_throughput: float

@@ -73,7 +73,7 @@ class Facts:
 
     def usable(self, variant: str) -> bool:
         """Whether its runs tell of the server, and not of a broken measurement."""
-        return not self.verdicts(variant) & {"INVALID", "CLIENT-LIMITED"}
+        return not self.verdicts(variant) & {"INVALID", "DISTURBED", "CLIENT-LIMITED"}
 
     def server(self, variant: str, field: str) -> float | None:
         """The mean over the variant's runs of a figure of ServerSide."""

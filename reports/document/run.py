@@ -20,10 +20,11 @@ class Rule(Part):
 
 
 class Counts(Part):
-    """due = completed + failed + unfinished + lost"""
+    """due = completed + empty + failed + unfinished + lost"""
 
     due: int
     completed: int
+    empty: int = Field(0, description="answers that ended in good order and held no text")
     failed: int
     unfinished: int
     lost: int

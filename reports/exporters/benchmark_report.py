@@ -44,7 +44,7 @@ def export(run: Run) -> dict[str, Any]:
                 "aggregate": {
                     "requests": {
                         "total": counts["due"],
-                        "failures": counts["failed"] + counts["lost"],
+                        "failures": counts["failed"] + counts["empty"] + counts["lost"],
                         "incomplete": counts["unfinished"],
                         "input_length": _lengths(run, "prompt_tokens", done),
                         "output_length": _lengths(run, "output_tokens", done),

@@ -15,6 +15,7 @@ SAID = 2  # rows in a title; the table has all
 SERVING = ("completed_rate", "slo_attainment", "output_token_throughput", "ttft_p50")
 FAILED = {  # such runs say nothing of the server
     "INVALID": "the measurement failed",
+    "DISTURBED": "other programs took the cores",
     "CLIENT-LIMITED": "the load generator fell behind",
 }
 STANDS: dict[DecisionKind, tuple[str, str]] = {  # of a variant beside the one to take: of one, of several

@@ -117,7 +117,9 @@ def broken(facts: Facts) -> list[Recommendation]:
     found = []
     for run in facts.runs:
         failed = [
-            rule for rule in run.rules if not rule.passed and rule.verdict in ("INVALID", "CLIENT-LIMITED")
+            rule
+            for rule in run.rules
+            if not rule.passed and rule.verdict in ("INVALID", "DISTURBED", "CLIENT-LIMITED")
         ]
         if failed:
             advice = _in_words_of_make(failed[0].advice, run)

@@ -11,7 +11,7 @@ from reports.document.decision import Decision
 from reports.document.schema import Comparison, Variant
 from reports.text import formatting
 
-EXIT_CODE = 7  # of a gate that did not pass; 3 to 6 are the runs' verdicts
+EXIT_CODE = 7  # of a gate that did not pass; 3 to 6 and 8 are the runs' verdicts
 REASONS = ("worse", "slo")  # what --fail-on takes
 # What a user feels, one row each, so that chance has few occasions; every row stands in the report.
 FIGURES = ("completed_rate", "ttft_p50", "ttft_p99", "tpot_p50", "latency_p50", "slo_attainment", "failed")

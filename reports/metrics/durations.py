@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from loadgen.records.metrics import METRICS, Metric, Moments
 from loadgen.records.record import COMPLETED, UNFINISHED
+from reports.metrics.gaps import first_chunk
 from reports.metrics.survival import Survival
 from reports.runs.runs import Floats, Mask, Run, kept
 
@@ -54,7 +55,9 @@ def moments(run: Run) -> Moments:
         found = run.records.numbers(name)
         return found if np.isnan(missing) else np.where(np.isnan(found), missing, found)
 
-    return Moments.of(figure, run.records.status_is(COMPLETED), np.where)
+    found = Moments.of(figure, run.records.status_is(COMPLETED), np.where)
+    answer = found.first_answer if run.records.has("first_answer") else found.first_token
+    return found._replace(first_tokens=first_chunk(run), first_answer=answer)
 
 
 def finished_at(run: Run) -> Floats:
@@ -88,7 +91,8 @@ def met_slo(run: Run, granted: float | None = None) -> Mask | None:
         found = of(run, parts[key])
         allowed = np.full(len(found.rows), granted or 0.0)
         if key == "tpot":
-            allowed /= np.maximum(run.records.numbers("output_tokens")[found.rows] - 1, 1)
+            after = run.records.numbers("output_tokens") - first_chunk(run)
+            allowed /= np.maximum(after[found.rows], 1)
         good[found.rows[~(found.known & (found.seconds - allowed <= bound))]] = False
     return good[run.judged]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from loadgen.records.record import COMPLETED, FAILED, LOST
 from reports.metrics import time_series
+from reports.metrics.gaps import first_chunk
 from reports.metrics.time_series import Events
 from reports.runs.runs import Floats, Mask, Run, kept
 
@@ -35,8 +36,8 @@ def pace_of(run: Run, chosen: Mask) -> Pace | None:
     done = chosen & run.records.status_is(COMPLETED) & ~np.isnan(numbers("first_token"))
     if not done.any():
         return None
-    steps = numbers("output_tokens") - 1
-    several = done & (steps >= 1)
+    steps = numbers("output_tokens") - first_chunk(run)
+    several = done & (steps > 0)
     gaps = (numbers("last_token") - numbers("first_token"))[several] / steps[several]
     return Pace(_lowest_ttft(run), float(np.median(gaps)) if len(gaps) else 0.0)
 
@@ -57,7 +58,8 @@ def explained(run: Run, pace: Pace, edges: Floats) -> Floats:
     """
     numbers = run.records.numbers
     tokens = np.where(run.records.status_is(COMPLETED), numbers("output_tokens"), numbers("output_asked"))
-    end = numbers("due") + pace.ttft + pace.tpot * np.maximum(np.nan_to_num(tokens, nan=1.0) - 1, 0)
+    after = np.maximum(np.nan_to_num(tokens, nan=1.0) - first_chunk(run), 0)
+    end = numbers("due") + pace.ttft + pace.tpot * after
     end = np.where(run.records.status_is(FAILED), np.fmin(end, run.closed_at), end)
     here = ~run.records.status_is(LOST)
     return time_series.mean_number(Events(numbers("due")[here]), Events(end[here]), edges)

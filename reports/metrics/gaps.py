@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.records.metrics import first_of
 from loadgen.records.record import FAILED, UNFINISHED
 from reports.metrics.lumps import Lumps, Streams
 from reports.metrics.survival import Survival
 from reports.runs.runs import ChunkBatch, Floats, Mask, Run, kept
 
+_FIRST = "tokens of the first chunk"
 GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
 
 
@@ -34,6 +36,9 @@ class TokenFlow:
     in_window: float  # tokens of all records that arrived inside the window
     per_second: Floats  # tokens of all records in each second from the run's start
     lumps: Lumps  # of judged arrivals
+    chunks: NDArray[np.int64]  # of each record, shape (records,), as are the next two
+    unsaid: Mask  # whether the server did not say how many tokens its first chunk has
+    unseen: Floats  # reasoning tokens that it counted and did not stream
     some: SomeGaps
 
 
@@ -50,6 +55,14 @@ def itl_per_token(run: Run) -> Survival:
 GAPS: dict[str, Callable[[Run], Survival]] = {"itl": itl, "itl_per_token": itl_per_token}
 
 
+def first_chunk(run: Run) -> Floats:
+    """Tokens of each record's first chunk (loadgen.records.metrics.first_of), else 1; shape (records,)."""
+    if _FIRST not in run.of_records:
+        token_flow(run)
+    found: Floats = run.of_records[_FIRST]
+    return found
+
+
 @kept
 def token_flow(run: Run) -> TokenFlow:
     """Gaps and token counts from one pass over the chunk lists."""
@@ -60,6 +73,8 @@ def token_flow(run: Run) -> TokenFlow:
     filled, in_window, one_by_one = 0, 0.0, True
     per_second = np.zeros(max(int(np.ceil(run.manifest.drained_at)), 1))
     last_chunk = np.full(len(run.records), np.nan)
+    unseen, first = _unseen(run), np.ones(len(run.records))
+    chunks, unsaid = np.zeros(len(run.records), np.int64), np.zeros(len(run.records), bool)
     streams, every = Streams(), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
     chosen = run.judged & (np.arange(len(run.records)) % every == 0)
     some = [(np.zeros(0, np.int32), np.zeros(0, np.float32))]
@@ -79,8 +94,12 @@ def token_flow(run: Run) -> TokenFlow:
         per_second += np.bincount(second, tokens, len(per_second))
         begun = batch.counts > 0
         last_chunk[rows][begun] = batch.times[batch.offsets[1:][begun] - 1]
+        first[rows][begun] = _first(batch, output[rows], unseen[rows], begun)
+        chunks[rows] = batch.counts
+        unsaid[rows][begun] = np.isnan(batch.tokens[batch.offsets[:-1][begun]])
     known = gaps[:filled]
     known.sort()
+    run.of_records[_FIRST] = first
     return TokenFlow(
         _with_open_gaps(run, known, last_chunk),
         one_by_one,
@@ -88,7 +107,27 @@ def token_flow(run: Run) -> TokenFlow:
         in_window,
         per_second,
         streams.lumps(),
+        chunks,
+        unsaid,
+        np.where(unsaid, unseen, 0.0),
         SomeGaps(chosen, *(np.concatenate(parts) for parts in zip(*some, strict=True))),
+    )
+
+
+def _first(batch: ChunkBatch, output: Floats, unseen: Floats, begun: Mask) -> Floats:
+    """Tokens of the first chunk of those records of the batch that have one."""
+    said, chunks = batch.tokens[batch.offsets[:-1][begun]], batch.counts[begun]
+    whole = np.where(np.isnan(output[begun]), chunks, output[begun])
+    return np.where(np.isnan(said), first_of(whole, unseen[begun], chunks), said)
+
+
+def _unseen(run: Run) -> Floats:
+    """Reasoning tokens that the server counted and did not stream; shape (records,)."""
+    if not run.records.has("first_answer"):
+        return np.zeros(len(run.records))
+    numbers = run.records.numbers
+    return np.where(
+        numbers("first_answer") == numbers("first_token"), np.nan_to_num(numbers("reasoning_tokens")), 0.0
     )
 
 

@@ -17,6 +17,7 @@ from reports.metrics.survival import Survival, needed
 from reports.runs.runs import Run, kept
 
 SHARES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+EXTREME = ("p99.9", 0.999)  # given where there are enough for it: 4,603
 CONFIDENCE = 0.99  # of the upper bounds beside the percentiles
 
 
@@ -75,16 +76,20 @@ def thin(figure: Figure, share: float) -> int | None:
 
 
 def figures(run: Run) -> dict[str, Figure]:
-    """Every metric of summary.json by name: the rates, then <metric>_p50, _p90, _p95, _p99."""
+    """Every metric of summary.json: the rates, then <metric>_p50, _p90, _p95, _p99 and, of enough, _p99.9."""
     found = {name: rate(run, name) for name in RATES}
     for name in METRICS:
         for suffix, share in SHARES.items():
             found[f"{name}_{suffix}"] = percentile(run, name, share)
+        suffix, share = EXTREME
+        extreme = percentile(run, name, share)
+        if not thin(extreme, share) and extreme.count:
+            found[f"{name}_{suffix}"] = extreme
     return found
 
 
 def accounting(run: Run, window_only: bool = True) -> dict[str, int]:
-    """Arrivals due, and how many of them completed, failed, were unfinished, were lost."""
+    """Arrivals due, and how many of them ended in each way."""
     chosen = run.judged if window_only else np.ones(len(run.records), bool)
     counts = {status: int((run.records.status_is(status) & chosen).sum()) for status in STATUSES}
     return {"due": int(chosen.sum()), **counts}

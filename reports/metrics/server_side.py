@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reports.document.run import ServerSide
 from reports.metrics import request_metrics
 from reports.runs.runs import Run
-from reports.runs.server_metrics import Histogram
+from reports.runs.server_metrics import Histogram, Together
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,7 @@ ROUNDING = 0.001  # s; two clocks, one of them read in a busy loop
 FLOPS = "vllm:estimated_flops_per_gpu_total"
 READ_BYTES = "vllm:estimated_read_bytes_per_gpu_total"
 WRITE_BYTES = "vllm:estimated_write_bytes_per_gpu_total"
+KV_CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # new name, old name
 GPU_ENERGY = "gpu:energy_joules_total"
 
 
@@ -38,7 +39,8 @@ def server_side(run: Run) -> ServerSide:
     step_tokens = _histogram(run, STEP_TOKENS, run.window[0])
     steps = step_tokens.count if step_tokens else None
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
-    cache = _gauge(run, "vllm:kv_cache_usage_perc") or _gauge(run, "vllm:gpu_cache_usage_perc")
+    cache = _cache(run, "mean")
+    fullest = _cache(run, "max")
     joules = run.server.increase(GPU_ENERGY, *run.window)
     return ServerSide(
         dispatch_delay_mean=_lag(run),
@@ -56,7 +58,7 @@ def server_side(run: Run) -> ServerSide:
         waiting_mean=waiting and waiting[0],
         waiting_max=waiting and waiting[1],
         kv_cache_mean=cache and cache[0],
-        kv_cache_max=cache and cache[1],
+        kv_cache_max=fullest and fullest[1],
         preemptions=_increase(run, "vllm:num_preemptions_total"),
         prefix_hit_share=_ratio(
             _increase(run, "vllm:prefix_cache_hits_total"), _increase(run, "vllm:prefix_cache_queries_total")
@@ -82,9 +84,14 @@ def mean_over(times: Floats, values: Floats, start: float, end: float) -> float 
     return float(held @ values / held.sum()) if held.sum() > 0 else None
 
 
-def _gauge(run: Run, name: str) -> tuple[float, float] | None:
+def _cache(run: Run, how: Together) -> tuple[float, float] | None:
+    """A share of one engine's memory: of several it is no sum."""
+    return next((found for name in KV_CACHE if (found := _gauge(run, name, how)) is not None), None)
+
+
+def _gauge(run: Run, name: str, how: Together = "sum") -> tuple[float, float] | None:
     """(mean, maximum) over the window."""
-    found = run.server.gauge(name)
+    found = run.server.gauge(name, how)
     if found is None:
         return None
     times, values = found

@@ -30,6 +30,7 @@ TONES: dict[str, Tone] = {
     "TOO-SHORT": "doubt",
     "SATURATED": "doubt",
     "CLIENT-LIMITED": "bad",
+    "DISTURBED": "bad",
     "INVALID": "bad",
 }
 WHY = {"ttft": "TTFT. ", "tpot": "TPOT. ", "repeats": "Repeats. "}
@@ -222,14 +223,13 @@ def _accounting(comparison: Comparison, charts: Charts) -> list[Block]:
 
 def accounting(comparison: Comparison) -> list[Block]:
     """Where every arrival went, what completed requests only would say."""
-    columns = ["run", "arrivals", "due", "=", "completed", "+", "failed", "+", "unfinished", "+", "lost"]
+    ways = ("completed", "empty", "failed", "unfinished", "lost")
+    columns = ["run", "arrivals", "due", "=", *" + ".join(ways).split()]
     rows, every = [], [*comparison.runs, *comparison.excluded]
     for run in every:
         for name, counts in (("of the window", run.accounting), ("with the warm-up", run.accounting_all)):
-            adds_up = counts.due == counts.completed + counts.failed + counts.unfinished + counts.lost
-            figures = [
-                f"{value:,}" for value in (counts.completed, counts.failed, counts.unfinished, counts.lost)
-            ]
+            values = [getattr(counts, way) for way in ways]
+            adds_up = counts.due == sum(values)
             sign = Cell("=") if adds_up else Cell("≠", "bad")
             rows.append(
                 row(
@@ -237,17 +237,11 @@ def accounting(comparison: Comparison) -> list[Block]:
                     name,
                     f"{counts.due:,}",
                     sign,
-                    figures[0],
-                    "+",
-                    figures[1],
-                    "+",
-                    figures[2],
-                    "+",
-                    figures[3],
+                    *" + ".join(f"{value:,}" for value in values).split(),
                 )
             )
     blocks: list[Block] = [
-        Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10})),
+        Table("Every arrival has one fate", columns, rows, frozenset({2, 4, 6, 8, 10, 12})),
         *_completed_only(comparison),
     ]
     errors_of_client = [row(run.run, run.client_error or "n/a") for run in every]

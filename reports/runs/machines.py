@@ -53,6 +53,8 @@ def _same_process(one: Run, other: Run) -> bool | None:
     """
     if one.manifest.versions.get("vllm") != other.manifest.versions.get("vllm"):
         return False
+    if one.manifest.model != other.manifest.model:
+        return False
     if one.server.label_sets(CONFIGURATION) != other.server.label_sets(CONFIGURATION):
         return False
     starts = [run.server.gauge(PROCESS_START) for run in (one, other)]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from common.results import METRICS, RECORDS
+from common.results import MACHINE, METRICS, RECORDS
 from common.usage import UsageError
 from loadgen.records.record import ADDED, LOST, SCHEMA
 from reports.runs import columns
@@ -163,7 +163,9 @@ class Run:
     server: ServerMetrics
     folder: Path | None = None  # None for records that another tool wrote
     limits: Limits = Limits()
+    machine: ServerMetrics = field(default_factory=ServerMetrics)  # what the machines beside it did
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # of `kept`
+    of_records: dict[str, Any] = field(default_factory=dict, repr=False)  # what its parts have in common
 
     @property
     def name(self) -> str:
@@ -247,7 +249,8 @@ def load_run(folder: Path | str) -> Run:
     missing = [name for name in SCHEMA.names if name not in ADDED and not records.has(name)]
     if missing:
         raise UsageError(f"{path}: not a run's records: column {missing[0]!r} is missing")
-    return Run(manifest, records, read_server_metrics(folder / METRICS), folder)
+    server, machine = (read_server_metrics(folder / name) for name in (METRICS, MACHINE))
+    return Run(manifest, records, server, folder, machine=machine)
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:

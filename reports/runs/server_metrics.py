@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,8 @@ from loadgen.records.record import METRICS_SCHEMA
 from reports.runs import columns
 
 Floats = NDArray[np.float64]
+Together = Literal["sum", "mean", "max"]
+STALE = 5.0  # s; scrapes come each second
 _COUNTERS = ("_total", "_count")  # how their names end
 
 
@@ -63,6 +66,11 @@ class ServerMetrics:
         self._name, self._names = columns.codes(table["name"])
         self._label, labels = columns.codes(table["labels"])
         self._labels: list[dict[str, str]] = [json.loads(text) for text in labels]
+        self._began: dict[tuple[str | None, ...], float] = {}  # the first scrape of each that answers
+        first = np.full(len(self._labels), np.inf)
+        np.minimum.at(first, self._label, self._t)
+        for each, t in zip(self._labels, first.tolist(), strict=True):
+            self._began[_origin(each)] = min(t, self._began.get(_origin(each), np.inf))
 
     @property
     def names(self) -> list[str]:
@@ -84,7 +92,7 @@ class ServerMetrics:
         Summed over all label sets that hold `labels`. A fall means that the server restarted: it counts
         from zero then, as Prometheus' increase() does. None if the counter is absent.
         """
-        gains = [self._gain(t, value, start, end) for _, t, value in self._series(name, labels)]
+        gains = [self._gain(found, t, value, start, end) for found, t, value in self._series(name, labels)]
         return float(sum(gains)) if gains else None
 
     def falls(self) -> dict[str, int]:
@@ -96,14 +104,21 @@ class ServerMetrics:
                 found |= {name: fell} if fell else {}
         return found
 
-    def gauge(self, name: str, **labels: str) -> tuple[Floats, Floats] | None:
-        """(times, values) of a gauge, summed over its label sets. None if absent."""
+    def gauge(self, name: str, how: Together = "sum", **labels: str) -> tuple[Floats, Floats] | None:
+        """(times, values) of a gauge, of its label sets (engines, addresses) together. None if absent.
+
+        how: "sum" of what there is of it (requests), "mean" or "max" of a share. Engines may be scraped at
+        times of their own: each value holds until its next one, for STALE seconds.
+        """
         found = self._series(name, labels)
         if not found:
             return None
-        times, where = np.unique(np.concatenate([t for _, t, _ in found]), return_inverse=True)
-        values = np.bincount(where, np.concatenate([value for _, _, value in found]))
-        return times, np.asarray(values, dtype=np.float64)
+        if len(found) == 1:
+            return found[0][1:]
+        times = np.unique(np.concatenate([t for _, t, _ in found]))
+        held = np.stack([_held(times, t, value) for _, t, value in found])
+        known = ~np.isnan(held).all(axis=0)
+        return times[known], _together(held[:, known], how)
 
     def label_sets(self, name: str) -> list[dict[str, str]]:
         """The label sets under which a metric was exported, in a fixed order."""
@@ -119,9 +134,22 @@ class ServerMetrics:
         gains: dict[float, float] = {}
         for found, t, value in self._series(f"{name}_bucket", labels):
             bound = float(found["le"].replace("+Inf", "inf"))
-            gains[bound] = gains.get(bound, 0.0) + self._gain(t, value, start, end)
+            gains[bound] = gains.get(bound, 0.0) + self._gain(found, t, value, start, end)
         bounds = np.array(sorted(gains))
         return Histogram(bounds, np.array([gains[bound] for bound in bounds.tolist()]), total, count)
+
+    def means(self, name: str, start: float, end: float) -> list[tuple[dict[str, str], float]]:
+        """The mean of what each label set of a histogram gained in the span, where it gained any."""
+        total, count = (
+            {
+                str(found): (found, self._gain(found, t, value, start, end))
+                for found, t, value in self._series(each, {})
+            }
+            for each in (f"{name}_sum", f"{name}_count")
+        )
+        return [
+            (labels, total[key][1] / gain) for key, (labels, gain) in count.items() if gain and key in total
+        ]
 
     def _series(self, name: str, wanted: dict[str, str]) -> list[tuple[dict[str, str], Floats, Floats]]:
         if name not in self._names:
@@ -136,14 +164,34 @@ class ServerMetrics:
                 found.append((labels, self._t[here], self._value[here]))
         return found
 
-    def _gain(self, t: Floats, value: Floats, start: float, end: float) -> float:
+    def _gain(self, labels: dict[str, str], t: Floats, value: Floats, start: float, end: float) -> float:
         first = max(int(np.searchsorted(t, start, "right")) - 1, 0)
         last = min(int(np.searchsorted(t, end, "left")), len(t) - 1)
         span = value[first : last + 1]
-        if t[first] > start and t[first] > self._t.min():
+        if t[first] > start and t[first] > self._began[_origin(labels)]:
             span = np.concatenate([[0.0], span])  # first used, so first exported, inside the span
         steps = np.diff(span)
         return float(np.where(steps < 0, span[1:], steps).sum())
+
+
+def _origin(labels: dict[str, str]) -> tuple[str | None, ...]:
+    """Who answered: one of several addresses, or of several replicas behind one."""
+    return labels.get("address"), labels.get("replica")
+
+
+def _together(held: Floats, how: Together) -> Floats:
+    """Of each column; NaN is nothing."""
+    if how == "max":
+        return np.asarray(np.nanmax(held, axis=0))
+    total = np.nansum(held, axis=0)
+    return np.asarray(total if how == "sum" else total / (~np.isnan(held)).sum(axis=0))
+
+
+def _held(times: Floats, t: Floats, value: Floats) -> Floats:
+    """The last value up to each time, NaN where there is none or it is stale."""
+    at = np.searchsorted(t, times, "right") - 1
+    fresh = (at >= 0) & (times - t[np.maximum(at, 0)] <= STALE)
+    return np.where(fresh, value[np.maximum(at, 0)], np.nan)
 
 
 def read_server_metrics(path: Path) -> ServerMetrics:

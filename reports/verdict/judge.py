@@ -32,6 +32,7 @@ _COLOURS = {
     Verdict.TOO_SHORT: "bold yellow",
     Verdict.SATURATED: "bold yellow",
     Verdict.CLIENT_LIMITED: "bold magenta",
+    Verdict.DISTURBED: "bold magenta",
     Verdict.INVALID: "bold red",
 }
 _MEANING = {
@@ -39,6 +40,7 @@ _MEANING = {
     Verdict.TOO_SHORT: "too few requests for a p99: the other figures describe the server under this load",
     Verdict.SATURATED: "the server fell behind: its latencies depend on how long the test ran",
     Verdict.CLIENT_LIMITED: "the load generator fell behind: the figures describe it, not the server",
+    Verdict.DISTURBED: "others took the machine's cores: the figures are not those of the server alone",
     Verdict.INVALID: "the measurement itself failed: conclude nothing from the figures",
 }
 WIDTH = 110  # of plain text, where no terminal says how wide it is
@@ -124,13 +126,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow",
         default="",
         metavar="V,…",
-        help="exit 0 for these verdicts too: too-short, saturated, client-limited",
+        help="exit 0 for these verdicts too: too-short, saturated, client-limited, disturbed",
     )
     parser.add_argument("--quiet", action="store_true", help="write summary.json, print nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge one run. Exit code 0 valid (or allowed), 3 saturated, 4 client-limited, 5 invalid, 6 short."""
+    """Judge one run. Exit code 0 valid (or allowed), else the verdict's (`Verdict.exit_code`)."""
     allowed = _allowed(arguments.allow)
     loaded = load_run(arguments.run)
     found = judge(loaded)
@@ -143,7 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _allowed(text: str) -> set[Verdict]:
-    allowed = (Verdict.TOO_SHORT, Verdict.SATURATED, Verdict.CLIENT_LIMITED)
+    allowed = [verdict for verdict in Verdict if verdict not in (Verdict.VALID, Verdict.INVALID)]
     names = {verdict.label.lower(): verdict for verdict in allowed}
     asked = [part.strip().lower() for part in text.split(",") if part.strip()]
     for part in asked:
@@ -185,14 +187,15 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
 def _percentiles(found: dict[str, Figure]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("ms")
-    for suffix in (*request_metrics.SHARES, "count", "seen to the end"):
+    extreme, share = request_metrics.EXTREME
+    shares = request_metrics.SHARES | ({extreme: share} if f"ttft_{extreme}" in found else {})
+    for suffix in (*shares, "count", "seen to the end"):
         table.add_column(suffix, justify="right")
-    for name in live():
-        row = [found[f"{name}_{suffix}"] for suffix in request_metrics.SHARES]
-        cells = [
-            _cell(figure, share) for figure, share in zip(row, request_metrics.SHARES.values(), strict=True)
-        ]
-        table.add_row(METRICS[name].label, *cells, str(row[0].count), str(row[0].observed))
+    for name in (*live(), *(("first_answer",) if found["first_answer_p50"].count else ())):
+        row = [(found.get(f"{name}_{suffix}"), share) for suffix, share in shares.items()]
+        cells = ["" if figure is None else _cell(figure, share) for figure, share in row]
+        middle = found[f"{name}_p50"]
+        table.add_row(METRICS[name].label, *cells, str(middle.count), str(middle.observed))
     return table
 
 

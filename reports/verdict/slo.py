@@ -14,10 +14,13 @@ from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
 from reports.statistics.distributions import normal_quantile
 from reports.verdict.rule import Rule, Verdict
+from reports.verdict.rules.machine import others_on_machine
+from reports.verdict.rules.server import SERVER
 
 CONFIDENCE = 0.95
 # Rules of INVALID that are no matter here: no p99 is printed as a claim, and a slow beginning counts as slow.
 NOT_ASKED = ("enough_requests", "warmup_long_enough")
+FALLS_BEHIND = frozenset(each.__name__ for each in SERVER)
 
 State = Literal["met", "missed", "unclear"]
 
@@ -33,6 +36,7 @@ class Standing:
     doubt: str | None  # why the run says nothing on the SLO
     late: str | None  # the server may have seen less than the asked rate, and the SLO would not notice
     completed_rate: float  # per second
+    disturbed: str | None = None  # who took the cores meanwhile
 
 
 def standing(run: Run, rules: Sequence[Rule]) -> Standing:
@@ -43,7 +47,8 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
         raise ValueError(f"{run.name}: its scenario has no SLO")
     failed = [rule for rule in rules if not rule.passed]
     invalid = [r for r in failed if r.verdict is Verdict.INVALID and r.rule not in NOT_ASKED]
-    behind = [rule for rule in failed if rule.verdict is Verdict.SATURATED]
+    behind = [rule for rule in failed if rule.rule in FALLS_BEHIND]
+    disturbed = [rule for rule in failed if rule.rule == others_on_machine.__name__]
     late = [rule for rule in failed if rule.rule == "unsent_share" and not _bounds_lateness(run)]
     return Standing(
         len(good),
@@ -53,14 +58,21 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
         f"{invalid[0].rule}: {invalid[0].text}" if invalid else None if len(good) else "nothing was due",
         late[0].text if late else None,
         request_metrics.rate(run, "completed_rate").value or 0.0,
+        disturbed[0].text if disturbed else None,
     )
 
 
 def state_of(found: Standing, share: float) -> tuple[State, str]:
     """Whether the share was met at this rate, and why not in a few words ("" when it was).
 
-    A rate at which the queue grows misses it, however well its first seconds went.
+    A rate at which the queue grows misses it, however well its first seconds went. Where others took
+    the cores meanwhile, it is said.
     """
+    state, why = _undisturbed(found, share)
+    return state, f"{why}; meanwhile {found.disturbed}" if state == "missed" and found.disturbed else why
+
+
+def _undisturbed(found: Standing, share: float) -> tuple[State, str]:
     if found.doubt:
         return "unclear", found.doubt
     if found.met >= share * found.judged:

@@ -6,17 +6,42 @@ lacks what it needs says "not checked" instead of passing in silence.
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from reports.runs.runs import Run
 from reports.verdict import rules
 from reports.verdict.rule import RULES, Rule, Verdict, not_checked
 
-ORDER = ("measurement", "agreement", "client", "path", "server")  # of the modules, as a reader wants them
+ORDER = (
+    "measurement",
+    "agreement",
+    "machine",
+    "client",
+    "path",
+    "server",
+)  # of the modules, as a reader wants them
+
+
+CAUSED = (Verdict.SATURATED, Verdict.CLIENT_LIMITED)  # what others on the machine can bring about, and:
+CAUSED_RULES = ("warmup_long_enough",)
 
 
 def check(run: Run) -> list[Rule]:
-    """All rules: our own measurement, the client, the server; of one module as they stand there."""
-    return [_within_limits(rule(run), run) for rule in sorted(RULES.values(), key=_place)]
+    """All rules: our own measurement, the machine, the client, the server; of one module as they stand there.
+
+    Where others took the cores, nobody knows who would have kept up: the rules that fail for it say so.
+    """
+    found = [_within_limits(rule(run), run) for rule in sorted(RULES.values(), key=_place)]
+    if all(rule.passed for rule in found if rule.verdict == Verdict.DISTURBED):
+        return found
+    return [_while_disturbed(rule) for rule in found]
+
+
+def _while_disturbed(rule: Rule) -> Rule:
+    if rule.passed or not (rule.verdict in CAUSED or rule.rule in CAUSED_RULES):
+        return rule
+    advice = "nothing of it says who is to blame: others had the cores meanwhile (others_on_machine)"
+    return replace(rule, verdict=Verdict.DISTURBED, advice=advice)
 
 
 def _place(rule: Callable[[Run], Rule]) -> tuple[int, str, int]:

@@ -1,4 +1,4 @@
-"""The five words for what may be concluded from a run, and their exit codes; imports nothing heavy."""
+"""The six words for what may be concluded from a run, and their exit codes; imports nothing heavy."""
 
 from enum import IntEnum
 
@@ -10,7 +10,8 @@ class Verdict(IntEnum):
     TOO_SHORT = 1  # too few requests for a p99; all else stands
     SATURATED = 2  # the server fell behind, so latencies depend on how long the test ran
     CLIENT_LIMITED = 3  # requests left late or the worker's loop stalled
-    INVALID = 4  # our own measurement failed
+    DISTURBED = 4  # others took the cores, so nobody knows who would have kept up
+    INVALID = 5  # our own measurement failed
 
     @property
     def label(self) -> str:
@@ -18,6 +19,5 @@ class Verdict(IntEnum):
 
     @property
     def exit_code(self) -> int:
-        """0 valid, 3 saturated, 4 client-limited, 5 invalid, 6 too short."""
-        codes = {Verdict.SATURATED: 3, Verdict.CLIENT_LIMITED: 4, Verdict.INVALID: 5, Verdict.TOO_SHORT: 6}
-        return codes.get(self, 0)
+        """0 valid, 3 saturated, 4 client-limited, 5 invalid, 6 too short, 8 disturbed (7: a gate)."""
+        return (0, 6, 3, 4, 8, 5)[self]

@@ -228,7 +228,7 @@ def test_whatever_metrics_hold_nothing_escapes(
     taken = iter([(lines, False), ("vllm:num_requests_running 3\n", False)])
 
     class Given(Server):
-        def metrics(self) -> tuple[str, bool] | None:
+        def metrics(self, place: int = 0) -> tuple[str, bool] | None:
             return next(taken)
 
     scraper = scrape.Scraper(Given("http://127.0.0.1:1", {}, True), lambda: 1.0)

@@ -8,7 +8,7 @@ from campaign import forecasts, load
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("variant", metavar="VARIANT", help="its name, or the path of a YAML file")
-    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the run's verdict, not 0")
+    parser.add_argument("--strict", action="store_true", help="exit 3 to 8 for the run's verdict, not 0")
     parser.add_argument("--dry-run", action="store_true", help="show the server's command and one request")
     load.add_arguments(parser)
 

@@ -12,7 +12,7 @@ from loadgen.live.live import ALL, COLUMNS, SHARES, Live
 from loadgen.records import rates
 from loadgen.records.metrics import METRICS
 from loadgen.records.rates import RECENT, Rate
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 
 TAB = "llm"
 TAB_COLUMNS = {"workload": "Workload", "figure": "Figure", "now": "Now"} | {
@@ -32,7 +32,7 @@ def totals(live: Live) -> dict[str, Any]:
         "due": live.due,
         "in_flight": live.in_flight,
         "tokens": counts["tokens"],
-        **{status: counts[status] for status in (COMPLETED, FAILED, UNFINISHED)},
+        **{status: counts[status] for status in (COMPLETED, EMPTY, FAILED, UNFINISHED)},
     }
 
 

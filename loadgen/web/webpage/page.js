@@ -2,7 +2,7 @@
 "use strict";
 
 const EVERY = 1000; // ms
-const VERDICTS = { VALID: "good", "TOO-SHORT": "doubt", SATURATED: "doubt", "CLIENT-LIMITED": "doubt", INVALID: "bad" };
+const VERDICTS = { VALID: "good", "TOO-SHORT": "doubt", SATURATED: "doubt", "CLIENT-LIMITED": "doubt", DISTURBED: "doubt", INVALID: "bad" };
 const PERCENTILES = ["p50", "p90", "p95", "p99"];
 const byId = (id) => document.getElementById(id);
 const chosen = new Set();

@@ -43,7 +43,7 @@ TIMED_RULES = (
 RULES = (
     *TIMED_RULES,
     *("accounting", "lanes_lost", "batches_lost", "clocks", "streamed"),
-    *("failed_share", "answer_lengths", "refused_share"),
+    *("failed_share", "empty_answers", "tokens_seen", "answer_lengths", "refused_share"),
 )
 NO_DUE = "the file has no due times, only when requests were sent"
 NO_SLO = "the file names no SLO"

@@ -15,6 +15,8 @@ from reports.verdict.rule import Rule, Verdict, not_checked, rule
 COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
+UNALIKE = 1.5  # times as long; a router's imbalance of load is less than that
+ENGINES = ("engine", "address", "replica")  # labels that tell engines apart
 SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
 SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
 ABORTED = 0.1  # share of those given up that may have ended on the server before it noticed
@@ -35,6 +37,27 @@ def server_restarted(run: Run) -> Rule:
     text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
     advice = "see the server's log; where several servers answer at one address, load each by its own"
     return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
+
+
+@rule
+def engines_alike(run: Run) -> Rule:
+    """The longest mean request latency of an engine / the shortest, by their own histograms.
+
+    It only warns: behind one address a slow engine hides in the tail of all.
+    """
+    name, histogram = "engines_alike", "vllm:e2e_request_latency_seconds"
+    means = {
+        " ".join(f"{key} {labels[key]}" for key in ENGINES if key in labels) or "the first": mean
+        for labels, mean in run.server.means(histogram, *_whole(run))
+    }
+    if len(means) < 2:
+        return not_checked(name, Verdict.VALID, UNALIKE, "times", "one engine, as far as the metrics tell")
+    slow, fast = max(means, key=lambda each: means[each]), min(means, key=lambda each: means[each])
+    figure = means[slow] / means[fast]
+    text = f"of {len(means)} engines {slow} took {1e3 * means[slow]:.0f} ms for a request, {fast} "
+    text += f"{1e3 * means[fast]:.0f} ms (means)"
+    advice = f"look at {slow} by itself: its machine, its log, what the router sends it"
+    return Rule(name, Verdict.VALID, figure <= UNALIKE, figure, UNALIKE, "times", text, advice)
 
 
 @rule

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loadgen.records.record import COMPLETED, FAILED, LOST, STATUSES, UNFINISHED
+from loadgen.records.record import COMPLETED, EMPTY, FAILED, LOST, STATUSES, UNFINISHED
 from reports.metrics import durations, request_metrics
 from reports.metrics.durations import Durations
+from reports.metrics.gaps import token_flow
 from reports.metrics.stages import stages
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
@@ -23,6 +24,7 @@ CONFIDENCE = 0.99
 HIGHEST = 0.99  # the highest percentile that is printed
 FAILED_SHARE = 0.01  # above it the p99 is of those that failed
 ONE_PIECE = 0.01  # share of the answers whose pace may be unseen; they move no p50 of the others
+UNSEEN = 1.5  # tokens of a chunk, on average: two a chunk are a draft model's, or tokens that were not sent
 WARM_BLOCKS = 20  # of the window
 WARM_FIRST = (1, 2, 3, 4, 6, 8, 10)  # how many of them a beginning may last: up to half of the window
 WARM_SHOWN = 2  # the blocks that a beginning without anything conspicuous is stated for
@@ -200,6 +202,29 @@ def streamed(run: Run) -> Rule:
 
 
 @rule
+def tokens_seen(run: Run) -> Rule:
+    """Share of the completed answers that count 1.5 times as many tokens as chunks, or more, where the server
+    does not say how many each chunk has; or reasoning that was not streamed.
+
+    It only warns: TPOT then takes as many for each chunk, and that reasoning for what came before the first.
+    """
+    name, numbers = "tokens_seen", run.records.numbers
+    flow = token_flow(run)
+    answers = run.judged & run.records.status_is(COMPLETED) & (flow.chunks > 0)
+    if not answers.any():
+        return not_checked(name, Verdict.VALID, ONE_PIECE, "share", "no answer whose chunks are known")
+    hidden = answers & flow.unsaid & (numbers("output_tokens") > UNSEEN * flow.chunks)
+    reasoned = answers & (flow.unseen > 0)
+    figure = float((hidden | reasoned).sum() / answers.sum())
+    text = f"{hidden.sum()} of {answers.sum()} answers count more tokens than chunks"
+    if reasoned.any():
+        text += f", {reasoned.sum()} reasoning that was not streamed, "
+        text += f"{flow.unseen[reasoned].mean():.0f} tokens each: their TTFT is that of the answer"
+    advice = "ask for the tokens of each chunk (stream_options.continuous_usage_stats)"
+    return Rule(name, Verdict.VALID, figure <= ONE_PIECE, figure, ONE_PIECE, "share", text, advice)
+
+
+@rule
 def warmup_long_enough(run: Run) -> Rule:
     """The window's beginning, be it a twentieth or half, does not stand out by a minimum effect size.
 
@@ -245,6 +270,19 @@ def failed_share(run: Run) -> Rule:
     advice = "see the errors and the server's log: nothing about speed follows from requests that failed"
     passed = worst.share <= FAILED_SHARE
     return Rule("failed_share", _INVALID, passed, worst.share, FAILED_SHARE, "share", text, advice)
+
+
+@rule
+def empty_answers(run: Run) -> Rule:
+    """Share of arrivals whose answer ended in good order and held no text, reasoning or tool call."""
+    judged = int(run.judged.sum())
+    if not judged:
+        return not_checked("empty_answers", _INVALID, FAILED_SHARE, "share", "nothing was due in the window")
+    worst = worst_share(run, run.records.status_is(EMPTY), FAILED_SHARE)
+    text = f"{worst} answers held no text"
+    advice = "see finish_reason in the records: nothing about speed follows from empty answers"
+    passed = worst.share <= FAILED_SHARE
+    return Rule("empty_answers", _INVALID, passed, worst.share, FAILED_SHARE, "share", text, advice)
 
 
 def _pairs(*names: str) -> list[tuple[str, str]]:

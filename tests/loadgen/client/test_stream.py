@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadgen.records.record import COMPLETED, FAILED
+from loadgen.api.kind import KINDS
+from loadgen.records.record import COMPLETED, EMPTY, FAILED
 from tests.support.fakechat import chat
 from tests.support.fakefaults import BEHAVIOURS
 from tests.support.fakeserver import FakeServer, answering, closed_port, unanswering_port
@@ -105,10 +106,11 @@ def test_a_fault(server: FakeServer, name: str) -> None:
         assert 0.95 <= reply.end - begun < 5  # the limit is of the whole exchange, connecting included
 
 
-@pytest.mark.parametrize("name", sorted(BEHAVIOURS.keys() - _FAULTS.keys()))
+@pytest.mark.parametrize("name", sorted(BEHAVIOURS.keys() - _FAULTS.keys() - KINDS.keys()))
 def test_an_oddity_that_is_no_fault(server: FakeServer, name: str) -> None:
     reply = chat(server.url(name))
-    assert (reply.status, reply.error) == (COMPLETED, _REMARKS.get(name))
+    status = EMPTY if name == "role-only" else COMPLETED
+    assert (reply.status, reply.error) == (status, _REMARKS.get(name))
     assert reply.text == _TEXTS.get(name, "".join(WORDS))
     assert reply.output_tokens == _TOKENS.get(name, 5)
     assert reply.tokens_from == ("chunks" if name in ("no-usage", "no-done") else "usage")
@@ -117,6 +119,8 @@ def test_an_oddity_that_is_no_fault(server: FakeServer, name: str) -> None:
     if reply.chunk_times:
         assert reply.first_byte <= reply.chunk_times[0] <= reply.chunk_times[-1] <= reply.end
         assert list(reply.chunk_times) == sorted(reply.chunk_times)
+        began = {"reasoning": 2, "reasoning-content": None}.get(name, 0)  # the answer's first chunk
+        assert reply.first_answer == (None if began is None else reply.chunk_times[began])
 
 
 def test_what_came_before_a_fault_is_kept(server: FakeServer) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from common.usage import UsageError
 from loadgen.master import scrape
+from loadgen.master.machines import Machines
 from loadgen.master.run import Run
 from loadgen.master.server_info import Server
 from loadgen.protocol.messages import Plan
@@ -31,6 +32,7 @@ def waiting_run(folder: Path) -> Run:
         {"w": None},
         lambda now: scrape.Scraper(server, now),
         lambda *_: None,
+        Machines(),
     )
     run.hand_out([])
     return run
@@ -57,7 +59,7 @@ def closing(closed: dict[str, object] | None, alive: bool, monkeypatch: pytest.M
     monkeypatch.setattr("loadgen.master.run.CLOSE_WITHIN", 0.1)
     run = waiting_run(at)
     if closed is not None:
-        run.on_closed({"lane": 0, "left": False, "batches": 0, "due": 0} | closed)
+        run.on_closed({"lane": 0, "left": False, "batches": 0, "due": 0, "watched": None} | closed)
     run.close(lambda worker: alive)
     return run
 

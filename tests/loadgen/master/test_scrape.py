@@ -41,6 +41,64 @@ def test_the_counters_of_data_parallel_engines_are_kept_apart() -> None:
     assert found.increase(name, 0.0, 1.0) == 0.0, "neither has gained anything"
 
 
+def scraped(
+    texts: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, places: int = 1
+) -> ServerMetrics:
+    """What is kept of these answers, one a second, of each place in turn."""
+    hosts = [f"http://127.0.0.1:{port}" for port in range(1, places + 1)] if places > 1 else []
+    server, given = Server("http://127.0.0.1:1", {}, True, hosts), iter(texts)
+    monkeypatch.setattr(server, "metrics", lambda place=0: (next(given), False))
+    ticks = iter(range(len(texts)))
+    scraper = scrape.Scraper(server, lambda: float(next(ticks) // places))
+    for _ in range(len(texts) // places):
+        scraper.take()
+    scraper.write(folder / "m.parquet")
+    return read_server_metrics(folder / "m.parquet")
+
+
+def engine(tokens: float, began: float = 1.0, cache: float = 0.1, model: str = "m") -> str:
+    return (
+        f"process_start_time_seconds {began}\n# TYPE vllm:generation_tokens counter\n"
+        f'vllm:generation_tokens_total{{engine="0",model_name="{model}"}} {tokens}\n'
+        f'vllm:kv_cache_usage_perc{{engine="0",model_name="{model}"}} {cache}\n'
+    )
+
+
+def test_engines_that_answer_in_turn_at_one_address_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = [
+        engine(tokens, began) for tokens, began in ((10, 1.0), (900, 2.0), (40, 1.0), (970, 2.0), (50, 1.0))
+    ]
+    found = scraped(answers, tmp_path, monkeypatch)
+    assert found.falls() == {} and found.increase("vllm:generation_tokens_total", 0.0, 9.0) == 40 + 70
+    restarted = [engine(900, 1.0), engine(950, 1.0), engine(10, 2.0), engine(30, 2.0)]
+    found = scraped(restarted, tmp_path, monkeypatch)
+    assert found.falls() == {"vllm:generation_tokens_total": 1}, "one after another are one, restarted"
+
+
+def test_several_addresses_are_added_and_shares_are_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = [
+        engine(tokens, 1.0, cache) for tokens, cache in ((5, 0.10), (700, 0.30), (25, 0.20), (740, 0.40))
+    ]
+    found = scraped(answers, tmp_path, monkeypatch, places=2)
+    assert found.increase("vllm:generation_tokens_total", 0.0, 1.0) == 20 + 40
+    whole = found.gauge("vllm:kv_cache_usage_perc", "mean")
+    fullest = found.gauge("vllm:kv_cache_usage_perc", "max")
+    assert whole is not None and whole[1].tolist() == pytest.approx([0.20, 0.30])
+    assert fullest is not None and fullest[1].tolist() == pytest.approx([0.30, 0.40])
+
+
+def test_two_models_of_one_server_have_counters_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    second = 'vllm:generation_tokens_total{engine="0",model_name="other"} 3.0\n'
+    found = scraped([engine(10) + second, engine(30) + second], tmp_path, monkeypatch)
+    assert found.falls() == {} and found.increase("vllm:generation_tokens_total", 0.0, 1.0) == 20
+
+
 def test_a_scrape_that_is_cut_off_costs_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     row = 'vllm:num_requests_running{engine="0"} 3.0\n'
     texts = iter([row, row + "vllm:prompt_tok", row + "vllm:num_requests_waiting ", row])

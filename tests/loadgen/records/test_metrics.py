@@ -3,6 +3,8 @@
 import math
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from bench.synthetic import make_run
@@ -22,6 +24,10 @@ EVERY = pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: m
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder: Path = tmp_path_factory.mktemp("run")
     make_run(folder, duration=5)
+    table = pq.read_table(folder / "requests.parquet")  # as if every answer began with reasoning
+    place = table.schema.get_field_index("first_answer")
+    later = pc.add(table["first_token"], 0.01)
+    pq.write_table(table.set_column(place, table.schema.field(place), later), folder / "requests.parquet")
     return load_run(folder)
 
 
@@ -61,8 +67,10 @@ def test_one_request_and_many_have_the_same_figure(metric: Metric, run: Run) -> 
     if metric.seconds is None:
         pytest.skip("gaps are read from the chunks")
     numbers = run.records.numbers
-    columns = (numbers(name) for name in ("due", "sent", "first_token", "last_token", "output_tokens"))
-    each = [value(Moments(*row), metric) for row in zip(*columns, strict=True)]
+    names = ("due", "sent", "first_token", "last_token", "output_tokens", "first_answer")
+    columns = (numbers(name).tolist() for name in names)
+    rows = (Moments(*row[:5], first_answer=row[5]) for row in zip(*columns, strict=True))  # type: ignore[misc]
+    each = [value(row, metric) for row in rows]
     whole = request_metrics.survival(run, metric.name)
     known = sorted(seconds for seconds, judged in zip(each, run.judged, strict=True) if judged and seconds)
     assert whole.known.tolist() == pytest.approx(known, rel=1e-6) and len(known) > 50

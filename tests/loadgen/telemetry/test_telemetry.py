@@ -119,7 +119,7 @@ def found(one: Observed, name: str, **labels: Any) -> list[Any]:
 def test_every_series_is_there_before_the_first_request() -> None:
     one = observed(Live(20.0, (0.0, 20.0), 2))
     for workload in ("chat", "code", "rag"):
-        assert found(one, "tokenswarm.requests", workload=workload) == [0, 0, 0]
+        assert found(one, "tokenswarm.requests", workload=workload) == [0, 0, 0, 0]
         (ttft,) = found(one, "gen_ai.server.time_to_first_token", workload=workload)
         assert ttft.count == 0
     assert found(one, "tokenswarm.elapsed") == [-0.5] and found(one, "tokenswarm.lanes") == [2]

@@ -188,6 +188,7 @@ def test_a_vllm_file_gives_the_figures_that_vllm_reckoned() -> None:
     assert request_metrics.accounting(run) == {
         "due": 40,
         "completed": 40,
+        "empty": 0,
         "failed": 0,
         "unfinished": 0,
         "lost": 0,

@@ -227,6 +227,13 @@ def repeats(results: Path, **shapes: Any) -> list[Path]:
 
 
 LATE = {"dispatch_delay": 0.3}
+BESIDE = {"others": ((10.0, 40.0, 0.3),)}  # another program takes a third of the cores for half of the run
+
+
+def test_a_pair_of_which_others_disturbed_one_is_not_compared(results: Path) -> None:
+    found = built(two(results, **BESIDE))
+    assert set(marks(found).values()) == {"not comparable"}
+    assert "is DISTURBED" in found.metrics[0].changes[0].reason
 
 
 def test_a_disturbed_repeat_is_excluded_and_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,6 +260,9 @@ def test_a_disturbed_repeat_is_excluded_and_named(results: Path, capsys: pytest.
         ({"one": {"failed_share": 0.1} | LATE}, 0),
         ({"one": {"cold": 1.0, "cold_time": 4.0}}, 0),  # the server was slow at first
         ({"three": LATE}, 1),
+        ({"three": LATE | BESIDE}, 1),
+        ({"two": BESIDE}, 1),
+        ({"one": BESIDE, "two": BESIDE}, 0),
     ],
 )
 def test_what_is_no_mere_disturbance_is_not_excluded(

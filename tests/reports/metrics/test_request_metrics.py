@@ -93,7 +93,11 @@ def test_counts_reconcile_in_every_way_to_end(tmp_path: Path) -> None:
     run, truth = made(tmp_path, failed_share=0.02, broken_share=0.02, hung_share=0.02, lanes=4, lost_lane=1)
     for window_only in (True, False):
         counts = request_metrics.accounting(run, window_only)
-        assert counts == {"due": sum(truth.counts(window_only).values()), **truth.counts(window_only)}
+        assert counts == {
+            "due": sum(truth.counts(window_only).values()),
+            **truth.counts(window_only),
+            "empty": 0,
+        }
         assert all(counts[status] for status in ("completed", "failed", "unfinished", "lost"))
     assert request_metrics.errors(run) == {"HTTP 500": request_metrics.accounting(run)["failed"]}
 

@@ -38,7 +38,7 @@ def test_verdict_file_text_and_exit_code(tmp_path: Path, word: str) -> None:
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["verdict"] == word and summary["run"] == tmp_path.name
     counts = truth.counts()
-    assert summary["accounting"] == {"due": int(truth.judged.sum()), **counts}
+    assert summary["accounting"] == {"due": int(truth.judged.sum()), "empty": 0, **counts}
     assert reconciliation(summary["accounting"]) in done.stdout
     assert done.stdout.split()[0] == word and "\x1b" not in done.stdout
     for rule in summary["rules"]:

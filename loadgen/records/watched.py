@@ -1,0 +1,48 @@
+"""Samples of a machine on their way from a worker to machine.parquet."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from loadgen.records.record import METRICS_SCHEMA
+
+LONGEST = 1000  # characters of a name or of labels
+_SHORT = pa.schema(  # the same with each text once: an hour's rows are many, their texts few
+    [
+        pa.field(each.name, pa.dictionary(pa.int32(), pa.string()) if each.type == pa.string() else each.type)
+        for each in METRICS_SCHEMA
+    ]
+)
+Row = tuple[float, str, str, float]  # t, name, labels as JSON, value
+
+
+def table(rows: Sequence[Row]) -> pa.Table:
+    """Rows as a table of METRICS_SCHEMA."""
+    columns = [pa.array([row[place] for row in rows], each.type) for place, each in enumerate(METRICS_SCHEMA)]
+    return pa.table(columns, schema=METRICS_SCHEMA)
+
+
+def pack(rows: Sequence[Row]) -> bytes:
+    """The table as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    columns = [
+        each.dictionary_encode() if pa.types.is_string(each.type) else each for each in table(rows).columns
+    ]
+    with pa.ipc.new_stream(sink, _SHORT) as writer:
+        writer.write_table(pa.table(columns, schema=_SHORT))
+    return sink.getvalue().to_pybytes()
+
+
+def unpack(content: bytes) -> pa.Table:
+    """The table again. Raises ValueError for what is none."""
+    try:
+        found = pa.ipc.open_stream(content).read_all()
+        if not found.schema.equals(_SHORT):
+            raise ValueError("it has other columns")
+        found.validate(full=True)
+        for part in (part for name in ("name", "labels") for part in found[name].chunks):
+            if any(len(text) > LONGEST for text in part.dictionary.to_pylist()):
+                raise ValueError("a text in it is too long")
+        return found.cast(METRICS_SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from None
