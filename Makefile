@@ -171,7 +171,7 @@ variants: $(ENV) ## List the variants and what each changes
 
 master: $(ENV) ## Wait for WORKERS workers of other hosts, then load HOST
 	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file) \
-	  $(call quoted,HEADER,header) $(LOAD)
+	  $(STRICT_FLAG) $(call quoted,HEADER,header) $(LOAD)
 
 worker: $(ENV) ## Make load for the master on MASTER
 	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file)
