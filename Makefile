@@ -229,7 +229,7 @@ HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_
 .PHONY: test test-hostile lint lint-deploy clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder # else long files of few tests come last
 
 test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
 	$(PY) -m pytest -n $(JOBS) -m "" --hypothesis-profile new \
