@@ -67,7 +67,7 @@ class Decision(Part):
     title: str = Field(description="the decision in one line")
     reason: str = Field(description="the figures behind it, in one or two sentences")
     same_server: str | None = Field(
-        None, description="where one address answered for every variant: what is known"
+        default=None, description="where one address answered for every variant: what is known"
     )
     served: list[ServedRate] = Field(description="the baseline first")
     confidence: str = Field(description="runs, interval, what the data cannot say; one line")
