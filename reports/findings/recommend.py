@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
-from reports.document.run import RunInfo
+from reports.document.run import UNUSABLE, RunInfo
 from reports.findings.make_command import repeat, run_all
 from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
