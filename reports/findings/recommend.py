@@ -14,7 +14,6 @@ from reports.text import formatting
 
 OPTION = re.compile(r"--(warmup|duration) (\d+)")
 SETTING = re.compile(r"\b(?:WARMUP|DURATION|WORKERS)=\d+")
-UNUSABLE = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # such runs say nothing of the server
 WORKERS = "WORKERS=n"  # as rules advise it
 TOO_FEW = "enough_requests"  # the rule's name
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
