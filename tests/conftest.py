@@ -16,6 +16,8 @@ del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ["TOKENSWARM_WATCH"] = "0"  # tests run side by side: each would find its run disturbed by others
+
 # Machines are shared: a slow moment is no failure. The same examples each time: a change fails by what it
 # changed, not by chance. `make test-hostile` draws new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
