@@ -171,7 +171,7 @@ variants: $(ENV) ## List the variants and what each changes
 
 master: $(ENV) ## Wait for WORKERS workers of other hosts, then load HOST
 	@$(TS) master "$(VARIANT)" --host "$(HOST)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file) \
-	  $(call quoted,HEADER,header) $(LOAD)
+	  $(STRICT_FLAG) $(call quoted,HEADER,header) $(LOAD)
 
 worker: $(ENV) ## Make load for the master on MASTER
 	@$(TS) worker --master "$(MASTER)" --workers $(WORKERS) --locustfile "$(LOCUSTFILE)" $(call given,TOKEN_FILE,token-file)
@@ -232,7 +232,7 @@ HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_
 .PHONY: test test-hostile lint lint-deploy clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder # else long files of few tests come last
 
 test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
 	$(PY) -m pytest -n $(JOBS) -m "" --hypothesis-profile new \

@@ -14,7 +14,7 @@ UNKNOWN_PROMPT = 100  # tokens, of a dataset's text whose length nobody said
 class Traffic:
     """The arrivals in the order in which they reach the engine, and what an engine's Load says of them.
 
-    `lag`: seconds from due to sent, `delay` from there to the engine. `longer`: tokens of an answer / those
+    `lag`: the dispatch delay, s; `delay`: from there to the engine. `longer`: tokens of an answer / those
     asked.
     """
 

@@ -63,7 +63,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """The fitted coefficients (seconds), how sure they are, and how the pace moved.
+    """The fitted coefficients (seconds), their spread, and how the pace moved.
 
     `draws`: shape (RESAMPLES, 5), coefficients from resampled blocks of time. `pace_sd`: standard deviation
     of log pace between sixths of the run, or RUN_TO_RUN if that is more. `residual_sd`: seconds, of a gap.

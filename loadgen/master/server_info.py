@@ -12,6 +12,7 @@ import requests
 from requests.utils import get_environ_proxies, select_proxy
 
 from common.usage import UsageError
+from loadgen.client.errors import server_words, tidy
 from loadgen.client.transport import joined
 from loadgen.master import gateway
 from loadgen.master.fetch import Fetched, Fetcher, NotFetchedError
@@ -64,8 +65,11 @@ class Server:
             return Served(wanted, self._version(), None)
         if answer.status in (401, 403):
             had = "refuses our key" if self._has_key else "wants a key"
-            how = "set OPENAI_API_KEY; it is sent only to the host of the command line"
-            raise UsageError(f"{self.url}: {had} ({answer.status}); {how}")
+            said = tidy(server_words(answer.text.encode()), "")
+            how = (
+                "set OPENAI_API_KEY, or --header 'Name: value'; both go only to the host of the command line"
+            )
+            raise UsageError(f"{self.url}: {had} ({answer.status}{said and f': {said}'}); {how}")
         try:
             models = answer.json()["data"]
             names = [str(model["id"]) for model in models]

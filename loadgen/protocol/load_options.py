@@ -50,7 +50,7 @@ LOAD_OPTIONS = (
     Option("max_concurrency", "N", f"in flight at most, the rest waits; {_OWN}"),
     Option("input_tokens", "N", f"of a prompt: {_LENGTHS}"),
     Option("output_tokens", "N", f"of an answer: {_LENGTHS}"),
-    Option("slo_ttft", "MS", f"ms from due to first token; {_OWN}"),
+    Option("slo_ttft", "MS", f"ms, of the scheduled TTFT; {_OWN}"),
     Option("slo_tpot", "MS", f"ms per later token; {_OWN}"),
     Option("slo_share", "P", f"share that must meet the SLO, 0.99; {_OWN}"),
     Option("seed", "N", f"of times, lengths, prompts; {_OWN}"),

@@ -16,9 +16,9 @@ class Bounds(Part):
     decode_memory_bound: bool
     prefill_intensity: float
     prefill_attainable: float
-    tpot: float = Field(description="s, at least")
-    ttft: float = Field(description="s, at least: the prefill of one mean prompt")
-    output_token_throughput: float = Field(description="tokens/s, at most, at this batch")
+    tpot: float = Field(description="s, a lower bound")
+    ttft: float = Field(description="s, a lower bound: the prefill of one mean prompt")
+    output_token_throughput: float = Field(description="tokens/s, an upper bound, at this batch")
 
 
 class Operation(Part):
@@ -45,7 +45,7 @@ class WhatIf(Part):
     ridge: float
     fits: bool | None
     largest_batch: float | None = Field(
-        description="sequences whose KV cache fits beside the weights, at most"
+        description="sequences whose KV cache fits beside the weights, an upper bound"
     )
     bounds: Bounds | None
     source: str

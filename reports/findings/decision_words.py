@@ -1,4 +1,4 @@
-"""The decision in words: its title, the reason, how sure it is, what to do next."""
+"""The decision in words: its title, the reason, its confidence, what to do next."""
 
 from collections.abc import Sequence
 

@@ -72,6 +72,8 @@ def next_step(step: Recommendation | None) -> list[Block]:
 def _lines(comparison: Comparison) -> list[ScreenLine]:
     lines = []
     decisions, confidence = comparison.decisions, verdicts(comparison)
+    if decisions:
+        confidence = f"{decisions[0].confidence} {confidence}"
     for each in decisions if decisions[1:] else []:
         lines.append((each.variant, f"{each.title}."))
     for each in decisions if not decisions[1:] else []:
@@ -79,7 +81,6 @@ def _lines(comparison: Comparison) -> list[ScreenLine]:
             lines.append(("Disturbed", each.disturbed))
         if (each.kind == "cannot tell" and not each.disturbed) or "answered for every" in each.reason:
             lines.append(("", each.reason))
-        confidence = f"{each.confidence} {confidence}"
     lines.append(("Confidence", confidence))
     if given := labels(comparison):
         lines.append(("Label", given))

@@ -78,7 +78,7 @@ def facts(comparison: Comparison) -> Table:
         ("Model", comparison.model),
         *_machines(comparison),
         ("Workload", f"{_workload(first)}, {seeds(comparison.runs)}; SLO: {slo(comparison.slo)}"),
-        ("Tokens that came", _tokens(comparison.runs)),
+        ("Measured tokens per request", _tokens(comparison.runs)),
         ("Duration", _duration(comparison.runs)),
         ("Versions", _versions(first)),
     ]

@@ -129,7 +129,7 @@ def _by_batch(found: Roofline) -> Table:
     return Table(
         f"Decode by batch at a context of {quantity(first.context)} tokens (bounds). Prefill of "
         f"{quantity(first.prompt)} tokens: {quantity(first.prefill_intensity)} FLOP/byte, "
-        f"at least {milliseconds(first.ttft)}",
+        f"TTFT, lower bound: {milliseconds(first.ttft)}",
         ["batch", "AI, FLOP/byte", "bound by", "attainable", "TPOT, lower bound", "tok/s, upper bound"],
         rows,
         frozenset({0, 1, 3, 4, 5}),

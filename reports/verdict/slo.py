@@ -1,4 +1,4 @@
-"""Does a run meet the SLO at its rate? What its records say, and how sure that is.
+"""Does a run meet the SLO at its rate? What its records say, and with what confidence.
 
 The share is of all arrivals, from their due time, so whatever our own client loses counts against the
 server. That makes "met" safe. "Missed" is said only when arrivals miss the SLO even where the client is

@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--locustfile", default=load.LOCUSTFILE, metavar="FILE", help="as the master has it")
 
 
-def run(given: Namespace) -> int:
+def run(given: Namespace) -> NoReturn:
     """Become Locust's worker."""
     if given.workers < 1:
         raise UsageError(f"--workers {given.workers}: must be 1 or more")
@@ -36,7 +36,10 @@ def run(given: Namespace) -> int:
     say(f"waiting for the master on {given.master}: it starts the load, and this ends with it")
     words = ["--worker", "--master-host", given.master, *token_words(given)]
     words += ["--processes", str(given.workers)] if given.workers > 1 else []
-    return become_locust(load.absolute(given.locustfile), [*words, *given.words])
+    command = locust(load.absolute(given.locustfile), [*words, *given.words])
+    os.environ |= results()
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # so that every signal reaches it
 
 
 def add_token_file(parser: ArgumentParser) -> None:
@@ -49,9 +52,12 @@ def token_words(given: Namespace) -> list[str]:
     return ["--token-file", str(given.token_file.resolve())] if given.token_file else []
 
 
-def become_locust(locustfile: str, words: Sequence[str]) -> NoReturn:
-    """This process goes on as Locust, so that every signal reaches it. Raises UsageError."""
+def locust(locustfile: str, words: Sequence[str]) -> list[str]:
+    """Locust's command line, for the project's folder. Raises UsageError."""
     load.require_locustfile(locustfile)
-    os.environ["TOKENSWARM_RESULTS"] = str(results_folder().resolve())
-    os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "loadgen", "-f", locustfile, *words])
+    return [sys.executable, "-m", "loadgen", "-f", locustfile, *words]
+
+
+def results() -> dict[str, str]:
+    """What tells it where ours are."""
+    return {"TOKENSWARM_RESULTS": str(results_folder().resolve())}

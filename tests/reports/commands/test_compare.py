@@ -147,7 +147,7 @@ def test_a_saturated_variant(results: Path) -> None:
     assert "in flight" in warning
 
 
-def test_the_careless_figures_leave_out_who_waited(results: Path) -> None:
+def test_figures_of_completed_requests_only_leave_out_who_waited(results: Path) -> None:
     folder = add(results, "20260101T000000Z-baseline", slots=3, drain=3)
     lines = {line.metric: line for line in completed_only(load_run(folder))}
     latency, success = lines["latency_p99"], lines["success_share"]
