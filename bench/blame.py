@@ -302,8 +302,7 @@ def _show(chosen: dict[str, Cause], counts: dict[str, Count]) -> int:
     burnt = [each for name, count in counts.items() if chosen[name].burns for each in count.runs]
     pairs, claimed = false_claims(calm, burnt)
     print(f"\nright: {right} of {total}; one server with itself, others beside one of them: a difference")
-    print(
-        f"claimed in {claimed} of {pairs} pairs; the watching took {100 * watching(every):.2f} % of a core at most"
-    )
+    print(f"claimed in {claimed} of {pairs} pairs.")
+    print(f"the watching took {100 * watching(every):.2f} % of a core at most")
     sound = "nothing" not in counts or counts["nothing"].right == len(counts["nothing"].runs)
     return 0 if total and right >= LEAST * total and sound and not claimed else 1
