@@ -80,7 +80,7 @@ def drive(
             looks = _watch(process, seconds + _DRAIN + _SLACK)
         finally:
             _stop(process)
-    if process.returncode not in {verdict.exit_code for verdict in Verdict}:  # then the run is complete
+    if process.returncode not in [verdict.exit_code for verdict in Verdict]:
         raise UsageError(f"locust ended with code {process.returncode}: {last_words(_log(folder))}")
     return looks
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
-from reports.document.run import RunInfo
+from reports.document.run import UNUSABLE, RunInfo
 from reports.findings.make_command import repeat, run_all
 from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
@@ -116,11 +116,7 @@ def broken(facts: Facts) -> list[Recommendation]:
     """Runs that say nothing of the server."""
     found = []
     for run in facts.runs:
-        failed = [
-            rule
-            for rule in run.rules
-            if not rule.passed and rule.verdict in ("INVALID", "DISTURBED", "CLIENT-LIMITED")
-        ]
+        failed = [rule for rule in run.rules if not rule.passed and rule.verdict in UNUSABLE]
         if failed:
             advice = _in_words_of_make(failed[0].advice, run)
             cure = SETTING.findall(advice)
@@ -149,7 +145,7 @@ def _in_words_of_make(advice: str, run: RunInfo) -> str:
 def too_short(facts: Facts) -> list[Recommendation]:
     """Runs of too few requests for a p99. How long is enough, `under_same_conditions` adds."""
     short = [rule for run in facts.runs for rule in run.rules if rule.rule == TOO_FEW and not rule.passed]
-    if not short or any(run.verdict in ("INVALID", "CLIENT-LIMITED") for run in facts.runs):
+    if not short or any(run.verdict in UNUSABLE for run in facts.runs):
         return []
     few = min(rule.figure for rule in short if isinstance(rule.figure, int | float))
     return [
