@@ -198,7 +198,7 @@ def _wide(facts: Facts, metric: str, variant: str) -> bool:
 
 
 def _capacity(facts: Facts) -> list[Recommendation]:
-    """The rate that meets the SLO, where the offered one does not. Of several variants the best one is asked."""
+    """The rate that meets the SLO, where the offered one does not; of several variants the best is asked."""
     found = []
     for name in ran(facts) if len(facts.others) < 2 else ():
         offered, completed = facts.reading("offered_rate", name), facts.reading("completed_rate", name)
