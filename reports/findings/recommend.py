@@ -113,26 +113,33 @@ def ran(facts: Facts) -> list[str]:
 
 
 def broken(facts: Facts) -> list[Recommendation]:
-    """Runs that say nothing of the server."""
-    found = []
+    """Runs that say nothing of the server, made anew: with a cure all variants, since they are to have the
+    same; else those that need it. One step for each advice."""
+    seen: dict[str, list[tuple[str, str]]] = {}
     for run in facts.runs:
         failed = [rule for rule in run.rules if not rule.passed and rule.verdict in UNUSABLE]
         if failed:
-            advice = _in_words_of_make(failed[0].advice, run)
-            cure = SETTING.findall(advice)
-            found.append(_again(facts, run, advice, cure, _end(formatting.capital(failed[0].text))))
-    return found
+            first = next((rule for rule in failed if rule.verdict == run.verdict), failed[0])
+            told = run.variant, _end(formatting.capital(first.text))
+            seen.setdefault(_in_words_of_make(first.advice, run), []).append(told)
+    return [_anew(facts, advice, told) for advice, told in seen.items()]
 
 
-def _again(facts: Facts, run: RunInfo, advice: str, cure: Sequence[str], seen: str) -> Recommendation:
-    """The run anew; with a cure all variants, since they are to have the same."""
-    if not cure:
-        text = f"Measure {run.variant} again: {advice or 'its run cannot be used'}"
-        command = how_to_run(run.variant, facts.baseline)
-        return Recommendation(text=_end(text), reason=seen, command=command)
-    text = f"Measure {formatting.listed(ran(facts))} again, with {' '.join(cure)}."
-    advice = ". ".join(formatting.capital(each) for each in advice.split("; "))
-    return Recommendation(text=text, reason=f"{seen} {_end(advice)}", command=run_all(ran(facts), *cure))
+def _anew(facts: Facts, advice: str, told: Sequence[tuple[str, str]]) -> Recommendation:
+    """`told`: variants, and what was seen of a run of each."""
+    cure, hurt = SETTING.findall(advice), list(dict.fromkeys(name for name, _ in told))
+    names = ran(facts) if cure else hurt
+    whom, how = formatting.listed(names), f", with {' '.join(cure)}" if cure else ""
+    parts = [
+        *dict.fromkeys(text for _, text in told),
+        *map(_end, map(formatting.capital, advice.split("; "))),
+    ]
+    one = len(names) == 1 and not cure
+    return Recommendation(
+        text=f"Measure {whom} again{how}.",
+        reason=" ".join(part for part in parts if part != "."),
+        command=how_to_run(names[0], facts.baseline) if one else run_all(names, *cure),
+    )
 
 
 def _in_words_of_make(advice: str, run: RunInfo) -> str:
