@@ -12,9 +12,14 @@ import locust  # noqa: E402, F401
 
 del os.environ["LOCUST_SKIP_MONKEY_PATCH"]
 
-# A shell has what it starts in the background ignore Ctrl-C, and then all that the tests start would, too.
+# A shell has what it starts in the background ignore Ctrl-C, `nohup` a closed terminal, and then all that the
+# tests start would, too. A handler, unlike SIG_IGN, is not handed down.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
+os.environ["TOKENSWARM_WATCH"] = "0"  # tests run side by side: each would find its run disturbed by others
 
 # Machines are shared: a slow moment is no failure. The same examples each time: a change fails by what it
 # changed, not by chance. `make test-hostile` draws new ones.

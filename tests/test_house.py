@@ -21,7 +21,7 @@ LOADGEN = {  # room: the rooms of loadgen/ that it may use
     "live": "protocol records workload",
     "worker": "api client live host protocol records workload",
     "master": "api client live host protocol records workload",
-    "telemetry": "live master protocol records",
+    "telemetry": "api live master protocol records",
     "web": "live master protocol host records workload",
 }
 REPORTS = {  # room: the rooms of reports/ that it may use

@@ -53,6 +53,12 @@ class Client(Protocol):
     makes_body: bool  # whether it does so itself, not by the kind
 
 
+def path_of(client: Any, api: str | None, endpoint: str | None) -> str:
+    """Where the requests of a user class go, by what a scenario may name."""
+    name = api or str(getattr(client, "api", "chat"))
+    return endpoint or getattr(client, "path", None) or KINDS[name].path
+
+
 def choose(client: Client, scenario: Scenario) -> Kind:
     """The kind by scenario or user class. Raises UsageError for what would be without effect."""
     request = scenario.request

@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from common import terminal
 from common.usage import USAGE, UsageError
 from common.web_guard import WebGuard
+from loadgen.api import path_of
 from loadgen.live.histogram import Histogram
 from loadgen.live.instruments import INSTRUMENTS
 from loadgen.master.conductor import Conductor
@@ -67,7 +68,9 @@ class Export:
         """The run that goes on, or the last one."""
         run = self._conductor.latest
         if run is not None and (self._observed is None or self._observed.run is not run):
-            paths = [getattr(each, "path", "") for each in self._environment.user_classes]
+            request = run.schedule.scenario.request
+            asked = (request.api, request.endpoint) if request else (None, None)
+            paths = [path_of(each, *asked) for each in self._environment.user_classes]
             self._observed = Observed(run, Subject.of_environment(), paths)
         return self._observed
 

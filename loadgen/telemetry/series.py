@@ -102,9 +102,14 @@ class Observed:
 
 def operation(paths: Iterable[str]) -> str:
     """gen_ai.operation.name of what is asked of these URL paths."""
-    names = {"chat/completions": "chat", "completions": "text_completion", "embeddings": "embeddings"}
+    names = {
+        "chat/completions": "chat",
+        "responses": "chat",
+        "messages": "chat",
+        "completions": "text_completion",
+    }
     asked = {path.strip("/").removeprefix("v1/") for path in paths}
-    return "+".join(sorted(names.get(path, path) for path in asked))
+    return "+".join(sorted({names.get(path, path) for path in asked}))
 
 
 def _server(url: str) -> Attributes:

@@ -256,7 +256,7 @@ class Lane:
         """The user class's own, unless the scenario names another."""
         assert self._maker is not None
         request = self.scenario.request
-        return request.endpoint if request and request.endpoint else self._maker.path or self.kind.path
+        return (request and request.endpoint) or self._maker.path or self.kind.path
 
     def _body(self, arrival: Arrival, history: Messages) -> bytes:
         assert self._maker is not None

@@ -43,7 +43,7 @@ class _Came:
 
     @property
     def due(self) -> Amounts:
-        at = due(self.run)
+        at = self.run.records.numbers("due")[self.run.offered] - self.run.window[0]
         return Amounts(at, np.ones(len(at)))
 
     @property

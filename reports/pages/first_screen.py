@@ -72,14 +72,17 @@ def next_step(step: Recommendation | None) -> list[Block]:
 def _lines(comparison: Comparison) -> list[ScreenLine]:
     lines = []
     decisions, confidence = comparison.decisions, verdicts(comparison)
+    if decisions:
+        confidence = f"{decisions[0].confidence} {confidence}"
     for each in decisions if decisions[1:] else []:
         lines.append((each.variant, f"{each.title}."))
     for each in decisions if not decisions[1:] else []:
         if each.disturbed:
             lines.append(("Disturbed", each.disturbed))
-        if (each.kind == "cannot tell" and not each.disturbed) or "answered for every" in each.reason:
+        elif each.kind == "cannot tell":
             lines.append(("", each.reason))
-        confidence = f"{each.confidence} {confidence}"
+        if each.same_server:
+            lines.append(("One server", each.same_server))
     lines.append(("Confidence", confidence))
     if given := labels(comparison):
         lines.append(("Label", given))

@@ -200,16 +200,20 @@ class Run:
         return self.process == "closed-loop"
 
     @cached_property
-    def judged(self) -> Mask:
-        """Which records are of arrivals due inside the window; shape (records,). Not of those that were to be
-        cancelled: when they ended is the client's doing."""
+    def offered(self) -> Mask:
+        """Which records are of arrivals due inside the window; shape (records,)."""
         due, (start, end) = self.records.numbers("due"), self.window
-        return (due >= start) & (due < end) & np.isnan(self.records.numbers("cancel_after"))
+        return (due >= start) & (due < end)
+
+    @cached_property
+    def judged(self) -> Mask:
+        """Those of them that were not to be cancelled: when such a one ended is the client's doing."""
+        return self.offered & np.isnan(self.records.numbers("cancel_after"))
 
     def part(self, chosen: Mask) -> "Run":
         """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""
         found = replace(self, memo={})
-        found.__dict__["judged"] = self.judged & chosen
+        found.__dict__["offered"] = self.offered & chosen
         return found
 
     @cached_property

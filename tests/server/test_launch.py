@@ -283,11 +283,12 @@ def test_a_signal_while_the_server_starts(launch: Launch, number: int) -> None:
 def test_a_signal_before_the_server_starts(launch: Launch, number: int) -> None:
     launch.start("true", target=TARGET.replace("T4", "measure"))  # the stand-in's torch hangs
     wait_until(
-        lambda: len(launch.running()) == 2 and (launch.results / "peaks.lock").exists(), "no measuring"
+        lambda: len(launch.running()) == 2 and (launch.folder / "cache" / "peaks.lock").exists(),
+        "no measuring",
     )
     launch.send(number)
     assert launch.end(waited=True)[0] == 128 + number
-    assert [path.name for path in launch.results.iterdir()] == ["peaks.lock"]
+    assert not launch.results.exists(), "nothing was measured"
 
 
 def test_the_server_goes_when_the_launcher_is_killed(launch: Launch) -> None:

@@ -6,6 +6,7 @@ Prints "ready" once both devices are there; they go with the process. (The kerne
 same, but not every kernel has it.)
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -46,7 +47,8 @@ def relay(one: int, other: int, delay: float) -> None:
         now = time.monotonic()
         while waiting and waiting[0][0] <= now:
             _, target, frame = waiting.popleft()
-            os.write(target, frame)
+            with contextlib.suppress(OSError):  # the link is not up yet: a wire loses such frames, too
+                os.write(target, frame)
         wait = max(0.0, waiting[0][0] - now) if waiting else None
         for ready in select.select([one, other], [], [], wait)[0]:
             frame = os.read(ready, FRAME)

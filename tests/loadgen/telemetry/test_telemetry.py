@@ -80,7 +80,9 @@ def test_the_page_lists_what_is_exported() -> None:
         (["/v1/chat/completions"], "chat"),
         (["/v1/completions", "/v1/completions"], "text_completion"),
         (["/v1/chat/completions", "/v1/completions"], "chat+text_completion"),
-        (["/v1/responses"], "responses"),
+        (["/v1/responses", "/v1/messages"], "chat"),
+        (["/v1/embeddings"], "embeddings"),
+        (["/v1/rerank"], "rerank"),
     ],
 )
 def test_the_operation_is_told_by_the_path(paths: list[str], expected: str) -> None:
