@@ -110,9 +110,8 @@ def test_rates_that_are_none_are_named_before_anything_starts(rates: str, told: 
 
 
 def change(mark: Mark, size: float) -> Change:
-    return Change(
-        variant="B", mark=mark, change=size, low=None, high=None, display="", display_interval="", reason=""
-    )
+    given = {"variant": "B", "mark": mark, "change": size, "low": None, "high": None}
+    return Change.model_validate(given | {"display": "", "display_interval": "", "reason": ""})
 
 
 @pytest.mark.parametrize(
