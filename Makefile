@@ -102,7 +102,7 @@ help: ## List the targets
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
-	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 --max-model-len=512,1024")'
+	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 

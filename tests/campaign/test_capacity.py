@@ -233,7 +233,7 @@ def test_no_limit_in_sight_is_said(tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_holds_it(tmp_path: Path) -> None:
-    code, found, page = search_for(tmp_path, Queue(1, "constant"), "--max-steps", "2")
+    code, found, page = search_for(tmp_path, Queue(1, "constant"), "--max-steps", "1")
     assert code == 1 and found["capacity"] is None
     assert "met the SLO at no rate tried, down to " in page
 
