@@ -37,6 +37,7 @@ class Served:
     vllm_version: str | None
     max_model_len: int | None
     unlisted: str = ""
+    listed: tuple[str, ...] = ()  # all that it serves, adapters among them
 
 
 class Server:
@@ -85,7 +86,8 @@ class Server:
         if not model or len(model) > LONGEST_NAME or not model.isprintable():
             raise UsageError(f"{self.url}/v1/models: {ascii(model)[:60]} is no model's name")
         limit = models[names.index(model)].get("max_model_len")
-        return Served(model, self._version(), limit if is_count(limit) and limit else None)
+        known = limit if is_count(limit) and limit else None
+        return Served(model, self._version(), known, listed=tuple(names))
 
     def metrics(self, place: int = 0) -> tuple[str, bool] | None:
         """The text of /metrics at one of `metrics_at`, and whether it was cut; None: there is none."""
