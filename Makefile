@@ -195,7 +195,7 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-forecast bench-report bench-memory bench-rosetta
+.PHONY: bench bench-vllm calibrate bench-verdict bench-blame bench-forecast bench-report bench-memory bench-rosetta
 bench: $(ENV) ## How exact and how cheap the load generator is on this machine
 	@$(TS) bench accuracy
 
@@ -208,6 +208,9 @@ calibrate: $(ENV) ## As bench, kept: reports then state the client's error
 
 bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
 	@$(TS) bench verdict
+
+bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (9 min)
+	@$(TS) bench blame
 
 bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)
 	@$(TS) bench forecast

@@ -79,8 +79,10 @@ def _lines(comparison: Comparison) -> list[ScreenLine]:
     for each in decisions if not decisions[1:] else []:
         if each.disturbed:
             lines.append(("Disturbed", each.disturbed))
-        if (each.kind == "cannot tell" and not each.disturbed) or "answered for every" in each.reason:
+        elif each.kind == "cannot tell":
             lines.append(("", each.reason))
+        if each.same_server:
+            lines.append(("One server", each.same_server))
     lines.append(("Confidence", confidence))
     if given := labels(comparison):
         lines.append(("Label", given))
