@@ -56,7 +56,7 @@ class Outcome:
 
     run: Run
     verdict: str
-    failed: frozenset[str]  # rules
+    failed: dict[str, str]  # rules, and what they say
 
     @property
     def stalled(self) -> bool:
@@ -228,7 +228,7 @@ def measure(cause: Cause, folder: Path) -> Outcome:
             load.drive(server.url, RATE, SECONDS, folder)
         server.stop()
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    failed = frozenset(rule["rule"] for rule in summary["rules"] if not rule["passed"])
+    failed = {rule["rule"]: rule["text"] for rule in summary["rules"] if not rule["passed"]}
     return Outcome(load_run(folder), summary["verdict"], failed)
 
 
@@ -285,7 +285,8 @@ def run(given: Namespace) -> int:
                 right = cause.right(found)
                 counts[name].right += right
                 told = f"{variant}: {found.verdict}{'' if right else ' (wrong)'}"
-                print(f"{told}: {', '.join(sorted(found.failed))}", file=sys.stderr, flush=True)
+                why = "; ".join(f"{rule}: {text}" for rule, text in found.failed.items())
+                print(f"{told}: {why}", file=sys.stderr, flush=True)
         return _show(chosen, counts)
 
 

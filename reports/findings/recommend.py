@@ -198,9 +198,9 @@ def _wide(facts: Facts, metric: str, variant: str) -> bool:
 
 
 def _capacity(facts: Facts) -> list[Recommendation]:
-    """The rate that meets the SLO, where the offered one does not."""
+    """The rate that meets the SLO, where the offered one does not; of several variants the best is asked."""
     found = []
-    for name in ran(facts):
+    for name in ran(facts) if len(facts.others) < 2 else ():
         offered, completed = facts.reading("offered_rate", name), facts.reading("completed_rate", name)
         if "SATURATED" in facts.verdicts(name):
             served = f"{completed.display} of {offered.display} req/s were completed"

@@ -673,3 +673,21 @@ def test_a_gateways_own_words_are_understood(error: str, status: int, blamed: st
     change_column(tmp_path, "http_status", lambda old: pc.if_else(bad, pa.scalar(status, pa.int16()), old))
     change_column(tmp_path, "error", lambda old: pc.if_else(bad, error, old))
     assert failed(tmp_path) & {"refused_share", "failed_share"} == {blamed}
+
+
+def test_a_server_that_stood_still_was_not_warming_up(tmp_path: Path) -> None:
+    """Whoever streamed then is slow in all, so the beginning stands out; but it is no beginning."""
+    make_run(tmp_path, rate=60, duration=20, warmup=0, output=150, tpot=0.02)
+
+    def held(times: float | None) -> float | None:
+        return times if times is None or times < 6.0 else times + 4.0
+
+    for name in ("first_token", "last_token", "end"):
+        change_column(tmp_path, name, lambda old: pa.array([held(each) for each in old.to_pylist()]))
+    lists = [
+        [held(each) for each in times]
+        for times in pq.read_table(tmp_path / "requests.parquet")["chunk_times"].to_pylist()
+    ]
+    change_column(tmp_path, "chunk_times", lambda old: pa.array(lists, old.type))
+    rule = rules(tmp_path)["warmup_long_enough"]
+    assert rule.passed and not rule.checked and "no token came to anyone from 6 to 10 s" in rule.text, rule
