@@ -39,6 +39,7 @@ class Served:
     max_model_len: int | None
     unlisted: str = ""
     between: str | None = None
+    listed: tuple[str, ...] = ()  # all that it serves, adapters among them
 
 
 class Server:
@@ -91,7 +92,8 @@ class Server:
         if not model or len(model) > LONGEST_NAME or not model.isprintable():
             raise UsageError(f"{self.url}/v1/models: {ascii(model)[:60]} is no model's name")
         limit = models[names.index(model)].get("max_model_len")
-        return Served(model, self._version(), limit if is_count(limit) and limit else None)
+        known = limit if is_count(limit) and limit else None
+        return Served(model, self._version(), known, listed=tuple(names))
 
     def metrics(self, place: int = 0) -> tuple[str, bool] | None:
         """The text of /metrics at one of `metrics_at`, and whether it was cut; None: there is none."""
