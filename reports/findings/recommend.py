@@ -129,14 +129,15 @@ def _anew(facts: Facts, advice: str, told: Sequence[tuple[str, str]]) -> Recomme
     """`told`: variants, and what was seen of a run of each."""
     cure, hurt = SETTING.findall(advice), list(dict.fromkeys(name for name, _ in told))
     names = ran(facts) if cure else hurt
-    whom, how = formatting.listed(names), f", with {' '.join(cure)}" if cure else ""
+    first = _end(formatting.capital(advice.split(": ")[0].split("; ")[0]))
+    how = f", with {' '.join(cure)}." if cure else f". {first}"
     parts = [
         *dict.fromkeys(text for _, text in told),
         *map(_end, map(formatting.capital, advice.split("; "))),
     ]
     one = len(names) == 1 and not cure
     return Recommendation(
-        text=f"Measure {whom} again{how}.",
+        text=_end(f"Measure {formatting.listed(names)} again{how}"),
         reason=" ".join(part for part in parts if part != "."),
         command=how_to_run(names[0], facts.baseline) if one else run_all(names, *cure),
     )
