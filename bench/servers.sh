@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Start a real server that is not vLLM and load it: bench/servers.sh llamacpp [OPTIONS of `tokenswarm run`]. Not for CI:
-# it installs pinned public packages into a temporary environment. docs/servers.md holds what came of it. The model is the project's own for CPUs, which `make serve TARGET=cpu-tiny` makes.
+# it installs pinned public packages into a temporary environment. docs/servers.md holds what came of it. The model is
+# the project's own for CPUs, which `make serve TARGET=cpu-tiny` makes.
 set -euo pipefail
 name=${1:?llamacpp}
 shift
