@@ -195,7 +195,7 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-forecast bench-report bench-memory bench-rosetta
+.PHONY: bench bench-vllm calibrate bench-verdict bench-blame bench-forecast bench-report bench-memory bench-rosetta
 bench: $(ENV) ## How exact and how cheap the load generator is on this machine
 	@$(TS) bench accuracy
 
@@ -208,6 +208,9 @@ calibrate: $(ENV) ## As bench, kept: reports then state the client's error
 
 bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
 	@$(TS) bench verdict
+
+bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (9 min)
+	@$(TS) bench blame
 
 bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)
 	@$(TS) bench forecast
@@ -229,7 +232,7 @@ HOSTILE = tests/hostile tests/end_to_end/test_endings.py tests/loadgen/web/test_
 .PHONY: test test-hostile lint lint-deploy clean
 test: .venv/.made-dev lint ## Run the checks and all tests, the real vLLM among them
 	@$(TS) server-setup --target cpu-tiny
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder # else long files of few tests come last
 
 test-hostile: .venv/.made-dev ## Every hostile situation, by kind; then a fuzz of one minute
 	$(PY) -m pytest -n $(JOBS) -m "" --hypothesis-profile new \

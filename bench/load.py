@@ -17,6 +17,7 @@ from bench.truth import Truth
 from common.places import ROOT
 from common.results import RECORDS
 from common.usage import UsageError
+from reports.verdict.verdict import Verdict
 
 SCENARIO = ROOT / "bench" / "accuracy.yaml"
 TTFT, TPOT = 0.08, 0.02  # seconds
@@ -79,8 +80,7 @@ def drive(
             looks = _watch(process, seconds + _DRAIN + _SLACK)
         finally:
             _stop(process)
-    # 3 to 6 are verdicts on the run, which is complete.
-    if process.returncode not in (0, 3, 4, 5, 6):
+    if process.returncode not in [verdict.exit_code for verdict in Verdict]:
         raise UsageError(f"locust ended with code {process.returncode}: {last_words(_log(folder))}")
     return looks
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.load import Load
 from common.results import FORECAST, MANIFEST, SUMMARY, results_folder
@@ -11,6 +12,10 @@ from common.terminal import say
 from common.usage import UsageError
 from loadgen.workload.schedule import schedule
 from server.targets import resolve_name
+
+if TYPE_CHECKING:
+    from forecast.calibration import Calibration
+    from forecast.forecast import Setting
 
 WAITING = ".waiting"  # in the results' folder, until the run has a folder of its own
 
@@ -22,21 +27,14 @@ def foretell(load: Load, variant: str, folder: Path, basis: str = "baseline") ->
     """
     if load.host is not None or bare(variant) == bare(basis):
         return
-    from forecast import alternatives, kept, table  # scipy takes half a second to import
-    from forecast.calibration import calibrate
+    from forecast import kept, table  # scipy takes half a second to import
     from forecast.forecast import forecast
-    from reports.runs.runs import load_run
 
     try:
-        found = newest(bare(basis), bare(resolve_name(load.target)))
-        if found is None:
-            return
-        scenario = load.resolved()
-        arrivals = schedule(scenario, int(load.options.get("seed", scenario.seed)))
-        calibration = calibrate(load_run(found))
-        made = forecast(calibration, alternatives.with_variant(calibration, variant, arrivals))
-        kept.keep(folder, calibration, made)
-        say(table.line(made, calibration.run))
+        if (asked := _asked(load, variant, basis)) is not None:
+            calibration, made = asked[0], forecast(*asked)
+            kept.keep(folder, calibration, made)
+            say(table.line(made, calibration.run))
     except UsageError as error:
         say(f"no forecast for {bare(variant)}: {error}")
 
@@ -46,25 +44,37 @@ def begin_at(load: Load, variant: str, basis: str = "baseline") -> Load:
     for, or nothing can be forecast."""
     if "rps" in load.options:
         return load
-    from forecast import alternatives, slo_rate, table
-    from forecast.calibration import calibrate
-    from reports.runs.runs import load_run
+    from forecast import slo_rate, table
 
     try:
-        found = newest(bare(basis), bare(resolve_name(load.target)))
-        if found is None:
-            return load
-        scenario = load.resolved()
-        calibration = calibrate(load_run(found))
-        arrivals = schedule(scenario, scenario.seed)
-        limit = slo_rate.slo_rate(calibration, alternatives.with_variant(calibration, variant, arrivals))
+        asked = _asked(load, variant, basis)
+        limit = slo_rate.slo_rate(*asked) if asked else None
     except UsageError as error:
         say(f"no forecast for {bare(variant)}: {error}")
         return load
-    if limit.rate is None:
+    if asked is None or limit is None or limit.rate is None:
         return load
-    say(f"begins at the rate where {calibration.run} lets expect the limit: {table.bounded(limit, ' ')}/s")
+    say(f"begins at the rate where {asked[0].run} lets expect the limit: {table.bounded(limit, ' ')}/s")
     return load.with_options(rps=f"{limit.rate:.3g}")
+
+
+def _asked(load: Load, variant: str, basis: str) -> "tuple[Calibration, Setting] | None":
+    """What a forecast of the variant under this load rests on; None where no run of the basis is VALID, which
+    is said where there is one. Raises UsageError."""
+    from forecast import alternatives
+    from forecast.calibration import calibrate
+    from reports.runs.runs import load_run
+
+    name, target = bare(basis), bare(resolve_name(load.target))
+    found = newest(name, target)
+    if found is None:
+        if any(results_folder().glob(f"*-{name}/{SUMMARY}")):
+            say(f"no forecast for {bare(variant)}: no run of {name} on {target} is VALID")
+        return None
+    scenario = load.resolved()
+    arrivals = schedule(scenario, int(load.options.get("seed", scenario.seed)))
+    calibration = calibrate(load_run(found))
+    return calibration, alternatives.with_variant(calibration, variant, arrivals)
 
 
 def newest(variant: str, target: str) -> Path | None:

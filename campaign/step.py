@@ -11,6 +11,7 @@ from campaign.state import Campaign, Step
 from common.results import FORECAST, REFUSED, START_FAILED
 from common.strictyaml import bare
 from common.terminal import say
+from reports.document.run import UNUSABLE
 from server import runfolder
 
 Runner = Callable[[Load, str, Path], int]  # makes a variant's run in a folder; as load.run_once
@@ -88,7 +89,7 @@ def _say_outcome(campaign: Campaign, step: Step, told: str) -> None:
     if step.not_applied:
         how = "refused by the server" if step.state == REFUSED else "did not start"
         say(f"{told}: {how}, the others go on: {step.reason}")
-    elif step.verdict in ("INVALID", "DISTURBED", "CLIENT-LIMITED"):
+    elif step.verdict in UNUSABLE:
         say(f"{told}: {step.verdict}; the run is kept, and the report says what cannot be concluded from it")
     else:
         say(f"{told}: {step.verdict}")

@@ -43,8 +43,9 @@ def run(given: argparse.Namespace) -> int:
     if given.score:
         return _score()
     measured = load_run(_folder(given.run))
+    loads = _loads(given, measured)  # a mistake in them is told at once
     found = calibrate(measured)
-    settings = _settings(given, measured, found)
+    settings = _settings(given, loads, found)
     made = [forecast(found, setting, given.write) for setting in settings]
     if given.keep:
         kept.keep(Path(given.keep), found, made[0])
@@ -78,13 +79,15 @@ def _folder(name: str | None) -> Path:
     return Path(name) if Path(name).is_dir() else results_folder() / name
 
 
-def _settings(given: argparse.Namespace, run: Run, found: Calibration) -> list[Setting]:
-    scenario = _scenario(given, run)
-    seed = run.manifest.seed or scenario.seed
+def _loads(given: argparse.Namespace, run: Run) -> list[Schedule]:
+    rates, scenario = _rates(given.rates), _scenario(given, run)
+    asked = [scenario.with_overrides(rate=rate) for rate in rates] if rates else [scenario]
+    return [schedule(each, run.manifest.seed or scenario.seed) for each in asked]
+
+
+def _settings(given: argparse.Namespace, loads: Sequence[Schedule], found: Calibration) -> list[Setting]:
     made: list[Setting] = []
-    rates = _rates(given.rates)
-    loads = [scenario.with_overrides(rate=rate) for rate in rates] if rates else [scenario]
-    for load in (schedule(each, seed) for each in loads):
+    for load in loads:
         if given.variants or given.set:
             made += [alternatives.with_variant(found, name, load) for name in given.variants]
             made += [alternatives.with_flags(found, flags, load) for flags in given.set]

@@ -94,7 +94,7 @@ def _say_misspelt(user: type[User]) -> None:
     """Say each name of the class that is nearly one of HOOKS: nothing of ours would call it."""
     for name in vars(user):
         close = difflib.get_close_matches(name, HOOKS, n=1, cutoff=NEARLY)
-        if close and name not in HOOKS and not hasattr(OpenLoopUser, name):
+        if close and name[0] != "_" and not hasattr(OpenLoopUser, name):
             terminal.say(
                 f"{user.__name__}.{name} is no hook; did you mean {close[0]}? A client may have: "
                 f"{', '.join(HOOKS)} (docs/writing-a-client.md)"

@@ -16,7 +16,7 @@ from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
-from server import health, installed, log, model, runfolder
+from server import health, in_force, installed, log, model, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
@@ -137,7 +137,7 @@ def _serve(
                 say("stopped before the server was ready")
                 return signals.exit_code
             health.require_alone(deployment.port, group.members())
-            _require_effect(deployment, folder)
+            description["in_force"] = _require_effect(deployment, group, folder)
             description["ready_after_s"] = round(ready, 1)
             description["model_config"] = deployment.model_config()
             write_json(folder / SERVER, description)
@@ -186,14 +186,17 @@ def _wait(deployment: Deployment, group: Group, folder: Path, signals: Signals) 
         line.clear()
 
 
-def _require_effect(deployment: Deployment, folder: Path) -> None:
-    """Raise NotApplicableError when the server's log says that it ignores what the variant changes."""
-    pattern = deployment.variant.ignored_if_logged
-    if pattern is None:
-        return
-    for line in log.read_lines(folder / LOG):
-        if pattern.search(line):
+def _require_effect(deployment: Deployment, group: Group, folder: Path) -> list[dict[str, str]]:
+    """What of the variant is in force. Raises NotApplicableError where the server ignores any of it."""
+    pattern, lines = deployment.variant.ignored_if_logged, log.read_lines(folder / LOG)
+    for line in lines if pattern else ():
+        if pattern is not None and pattern.search(line):
             raise NotApplicableError(f"the server ignores what the variant changes: {line}")
+    found = in_force.look(deployment.variant, lines, group.titles())
+    for each in found:
+        if each.state == "not in force":
+            raise NotApplicableError(f"the server runs without {each.asked}: {each.evidence}")
+    return [each.as_dict() for each in found]
 
 
 def _run(command: list[str], deployment: Deployment, server: Group, folder: Path, signals: Signals) -> int:

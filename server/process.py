@@ -70,6 +70,15 @@ class Group:
         """What runs of all that the process started, also what left its session or outlived its parent."""
         return [process for process in psutil.process_iter() if self._has(process)]
 
+    def titles(self) -> list[str]:
+        """What each of its processes calls itself, or else its program's name."""
+        found = []
+        for process in self.members():
+            with contextlib.suppress(psutil.Error):
+                words = process.cmdline()
+                found.append(words[0] if words else process.name())
+        return found
+
     def _has(self, process: psutil.Process) -> bool:
         """By session, or else by the mark (a program that renames itself may overwrite its environment)."""
         with contextlib.suppress(OSError, psutil.Error):

@@ -19,6 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
 
+os.environ["TOKENSWARM_WATCH"] = "0"  # tests run side by side: each would find its run disturbed by others
+
 # Machines are shared: a slow moment is no failure. The same examples each time: a change fails by what it
 # changed, not by chance. `make test-hostile` draws new ones.
 settings.register_profile("same", deadline=None, derandomize=True)

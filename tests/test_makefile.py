@@ -35,12 +35,14 @@ def test_every_setting_that_help_lists_is_known() -> None:
 
 def test_a_setting_that_the_target_does_not_take_is_named() -> None:
     for words, said in (
-        (["baseline", "REPEATS=5"], "REPEATS is for: make compare"),
+        (["baseline", "REPEATS=5"], "REPEATS is for: make compare sweep"),
         (["baseline", "optimized", "VARIANT=batch-8"], "VARIANT is for: make run capacity ui serve master"),
     ):
         ended = make("-n", *words)
         assert (ended.returncode, ended.stdout) == (2, "") and said in ended.stderr
     assert make("-n", "compare", "REPEATS=5", "FRESH=1", "VARIANTS=baseline compiled").returncode == 0
+    assert "--repeats 5" in make("-n", "sweep", "REPEATS=5").stdout
+    assert "--repeats" not in make("-n", "sweep").stdout, "once each, unless asked otherwise"
 
 
 def test_help_lists_every_target_once() -> None:

@@ -1,6 +1,7 @@
 """What all of a kind have in common; docs/contributing.md names this file for whatever is added."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from common.places import ROOT
+from loadgen.api import KINDS
+from loadgen.api.kind import EXTENSIONS
 from loadgen.user import OpenLoopUser
 from loadgen.workload.arrivals import PROCESSES
 from loadgen.workload.datasets import FORMATS, read_rows
+from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
+from loadgen.workload.vocabulary import estimate_vocabulary
 from reports.pages.sections import SECTIONS
 from reports.runs.importers import reader
 from reports.runs.importers.registry import IMPORTERS, find
@@ -43,6 +48,17 @@ def test_an_arrival_process_draws_sorted_times_at_its_rate(name: str) -> None:
     assert times[0] >= 0 and times[-1] < 500 and len(times) == pytest.approx(10_000, rel=0.1)
     warm = process.warm_up(20.0, 100.0, np.random.default_rng(1))
     assert len(warm) == pytest.approx((times < 100).sum(), rel=0.2), "give it a warm_up of its own"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_of_api_asks_of_its_path_what_json_can_hold(name: str) -> None:
+    kind, scenario = KINDS[name](), Scenario.load("chat-low")
+    arrival = schedule(scenario, 1).arrivals[0]
+    body = kind.body(PromptMaker(estimate_vocabulary(), 1, scenario), arrival, [], scenario)
+    whole = kind.frame(EXTENSIONS, "salt") | body
+    assert json.loads(json.dumps(whole)) == whole and kind.path.startswith("/")
+    assert ("stream" in whole) != kind.reading.whole
+    assert kind.length_field is None or whole[kind.length_field] == arrival.output_tokens
 
 
 @pytest.mark.parametrize("name", FORMATS)

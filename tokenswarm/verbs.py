@@ -37,6 +37,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     "verdict": Verb(
         "bench.verdict", "count how often a comparison claims what, in simulation", "--pairs 100"
     ),
+    "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
     "forecast": Verb("bench.forecast", "hold forecasts against runs made after them", "--table"),
     "report": Verb("bench.report", "measure time and memory of reports", "1200 1000000"),
     "memory": Verb("bench.endurance", "see whether a worker's memory stays flat", "--rate 200 --seconds 300"),

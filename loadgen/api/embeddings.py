@@ -1,6 +1,5 @@
 """/v1/embeddings: a text in, its vector out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from loadgen.api.kind import KINDS, Kind
@@ -22,9 +21,6 @@ class Embeddings(Kind):
     reading = Vectors
     extensions = ("cache_salt",)
     length_field = None
-
-    def frame(self, extensions: Sequence[str], salt: str) -> dict[str, Any]:
-        return {name: salt for name in self.extensions if name in extensions}
 
     def body(
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario

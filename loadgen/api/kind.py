@@ -33,7 +33,8 @@ class Kind:
         taken = [name for name in self.extensions if name in extensions]
         usage = {name: True for name in taken if "usage" in name}
         known = {"ignore_eos": True, "cache_salt": salt}
-        whole: dict[str, Any] = {"stream": True} | ({"stream_options": usage} if usage else {})
+        whole: dict[str, Any] = {} if self.reading.whole else {"stream": True}
+        whole |= {"stream_options": usage} if usage else {}
         return whole | {name: known[name] for name in known if name in taken}
 
     def body(

@@ -4,7 +4,6 @@ Each of the documents makes a prompt of the asked length, the query in it. The l
 server's usage says.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from loadgen.api.kind import KINDS, Kind
@@ -31,9 +30,6 @@ class Rerank(Kind):
     length_field = None
     exact = False
     documents = True
-
-    def frame(self, extensions: Sequence[str], salt: str) -> dict[str, Any]:
-        return {name: salt for name in self.extensions if name in extensions}
 
     def body(
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario

@@ -94,7 +94,7 @@ def _refusal(answer: Answer, reading: Reading) -> str | None:
     if answer.encoding:
         encoding = answer.encoding.decode("latin-1")
         return f"HTTP {status}: the answer is compressed ({encoding}) though identity was asked for"
-    message = _message(answer.body())
+    message = server_words(answer.body())
     if status == 200:
         kind = "JSON" if answer.content_type == "application/json" else answer.content_type
         return f"{kind} came in place of {wanted(reading)}{': ' + message if message else ''}"
@@ -107,7 +107,7 @@ def _seconds(wait: str) -> str:
     return f"{wait} s" if wait.isdigit() else wait
 
 
-def _message(body: bytes) -> str:
+def server_words(body: bytes) -> str:
     """The server's own words in an error's body: vLLM's JSON, FastAPI's, or a page."""
     with contextlib.suppress(ValueError, RecursionError):
         said = orjson.loads(body)

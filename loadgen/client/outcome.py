@@ -31,7 +31,7 @@ class Reply:
     http_status: int | None
     finish_reason: str | None
     prompt_tokens: int | None
-    output_tokens: int | None  # None where no stream came
+    output_tokens: int | None  # None where no answer came; 0 of one that comes whole
     tokens_from: str | None  # "usage" (the last that came) or "chunks"
     chunk_times: array  # "d": stamp of every chunk that carried text
     chunk_tokens: array | None  # "i": tokens of each; None when the server does not say
@@ -133,8 +133,10 @@ def make_unread(moments: Stamps, error: str) -> Reply:
 
 
 def _output(answer: Answer, reading: Reading) -> tuple[int | None, str | None]:
-    if not answer.is_wanted or reading.whole:
+    if not answer.is_wanted:
         return None, None
+    if reading.whole:
+        return 0, None
     if reading.output_tokens is not None:
         return reading.output_tokens, "usage"
     return len(reading.chunk_times), "chunks"

@@ -69,6 +69,7 @@ class Watch:
 
     def look(self) -> None:
         """Find the processes that are ours and the server's. Some 20 ms."""
+        began = time.thread_time()
         among = processes.table()
         here = os.getpid()
         self._ours = processes.descendants({here, *self._clients}, among)
@@ -82,6 +83,7 @@ class Watch:
         for pid in self._kept() & among.keys():
             self._cpu.setdefault(pid, (among[pid].began, among[pid].own))
         self._before = self._before or among
+        self._totals["watch"] += time.thread_time() - began
 
     def rows(self, t: float) -> list[Row]:
         """One sample. The first holds zeros."""

@@ -17,7 +17,7 @@ from loadgen.live.histogram import Digest, Histogram, empty_digests
 from loadgen.live.instruments import histograms
 from loadgen.protocol import events
 from loadgen.records.metrics import METRICS, Metric, Moments, Since, moments, value
-from loadgen.records.record import FAILED, OVERLOADED, Record, timed_out
+from loadgen.records.record import FAILED, OVERLOADED, Record, gone, timed_out
 from loadgen.workload.schedule import Arrival
 
 _KNOWN_AT: dict[Since, list[Metric]] = {
@@ -128,7 +128,8 @@ def _refused(record: Record) -> bool:
     """Whether it failed in a way that says the server had too much to do; as the verdict's rule has it."""
     if record.status != FAILED:
         return False
-    return record.http_status in OVERLOADED or timed_out(record.error or "")
+    error = record.error or ""
+    return (record.http_status in OVERLOADED and not gone(error)) or timed_out(error)
 
 
 def _take(parts: Mapping[str, Digest | Histogram]) -> dict[str, Any]:

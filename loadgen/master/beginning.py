@@ -20,6 +20,7 @@ from loadgen.master.server_info import Served, Server, names_proxy
 from loadgen.protocol.messages import Plan
 from loadgen.protocol.settings import KEY_WITHHELD, Settings, Subject, key_withheld, request_headers
 from loadgen.workload.context_limit import require_room
+from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Schedule, require_arrivals, schedule
 
 FirstRequest = Callable[[Plan, Schedule, Client, int], Make]  # the last: the prompt's seed
@@ -41,13 +42,16 @@ def begin(
     require_arrivals(load)
     require_room(load, served.max_model_len)
     workers = find_workers()
+    _require_share(settings.scenario, len(workers))
     vocabulary = server.vocabulary(served.model, settings.tokenizer)
     if vocabulary.how == "estimate":
         say("the server has no /tokenize: prompt lengths are estimated (--tokenizer DIR makes them exact)")
     if names_proxy(settings.host):
         say("the environment's proxy is not used: the load goes straight to the host")
     subject = Subject.of_environment()
-    for remark in load.remarks:
+    if served.between:
+        say(f"between us and the server: {served.between}")
+    for remark in (*load.remarks, *_unlisted_adapters(settings.scenario, served)):
         say(remark)
     if key_withheld(settings.with_key):
         say(f"{KEY_WITHHELD}: {settings.host}")
@@ -73,6 +77,7 @@ def begin(
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
+    draft |= {"between": served.between}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     draft |= {"labels": settings.labels, "note": settings.note}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None
@@ -109,6 +114,24 @@ def _try(
     for remark in tried.remarks:
         say(remark)
     return tried
+
+
+def _require_share(scenario: Scenario, workers: int) -> None:
+    """Raise UsageError for a cap that leaves a worker nothing."""
+    if scenario.max_concurrency is not None and scenario.max_concurrency < workers:
+        raise UsageError(
+            f"max_concurrency {scenario.max_concurrency} leaves some of {workers} workers nothing to send: "
+            "take fewer workers"
+        )
+
+
+def _unlisted_adapters(scenario: Scenario, served: Served) -> list[str]:
+    """A remark where the server does not list an adapter: its share may fail."""
+    wanted = scenario.adapters.weights if scenario.adapters and served.listed else {}
+    missing = [name for name in wanted if name not in served.listed]
+    if not missing:
+        return []
+    return [f"the server lists no model {missing[0]!r}, one of {len(missing)} adapters that it lacks"]
 
 
 def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:

@@ -5,12 +5,14 @@ kept by gevent's event loop, which Locust's process has.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
 import requests
+
+from loadgen.master import gateway
 
 WITHIN = 10.0  # s for one answer
 LARGEST = 8 * 2**20  # bytes of an answer in JSON; 10,000 models are 5 MB of it
@@ -25,11 +27,12 @@ class NotFetchedError(Exception):
 
 @dataclass(frozen=True)
 class Fetched:
-    """`cut`: it was larger than it may be, and this is its beginning."""
+    """`cut`: it was larger than it may be, and this is its beginning. `headers`: gateway.kept."""
 
     status: int
     body: bytes
     cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         """Raises ValueError for what is no JSON, too deep for it, or was cut."""
@@ -87,5 +90,5 @@ def _read(answer: requests.Response, largest: int, may_cut: bool) -> Fetched:
         if size > largest:
             if not may_cut:
                 raise NotFetchedError(f"the answer is larger than {largest >> 20} MiB")
-            return Fetched(answer.status_code, b"".join(parts)[:largest], cut=True)
-    return Fetched(answer.status_code, b"".join(parts))
+            return Fetched(answer.status_code, b"".join(parts)[:largest], True, gateway.kept(answer.headers))
+    return Fetched(answer.status_code, b"".join(parts), headers=gateway.kept(answer.headers))

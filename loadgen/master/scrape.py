@@ -56,6 +56,7 @@ SERIES = 5000  # of one scrape; vLLM has 300 for each engine
 KEPT = 64 * 2**20  # bytes of all scrapes, packed; an hour of vLLM's takes 20 MB
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
 GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
+AGE = "scrape:age_seconds"  # for which a page of metrics had lain in a cache
 ROWS = 50_000  # of a row group
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,9 @@ class Scraper:
         return found
 
     def _select(self, text: str, place: int) -> tuple[list[str], bytes, bool]:
-        return select(text, self._gpus.lines() if self._gpus and not place else "")
+        beside = self._gpus.lines() if self._gpus and not place else ""
+        age = self._server.metrics_age
+        return select(text, beside if age is None else f"{beside}{AGE} {age}\n")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -12,7 +12,9 @@ import requests
 from requests.utils import get_environ_proxies, select_proxy
 
 from common.usage import UsageError
+from loadgen.client.errors import server_words, tidy
 from loadgen.client.transport import joined
+from loadgen.master import gateway
 from loadgen.master.fetch import Fetched, Fetcher, NotFetchedError
 from loadgen.workload.tokenizer import LocalTokenizer
 from loadgen.workload.vocabulary import Messages, Vocabulary, build_vocabulary, estimate_vocabulary
@@ -30,12 +32,14 @@ class NoTokensError(UsageError):
 @dataclass(frozen=True)
 class Served:
     """The model that requests are for. `vllm_version` is None where the server is not vLLM; `unlisted` says
-    what it lists in place of this model, where it does."""
+    what it lists in place of this model, where it does. `between`: what names itself as a gateway."""
 
     model: str
     vllm_version: str | None
     max_model_len: int | None
     unlisted: str = ""
+    between: str | None = None
+    listed: tuple[str, ...] = ()  # all that it serves, adapters among them
 
 
 class Server:
@@ -50,16 +54,23 @@ class Server:
         self.metrics_at = [joined(each, "/metrics") for each in metrics_hosts or (self.url,)]
         self._metrics_fetcher = Fetcher({}, verify) if metrics_hosts else self._fetcher
         self._tokens_until = math.inf
+        self.metrics_age: float | None = None  # s for which the last /metrics had lain in a cache
 
     def describe(self, wanted: str | None) -> Served:
         """Which model is served. Raises UsageError for a host that does not answer, or lacks the model."""
         answer = self._get("/v1/models")
+        return replace(self._describe(answer, wanted), between=gateway.named(answer.headers))
+
+    def _describe(self, answer: Fetched, wanted: str | None) -> Served:
         if wanted is not None and not _lists_models(answer):
             return Served(wanted, self._version(), None)
         if answer.status in (401, 403):
             had = "refuses our key" if self._has_key else "wants a key"
-            how = "set OPENAI_API_KEY; it is sent only to the host of the command line"
-            raise UsageError(f"{self.url}: {had} ({answer.status}); {how}")
+            said = tidy(server_words(answer.text.encode()), "")
+            how = (
+                "set OPENAI_API_KEY, or --header 'Name: value'; both go only to the host of the command line"
+            )
+            raise UsageError(f"{self.url}: {had} ({answer.status}{said and f': {said}'}); {how}")
         try:
             models = answer.json()["data"]
             names = [str(model["id"]) for model in models]
@@ -81,7 +92,8 @@ class Server:
         if not model or len(model) > LONGEST_NAME or not model.isprintable():
             raise UsageError(f"{self.url}/v1/models: {ascii(model)[:60]} is no model's name")
         limit = models[names.index(model)].get("max_model_len")
-        return Served(model, self._version(), limit if is_count(limit) and limit else None)
+        known = limit if is_count(limit) and limit else None
+        return Served(model, self._version(), known, listed=tuple(names))
 
     def metrics(self, place: int = 0) -> tuple[str, bool] | None:
         """The text of /metrics at one of `metrics_at`, and whether it was cut; None: there is none."""
@@ -89,6 +101,7 @@ class Server:
             answer = self._metrics_fetcher.get(self.metrics_at[place], METRICS_LARGEST, may_cut=True)
         except (requests.RequestException, NotFetchedError):
             return None
+        self.metrics_age = gateway.age(answer.headers)
         return (answer.text, answer.cut) if answer.status == 200 else None
 
     def vocabulary(self, model: str, tokenizer: Path | None) -> Vocabulary:

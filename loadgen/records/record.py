@@ -115,8 +115,14 @@ class Record:
 
 
 def timed_out(error: str) -> bool:
-    """Whether a failure's text says so, ours or a server's."""
-    return "timed out" in error.lower() or "timeout" in error.lower()
+    """Whether a failure's text says so, ours, a server's or a gateway's ("504 Gateway Time-out")."""
+    said = error.lower()
+    return "timed out" in said or "timeout" in said or "time-out" in said
+
+
+def gone(error: str) -> bool:
+    """Whether a gateway says that no server stands behind it (HAProxy's 503): nobody was overloaded."""
+    return "no server is available" in error.lower()
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:

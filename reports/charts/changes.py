@@ -44,7 +44,7 @@ def changes(comparison: Comparison) -> Chart | None:
     extremes = [value for points in found.values() for point in points for value in (point.low, point.high)]
     extremes.append(1.0)
     low, high = min(extremes) / 1.25, max(extremes) * 1.25
-    high *= (high / low) ** 0.3 if alone else 1.0  # room for the texts
+    high *= (high / low) ** (0.3 if alone else 0.04)  # room for the texts, or for the last tick's
     panel = Panel(
         f"{drawn[0] if alone else 'each'} against {comparison.baseline}",  # the legend names several
         "change (log axis)",

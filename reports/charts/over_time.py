@@ -136,8 +136,9 @@ def _cores(run: Run, variant: int) -> list[Panel]:
     found = []
     for use in machine.uses(run):
         here = use.end > 0
+        begin = np.maximum(use.t[here], 0.0)
         series = [
-            Series(name, *_closed(use.t[here], values[here], float(use.end[-1])), "step", which)
+            Series(name, *_closed(begin, values[here], float(use.end[-1])), "step", which)
             for name, values, which in (
                 ("server", use.server, variant),
                 ("client", use.client, None),

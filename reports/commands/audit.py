@@ -12,6 +12,7 @@ from rich.text import Text
 
 from common.results import results_folder
 from common.usage import UsageError
+from loadgen.records.metrics import METRICS
 from reports.commands.assembly import assemble
 from reports.commands.compare import (
     WIDTH,
@@ -229,9 +230,7 @@ def _notes(found: Sequence[Imported], runs: Sequence[Run]) -> list[str]:
 
 
 def _untold(runs: Sequence[Run]) -> list[Untold]:
-    labels = {row.name: row.label for row in ROWS} | {
-        row.metric: row.label.rsplit(" ", 1)[0] for row in ROWS if row.metric
-    }
+    labels = {row.name: row.label for row in ROWS} | {name: each.label for name, each in METRICS.items()}
     told: dict[str, str] = {}
     for one in runs:
         told |= {labels.get(name, name): why for name, why in one.limits.figures.items()}

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = _select(arguments, results)
     runs = [load_run(folder) for folder in chosen.folders]
     if arguments.each:
-        runs = [_for_itself(run) for run in runs]
+        runs = _for_itself(runs)
         chosen = replace(chosen, baseline=runs[0].manifest.variant)
     name = _name(arguments.name, chosen, runs)
     folder = results / "reports" / name
@@ -320,10 +321,16 @@ def _name(asked: str | None, chosen: Selection, runs: list[Run]) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", f"{newest}-{chosen.baseline}-{against}{repeats}")[:100]
 
 
-def _for_itself(run: Run) -> Run:
-    """The run as a variant of its own, named after both."""
-    variant = f"{run.manifest.variant} ({run.name})"
-    return replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
+def _for_itself(runs: Sequence[Run]) -> list[Run]:
+    """Each run as a variant of its own, named after both; the run by the name that its user gave it."""
+    names = [run.manifest.labels.get("name") or run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [run.name for run in runs]
+    told = [f"{run.manifest.variant} ({name})" for run, name in zip(runs, names, strict=True)]
+    return [
+        replace(run, manifest=run.manifest.model_copy(update={"variant": variant}))
+        for run, variant in zip(runs, told, strict=True)
+    ]
 
 
 def _floors(arguments: argparse.Namespace) -> dict[str, float]:

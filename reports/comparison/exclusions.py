@@ -6,8 +6,7 @@ variant stand in, and only for what befell the measuring: what the server did is
 
 from collections.abc import Sequence
 
-from reports.comparison.pairs import UNUSABLE
-from reports.document.run import RunInfo
+from reports.document.run import UNUSABLE, RunInfo
 from reports.runs.runs import Run
 
 SOUND = 2  # repeats that a variant must keep: fewer say nothing of how runs differ

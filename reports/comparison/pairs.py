@@ -10,6 +10,7 @@ import numpy as np
 from reports.comparison import resampling
 from reports.comparison.claims import Setting
 from reports.document.metric import Method
+from reports.document.run import UNUSABLE
 from reports.runs.conditions import by_number, incomparable, same_schedule
 from reports.runs.importers.imported import one_burst
 from reports.runs.runs import Run
@@ -19,7 +20,6 @@ from reports.text import formatting
 from reports.verdict.rules import server
 
 AT_ONCE = "all requests were sent at once, so only repeats can show what chance does"
-UNUSABLE = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # such runs say nothing of the server
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,9 @@ class Decision(Part):
     preferred: str | None = Field(description="null: neither of the two is preferred")
     title: str = Field(description="the decision in one line")
     reason: str = Field(description="the figures behind it, in one or two sentences")
+    same_server: str | None = Field(
+        default=None, description="where one address answered for every variant: what is known"
+    )
     served: list[ServedRate] = Field(description="the baseline first")
     confidence: str = Field(description="runs, interval, what the data cannot say; one line")
     disturbed: str | None = Field(None, description="what disturbed the measurement, in one sentence")

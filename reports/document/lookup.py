@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.document.metric import Change, Metric, Reading
-from reports.document.run import RunInfo, ServerSide
+from reports.document.run import UNUSABLE, RunInfo, ServerSide
 from reports.document.schema import Variant
 from reports.text import formatting
 
@@ -73,7 +73,7 @@ class Facts:
 
     def usable(self, variant: str) -> bool:
         """Whether its runs tell of the server, and not of a broken measurement."""
-        return not self.verdicts(variant) & {"INVALID", "DISTURBED", "CLIENT-LIMITED"}
+        return self.verdicts(variant).isdisjoint(UNUSABLE)
 
     def server(self, variant: str, field: str) -> float | None:
         """The mean over the variant's runs of a figure of ServerSide."""

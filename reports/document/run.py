@@ -4,6 +4,8 @@ from pydantic import Field
 
 from reports.document.part import Json, Part
 
+UNUSABLE = ("INVALID", "DISTURBED", "CLIENT-LIMITED")  # verdicts of runs that say nothing of the server
+
 
 class Rule(Part):
     """One rule of a run's verdict, as summary.json has it."""

@@ -67,7 +67,10 @@ def title(
         return f"No decision by {names}: no figure that can be checked{tail}"
     if not bad:
         return f"Every figure of {names} that can be checked is supported ({good}){tail}"
-    return f"Do not use the claims of {names}: {_worst(bad)}{tail}"
+    if any(check.field.startswith("change of ") for check in bad):
+        return f"Do not use the claims of {names}: {_worst(bad)}{tail}"
+    many = f"{len(bad)} of {formatting.counted(len(told), 'claim')}"
+    return f"{many} of {names} {_is(len(bad))} not supported: {_worst(bad)}{tail}"
 
 
 def _worst(bad: Sequence[ClaimCheck]) -> str:

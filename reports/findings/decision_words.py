@@ -50,13 +50,13 @@ def decided(
     variant."""
     given = evidence(facts, variant)
     found = decide(given)
-    reason = _reason(facts, variant, given, found)
     return Decision(
         variant=variant,
         kind=found.kind,
         preferred=found.preferred,
         title=title(facts, variant, given, found),
-        reason=f"{reason} {labels_only}" if labels_only else reason,
+        reason=_reason(facts, variant, given, found),
+        same_server=labels_only,
         served=[
             ServedRate(variant=side.name, offered=side.offered, completed=side.completed)
             for side in (given.baseline, given.variant)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
-from reports.document.run import RunInfo
+from reports.document.run import UNUSABLE, RunInfo
 from reports.findings.make_command import repeat, run_all
 from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
@@ -113,30 +113,34 @@ def ran(facts: Facts) -> list[str]:
 
 
 def broken(facts: Facts) -> list[Recommendation]:
-    """Runs that say nothing of the server."""
-    found = []
+    """Runs that say nothing of the server, made anew: with a cure all variants, since they are to have the
+    same; else those that need it. One step for each advice."""
+    seen: dict[str, list[tuple[str, str]]] = {}
     for run in facts.runs:
-        failed = [
-            rule
-            for rule in run.rules
-            if not rule.passed and rule.verdict in ("INVALID", "DISTURBED", "CLIENT-LIMITED")
-        ]
+        failed = [rule for rule in run.rules if not rule.passed and rule.verdict in UNUSABLE]
         if failed:
-            advice = _in_words_of_make(failed[0].advice, run)
-            cure = SETTING.findall(advice)
-            found.append(_again(facts, run, advice, cure, _end(formatting.capital(failed[0].text))))
-    return found
+            first = next((rule for rule in failed if rule.verdict == run.verdict), failed[0])
+            told = run.variant, _end(formatting.capital(first.text))
+            seen.setdefault(_in_words_of_make(first.advice, run), []).append(told)
+    return [_anew(facts, advice, told) for advice, told in seen.items()]
 
 
-def _again(facts: Facts, run: RunInfo, advice: str, cure: Sequence[str], seen: str) -> Recommendation:
-    """The run anew; with a cure all variants, since they are to have the same."""
-    if not cure:
-        text = f"Measure {run.variant} again: {advice or 'its run cannot be used'}"
-        command = how_to_run(run.variant, facts.baseline)
-        return Recommendation(text=_end(text), reason=seen, command=command)
-    text = f"Measure {formatting.listed(ran(facts))} again, with {' '.join(cure)}."
-    advice = ". ".join(formatting.capital(each) for each in advice.split("; "))
-    return Recommendation(text=text, reason=f"{seen} {_end(advice)}", command=run_all(ran(facts), *cure))
+def _anew(facts: Facts, advice: str, told: Sequence[tuple[str, str]]) -> Recommendation:
+    """`told`: variants, and what was seen of a run of each."""
+    cure, hurt = SETTING.findall(advice), list(dict.fromkeys(name for name, _ in told))
+    names = ran(facts) if cure else hurt
+    first = _end(formatting.capital(advice.split(": ")[0].split("; ")[0]))
+    how = f", with {' '.join(cure)}." if cure else f". {first}"
+    parts = [
+        *dict.fromkeys(text for _, text in told),
+        *map(_end, map(formatting.capital, advice.split("; "))),
+    ]
+    one = len(names) == 1 and not cure
+    return Recommendation(
+        text=_end(f"Measure {formatting.listed(names)} again{how}"),
+        reason=" ".join(part for part in parts if part != "."),
+        command=how_to_run(names[0], facts.baseline) if one else run_all(names, *cure),
+    )
 
 
 def _in_words_of_make(advice: str, run: RunInfo) -> str:
@@ -149,7 +153,7 @@ def _in_words_of_make(advice: str, run: RunInfo) -> str:
 def too_short(facts: Facts) -> list[Recommendation]:
     """Runs of too few requests for a p99. How long is enough, `under_same_conditions` adds."""
     short = [rule for run in facts.runs for rule in run.rules if rule.rule == TOO_FEW and not rule.passed]
-    if not short or any(run.verdict in ("INVALID", "CLIENT-LIMITED") for run in facts.runs):
+    if not short or any(run.verdict in UNUSABLE for run in facts.runs):
         return []
     few = min(rule.figure for rule in short if isinstance(rule.figure, int | float))
     return [
@@ -195,9 +199,9 @@ def _wide(facts: Facts, metric: str, variant: str) -> bool:
 
 
 def _capacity(facts: Facts) -> list[Recommendation]:
-    """The rate that meets the SLO, where the offered one does not."""
+    """The rate that meets the SLO, where the offered one does not; of several variants the best is asked."""
     found = []
-    for name in ran(facts):
+    for name in ran(facts) if len(facts.others) < 2 else ():
         offered, completed = facts.reading("offered_rate", name), facts.reading("completed_rate", name)
         if "SATURATED" in facts.verdicts(name):
             served = f"{completed.display} of {offered.display} req/s were completed"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.document.run import UNUSABLE
 from reports.gate.gate import FIGURES, Case, Gate
 from reports.metrics.catalogue import COUNTS, ROW, Row
 from reports.runs.conditions import DECISIVE, conditions
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.05  # of all figures together, shared among them (Bonferroni)
 LEAST = 5  # earlier runs: with fewer a change would have to be enormous
-USELESS = ("INVALID", "CLIENT-LIMITED", None)
+USELESS = (*UNUSABLE, None)
 JUDGED = tuple(ROW[name] for name in FIGURES if name not in COUNTS)
 
 

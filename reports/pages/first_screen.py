@@ -1,6 +1,6 @@
 """The first screen of a report: the decision, at most six rows, one line each of confidence and setup."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.document.decision import Recommendation
 from reports.document.metric import Change, Metric
@@ -72,14 +72,17 @@ def next_step(step: Recommendation | None) -> list[Block]:
 def _lines(comparison: Comparison) -> list[ScreenLine]:
     lines = []
     decisions, confidence = comparison.decisions, verdicts(comparison)
+    if decisions:
+        confidence = f"{decisions[0].confidence} {confidence}"
     for each in decisions if decisions[1:] else []:
         lines.append((each.variant, f"{each.title}."))
     for each in decisions if not decisions[1:] else []:
         if each.disturbed:
             lines.append(("Disturbed", each.disturbed))
-        if (each.kind == "cannot tell" and not each.disturbed) or "answered for every" in each.reason:
+        elif each.kind == "cannot tell":
             lines.append(("", each.reason))
-        confidence = f"{each.confidence} {confidence}"
+        if each.same_server:
+            lines.append(("One server", each.same_server))
     lines.append(("Confidence", confidence))
     if given := labels(comparison):
         lines.append(("Label", given))
@@ -88,19 +91,22 @@ def _lines(comparison: Comparison) -> list[ScreenLine]:
 
 
 def labels(comparison: Comparison) -> str:
-    """What users called the report and its runs: 'ticket: 7; optimized: rack: 3, the new driver'."""
-    told = [f"{key}: {value}" for key, value in comparison.labels.items()]
-    told += [comparison.note] if comparison.note else []
+    """What users called the report and its runs: 'ticket: 7; optimized: night run, the new driver'."""
+    told = _given(comparison.labels, comparison.note)
     of_runs: dict[str, list[str]] = {}
     for run in comparison.runs:
-        given = [*(f"{key}: {value}" for key, value in run.labels.items()), *([run.note] if run.note else [])]
-        if given:
+        if given := _given(run.labels, run.note):
             of_runs.setdefault(", ".join(given), []).append(run.variant)
     everyone = {run.variant for run in comparison.runs}
     for said, whose in of_runs.items():
         named = list(dict.fromkeys(whose))
         told.append(said if set(named) == everyone else f"{listed(named)}: {said}")
     return "; ".join(told)
+
+
+def _given(labels: Mapping[str, str], note: str | None) -> list[str]:
+    named = [value if key == "name" else f"{key}: {value}" for key, value in labels.items()]
+    return [*named, note] if note else named
 
 
 def _metrics(comparison: Comparison) -> list[Metric]:

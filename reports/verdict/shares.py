@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loadgen.records.record import FAILED, OVERLOADED, timed_out
+from loadgen.records.record import FAILED, OVERLOADED, gone, timed_out
 from reports.runs.runs import Mask, Run
 from reports.statistics.distributions import binomial_below
 
@@ -54,5 +54,6 @@ def overloaded(run: Run) -> Mask:
     failed = run.records.status_is(FAILED)
     codes, texts = run.records.codes("error")
     timed = [code for code, text in enumerate(texts) if timed_out(text)]
+    nobody = [code for code, text in enumerate(texts) if gone(text)]
     status = run.records.numbers("http_status")
-    return failed & (np.isin(status, OVERLOADED) | np.isin(codes, timed))
+    return failed & ((np.isin(status, OVERLOADED) & ~np.isin(codes, nobody)) | np.isin(codes, timed))

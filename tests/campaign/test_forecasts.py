@@ -48,6 +48,10 @@ def test_where_nothing_can_be_said_the_run_goes_on(
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
     forecasts.foretell(asked(), "optimized", tmp_path)  # no run to forecast it from
     assert capsys.readouterr().err == "" and not list(tmp_path.iterdir())
+    (tmp_path / "20260101T000000Z-baseline").mkdir()
+    (tmp_path / "20260101T000000Z-baseline" / "summary.json").write_text('{"verdict": "TOO-SHORT"}')
+    forecasts.foretell(asked(), "optimized", tmp_path)
+    assert capsys.readouterr().err.strip().endswith("no run of baseline on cpu-tiny is VALID")
 
 
 def test_a_waiting_forecast_goes_to_the_run_that_was_made(

@@ -21,6 +21,7 @@ PYTHON = ".venv/bin/python "
 ADDED = {  # the name of what the page adds, as a test's parameter or in what a command prints
     "A metric": "[decode_time]",
     "An arrival process": "[uniform]",
+    "A kind of API": "[classify]",
     "A dataset format": "[lines]",
     "A rule": "[finish_reasons]",
     "A section of the report": "[Appendix F: seeds]",

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 
 from bench.errors import compare
 from bench.process import metronome
+from bench.truth import Truth
 from common.places import ROOT
 from common.ports import free_port
 from tests.support.fakeserver import FakeServer
-from tests.support.loadrun import SHORT, LoadRun, left_running, load
+from tests.support.loadrun import SHORT, LoadRun, Outcome, left_running, load
 
 
 @pytest.mark.parametrize("workers", [None, 1])
@@ -28,11 +30,31 @@ def test_a_server_that_does_not_answer_is_one_line_and_nothing_else(
     assert running.err.splitlines() == [said] and not running.folder.exists()
 
 
-@pytest.mark.parametrize("workers", [None, 1, 2])
-def test_every_arrival_is_recorded_as_it_was(workers: int | None, tmp_path: Path) -> None:
-    with metronome("--ttft", "0.05", "--tpot", "0.01", "--as-vllm") as server:
-        found = load(tmp_path, server.url, workers=workers)
-        truth = server.stop()
+WORKERS = (None, 2, 3)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A load, and what the metronome knows of it."""
+
+    found: Outcome
+    truth: Truth
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int | None, Made]:
+    """The same load by several numbers of workers."""
+    loads = {}
+    for workers in WORKERS:
+        with metronome("--ttft", "0.05", "--tpot", "0.01", "--as-vllm") as server:
+            found = load(tmp_path_factory.mktemp("load"), server.url, workers=workers)
+            loads[workers] = Made(found, server.stop())
+    return loads
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_every_arrival_is_recorded_as_it_was(workers: int | None, made: dict[int | None, Made]) -> None:
+    found, truth = made[workers].found, made[workers].truth
     records, manifest = found.records, found.manifest
     assert found.counts() == {"completed": len(records)} and len(records) > 60
     assert manifest["due"] == len(records) == len(truth.read)
@@ -51,6 +73,19 @@ def test_every_arrival_is_recorded_as_it_was(workers: int | None, tmp_path: Path
     }
     assert failed <= {"enough_requests"}, found.out
     assert not list(found.folder.glob(".*")), "nothing of the making is left"
+
+
+def test_the_load_is_the_same_for_any_number_of_workers(made: dict[int | None, Made]) -> None:
+    columns = ["arrival", "due", "workload", "prompt_asked", "output_asked"]
+    asked = [
+        each.found.records.sort_values("arrival")[columns].reset_index(drop=True) for each in made.values()
+    ]
+    words = [sorted(each.truth.words) for each in made.values()]
+    for other in asked[1:]:
+        pd.testing.assert_frame_equal(asked[0], other)
+    assert words[0] == words[1] == words[2]
+    assert len({each.found.manifest["schedule_digest"] for each in made.values()}) == 1
+    assert len(set(words[0])) == len(words[0]), "prompts are unique from their first words on"
 
 
 def test_a_gateways_path_query_headers_and_fields_reach_it_and_no_value_is_kept(tmp_path: Path) -> None:
@@ -116,22 +151,6 @@ def test_a_dry_run_shows_one_request_and_asks_nobody(tmp_path: Path) -> None:
     head, _, body = shown.partition("\n\n")
     assert head.startswith("POST /v1/chat/completions HTTP/1.1\n") and "api-key: ***" in head
     assert json.loads(body)["min_p"] == 0.1 and "the-secret-value" not in shown
-
-
-def test_the_load_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
-    asked, words, digests = [], [], set()
-    for workers in (None, 2, 3):
-        with metronome("--ttft", "0.01", "--tpot", "0.001") as server:
-            found = load(tmp_path / str(workers), server.url, "--duration", "2", workers=workers)
-            truth = server.stop()
-        columns = ["arrival", "due", "workload", "prompt_asked", "output_asked"]
-        asked.append(found.records.sort_values("arrival")[columns].reset_index(drop=True))
-        words.append(sorted(truth.words))
-        digests.add(found.manifest["schedule_digest"])
-    for other in asked[1:]:
-        pd.testing.assert_frame_equal(asked[0], other)
-    assert words[0] == words[1] == words[2] and len(digests) == 1
-    assert len(set(words[0])) == len(words[0]), "prompts are unique from their first words on"
 
 
 def test_a_closed_loop_and_a_conversation_follow_their_answers(tmp_path: Path) -> None:

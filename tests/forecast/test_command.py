@@ -1,4 +1,4 @@
-"""`python -m forecast`: the table, what is refused in one line, what is kept and scored."""
+"""`tokenswarm forecast`: the table, what is refused in one line, what is kept and scored."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from common.usage import UsageError, exit_code
-from forecast.__main__ import main
 from forecast.scheduler import Engine
 from reports.metrics.server_side import server_side
 from reports.roofline.forecasts import forecasts
 from reports.runs.runs import load_run
 from tests.support.make_engine import load, make_engine_run, write
+from tokenswarm.__main__ import run as tokenswarm
+
+
+def main(words: list[str]) -> int:
+    return tokenswarm(["forecast", *words])
 
 
 @pytest.fixture(scope="module")

@@ -73,3 +73,10 @@ def test_locusts_own_file_counts_as_the_command_line_does(
     found = adapted()
     loglevel, port = found.loglevel, found.master_port
     assert loglevel == "WARNING" and port != options.MASTER_PORT
+
+
+def test_locusts_run_time_is_the_duration_where_none_is_given() -> None:
+    for words, duration in ((["-t", "1m30s"], "90"), (["-t", "90", "--duration", "7"], "7"), ([], None)):
+        asked = adapted(*words)
+        options.take_run_time(asked)
+        assert (asked.duration, asked.run_time) == (duration, None), words

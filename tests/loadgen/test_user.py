@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.ports import free_port
+from loadgen import events
+from loadgen.user import OpenLoopUser, _say_misspelt
 
 
 @pytest.mark.parametrize("asked", [["--headless"], []])
@@ -33,3 +35,12 @@ def test_a_locustfile_of_other_users_is_told_so(tmp_path: Path, asked: list[str]
         "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "
         "(docs/writing-a-client.md)"
     )
+
+
+def test_a_name_that_is_nearly_a_hook_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"chek": None, "request_body": None, "check": None, "_body": None}
+    _say_misspelt(type("MyUser", (OpenLoopUser,), {"abstract": True, **names}))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "MyUser.chek is no hook; did you mean check?" in said
+    with pytest.raises(AttributeError, match=r"no hook first_tokens; there are: chat_finished, first_token,"):
+        _ = events.first_tokens

@@ -84,6 +84,7 @@ class LoadRun:
         command += ["--scenario", str(path), *options]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
         kept |= {"TOKENSWARM_RUN_DIR": str(self.folder), "TOKENSWARM_RESULTS": str(folder)}
+        kept["TOKENSWARM_WATCH"] = "0"  # as tests/conftest.py says
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(

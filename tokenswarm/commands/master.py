@@ -14,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--host", required=True, metavar="URL", help="the server")
     parser.add_argument("--workers", type=whole, default=1, metavar="N", help="processes to wait for")
-    parser.add_argument("--strict", action="store_true", help="exit 3 to 6 for the run's verdict, not 0")
+    parser.add_argument("--strict", action="store_true", help="exit 3 to 8 for the run's verdict, not 0")
     add_token_file(parser)
     load.add_load_arguments(parser)
     parser.set_defaults(target="auto", port=None, master_port=None)  # of a server that is launched; none is

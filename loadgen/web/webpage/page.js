@@ -212,7 +212,7 @@ function allow() {
 function summarise({ path, screen }) {
   if (!screen) throw new Error("the report has no first screen; open it from the files");
   const small = (text) => element("dd", {}, element("small", { text }));
-  const tiles = screen.rows.map((row) => element("div", { kind: row.tone, title: row.definition },
+  const tiles = screen.rows.map((row) => element("div", { title: row.definition },
     element("dt", { text: row.label }),
     element("dd", {}, row.after || row.before, " ", element("i", { text: row.unit })),
     ...(screen.variant ? [small(`${screen.baseline} ${row.before}`), element("dd", { kind: row.tone }, element("small", { text: `${row.change} ${row.mark}` })), small(`95 %: ${row.interval}`)] : [])));

@@ -14,11 +14,8 @@ from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, brief, count, cs
 
 
 @FORMATS.register("azure")
+@since_first
 def rows(path: Path) -> Iterator[Row | Note]:
-    return since_first(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[Row | Note]:
     for where, values in csv_lines(path, ("TIMESTAMP", "ContextTokens", "GeneratedTokens")):
         try:
             moment = datetime.fromisoformat(values["TIMESTAMP"].strip())

@@ -12,11 +12,8 @@ from loadgen.workload.datasets.row import NO_TOKENS, Note, Row, csv_lines, lengt
 
 
 @FORMATS.register("burstgpt")
+@since_first
 def rows(path: Path) -> Iterator[Row | Note]:
-    return since_first(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[Row | Note]:
     for where, values in csv_lines(path, ("Timestamp", "Request tokens", "Response tokens")):
         asked = lengths(where, values, "Request tokens", "Response tokens")
         if asked is None:

@@ -28,11 +28,8 @@ BLOCK = 512  # tokens of a hash id
 
 
 @FORMATS.register("mooncake")
+@since_first
 def rows(path: Path) -> Iterator[Row | Note]:
-    return since_first(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[Row | Note]:
     for where, value in json_lines(path):
         values = mapping(where, value)
         ids = hash_ids(where, values)

@@ -23,11 +23,8 @@ from loadgen.workload.datasets.row import (
 
 
 @FORMATS.register("jsonl")
+@since_first
 def rows(path: Path) -> Iterator[Row | Note]:
-    return since_first(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[Row]:
     for where, value in json_lines(path):
         values = {"prompt": value} if isinstance(value, str) else mapping(where, value)
         if "messages" in values:

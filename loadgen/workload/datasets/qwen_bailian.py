@@ -28,11 +28,8 @@ FIRST = -1  # the parent of a first turn
 
 
 @FORMATS.register("qwen-bailian")
+@since_first
 def rows(path: Path) -> Iterator[Row | Note]:
-    return since_first(_rows(path))
-
-
-def _rows(path: Path) -> Iterator[Row | Note]:
     sessions: dict[int, str] = {}  # of each chat
     for where, value in json_lines(path):
         values = mapping(where, value)

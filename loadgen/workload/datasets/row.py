@@ -4,7 +4,8 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -236,12 +237,17 @@ def hash_ids(where: str, values: dict[str, Any]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def since_first(rows: Iterable[Row | Note]) -> Iterator[Row | Note]:
-    """The rows with times counted from the first one's."""
-    first = None
-    for row in rows:
-        if isinstance(row, Note) or row.time is None:
-            yield row
-            continue
-        first = row.time if first is None else first
-        yield row._replace(time=row.time - first)
+def since_first(read: Callable[[Path], Iterator[Row | Note]]) -> Callable[[Path], Iterator[Row | Note]]:
+    """A decorator: the rows have their times counted from the first one's."""
+
+    @wraps(read)
+    def rows(path: Path) -> Iterator[Row | Note]:
+        first = None
+        for row in read(path):
+            if isinstance(row, Note) or row.time is None:
+                yield row
+                continue
+            first = row.time if first is None else first
+            yield row._replace(time=row.time - first)
+
+    return rows

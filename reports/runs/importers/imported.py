@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common.usage import UsageError
 from loadgen.records.metrics import METRICS
+from loadgen.records.rates import RATES
 from loadgen.records.record import STATUSES
 from reports.runs.columns import column_of, floats, texts_of
 from reports.runs.manifest import FORMAT, Manifest, Window
@@ -28,14 +29,10 @@ SAME_FLOAT = 1e-9  # relative: sums in another order
 NO_RECORDS = "the file holds sums over requests, and no single ones"
 NOT_PLACED = "the file says how long requests took, and not when they were sent"
 TIMED_FIGURES = (
-    "output_token_throughput",
-    "offered_rate",
-    "completed_rate",
-    "scheduled_ttft",
-    "scheduled_latency",
-    "goodput_rate",
+    *(each.name for each in RATES.values() if each.unit != "share"),
+    *(name for name in METRICS if name.startswith("scheduled_")),
 )
-FIGURES = (*TIMED_FIGURES, *METRICS, "slo_attainment", *STATUSES)
+FIGURES = (*RATES, *METRICS, *STATUSES)
 TIMED_RULES = (
     *("dispatch_delay_p99", "late_share", "unsent_share", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),

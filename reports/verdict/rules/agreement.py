@@ -17,6 +17,7 @@ MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: it
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
 UNALIKE = 1.5  # times as long; a router's imbalance of load is less than that
 ENGINES = ("engine", "address", "replica")  # labels that tell engines apart
+AGE = "scrape:age_seconds"  # for which a page of metrics had lain in a cache
 SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
 SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
 WENT_ON = 0.5  # a server that notices makes some tokens more, one that does not makes all
@@ -199,6 +200,8 @@ def _why_no_counters(run: Run, name: str) -> str | None:
     last = np.nanmax(run.records.numbers("last_token"), initial=-np.inf)
     if name not in run.server.names:
         return f"the server exports no {name}"
+    if (age := run.server.gauge(AGE, "max")) is not None:
+        return f"a cache answered for /metrics (up to {age[1].max():.0f} s old): give METRICS_HOST= past it"
     if not run.server.covers(_whole(run)[0], float(last)):
         return "the scrapes of /metrics do not span the run"
     return None

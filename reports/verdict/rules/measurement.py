@@ -9,6 +9,7 @@ from reports.metrics import durations, request_metrics
 from reports.metrics.durations import Durations
 from reports.metrics.gaps import token_flow
 from reports.metrics.stages import stages
+from reports.metrics.stalls import stalls
 from reports.metrics.survival import needed
 from reports.runs.runs import Run
 from reports.statistics import trend
@@ -247,6 +248,11 @@ def warmup_long_enough(run: Run) -> Rule:
         return not_checked("warmup_long_enough", _INVALID, WARM_SIZE, "share", f"fewer than {least} requests")
     queue = saturated(run)
     failing = [found for found in known if found.apart and (found.change > 0 or not queue)]
+    if failing and (still := [each for each in stalls(run) if each.start < span[1] and each.end > span[0]]):
+        why = (
+            f"no token came to anyone from {still[0].start:.0f} to {still[0].end:.0f} s, which is no warm-up"
+        )
+        return not_checked("warmup_long_enough", _INVALID, WARM_SIZE, "share", why)
     shown = max(failing or known, key=lambda found: abs(found.change))
     first = (span[1] - span[0]) * shown.blocks / WARM_BLOCKS
     text = f"{shown.name} of the first {first:.3g} s is {100 * shown.change:+.0f} % against the rest"

@@ -305,7 +305,7 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     ours.page.locator("#summary").wait_for(timeout=60_000)
     title = ours.page.inner_text("#summary h3")
     said = ours.page.inner_text("#summary")
-    assert "Confidence." in said and "name: night run, rack: 3, the new driver" in said and "Next. " in said
+    assert "Confidence." in said and "night run, rack: 3, the new driver" in said and "Next. " in said
     assert ours.page.locator("#summary dt").count() >= 4
     ours.page.get_by_role("link", name="The whole report").click()
     ours.page.wait_for_url("**/llm/files/reports/*-vs-*/report.html")

@@ -613,7 +613,7 @@ def test_of_several_variants_the_title_says_which_to_use(
 
 
 def told(folders: list[Path], *starts: float) -> str:
-    """The reason of a report on runs at one address, whose servers' processes began at these moments."""
+    """What a report says of the server of runs at one address, whose processes began at these moments."""
     for number, (folder, start) in enumerate(zip(folders, starts, strict=False)):
         path = folder / "server_metrics.parquet"
         table = pq.read_table(path)
@@ -621,7 +621,7 @@ def told(folders: list[Path], *starts: float) -> str:
         more = [pa.array(one).cast(field.type) for one, field in zip(columns, table.schema, strict=True)]
         pq.write_table(pa.concat_tables([table, pa.table(more, schema=table.schema)]), path)
         edit_manifest(folder, started_at=f"2026-01-01T00:0{number}:00+00:00")
-    return built(folders).decisions[0].reason
+    return built(folders).decisions[0].same_server or ""
 
 
 def test_one_process_at_one_address_is_compared_with_itself(results: Path) -> None:
@@ -650,4 +650,4 @@ def test_where_nothing_tells_two_servers_apart_the_labels_are_the_user_s(results
 def test_another_server_for_each_variant_is_a_comparison(results: Path) -> None:
     folders = two(results)
     edit_manifest(folders[1], host="http://gpu:8000")
-    assert "with itself" not in built(folders).decisions[0].reason
+    assert built(folders).decisions[0].same_server is None

@@ -229,6 +229,11 @@ def test_a_disturbed_run_is_made_again_with_more_workers(plain: Facts) -> None:
     runs = [plain.runs[0].model_copy(update={"rules": [rule]}), *plain.runs[1:]]
     [advised] = recommend.recommendations(dataclasses.replace(plain, runs=runs))
     assert advised.command == "make baseline optimized WORKERS=2" and "WORKERS=n" not in advised.text
+    alone = rule.model_copy(update={"advice": "have the machine to yourself: it was shared"})
+    runs = [run.model_copy(update={"rules": [alone]}) for run in plain.runs]
+    [advised] = recommend.recommendations(dataclasses.replace(plain, runs=runs))
+    assert advised.command == "make baseline optimized", "one step for both"
+    assert advised.text == "Measure baseline and optimized again. Have the machine to yourself."
 
 
 def test_wide_intervals_ask_for_repeats(plain: Facts) -> None:

@@ -135,4 +135,4 @@ def test_two_files_of_two_rates_whose_figures_are_right(tmp_path: Path) -> None:
     claims["median_ttft_ms"] *= 2
     paths[1].write_text(json.dumps(claims))
     _, found, _ = audited(*paths)
-    assert found.title.startswith("Do not use the claims of at-10 and at-20: TTFT p50 is claimed ")
+    assert found.title.startswith("1 of 12 claims of at-10 and at-20 is not supported: TTFT p50 is claimed ")

@@ -405,7 +405,7 @@ def test_the_first_screen_is_the_decision_with_at_most_six_rows(runs: list[Run],
     assert "<h1>Do not use plain</h1>" in page
 
 
-@pytest.mark.parametrize("folder", ["gpu"])
+@pytest.mark.parametrize("folder", ["", "gpu"])
 def test_the_examples_are_short(folder: str) -> None:
     """Body at most 600 words, the whole at most 2,500 for a pair, and 500 for each further variant."""
     text = (ROOT / "docs" / "example" / folder / "README.md").read_text()

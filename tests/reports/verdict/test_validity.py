@@ -627,3 +627,67 @@ def write_lanes(folder: Path, lanes: list[dict[str, Any]]) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) | {"lanes": lanes}
     path.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_a_cache_before_the_metrics_is_not_taken_for_a_stranger(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    scale_counter(tmp_path, "vllm:generation_tokens_total", 0.0)
+    assert "server_output_tokens" in failed(tmp_path)
+    path = tmp_path / "server_metrics.parquet"
+    table = pq.read_table(path)
+    cached = pa.table([[1.0], ["scrape:age_seconds"], ["{}"], [87.0]], schema=table.schema)
+    pq.write_table(pa.concat_tables([table, cached]), path)
+    rule = rules(tmp_path)["server_output_tokens"]
+    assert not rule.checked and rule.text.startswith("a cache answered for /metrics (up to 87 s old)")
+
+
+@pytest.mark.parametrize(("after", "told"), [(60.1, True), (61.0, False)])
+def test_answers_that_break_off_after_a_round_time_are_a_gateway_s(
+    after: float, told: bool, tmp_path: Path
+) -> None:
+    make_run(tmp_path, broken_share=0.05, drain=90.0)
+    status = pq.read_table(tmp_path / "requests.parquet")["status"]
+    cut = pc.equal(status, "failed")
+    sent = pq.read_table(tmp_path / "requests.parquet")["sent"]
+    change_column(tmp_path, "http_status", lambda old: pc.if_else(cut, pa.scalar(200, pa.int16()), old))
+    change_column(tmp_path, "end", lambda old: pc.if_else(cut, pc.add(sent, after), old))
+    rule = rules(tmp_path)["gateway_timeout"]
+    assert rule.passed is not told
+    assert not told or ("after 60 s" in rule.text and "proxy_read_timeout" in rule.advice)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "blamed"),
+    [
+        ("HTTP 504: 504 Gateway Time-out nginx/1.22.1", 504, "refused_share"),
+        (
+            "HTTP 503: 503 Service Unavailable No server is available to handle this request.",
+            503,
+            "failed_share",
+        ),
+    ],
+)
+def test_a_gateways_own_words_are_understood(error: str, status: int, blamed: str, tmp_path: Path) -> None:
+    make_run(tmp_path, failed_share=0.1)
+    bad = pc.equal(pq.read_table(tmp_path / "requests.parquet")["status"], "failed")
+    change_column(tmp_path, "http_status", lambda old: pc.if_else(bad, pa.scalar(status, pa.int16()), old))
+    change_column(tmp_path, "error", lambda old: pc.if_else(bad, error, old))
+    assert failed(tmp_path) & {"refused_share", "failed_share"} == {blamed}
+
+
+def test_a_server_that_stood_still_was_not_warming_up(tmp_path: Path) -> None:
+    """Whoever streamed then is slow in all, so the beginning stands out; but it is no beginning."""
+    make_run(tmp_path, rate=60, duration=20, warmup=0, output=150, tpot=0.02)
+
+    def held(times: float | None) -> float | None:
+        return times if times is None or times < 6.0 else times + 4.0
+
+    for name in ("first_token", "last_token", "end"):
+        change_column(tmp_path, name, lambda old: pa.array([held(each) for each in old.to_pylist()]))
+    lists = [
+        [held(each) for each in times]
+        for times in pq.read_table(tmp_path / "requests.parquet")["chunk_times"].to_pylist()
+    ]
+    change_column(tmp_path, "chunk_times", lambda old: pa.array(lists, old.type))
+    rule = rules(tmp_path)["warmup_long_enough"]
+    assert rule.passed and not rule.checked and "no token came to anyone from 6 to 10 s" in rule.text, rule
