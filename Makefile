@@ -59,22 +59,22 @@ $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those ther
 
 # Nor is one of use to a target that does not take it.
 GOALS_VARIANT = run capacity ui serve master
-GOALS_VARIANTS = compare sweep
+GOALS_VARIANTS = compare sweep curve
 GOALS_REPEATS = compare sweep
-GOALS_FRESH = compare sweep
+GOALS_FRESH = compare sweep curve
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
 GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-GOALS_GRID = sweep
+GOALS_GRID = sweep curve
 GOALS_FAIL_ON = compare sweep
 GOALS_JUNIT = compare sweep check-run
 GOALS_SUMMARY = compare sweep check-run
 GOALS_FROM = forecast check-run
 GOALS_FLAGS = forecast
-GOALS_RATES = forecast
+GOALS_RATES = forecast curve
 GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
@@ -102,7 +102,7 @@ help: ## List the targets
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
-	@echo '  a sweep      GRID ("--max-num-seqs=8,16 --max-model-len=512,1024")'
+	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
 	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
@@ -132,7 +132,7 @@ server-setup: $(ENV) ## Make the server's environment, where one is launched her
 
 # Measure -----------------------------------------------------------------------------------------
 
-.PHONY: baseline optimized run report compare sweep capacity ui
+.PHONY: baseline optimized run report compare sweep capacity curve ui
 baseline optimized: server-setup ## Run a variant; once both have run, write the report
 	@$(TS) run $@ $(STRICT_FLAG) $(RUN)
 	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(TS) report --if-both)
@@ -153,6 +153,10 @@ sweep: server-setup ## Run VARIANTS once each and compare all with the first; re
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
+
+curve: server-setup ## Run VARIANTS over RATES, and say which to take where; resumes
+	@$(TS) curve $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
+	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) $(call given,RATES,rates) $(call on,FRESH,fresh) $(RUN)
 
 ui: server-setup ## Open Locust's web UI with VARIANT behind it
 	@$(TS) ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)
@@ -195,7 +199,8 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 
 # Measure ourselves --------------------------------------------------------------------------------
 
-.PHONY: bench bench-vllm calibrate bench-verdict bench-blame bench-forecast bench-report bench-memory bench-rosetta
+.PHONY: bench bench-vllm calibrate bench-verdict bench-capacity bench-blame
+.PHONY: bench-forecast bench-report bench-memory bench-rosetta
 bench: $(ENV) ## How exact and how cheap the load generator is on this machine
 	@$(TS) bench accuracy
 
@@ -208,6 +213,9 @@ calibrate: $(ENV) ## As bench, kept: reports then state the client's error
 
 bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
 	@$(TS) bench verdict
+
+bench-capacity: $(ENV) ## How true searches for the capacity are, in simulation
+	@$(TS) bench capacity
 
 bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (9 min)
 	@$(TS) bench blame

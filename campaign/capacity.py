@@ -6,12 +6,11 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from campaign import forecasts, search
+from campaign import forecasts
 from campaign import load as loads
 from campaign.climb import Climb, Runner, climb
 from campaign.identity import label
 from campaign.load import INTERRUPTED
-from campaign.search import Rung
 from campaign.state import folder_of
 from campaign.terms import Terms, terms_of
 from campaign.terms import add_arguments as add_arguments
@@ -22,7 +21,6 @@ from common.usage import UsageError
 from reports.capacity import report as report
 from reports.capacity.chart import chart
 from reports.runs.runs import Run
-from reports.verdict.slo import state_of
 from server.deployment import read_deployment
 
 NOT_FOUND = 1
@@ -62,16 +60,17 @@ def _discard(folder: Path) -> None:
 
 def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -> report.Capacity:
     """What the steps add up to."""
-    low, high = search.bracket(made.rungs)
+    states = {each.state for each in made.tried}
+    known = made.found is not None and {"met", "missed"} <= states
     return report.Capacity(
         name=name,
         variant=bare(terms.variant),
         slo=terms.slo.model_dump(exclude_none=True),
         tolerance=terms.search.tolerance,
         steps=made.steps,
-        low=_end(low),
-        high=_end(high),
-        found=terms.search.narrow(made.rungs),
+        rate=made.found.rate if made.found and known else None,
+        interval=made.found.interval if made.found and known else None,
+        found=terms.search.narrow(made.tried, made.found),
         ended=_ended(terms, made),
         conditions=conditions,
         command=terms.command,
@@ -95,25 +94,19 @@ def _make_folder(terms: Terms) -> Path:
     return make_new(folder_of(stamped(f"capacity-{bare(terms.variant)}")).resolve())
 
 
-def _end(rung: Rung | None) -> report.End | None:
-    if rung is None:
-        return None
-    whys = [why for run in rung.runs for state, why in [state_of(run, rung.share)] if state == rung.state]
-    why = "; ".join(dict.fromkeys(whys))  # one run's reason is not the other's
-    return report.End(rung.rate, rung.state, len(rung.usable), rung.judged, rung.met, why)
-
-
 def _ended(terms: Terms, made: Climb) -> str:
     """Why the search ended, in a few words."""
     if made.code in INTERRUPTED:
         return "interrupted"
     if made.code:
         return f"step {len(made.steps) + 1} made no run (exit code {made.code})"
-    if terms.search.next_rate(made.rungs) is not None:
+    if terms.search.narrow(made.tried, made.found):
+        return f"the interval is within {100 * terms.search.tolerance:g} % of the rate"
+    if len(made.steps) == terms.max_steps:
         return f"after {terms.max_steps} steps, the most allowed (--max-steps)"
-    if search.bracket(made.rungs)[0] is None:
-        return "at a lower rate a step would have too few arrivals; --step-seconds makes it longer"
-    return f"the ends are within {100 * terms.search.tolerance:.1f} % of each other"
+    if made.tried[-1].state == "unclear":
+        return f"{made.tried[-1].rate:g} requests/s could not be measured: {made.steps[-1].why}"
+    return "at a lower rate a step would have too few arrivals; --step-seconds makes it longer"
 
 
 def _conditions(terms: Terms, run: Run) -> dict[str, str]:

@@ -1,127 +1,77 @@
-"""The search for the highest rate that meets the SLO: a bracket by doubling or halving, narrowed. No I/O."""
+"""The search for the highest rate that meets the SLO: which rate is tried next, and when it is over. No I/O.
 
-import math
+Each step's misses, and the bursts that it was sent, are fitted together (reports.statistics.leaky_bucket). A
+step is asked for where the answer may lie, rather above: one without a miss says little.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from reports.verdict.slo import Standing, State, state_of, wilson
+from reports.statistics.leaky_bucket import Crossing, Step, crossing
+from reports.verdict.slo import State
 
-MOST_RUNS = 2  # at one rate: what could be chance is asked for once more, and so are the ends that are named
-ROUNDING = 1e-3  # of a rate, see _round
+LEAST_STEPS = 4  # fewer may agree by chance
 LEAST_ARRIVALS = 10  # in one step; at a lower rate a step says nothing
+MOST_UNCLEAR = 2  # steps at one rate: what could not be measured is asked for once more
+PLACES = (0.5, 0.7, 0.8, 0.9, 0.7, 0.85)  # of the answer's distribution, where the next steps are, in turn
+FURTHER, FARTHEST = 1.3, 2.0  # times the last rate, until one step met the SLO and another missed it
+BELOW = 0.8  # of a rate that could not be measured
 
 
-@dataclass
-class Rung:
-    """One rate and what its runs said."""
+@dataclass(frozen=True)
+class Tried:
+    """A step: its rate, what it says of the SLO, and its arrivals; None where they say nothing (unclear)."""
 
     rate: float
-    share: float  # what the SLO asks for
-    runs: list[Standing] = field(default_factory=list)
-
-    @property
-    def usable(self) -> list[Standing]:
-        return [run for run in self.runs if state_of(run, self.share)[0] != "unclear"]
-
-    @property
-    def met(self) -> int:
-        return sum(run.met for run in self.usable)
-
-    @property
-    def judged(self) -> int:
-        return sum(run.judged for run in self.usable)
-
-    @property
-    def behind(self) -> bool:
-        """Every usable run fell behind: one alone may be chance."""
-        return all(run.behind for run in self.usable)
-
-    @property
-    def worked_off(self) -> float:
-        """Requests completed per second, on average over its runs."""
-        return sum(run.completed_rate for run in self.usable) / len(self.usable) if self.usable else math.nan
-
-    @property
-    def state(self) -> State:
-        """Of all runs at this rate together."""
-        if not self.usable:
-            return "unclear"
-        return "met" if self.met >= self.share * self.judged and not self.behind else "missed"
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(self.met, self.judged)
-
-    @property
-    def could_be_chance(self) -> bool:
-        """Whether another run might turn it over. No miss at all does not count as near the limit."""
-        if self.state == "unclear":
-            return True
-        if self.met >= self.share * self.judged:  # met, or missed by falling behind
-            return any(run.behind for run in self.usable) or (
-                self.met < self.judged and self.interval[0] < self.share
-            )
-        return self.interval[1] >= self.share
+    state: State
+    step: Step | None
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for: rates in arrivals per second; `tolerance` is (high - low) / low at the end."""
+    """What is looked for. Rates are arrivals per second; `tolerance`: half the width of the interval, as a
+    share of the rate, at which the search ends; `share`: of arrivals that have to meet the SLO."""
 
     start: float
     tolerance: float
     step_seconds: float
+    warmup: float
+    share: float
 
-    def next_rate(self, rungs: Sequence[Rung]) -> float | None:
+    def found(self, tried: Sequence[Tried]) -> Crossing | None:
+        """The rate, as far as the steps tell; None before the first that can be used."""
+        steps = [each.step for each in tried if each.step is not None]
+        return crossing(steps, self.step_seconds, self.warmup, 1 - self.share, self.start) if steps else None
+
+    def next_rate(self, tried: Sequence[Tried], found: Crossing | None) -> float | None:
         """The rate of the next step; None when the search is over."""
-        if not rungs:
+        if not tried:
             return self.start
-        last = rungs[-1]
-        if last.could_be_chance and len(last.runs) < MOST_RUNS:
+        last = tried[-1]
+        if last.state == "unclear" and _unclear(tried, last.rate) < MOST_UNCLEAR:
             return last.rate
-        low, high = bracket(rungs)
-        if low is None:
-            assert high is not None, "a rung met it, missed it or was unclear"
-            lower = _round(high.rate / 2)
-            return lower if lower * self.step_seconds >= LEAST_ARRIVALS else None
-        if high is None:
-            return _round(2 * low.rate)
-        if self._close(low, high):
-            return next((end.rate for end in (low, high) if len(end.runs) < MOST_RUNS), None)
-        return _round(self._hint(low, high) or math.sqrt(low.rate * high.rate))
-
-    def narrow(self, rungs: Sequence[Rung]) -> bool:
-        """Whether the server's limit is known as closely as asked."""
-        low, high = bracket(rungs)
-        if low is None or high is None or high.state != "missed":
-            return False
-        return self._close(low, high)
-
-    def _close(self, low: Rung, high: Rung) -> bool:
-        return high.rate <= (1 + self.tolerance) * (1 + ROUNDING) * low.rate
-
-    def _hint(self, low: Rung, high: Rung) -> float | None:
-        """A rate beside the one that an overloaded server worked off, which its limit is often near.
-
-        First just below it, and when that met it just above. Only where the server was clearly overloaded:
-        elsewhere the hint would creep down from `high`, and halving the bracket is quicker.
-        """
-        if not high.worked_off * (1 + self.tolerance) < high.rate:
+        if found is None or self.narrow(tried, found):
             return None
-        below, above = high.worked_off / math.sqrt(1 + self.tolerance), low.rate * (1 + self.tolerance)
-        if below > low.rate * (1 + ROUNDING):
-            return below
-        return above if high.worked_off > low.rate else None
+        bad = [each.rate for each in tried if _unclear(tried, each.rate) >= MOST_UNCLEAR]
+        if bad and min(bad) <= found.rate:
+            return None
+        rate = found.quantile(PLACES[(len(tried) - 1) % len(PLACES)])
+        rates, states = [each.rate for each in tried], {each.state for each in tried}
+        rate = rate if "missed" in states else max(rate, FURTHER * max(rates))
+        rate = rate if "met" in states else min(rate, min(rates) / FURTHER)
+        rate = min([rate, FARTHEST * max(rates), *(BELOW * each for each in bad)])
+        return float(f"{rate:.4g}") if rate * self.step_seconds >= LEAST_ARRIVALS else None
+
+    def narrow(self, tried: Sequence[Tried], found: Crossing | None) -> bool:
+        """Whether the rate is known as closely as asked: some step met the SLO, some missed it."""
+        states = {each.state for each in tried}
+        if found is None or not {"met", "missed"} <= states or len(tried) < LEAST_STEPS:
+            return False
+        low, high = found.interval
+        return high - low <= 2 * self.tolerance * found.rate
 
 
-def bracket(rungs: Sequence[Rung]) -> tuple[Rung | None, Rung | None]:
-    """The highest rate that met the SLO, and the lowest above it that missed it or was unclear."""
-    not_met = [rung for rung in rungs if rung.state != "met"]
-    high = min(not_met, key=lambda rung: rung.rate, default=None)
-    met = [rung for rung in rungs if rung.state == "met" and (high is None or rung.rate < high.rate)]
-    return max(met, key=lambda rung: rung.rate, default=None), high
-
-
-def _round(rate: float) -> float:
-    """Four digits: finer than any step can tell, and readable."""
-    return float(f"{rate:.4g}")
+def _unclear(tried: Sequence[Tried], rate: float) -> int:
+    """How many steps at that rate could not be measured, where none could."""
+    here = [each.state for each in tried if each.rate == rate]
+    return len(here) if set(here) == {"unclear"} else 0

@@ -22,6 +22,7 @@ class Step(BaseModel):
     model_config = ConfigDict(extra="forbid")
     variant: str  # as it was named
     repeat: int  # from 1
+    rate: float | None = None  # requests/s, where the campaign varies it
     state: Literal["waiting", "running", "done", "refused", "start_failed"] = "waiting"
     run: str | None = None  # the run's folder in the results
     verdict: str | None = None  # of a step that is done

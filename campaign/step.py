@@ -20,7 +20,8 @@ Runner = Callable[[Load, str, Path], int]  # makes a variant's run in a folder; 
 def make_step(campaign: Campaign, number: int, load: Load, runner: Runner) -> int | None:
     """Make the run of a step, numbered from 0; None when the campaign goes on, else the exit code."""
     step = campaign.steps[number]
-    told = f"step {number + 1} of {len(campaign.steps)}: {bare(step.variant)}, repeat {step.repeat}"
+    told = f"step {number + 1} of {len(campaign.steps)}: {bare(step.variant)}, "
+    told += f"repeat {step.repeat}" if step.rate is None else f"{step.rate:g} requests/s"
     if earlier := _not_applied_before(campaign, step.variant):
         step.state, step.reason = earlier.state, earlier.reason
         campaign.save()

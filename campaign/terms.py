@@ -6,6 +6,8 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Search
@@ -13,7 +15,7 @@ from common.usage import UsageError, number, whole
 from loadgen.workload.scenario import Scenario, Slo
 from loadgen.workload.schedule import schedule
 
-STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 14, 5.0  # s, runs, per cent
+STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 10, 4.0  # s, runs, per cent
 
 MOST_STEPS, MOST_TOLERANCE = 1000, 50.0  # runs; per cent: a wider bracket is no answer
 
@@ -59,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=number,
         default=TOLERANCE,
         metavar="PCT",
-        help=f"how far apart the ends may be at last (default: {TOLERANCE:g} %%)",
+        help=f"from the rate to the ends of its interval (default: {TOLERANCE:g} %%)",
     )
     loads.add_arguments(parser)
     # What the command tells itself, once it has launched the server.
@@ -82,11 +84,12 @@ def terms_of(given: Namespace) -> Terms:
     seconds = given.step_seconds or (asked.duration if given.duration else STEP_SECONDS)
     seed = int(given.seed) if given.seed else asked.seed
     warmup = asked.warmup if given.warmup else max(asked.warmup, settling(asked, slo, seed))
+    drain = asked.drain if given.drain else min(asked.drain, deciding(asked, slo, seed) or asked.drain)
     return Terms(
         variant=given.variant,
-        load=load.with_options(duration=f"{seconds:g}", warmup=f"{warmup:g}"),
+        load=load.with_options(duration=f"{seconds:g}", warmup=f"{warmup:g}", drain=f"{drain:g}"),
         slo=slo,
-        search=Search(start, given.tolerance / 100, seconds),
+        search=Search(start, given.tolerance / 100, seconds, warmup, slo.share),
         seed=seed,
         max_steps=given.max_steps,
         command=given.again or _command(given, load, seconds),
@@ -98,12 +101,22 @@ def settling(scenario: Scenario, slo: Slo, seed: int) -> float:
 
     A window that began earlier would hold requests that the full server has yet to slow down.
     """
+    return _longest(slo, float(np.mean(_tokens(scenario, seed))))
+
+
+def deciding(scenario: Scenario, slo: Slo, seed: int) -> float:
+    """Seconds after which the longest request has met the SLO or missed it; 0 where the SLO does not say."""
+    return _longest(slo, float(max(_tokens(scenario, seed))))
+
+
+def _tokens(scenario: Scenario, seed: int) -> list[int]:
+    return [arrival.output_tokens for arrival in schedule(scenario, seed).arrivals] or [0]
+
+
+def _longest(slo: Slo, tokens: float) -> float:
     if slo.tpot is None:
         return slo.latency or 0.0
-    arrivals = schedule(scenario, seed).arrivals
-    tokens = sum(arrival.output_tokens for arrival in arrivals) / max(len(arrivals), 1)
-    longest = (slo.ttft or 0.0) + slo.tpot * tokens
-    return math.ceil(min(longest, slo.latency or math.inf))
+    return math.ceil(min((slo.ttft or 0.0) + slo.tpot * tokens, slo.latency or math.inf))
 
 
 def _check_numbers(given: Namespace) -> None:

@@ -36,8 +36,9 @@ REPORTS = {  # room: the rooms of reports/ that it may use
     "findings": "comparison metrics runs document text",
     "charts": "metrics runs document",
     "pages": "charts document runs text",
-    "capacity": "charts metrics text verdict",
+    "capacity": "charts metrics statistics text verdict",
     "exporters": "metrics runs",
+    "curve": "charts comparison document metrics runs statistics text verdict",
     "gate": "document metrics runs statistics text",
 }
 REPORTS["commands"] = " ".join(REPORTS)  # the verbs use everything
@@ -47,7 +48,7 @@ FOLDERS = {  # folder: the folders that it may use, or their rooms
     "loadgen": "common",
     "reports": "common loadgen.records",
     "campaign": "common forecast loadgen.protocol loadgen.workload reports server",
-    "bench": "common forecast loadgen reports server",
+    "bench": "campaign common forecast loadgen reports server",
     "locustfiles": "loadgen",
     "forecast": "common loadgen.records loadgen.workload reports server",
     "tokenswarm": "bench campaign common forecast loadgen reports server",

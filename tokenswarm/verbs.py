@@ -37,6 +37,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     "verdict": Verb(
         "bench.verdict", "count how often a comparison claims what, in simulation", "--pairs 100"
     ),
+    "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
     "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
     "forecast": Verb("bench.forecast", "hold forecasts against runs made after them", "--table"),
     "report": Verb("bench.report", "measure time and memory of reports", "1200 1000000"),
@@ -68,6 +69,11 @@ VERBS: Final[Mapping[str, Verb | Group]] = {
         "campaign.capacity",
         "find the highest rate at which a variant meets the SLO",
         "baseline --slo-ttft 500",
+    ),
+    "curve": Verb(
+        "campaign.curve",
+        "run variants over several rates, and report where they part",
+        "baseline --rates 5,10",
     ),
     "ui": Verb("campaign.ui", "open Locust's web UI with a variant behind it", "baseline --web-port 8089"),
     "report": Verb(

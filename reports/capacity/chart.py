@@ -14,7 +14,7 @@ WHOLE = 103.0  # per cent: room for half a dot above 100
 
 
 def chart(found: Capacity) -> Chart:
-    """Three panels on one axis of rates; the bracket's ends are vertical lines. Needs a step."""
+    """Three panels on one axis of rates; the ends of the interval are vertical lines. Needs a step."""
     rates = [step.rate for step in found.steps]
     span = min(rates) / 1.3, max(rates) * 1.3
     panels = [
@@ -76,7 +76,8 @@ def _columns(points: Points) -> tuple[list[float], list[float]]:
 
 
 def _panel(found: Capacity, title: str, label: str, series: list[Series], span: Span, **more: Any) -> Panel:
-    ends = [(end, after) for end, after in ((found.low, False), (found.high, True)) if end is not None]
+    low, high = found.interval or (None, None)
+    marks = [] if low is None or high is None else [Mark(low, "", False), Mark(high, "90 % interval")]
     rates = sorted({step.rate for step in found.steps})
     return Panel(
         title,
@@ -86,7 +87,7 @@ def _panel(found: Capacity, title: str, label: str, series: list[Series], span: 
         x_log=True,
         x_range=span,
         x_ticks=[(rate, plain(rate)) for rate in _apart(rates)],
-        marks=[Mark(end.rate, end.state, after) for end, after in ends],
+        marks=marks,
         **more,
     )
 

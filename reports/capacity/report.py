@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.metrics.request_metrics import Figure
+from reports.statistics.leaky_bucket import CONFIDENCE
 from reports.text import formatting
 from reports.text.escape import inline, markdown_code
 from reports.verdict.slo import State
@@ -40,18 +41,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class End:
-    """One end of the bracket: a rate and all its runs together."""
-
-    rate: float
-    state: State
-    runs: int
-    judged: int
-    met: int
-    why: str
-
-
-@dataclass(frozen=True)
 class Capacity:
     """A search and what came of it. `conditions`: what was run on what, in words, in a reader's order."""
 
@@ -60,9 +49,9 @@ class Capacity:
     slo: dict[str, float]
     tolerance: float
     steps: list[Step]
-    low: End | None  # the highest rate that met the SLO
-    high: End | None  # the lowest above it that did not
-    found: bool  # the bracket is as narrow as asked
+    rate: float | None  # that meets the SLO; None where no step met it, or none missed it
+    interval: tuple[float, float] | None  # that holds it with 90 %
+    found: bool  # the interval is as narrow as asked
     ended: str  # why the search ended
     conditions: dict[str, str]
     command: str
@@ -70,15 +59,14 @@ class Capacity:
 
 def to_json(found: Capacity) -> dict[str, Any]:
     """capacity.json; docs/capacity.md explains it."""
-    low, high = found.low, found.high
     return {
         "name": found.name,
         "variant": found.variant,
-        "capacity": low.rate if low else None,
+        "capacity": found.rate,
+        "interval": found.interval,
+        "confidence": CONFIDENCE,
         "found": found.found,
         "ended": found.ended,
-        "low": _end(low),
-        "high": _end(high),
         "tolerance": found.tolerance,
         "slo": found.slo,
         "conditions": found.conditions,
@@ -92,37 +80,23 @@ def to_json(found: Capacity) -> dict[str, Any]:
 
 def headline(found: Capacity) -> str:
     """What came out, in one or two sentences."""
-    low, high = found.low, found.high
-    if low is None and high is None:
-        return f"Nothing can be said of {found.variant}: {found.ended}."
-    if low is None:
-        assert high is not None
-        return f"{found.variant} met the SLO at no rate tried, down to {high.rate:g} requests/s: {high.why}."
-    text = f"{found.variant} meets the SLO at {low.rate:g} requests/s"
-    if high is None:
+    rates = {state: [step.rate for step in found.steps if step.state == state] for state in ("met", "missed")}
+    if found.rate is not None and found.interval is not None:
+        low, high = found.interval
+        text = f"{found.variant} meets the SLO up to {found.rate:.4g} requests/s "
+        text += f"({100 * CONFIDENCE:.0f} % interval {low:.4g} to {high:.4g})."
+        return text if found.found else f"{text} That is wider than asked: {found.ended}."
+    if rates["met"]:
+        text = f"{found.variant} meets the SLO at {max(rates['met']):g} requests/s"
         return f"{text}; no higher rate was seen to miss it ({found.ended})."
-    if high.state == "unclear":
-        return f"{text}; {high.rate:g} could not be measured ({high.why}), so the limit may lie higher."
-    apart = _share(high.rate / low.rate - 1)
-    text += f" and misses it at {high.rate:g}: the limit lies between, {apart} apart."
-    return text if found.found else f"{text} That is wider than asked ({found.ended})."
-
-
-def shown(found: Capacity, end: End) -> str:
-    """What the steps at one end of the bracket showed."""
-    here = [step for step in found.steps if step.rate == end.rate and step.judged]
-    shares = formatting.listed([_share(step.met / step.judged) for step in here])
-    text = f"At {end.rate:g}/s {end.met:,} of {end.judged:,} arrivals met the SLO, which asks for "
-    text += f"{100 * found.slo['share']:g} %: {shares} in {_steps(len(here))}."
-    return text + (f" It counts as missed: {end.why}." if end.state == "missed" and end.why else "")
+    if rates["missed"]:
+        text = f"{found.variant} met the SLO at no rate tried, down to {min(rates['missed']):g} requests/s"
+        return f"{text}: {found.ended}."
+    return f"Nothing can be said of {found.variant}: {found.ended}."
 
 
 def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count} steps"
 
 
 def readme(found: Capacity) -> str:
@@ -130,12 +104,11 @@ def readme(found: Capacity) -> str:
     parts = [f"# Capacity of {inline(found.variant)}", f"**{inline(headline(found))}**"]
     parts.append("\n".join(f"- {inline(name)}: {inline(text)}" for name, text in found.conditions.items()))
     parts.append("## Confidence")
-    parts += [inline(shown(found, end)) for end in (found.low, found.high) if end is not None]
     parts.append(
-        "Steps so short differ by chance. Arrivals share a queue, and a step may have fewer bursts than is "
-        "usual at its rate. The highest rate that met the SLO is rather one that was lucky, so the limit "
-        "may lie some per cent below. Longer steps narrow that (DURATION=60), and another SEED= shows by "
-        "how much."
+        "Steps so short differ by chance: arrivals share a queue, and a step may have fewer bursts than is "
+        "usual at its rate. All steps were fitted together, each with the arrivals that it had. The interval "
+        "is of the rate at which such steps meet the SLO's share on average. docs/capacity.md says how often "
+        "it holds that. More steps (MAX\\_STEPS=20) or longer ones (DURATION=60) narrow it."
     )
     parts.append(f"![Latency and share of arrivals within the SLO against the rate](./{FIGURE}.svg)")
     parts += ["## Steps", _table(found), "## What counts", _rules(found.slo["share"])]
@@ -178,18 +151,12 @@ def _pair(step: Step, metric: str) -> str:
 def _rules(share: float) -> str:
     most = f"{100 * share:g} %"
     return (
-        f"A rate **met** the SLO when {most} of the arrivals due in its steps' windows met all of it, "
-        "and no queue grew. TTFT and latency are the scheduled ones. A server that falls "
-        "behind misses the SLO in a longer run. It **missed** when fewer did, even with the client granted "
-        "its own lateness. What our own measurement leaves open is **unclear**, and treated as missed. "
-        "That a step is too short for a p99, or begins slower than it goes on, is no objection here. The "
-        "share is what is asked, and it counts everything. A result near the limit and the two ends are "
-        "asked for twice, and both runs count. Every step has prompts of its own, so that no cache helps."
+        f"A step **met** the SLO when {most} of the arrivals due in its window met all of it, and no queue "
+        "grew. TTFT and latency are the scheduled ones. It **missed** when fewer did, even with the client "
+        "granted its own lateness. What our own measurement leaves open is **unclear**, and left out. That a "
+        "step is too short for a p99, or begins slower than it goes on, is no objection here. The share is "
+        "what is asked, and it counts everything. Every step has prompts of its own, so that no cache helps."
     )
-
-
-def _end(end: End | None) -> dict[str, Any] | None:
-    return None if end is None else vars(end)
 
 
 def _time(figure: Figure) -> dict[str, float | int | None]:

@@ -129,6 +129,12 @@ def _seconds(time: float, window: float) -> str:
     return f"about {time:.1f} s" if time < window else f"longer than the window of {window:.4g} s"
 
 
+def blocks_of(run: Run, growing: bool = False) -> Blocks:
+    """Blocks of time of one run by itself; `growing`: a queue grew in it."""
+    queue = 0.0 if growing else queue_memory.stretch(run)
+    return _draw(run, max(resampling.block_length(run), queue), queue, _seed(run.name), growing)
+
+
 def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:
     """Blocks of about `length` seconds; `queue`: seconds of one stretch of a queue that came and went."""
     if by_number(run):

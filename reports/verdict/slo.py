@@ -5,19 +5,21 @@ server. That makes "met" safe. "Missed" is said only when arrivals miss the SLO 
 granted its own lateness: the time from the send, less the longest stall of a worker's loop.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
-from reports.statistics.distributions import normal_quantile
+from reports.statistics import leaky_bucket
 from reports.verdict.rule import Rule, Verdict
 from reports.verdict.rules.machine import others_on_machine
 from reports.verdict.rules.server import SERVER
 
-CONFIDENCE = 0.95
+PROMPT_WORK = 0.1  # of a prompt's token against that of an answer, which takes a step of its own
+DROWNED = 0.3  # of the arrivals missed: then what a server that fell behind completes is all that it can
 # Rules of INVALID that are no matter here: no p99 is printed as a claim, and a slow beginning counts as slow.
 NOT_ASKED = ("enough_requests", "warmup_long_enough")
 FALLS_BEHIND = frozenset(each.__name__ for each in SERVER)
@@ -62,6 +64,25 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     )
 
 
+def bucket_step(run: Run, rate: float, now: Standing) -> leaky_bucket.Step:
+    """The run as the search for the highest rate takes it: its arrivals, their work, who missed the SLO."""
+    due = run.records.numbers("due")
+    order = np.argsort(due, kind="stable")
+    work = np.nan_to_num(run.records.numbers("output_asked"))
+    work = work + PROMPT_WORK * np.nan_to_num(run.records.numbers("prompt_asked")) + 1
+    missed = run.judged.copy()
+    missed[run.judged] = ~np.asarray(durations.met_slo(run))
+    drowned = now.behind is not None and now.met < (1 - DROWNED) * now.judged
+    return leaky_bucket.Step(
+        rate,
+        due[order],
+        work[order],
+        run.judged[order],
+        missed[order],
+        now.completed_rate if drowned else None,
+    )
+
+
 def state_of(found: Standing, share: float) -> tuple[State, str]:
     """Whether the share was met at this rate, and why not in a few words ("" when it was).
 
@@ -82,18 +103,6 @@ def _undisturbed(found: Standing, share: float) -> tuple[State, str]:
     if found.met_granted < share * found.judged:
         return "missed", f"{found.judged - found.met} of {found.judged} arrivals missed it"
     return "unclear", "misses that the client's own lateness explains"
-
-
-def wilson(met: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The interval of a share (Wilson 1927, JASA 22): of independent arrivals; neighbours in a queue are
-    not, so the truth is wider. (0, 1) for none."""
-    if not count:
-        return 0.0, 1.0
-    z = normal_quantile((1 + confidence) / 2)
-    share, shrink = met / count, 1 + z * z / count
-    middle = (share + z * z / (2 * count)) / shrink
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / shrink
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _bounds_lateness(run: Run) -> bool:

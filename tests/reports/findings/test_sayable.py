@@ -2,17 +2,13 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.synthetic import make_run
-from campaign import climb
-from campaign.search import Rung
 from reports.commands.assembly import assemble
 from reports.comparison import pairs
 from reports.document.metric import Change, Metric
@@ -22,7 +18,6 @@ from reports.pages.render import markdown_table
 from reports.runs.runs import load_run
 from reports.text import formatting
 from reports.verdict.rules import agreement
-from reports.verdict.slo import Standing
 from reports.verdict.validity import check
 from tests.support.auditing import audited
 from tests.support.make_comparison import make_comparison
@@ -104,20 +99,6 @@ def test_tokens_of_requests_that_did_not_complete_explain_no_more_than_there_is(
     for allowed, said in ((55890.0, "explain the 384 more"), (100.0, "explain 100 of the 384 more")):
         rule = agreement._counts_agree(run, "server_output_tokens", counter, server - 384, allowed)
         assert rule.text.endswith(said), rule.text
-
-
-def test_a_step_of_a_search_counts_all_runs_at_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    """'both runs: 136 of 137' was one run's figure; the whole is 270 of 283."""
-    rung = Rung(7.66, 0.99)
-    rung.runs += [
-        Standing(146, 134, 134, None, None, None, 7.0),
-        Standing(137, 136, 136, None, None, None, 7.0),
-    ]
-    step = SimpleNamespace(number=4, state="met", why="", met=136, judged=137)
-    climb._say_step(climb.Climb([step], [rung]), rung)  # type: ignore[list-item]
-    told = capsys.readouterr()
-    [line] = [line for line in (told.out + told.err).splitlines() if line]
-    assert "both runs at 7.66 together" in line and "270 of 283 met the SLO" in line
 
 
 def test_two_files_of_two_rates_whose_figures_are_right(tmp_path: Path) -> None:

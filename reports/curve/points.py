@@ -1,0 +1,141 @@
+"""What each run of a curve says at its rate, with intervals, and what may be claimed of two at one rate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from reports.comparison import claims, resampling
+from reports.comparison.claims import Setting
+from reports.comparison.pairs import blocks_of, pair_up
+from reports.document.metric import Change
+from reports.metrics import catalogue
+from reports.metrics.catalogue import ROW, Row
+from reports.runs import commandline
+from reports.runs.runs import Run
+from reports.statistics import intervals
+from reports.statistics.leaky_bucket import Crossing, crossing
+from reports.verdict.judge import judge
+from reports.verdict.slo import Standing, bucket_step, standing, state_of
+
+ROWS = tuple(
+    ROW[name] for name in ("slo_attainment", "ttft_p50", "ttft_p99", "tpot_p50", "output_token_throughput")
+)
+SEVERAL = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A figure with its 95 % interval, in SI units; of a percentile beyond the data only what it is above."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One variant at one rate."""
+
+    variant: str
+    rate: float  # asked for
+    run: Run
+
+    @cached_property
+    def verdict(self) -> str:
+        return judge(self.run).verdict.label
+
+    @cached_property
+    def standing(self) -> Standing | None:
+        """What it says of the SLO; None for a scenario without one."""
+        return standing(self.run, judge(self.run).rules) if self.run.manifest.scenario.get("slo") else None
+
+    @cached_property
+    def readings(self) -> Mapping[str, Reading]:
+        return {row.name: _reading(self.run, row) for row in ROWS}
+
+    @property
+    def gpus(self) -> int:
+        """Of its server, as its command says."""
+        return gpus(self.run)
+
+    @property
+    def per_user(self) -> float | None:
+        """Tokens/s that one user sees: 1 / TPOT p50."""
+        value = self.readings["tpot_p50"].value
+        return 1 / value if value else None
+
+    @property
+    def per_gpu(self) -> float:
+        """Output tokens/s of one GPU."""
+        return (self.readings["output_token_throughput"].value or 0.0) / self.gpus
+
+
+def gpus(run: Run) -> int:
+    """How many GPUs its server was told to use; 1 where nothing says otherwise."""
+    words, count = commandline.words(run.manifest.server or {}), 1
+    for flag in SEVERAL:
+        value = commandline.flag(words, flag)
+        count *= int(value) if value and value.isdigit() else 1
+    return count
+
+
+def _reading(run: Run, row: Row) -> Reading:
+    found = catalogue.figure(run, row)
+    if found.value is None:
+        return Reading(None, above=found.lower_bound)
+    blocks = blocks_of(run)
+    draws = resampling.draws(run, row, blocks)
+    together = max(resampling.clustering(run, row, blocks), blocks.together if row.waits else 1.0)
+    interval = intervals.expanded_interval(draws, blocks.count / together)
+    if interval is None:
+        return Reading(found.value)
+    low, high = interval.low, interval.high
+    if row.unit == "share":
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Reading(found.value, low, high if np.isfinite(high) else None)
+
+
+def changes(before: Point, after: Point, minimum_effect: float) -> dict[str, Change]:
+    """The marks of one variant against another at one rate, by row."""
+    verdicts = {each.run.name: each.verdict for each in (before, after)}
+    groups = {each.variant: [each.run] for each in (before, after)}
+    pair = pair_up(before.variant, after.variant, groups, verdicts, minimum_effect)
+    setting: Setting = pair.setting
+    found = {}
+    for row in ROWS:
+        told = claims.estimate(row, pair.baseline, pair.other, pair.blocks, growing=setting.growing)
+        repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+        found[row.name] = claims.claim(row, told, repeats, setting)
+    return found
+
+
+def limit(points: Sequence[Point], share: float) -> Crossing | None:
+    """The rate at which a variant leaves the SLO, from all its points together; None where they cannot say:
+    all met it, or all missed it."""
+    found = [(point, point.standing) for point in points if point.standing is not None]
+    states = [state_of(standing, share)[0] for _, standing in found]
+    if not {"met", "missed"} <= set(states):
+        return None
+    steps = [
+        bucket_step(point.run, point.rate, standing)
+        for (point, standing), state in zip(found, states, strict=True)
+        if state != "unclear"
+    ]
+    begin, end = points[0].run.window
+    middle = float(np.exp(np.mean([np.log(step.rate) for step in steps])))
+    return crossing(steps, end - begin, begin, 1 - share, middle)
+
+
+def front(points: Sequence[Point], minimum_effect: float) -> list[Point]:
+    """The points that no other is better than: neither in tokens/s per user nor per GPU by more than the
+    minimum effect size without being worse in the other."""
+    known = [point for point in points if point.per_user is not None]
+    return [point for point in known if not any(_beats(other, point, minimum_effect) for other in known)]
+
+
+def _beats(other: Point, point: Point, minimum_effect: float) -> bool:
+    gains = (other.per_user or 0.0) / (point.per_user or 1.0), other.per_gpu / max(point.per_gpu, 1e-12)
+    return max(gains) > 1 + minimum_effect and min(gains) >= 1

@@ -1,0 +1,135 @@
+"""curve: its rates, their order, what resumes, and a report over synthetic runs of two known queues."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree
+
+import pytest
+
+from bench.synthetic import make_run
+from campaign.curve import order
+from campaign.curve import run as run_curve
+from campaign.load import Load
+from common.usage import UsageError
+from reports.curve.words import Sides, sentence
+from reports.document.metric import Change, Mark
+from reports.runs.runs import load_run
+from reports.verdict.judge import judge, write_summary
+from tokenswarm.__main__ import parse
+
+SCENARIO = """
+rate: 20
+duration: 20
+warmup: 2
+prompt_tokens: 50
+output_tokens: 40
+slo: {ttft: 0.5, tpot: 0.05, share: 0.99}
+"""
+
+
+class Servers:
+    """Stands for the runs: "few" answers soon and has few places, "many" is slower and has many."""
+
+    SHAPES: ClassVar[dict[str, dict[str, Any]]] = {
+        "few": {"slots": 8, "ttft": 0.03},
+        "many": {"slots": 60, "ttft": 0.06},
+    }
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.made: list[tuple[str, float | None]] = []
+        self.stop = stop  # the number of the run at which somebody interrupts
+
+    def run(self, load: Load, variant: str, folder: Path) -> int:
+        asked = load.resolved()
+        if len(self.made) == self.stop:
+            return 130
+        self.made.append((variant, asked.rate))
+        assert asked.slo is not None and asked.rate is not None
+        make_run(
+            folder,
+            rate=asked.rate,
+            duration=asked.duration,
+            warmup=asked.warmup,
+            drain=asked.drain,
+            seed=int(load.options["seed"]),
+            jitter=0.03,
+            variant=variant,
+            slo=asked.slo.model_dump(exclude_none=True),
+            **self.SHAPES[variant],
+        )
+        write_summary(folder, judge(load_run(folder)))
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "results"))
+    (tmp_path / "quick.yaml").write_text(SCENARIO)
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    given = ["curve", "few", "many", "--host", "http://127.0.0.1:1", "--scenario", str(folder / "quick.yaml")]
+    return [*given, *more]
+
+
+def test_a_curve_resumes_and_says_which_variant_to_take_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = words(tmp_path, "--rates", "5,10,15,30,60,150")
+    first = Servers(stop=7)
+    assert run_curve(parse(asked), first.run) == 130 and len(first.made) == 7
+    second = Servers()
+    assert run_curve(parse(asked), second.run) == 0
+    assert [variant for variant, _ in first.made] == ["few"] * 6 + ["many"]
+    assert len(second.made) == 5, "what was done stays"
+    few, many = (
+        [rate for name, rate in first.made + second.made if name == each] for each in ("few", "many")
+    )
+    assert few == many and few != sorted(filter(None, few))
+    said = capsys.readouterr().err
+    assert "few meets the SLO up to " in said and "many meets the SLO up to " in said
+    assert "TTFT (service) p50: below " in said and " take few, above it many" in said
+    [folder] = (tmp_path / "results" / "reports").iterdir()
+    found = json.loads((folder / "curve.json").read_text())
+    assert 12 < found["limits"]["few"]["rate"] < 20 and 100 < found["limits"]["many"]["rate"] < 150
+    assert len(found["points"]) == 12 and any(each["pareto_optimal"] for each in found["points"])
+    for name in ("figures-against-rate", "per-user-against-per-gpu"):
+        ElementTree.parse(folder / f"{name}.svg")
+    assert (folder / "README.md").read_text().count("\n| ") >= 12
+
+
+def test_rates_are_taken_neither_rising_nor_falling() -> None:
+    assert order([5, 10, 20, 40]) == [5, 20, 10, 40]
+    assert sorted(order([3, 1, 2])) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rates", "told"), [("5,x", "write numbers with commas"), ("5,5", "each once"), ("0", "more than 0")]
+)
+def test_rates_that_are_none_are_named_before_anything_starts(rates: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=told):
+        run_curve(parse(words(tmp_path, "--rates", rates)), Servers().run)
+    assert not (tmp_path / "results").exists()
+
+
+def change(mark: Mark, size: float) -> Change:
+    given = {"variant": "B", "mark": mark, "change": size, "low": None, "high": None}
+    return Change.model_validate(given | {"display": "", "display_interval": "", "reason": ""})
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        (
+            [("worse", 0.2), ("worse", 0.1), ("better", -0.1)],
+            "below 13.9 req/s take A, above it B (shown at 10",
+        ),
+        ([("better", -0.2)] * 3, "take B (shown at 5, 10 and 20 req/s)"),
+        ([("no difference shown", 0.0)] * 3, "no difference shown at any rate"),
+        ([("worse", 0.2), ("better", -0.1), ("worse", 0.1)], "changes sides more than once: A at 5, B at 10"),
+    ],
+)
+def test_where_two_variants_cross_in_words(marks: list[tuple[Mark, float]], told: str) -> None:
+    found = dict(zip((5.0, 10.0, 20.0), [change(*each) for each in marks], strict=True))
+    assert told in sentence(Sides("TTFT p50", "A", "B", found))
