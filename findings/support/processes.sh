@@ -2,7 +2,7 @@
 # every way out.
 TMP=$(mktemp -d)
 CHILDREN=()
-trap '[ ${#CHILDREN[@]} = 0 ] || kill "${CHILDREN[@]}" 2>/dev/null; wait; rm -rf "$TMP"' EXIT
+trap '[ ${#CHILDREN[@]} = 0 ] || kill "${CHILDREN[@]}" 2>/dev/null || true; wait; rm -rf "$TMP"' EXIT
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }

@@ -111,7 +111,10 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
     [
         (("--scenario", "chat-medum"), "did you mean 'chat-medium'"),
         (("--rps", "-2"), "--rps: must be more than 0"),
-        (("--allow", "invalid"), "--allow invalid: unknown; there are: saturated, client-limited"),
+        (
+            ("--allow", "invalid"),
+            "--allow invalid: unknown; there are: too-short, saturated, client-limited, disturbed",
+        ),
         (("--model", "gpt-9"), "lists no model 'gpt-9'; it serves metronome"),
         (("--scenario", "rag-xlarge", "--rps", "2000"), "open files are limited"),
     ],
