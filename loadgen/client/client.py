@@ -26,6 +26,7 @@ _LOOK = 0.25  # seconds between two looks at the streams under way
 _QUIET = 0.25  # seconds without a byte after which a stream is read as far as it came
 _MANY_FILES = 65536
 _UNREAD = 1024  # pieces after which a stream is read before it ends, so that memory stays bounded
+CANCELLED = "cancelled by the client, as the scenario asks"
 
 
 class Client:
@@ -113,7 +114,7 @@ class Client:
         self._empty.clear()
         stream.start(self._idle.pop() if self._idle else None)
         if cancel_after is not None:
-            gevent.spawn_later(cancel_after, stream.abandon)
+            gevent.spawn_later(cancel_after, stream.abandon, CANCELLED)
 
     def abandon(self) -> None:
         """Every request still in flight ends now, as UNFINISHED, with what it has."""

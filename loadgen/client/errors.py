@@ -42,7 +42,7 @@ class Ending:
     error: OSError | None = None
     connected: bool = True
     limit: float = 0.0  # seconds, with TIMED_OUT
-    why: str = ""  # with TOO_MUCH
+    why: str = ""  # with TOO_MUCH and ABANDONED
 
 
 def explain(

@@ -81,7 +81,7 @@ def make_reply(
     elif reading.finished:
         status, error = COMPLETED if reading.chunk_times else EMPTY, errors.malformed(reading.malformed)
     else:
-        status = UNFINISHED
+        status, error = UNFINISHED, ending.why or None
     whole = status in (COMPLETED, EMPTY) or ending.how is How.ANSWERED
     output, tokens_from = _output(answer, reading)
     times, said = reading.chunk_times, reading.said

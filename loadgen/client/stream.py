@@ -148,9 +148,9 @@ class Stream:
         """End a stream that has said [DONE] but whose HTTP answer does not end."""
         self._close(Ending(How.ANSWERED))
 
-    def abandon(self) -> None:
-        """Wait no longer."""
-        self._close(Ending(How.ABANDONED))
+    def abandon(self, why: str = "") -> None:
+        """Wait no longer. `why` becomes the reply's error."""
+        self._close(Ending(How.ABANDONED, why=why))
 
     def reply(self) -> Reply:
         """What became of it; call it once, when it is over and has been read."""

@@ -37,7 +37,6 @@ TEMPLATE_MOST = 20_000  # tokens that a server's template may add to a prompt; t
 MOST_SAID = 300  # characters of what a user class's own error says
 NEVER_LEFT = "never left: the worker did not get to it"
 HELD_BACK = "never left: max_concurrency held it back"
-CANCELLED = "cancelled by the client, as the scenario asks"
 
 logger = logging.getLogger(__name__)
 
@@ -294,8 +293,6 @@ class Lane:
         record.text = reply.text if self.plan.keep_text else None
         if record.status == COMPLETED and (wrong := self._check(arrival, reply)):
             record.status, record.error = FAILED, wrong
-        if _cancelled(arrival, reply):
-            record.error = CANCELLED
         self._finish(arrival, record)
         if arrival.conversation is not None:
             self._follow(arrival, record, reply)
@@ -366,13 +363,6 @@ class Lane:
             cancel_after=arrival.cancel_after,
             adapter=arrival.adapter,
         )
-
-
-def _cancelled(arrival: Arrival, reply: Reply) -> bool:
-    """Whether it was given up because the scenario says so, not since the run ended."""
-    if arrival.cancel_after is None or reply.status != UNFINISHED or reply.sent is None:
-        return False
-    return reply.end - reply.sent >= arrival.cancel_after
 
 
 def _schedule_of(plan: Plan) -> Schedule:

@@ -28,7 +28,7 @@ SOUND: dict[str, dict[str, Any]] = {
     messages.PONG: HEAD | {"number": 0, "sent": 1.0, "theirs": 2},
     messages.BATCH: HEAD | {"number": 0, "content": b""},
     messages.PULSE: PULSE,
-    messages.START: {"zero": 1.5},
+    messages.START: {"zero": 1.5, "beside": None},
     messages.DRAIN: {"end": 0.0},
     messages.GOT: {"number": 3},
     messages.END: {"written": True},
