@@ -1,7 +1,5 @@
 """The steps of a search for the highest rate: run one after the other against one server, and read."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +8,6 @@ from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Tried
 from campaign.terms import Terms
-from common.results import SERVER
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import USAGE
@@ -65,9 +62,7 @@ def _step_folder(folder: Path, number: int) -> Path:
     """The step's own; its name, which salts the prompts, is like no other's on this server."""
     where = folder / f"{folder.name}-step-{number:02d}"
     where.mkdir()
-    launched = os.environ.get("TOKENSWARM_RUN_DIR")
-    if launched and (Path(launched) / SERVER).is_file():  # the launcher's word on the server
-        shutil.copy(Path(launched) / SERVER, where)
+    loads.copy_description(where)
     return where
 
 

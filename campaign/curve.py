@@ -3,8 +3,6 @@
 It goes on where it stopped, as `compare` does: campaign.json says which rates of which variant are done.
 """
 
-import os
-import shutil
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
@@ -16,7 +14,7 @@ from campaign.outcome import outcome_of
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
-from campaign.terms import deciding, settling
+from campaign.terms import settled
 from common.results import MANIFEST, SERVER, make_new, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
@@ -52,7 +50,7 @@ def run(given: Namespace, runner: Runner = loads.run_once) -> int:
     elif not variants:
         raise UsageError("name a variant, or give --grid")
     load.check(variants)
-    load, rates = _settled(load), _rates(given.rates, load, variants[0])
+    load, rates = settled(load), _rates(given.rates, load, variants[0])
     wanted = identity.request("curve", load, variants, 1) | {"rates": rates}
     name = identity.name_of(wanted)
     with state.held(name):
@@ -88,18 +86,6 @@ def _rates(text: str | None, load: Load, first: str) -> list[float]:
     if not all(0 < rate < 1e6 for rate in rates) or len(set(rates)) < len(rates) or len(rates) > MOST_RATES:
         raise UsageError(f"--rates {text}: each once, more than 0, at most {MOST_RATES} of them")
     return order(rates)
-
-
-def _settled(load: Load) -> Load:
-    """Each point warms up and drains as a step of `capacity` does, unless told otherwise."""
-    scenario = load.resolved()
-    if scenario.slo is None:
-        return load
-    seed = int(load.options.get("seed", scenario.seed))
-    warmup = max(scenario.warmup, settling(scenario, scenario.slo, seed))
-    drain = min(scenario.drain, deciding(scenario, scenario.slo, seed) or scenario.drain)
-    usual = {"warmup": f"{warmup:g}", "drain": f"{drain:g}"}
-    return load.with_options(**{name: value for name, value in usual.items() if name not in load.options})
 
 
 def _begin(name: str, wanted: dict[str, object]) -> Campaign:
@@ -152,10 +138,7 @@ def _rates_of(campaign: Campaign, variant: str, load: Load, runner: Runner) -> i
 
 def _described(runner: Runner, load: Load, variant: str, folder: Path) -> int:
     """Make a run whose folder holds what the launcher says of the server."""
-    launched = Path(os.environ.get("TOKENSWARM_RUN_DIR") or "") / SERVER
-    copied = launched.is_file() and launched.parent != folder
-    if copied:
-        shutil.copy(launched, folder)
+    copied = loads.copy_description(folder)
     code = runner(load, bare(variant), folder)
     if copied and not (folder / MANIFEST).is_file():
         (folder / SERVER).unlink(missing_ok=True)

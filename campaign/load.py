@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from campaign import child
 from common.places import ROOT
-from common.results import LONGEST_NAME, results_folder
+from common.results import LONGEST_NAME, SERVER, results_folder
 from common.usage import UsageError, whole
 from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
@@ -174,6 +175,15 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
     Returns its exit code: a verdict's, 2 for a mistake or a variant that was refused, 130 for Ctrl-C.
     """
     return serve(load, variant, load.command(), folder)
+
+
+def copy_description(folder: Path) -> bool:
+    """Give a run's folder the launcher's word on the server; whether there was one, elsewhere."""
+    launched = os.environ.get("TOKENSWARM_RUN_DIR")
+    if not launched or Path(launched) == folder or not (Path(launched) / SERVER).is_file():
+        return False
+    shutil.copy(Path(launched) / SERVER, folder)
+    return True
 
 
 def show(load: Load, variant: str) -> int:

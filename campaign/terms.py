@@ -82,18 +82,28 @@ def terms_of(given: Namespace) -> Terms:
         how = "a closed loop sets its own pace" if asked.arrivals.process == "closed-loop" else "give --rps"
         raise UsageError(f"scenario {asked.name} has no rate to vary: {how}")
     seconds = given.step_seconds or (asked.duration if given.duration else STEP_SECONDS)
-    seed = int(given.seed) if given.seed else asked.seed
-    warmup = asked.warmup if given.warmup else max(asked.warmup, settling(asked, slo, seed))
-    drain = asked.drain if given.drain else min(asked.drain, deciding(asked, slo, seed) or asked.drain)
+    steps = settled(load).with_options(duration=f"{seconds:g}")
     return Terms(
         variant=given.variant,
-        load=load.with_options(duration=f"{seconds:g}", warmup=f"{warmup:g}", drain=f"{drain:g}"),
+        load=steps,
         slo=slo,
-        search=Search(start, given.tolerance / 100, seconds, warmup, slo.share),
-        seed=seed,
+        search=Search(start, given.tolerance / 100, seconds, steps.resolved().warmup, slo.share),
+        seed=int(given.seed) if given.seed else asked.seed,
         max_steps=given.max_steps,
         command=given.again or _command(given, load, seconds),
     )
+
+
+def settled(load: Load) -> Load:
+    """The load of short steps, each of which warms up and drains as its SLO needs, unless told otherwise."""
+    scenario = load.resolved()
+    if scenario.slo is None:
+        return load
+    seed = int(load.options.get("seed", scenario.seed))
+    warmup = max(scenario.warmup, settling(scenario, scenario.slo, seed))
+    drain = min(scenario.drain, deciding(scenario, scenario.slo, seed) or scenario.drain)
+    usual = {"warmup": f"{warmup:g}", "drain": f"{drain:g}"}
+    return load.with_options(**{name: value for name, value in usual.items() if name not in load.options})
 
 
 def settling(scenario: Scenario, slo: Slo, seed: int) -> float:

@@ -19,9 +19,8 @@ class Chat(Kind):
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario
     ) -> dict[str, Any]:
         messages: list[dict[str, Any]] = list(prompts.messages(arrival, history))
-        if arrival.images:
-            text = {"type": "text", "text": messages[-1]["content"]}
-            urls = prompts.images(arrival, scenario)
-            shown = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[-1] = {**messages[-1], "content": [*shown, text]}
+        self.illustrate(messages, prompts, arrival, scenario)
         return {"messages": messages, "max_tokens": arrival.output_tokens, "temperature": 0}
+
+    def picture(self, url: str) -> dict[str, Any]:
+        return {"type": "image_url", "image_url": {"url": url}}

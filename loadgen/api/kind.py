@@ -24,6 +24,7 @@ class Kind:
     length_field: ClassVar[str | None] = "max_tokens"  # None: answers hold no tokens
     turns: ClassVar[bool] = False  # whether a request may hold the turns before
     pictures: ClassVar[bool] = False  # whether a request may hold images
+    text_type: ClassVar[str] = "text"  # of a part of a message that is text, beside images
     exact: ClassVar[bool] = True  # whether a prompt has as many tokens as was asked for
     documents: ClassVar[bool] = False  # whether a request holds several
 
@@ -42,6 +43,19 @@ class Kind:
     ) -> dict[str, Any]:
         """What is asked: the prompt, and how long the answer may be. `history`: the turns before."""
         raise NotImplementedError
+
+    def picture(self, url: str) -> dict[str, Any]:
+        """The part of a message that is an image; of kinds with `pictures`."""
+        raise NotImplementedError
+
+    def illustrate(
+        self, messages: list[dict[str, Any]], prompts: PromptMaker, arrival: Arrival, scenario: Scenario
+    ) -> None:
+        """Put the arrival's images before the text of the last message."""
+        if arrival.images:
+            text = {"type": self.text_type, "text": messages[-1]["content"]}
+            shown = map(self.picture, prompts.images(arrival, scenario))
+            messages[-1] = {**messages[-1], "content": [*shown, text]}
 
 
 KINDS: Registry[type[Kind]] = Registry("kind of API")

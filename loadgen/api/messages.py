@@ -55,10 +55,6 @@ class MessageEvents(Reading):
             call = {"index": chunk.get("index"), "function": {"arguments": arguments}}
             self._say({"tool_calls": [call]})
 
-    def _say(self, delta: dict[str, Any]) -> None:
-        if self.said is not None:
-            self.said.add({"delta": delta})
-
     def _count(self, usage: dict[str, Any], output: Any) -> None:
         given = [usage[name] for name in INPUT if usage.get(name) is not None]
         prompt = sum(given) if given else self.prompt_tokens
@@ -78,14 +74,10 @@ class AnthropicMessages(Kind):
         messages: list[dict[str, Any]] = list(prompts.messages(arrival, history))
         system = [each["content"] for each in messages if each["role"] == "system"]
         said = [each for each in messages if each["role"] != "system"]
-        if arrival.images:
-            text = {"type": "text", "text": said[-1]["content"]}
-            shown = [_image(url) for url in prompts.images(arrival, scenario)]
-            said[-1] = {**said[-1], "content": [*shown, text]}
+        self.illustrate(said, prompts, arrival, scenario)
         body = {"messages": said, "max_tokens": arrival.output_tokens, "temperature": 0}
         return {"system": "\n\n".join(system), **body} if system else body
 
-
-def _image(url: str) -> dict[str, Any]:
-    kind, _, data = url.removeprefix("data:").partition(";base64,")
-    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+    def picture(self, url: str) -> dict[str, Any]:
+        kind, _, data = url.removeprefix("data:").partition(";base64,")
+        return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}

@@ -46,10 +46,6 @@ class ResponseEvents(Reading):
             call = {"index": chunk.get("output_index"), "function": {"arguments": chunk["delta"]}}
             self._say({"tool_calls": [call]})
 
-    def _say(self, delta: dict[str, Any]) -> None:
-        if self.said is not None:
-            self.said.add({"delta": delta})
-
     def _end(self, response: dict[str, Any]) -> None:
         self.done = True
         if response.get("status") == "failed" or response.get("error"):
@@ -71,6 +67,7 @@ class Responses(Kind):
     extensions = ("ignore_eos", "cache_salt")
     length_field = "max_output_tokens"
     turns = pictures = True
+    text_type = "input_text"
 
     def frame(self, extensions: Sequence[str], salt: str) -> dict[str, Any]:
         return super().frame(extensions, salt) | {"store": False}
@@ -79,9 +76,8 @@ class Responses(Kind):
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario
     ) -> dict[str, Any]:
         messages: list[dict[str, Any]] = list(prompts.messages(arrival, history))
-        if arrival.images:
-            text = {"type": "input_text", "text": messages[-1]["content"]}
-            urls = prompts.images(arrival, scenario)
-            shown = [{"type": "input_image", "image_url": url, "detail": "auto"} for url in urls]
-            messages[-1] = {**messages[-1], "content": [*shown, text]}
+        self.illustrate(messages, prompts, arrival, scenario)
         return {"input": messages, "max_output_tokens": arrival.output_tokens, "temperature": 0}
+
+    def picture(self, url: str) -> dict[str, Any]:
+        return {"type": "input_image", "image_url": url, "detail": "auto"}

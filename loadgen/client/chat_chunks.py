@@ -115,6 +115,11 @@ class Reading:
         if answer and self.first_answer is None:
             self.first_answer = stamp
 
+    def _say(self, delta: dict[str, Any]) -> None:
+        """A part of the answer, as a chat's delta has it."""
+        if self.said is not None:
+            self.said.add({"delta": delta})
+
     def _give_up(self, why: str) -> None:
         """Nothing that comes now can be read."""
         self.error, self.done, self.too_much = self.error or why, True, why

@@ -14,9 +14,8 @@ from typing import Any
 import psutil
 
 PROC = Path("/proc")
-ALL_PIDS = (
-    4026531836  # the inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another
-)
+# The inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another.
+ALL_PIDS = 4026531836
 FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns")  # the server behind is in a container, unseen
 STARTERS = ("sh", "bash", "dash", "zsh", "fish", "make", "systemd", "tini")  # start other things, too
 TITLE = "VLLM::"  # begins how vLLM's engine core and workers name themselves

@@ -21,11 +21,8 @@ from loadgen.host.processes import Process, Table
 _CPUS = Path("/sys/devices/system/cpu")
 _CLOCKS = [str(each) for each in sorted(_CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))[:8]]
 EVERY = 1.0  # s
-LOOKS = (
-    2.0,
-    5.0,
-    15.0,
-)  # s after the start, when the server's processes are looked for again; then each minute
+# s after the start, when the server's processes are looked for again; then each LOOK_EVERY.
+LOOKS = (2.0, 5.0, 15.0)
 LOOK_EVERY = 60.0  # s; some 20 ms of CPU each
 NOTICED = 0.05  # of the cores: when others take more, they are looked at one by one
 THREADS = 8  # of a process, the busiest; a hundred sleep

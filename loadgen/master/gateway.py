@@ -26,8 +26,7 @@ def named(headers: Mapping[str, str]) -> str | None:
 
 def age(headers: Mapping[str, str]) -> float | None:
     """Seconds for which an answer has lain in a cache; None where it does not say so."""
-    hit = (
-        len(headers.get("x-varnish", "").split()) > 1
-    )  # a second number is that of the request it was made for
+    # Of Varnish's two numbers the second is that of the request that the answer was made for.
+    hit = len(headers.get("x-varnish", "").split()) > 1
     text = headers.get("age", "0" if hit else "")
     return float(text) if text.isdigit() and len(text) < 10 and (hit or int(text) > 0) else None

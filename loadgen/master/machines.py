@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from loadgen.client.transport import Host
 from loadgen.host import clock, machine
 from loadgen.host.watch import Watch, Watching
 from loadgen.records import watched
-from loadgen.records.record import METRICS_SCHEMA
 
 SWITCH = "TOKENSWARM_WATCH"  # 0: watch no machine
 
@@ -70,10 +68,5 @@ class Machines:
 
     def write(self, path: Path) -> None:
         """Write machine.parquet; none where nothing was seen. Raises OSError."""
-        if not self._tables:
-            return
-        part = path.with_name(f".{path.name}.part")
-        with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
-            for each in self._tables:
-                writer.write_table(each)
-        part.replace(path)
+        if self._tables:
+            watched.write(path, self._tables)

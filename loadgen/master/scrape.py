@@ -8,18 +8,17 @@ import re
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import gevent
-import pyarrow.parquet as pq
+import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
 from loadgen.records import watched
-from loadgen.records.record import METRICS_SCHEMA
 from loadgen.records.watched import Row
 
 EVERY = 1.0  # s
@@ -129,28 +128,29 @@ class Scraper:
 
     def write(self, path: Path) -> None:
         """Write server_metrics.parquet, without scrapes that cannot be read. Raises OSError."""
-        part = path.with_name(f".{path.name}.part")
-        with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
-            rows: list[Row] = []
-            unread: list[float] = []
-            several, engines = self._several_models(), self._in_turn()
-            for (moment, place, packed), engine in zip(self._taken, engines, strict=True):
-                more = {"address": str(place + 1)} if place else {}
-                more |= {"replica": str(engine + 1)} if engine else {}
-                try:
-                    rows += parse(moment, zlib.decompress(packed).decode(), several, more)
-                except (ValueError, OverflowError, RecursionError):
-                    unread.append(moment)
-                if len(rows) > ROWS:
-                    writer.write_table(watched.table(rows))
-                    rows = []
-            writer.write_table(watched.table(rows))
-        part.replace(path)
+        unread: list[float] = []
+        watched.write(path, self._tables(unread))
         if unread:
             self._say_once(
                 f"{len(unread)} of {len(self._taken)} scrapes of the server's /metrics cannot be read, the "
                 f"first at {unread[0]:.0f} s"
             )
+
+    def _tables(self, unread: list[float]) -> Iterator[pa.Table]:
+        """All scrapes; the moments of those that cannot be read are added to `unread`."""
+        rows: list[Row] = []
+        several, engines = self._several_models(), self._in_turn()
+        for (moment, place, packed), engine in zip(self._taken, engines, strict=True):
+            more = {"address": str(place + 1)} if place else {}
+            more |= {"replica": str(engine + 1)} if engine else {}
+            try:
+                rows += parse(moment, zlib.decompress(packed).decode(), several, more)
+            except (ValueError, OverflowError, RecursionError):
+                unread.append(moment)
+            if len(rows) > ROWS:
+                yield watched.table(rows)
+                rows = []
+        yield watched.table(rows)
 
     def _several_models(self) -> bool:
         """Whether the last scrape of each place names several models; it holds all series."""

@@ -1,8 +1,10 @@
-"""Samples of a machine on their way from a worker to machine.parquet."""
+"""Samples of a machine or server on their way to machine.parquet and server_metrics.parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from loadgen.records.record import METRICS_SCHEMA
 
@@ -20,6 +22,15 @@ def table(rows: Sequence[Row]) -> pa.Table:
     """Rows as a table of METRICS_SCHEMA."""
     columns = [pa.array([row[place] for row in rows], each.type) for place, each in enumerate(METRICS_SCHEMA)]
     return pa.table(columns, schema=METRICS_SCHEMA)
+
+
+def write(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write tables of METRICS_SCHEMA to a file that is there whole, or not at all. Raises OSError."""
+    part = path.with_name(f".{path.name}.part")
+    with pq.ParquetWriter(part, METRICS_SCHEMA) as writer:
+        for each in tables:
+            writer.write_table(each)
+    part.replace(path)
 
 
 def pack(rows: Sequence[Row]) -> bytes:

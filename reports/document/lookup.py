@@ -116,6 +116,6 @@ class Facts:
     def _phrase(self, metric: str, variant: str, name: str) -> str:
         row, change = self.metrics[metric], self.change(metric, variant)
         before, after = self.reading(metric, self.baseline), self.reading(metric, variant)
-        unit = f" {row.display_unit}" if row.display_unit else ""
+        unit = formatting.after(row.display_unit)
         head = name if change.display.startswith("from") else f"{name} {formatting.spoken(change.display)}"
         return f"{head} ({formatting.spoken(before.display)} to {formatting.spoken(after.display)}{unit})"

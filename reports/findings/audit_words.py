@@ -78,7 +78,7 @@ def _worst(bad: Sequence[ClaimCheck]) -> str:
     before the figures. 'token throughput is claimed +19.7 %, the records say −39.1 %'"""
     turned = [check for check in bad if _is_turned(check)]
     first = min(turned or bad, key=_rank)
-    unit = f" {first.display_unit}" if first.display_unit else ""
+    unit = formatting.after(first.display_unit)
     claimed = f"{spoken_name(first.metric, first.label)} is claimed {first.claimed_display}"
     if first.supported_display == "n/a":
         return f"{claimed}{unit}, and the records name no change of it"

@@ -90,7 +90,7 @@ def _worse(found: Comparison, decision: Decision) -> Iterator[Case]:
             next(each.display for each in metric.readings if each.variant == name)
             for name in (found.baseline, decision.variant)
         )
-        unit = f" {metric.display_unit}" if metric.display_unit else ""
+        unit = formatting.after(metric.display_unit)
         state: State = "failed" if change.mark == "worse" else "passed"
         if change.mark in ("not comparable", "unstable"):
             state = "skipped"

@@ -1,7 +1,8 @@
 """Is a run worse than those of its kind before it? By a change of their level, not by the last one alone.
 
 Of its kind: of one variant under one load on one target and hardware. The runs' software may differ, since
-that is what a history is to show. A run that says nothing of the server (INVALID, CLIENT-LIMITED) is none.
+that is what a history is to show. A run that says nothing of the server (INVALID, DISTURBED,
+CLIENT-LIMITED) is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def _case(found: Series, row: Row, minimum_effect: float) -> Case:
     numbers = np.array(known)
     logs = bool((numbers > 0).all()) and row.unit != "share"
     change = last_change(np.log(numbers) if logs else numbers, LEVEL / len(JUDGED))
-    unit = f" {row.display_unit}" if row.display_unit else ""
+    unit = formatting.after(row.display_unit)
     now = f"{formatting.number(known[-1], row.display_unit)}{unit}"
     if change is None:
         return Case(run, row.label, "passed", f"no change of level in {len(values)} runs", now=now)
@@ -83,9 +84,8 @@ def _case(found: Series, row: Row, minimum_effect: float) -> Case:
     )
     size, own = (value / before - 1 if before else 0.0 for value in (after, numbers[-1]))
     sign = 1 if row.better == "lower" else -1
-    worse = (
-        min(sign * size, sign * own) > minimum_effect
-    )  # the run itself, too: one before it may have been odd
+    # The run itself, too: one before it may have been odd.
+    worse = min(sign * size, sign * own) > minimum_effect
     return Case(
         run,
         row.label,

@@ -11,9 +11,8 @@ from reports.runs.runs import Floats, Mask, Run, kept
 from reports.runs.server_metrics import ServerMetrics
 
 TAKEN = 0.10  # of the cores: from so much on a second counts as disturbed
-AT_ONCE = (
-    0.30  # of the cores: a lone second counts only from here on; services of a machine wake now and then
-)
+# Of the cores: a lone second counts only from here on; services of a machine wake now and then.
+AT_ONCE = 0.30
 SPARE = 2.0  # cores; where so many stand idle, nobody has to wait for what others take
 FULL = 0.9  # of a core: a thread that ran so long of the window leaves nothing to spare
 WHO = ("client", "server", "others", "interrupts", "steal", "idle")

@@ -123,6 +123,11 @@ def lengths(asked: object) -> str | None:
     return f"{asked.get('distribution')} ({', '.join(f'{key} {value:g}' for key, value in known.items())})"
 
 
+def after(unit: str) -> str:
+    """A unit as it stands after a figure; nothing where there is none."""
+    return f" {unit}" if unit else ""
+
+
 def quantity(value: float | None, unit: str = "") -> str:
     """A figure to three significant digits with its unit: '2.35 GB', '12 ms'; 'n/a' for None."""
     if value is None:

@@ -9,22 +9,12 @@ Source: https://github.com/alibaba-edu/qwen-bailian-usagetraces-anon.
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.usage import UsageError
 from loadgen.workload.datasets.formats import FORMATS
-from loadgen.workload.datasets.row import (
-    NO_TOKENS,
-    Note,
-    Row,
-    hash_ids,
-    json_lines,
-    lengths,
-    mapping,
-    seconds,
-    since_first,
-)
+from loadgen.workload.datasets.row import Note, Row, hashed_row, json_lines, mapping, since_first
 
 BLOCK = 16  # tokens of a hash id
 FIRST = -1  # the parent of a first turn
+OTHER = "`format: mooncake`, whose blocks have 512 tokens, and times in ms"
 
 
 @FORMATS.register("qwen-bailian")
@@ -33,24 +23,14 @@ def rows(path: Path) -> Iterator[Row | Note]:
     sessions: dict[int, str] = {}  # of each chat
     for where, value in json_lines(path):
         values = mapping(where, value)
-        ids = hash_ids(where, values)
-        asked = lengths(where, values, "input_length", "output_length")
-        if asked is None:
-            yield Note(NO_TOKENS)
-            continue
-        if ids and not asked[0] // BLOCK <= len(ids) <= asked[0] // BLOCK + 1:
-            raise UsageError(
-                f"{where}: {len(ids)} hash_ids for {asked[0]} tokens are no blocks of {BLOCK}; "
-                "is it `format: mooncake`, whose blocks have 512 tokens, and times in ms?"
-            )
+        row = hashed_row(where, values, BLOCK, _counts, 1.0, OTHER)
         chat, parent = values.get("chat_id"), values.get("parent_chat_id", FIRST)
-        if type(chat) is int and type(parent) is int:
-            sessions[chat] = sessions.get(parent, str(chat))
-        yield Row(
-            where,
-            *asked,
-            time=seconds(where, values, "timestamp"),
-            blocks=ids,
-            block_tokens=BLOCK,
-            session=sessions.get(chat) if type(chat) is int else None,
-        )
+        if isinstance(row, Row) and type(chat) is int:
+            if type(parent) is int:
+                sessions[chat] = sessions.get(parent, str(chat))
+            row = row._replace(session=sessions.get(chat))
+        yield row
+
+
+def _counts(tokens: int) -> range:
+    return range(tokens // BLOCK, tokens // BLOCK + 2)

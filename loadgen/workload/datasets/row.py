@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -235,6 +235,31 @@ def hash_ids(where: str, values: dict[str, Any]) -> tuple[int, ...]:
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
         raise UsageError(f"{where}: hash_ids must be a list of whole numbers")
     return tuple(ids)
+
+
+def hashed_row(
+    where: str,
+    values: dict[str, Any],
+    block: int,
+    counts: Callable[[int], Container[int]],
+    unit: float,
+    other: str,
+) -> Row | Note:
+    """A row with `timestamp`, `input_length`, `output_length` and `hash_ids`, each id of `block` tokens.
+
+    counts: how many ids a prompt of so many tokens has. unit: of the times, s. other: what else the file may
+    be, for the message where the ids do not fit.
+    """
+    ids = hash_ids(where, values)
+    asked = lengths(where, values, "input_length", "output_length")
+    if asked is None:
+        return Note(NO_TOKENS)
+    if ids and len(ids) not in counts(asked[0]):
+        raise UsageError(
+            f"{where}: {len(ids)} hash_ids for {asked[0]} tokens are no blocks of {block}; is it {other}?"
+        )
+    time = seconds(where, values, "timestamp", unit)
+    return Row(where, *asked, time=time, blocks=ids, block_tokens=block)
 
 
 def since_first(read: Callable[[Path], Iterator[Row | Note]]) -> Callable[[Path], Iterator[Row | Note]]:
