@@ -6,19 +6,18 @@ the schedules are the same.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from reports.comparison import claims, comparability, exclusions, served_only
+from reports.comparison import changes, claims, comparability, exclusions, served_only
 from reports.comparison.breakdown import parts
-from reports.comparison.pairs import Pair, pair_up
+from reports.comparison.pairs import Pair
 from reports.comparison.pareto import pareto
 from reports.comparison.survivors_only import completed_only
 from reports.document.decision import Decision, Insight, ParetoPoint, Recommendation
 from reports.document.lookup import Facts
-from reports.document.metric import Change, Metric, Reading
+from reports.document.metric import Metric, Reading
 from reports.document.run import Counts, Rule, RunInfo
-from reports.document.schema import Comparison, Difference, Earlier, File, Variant
+from reports.document.schema import Comparison, Earlier, File, Variant
 from reports.findings import decision_words, insights, make_command, recommend
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import HEADLINE, ROWS, Row
@@ -64,7 +63,9 @@ def assemble(
     groups, infos, excluded = _sound(runs, baseline)
     ordered = [run for group in groups.values() for run in group]
     verdicts = {info.run: info.verdict for info in infos}
-    pairs, loads = _pairs(groups, verdicts, baseline, minimum_effect, floors)
+    others = [name for name in groups if name != baseline]
+    settled = [changes.settle(baseline, name, groups, verdicts, minimum_effect, floors) for name in others]
+    pairs, loads = [pair for pair, _ in settled], [each for _, found in settled for each in found]
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
@@ -139,38 +140,6 @@ def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], li
     return kept, [info for group in repeats for info in group if info.run in names], excluded
 
 
-def _pairs(
-    groups: Mapping[str, list[Run]],
-    verdicts: dict[str, str],
-    baseline: str,
-    minimum_effect: float,
-    floors: Mapping[str, float],
-) -> tuple[list[Pair], list[Difference]]:
-    """Each other variant against the baseline, and in what their loads differ as they came."""
-    pairs = [
-        pair_up(baseline, other, groups, verdicts, minimum_effect) for other in groups if other != baseline
-    ]
-    loads = [comparability.differences(pair.baseline, pair.other, minimum_effect) for pair in pairs]
-    pairs = [_of_one_load(pair, found) for pair, found in zip(pairs, loads, strict=True)]
-    return [_by_effect(pair, floors) for pair in pairs], [each for found in loads for each in found]
-
-
-def _by_effect(pair: Pair, floors: Mapping[str, float]) -> Pair:
-    """The pair with who serves less and who was never served: what decides which claims may be made."""
-    setting = replace(pair.setting, floors=floors, unserved=served_only.unserved(pair.baseline, pair.other))
-    pair = replace(pair, setting=setting)
-    rate = _change(next(row for row in ROWS if row.name == "completed_rate"), pair)
-    less = {"worse": setting.other, "better": setting.baseline}.get(rate.mark)
-    return replace(pair, setting=replace(setting, serves_less=less))
-
-
-def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
-    """The pair; without a claim where its loads differ. A broken run is named for what broke it."""
-    if pair.setting.incomparable or not found:
-        return pair
-    return replace(pair, setting=replace(pair.setting, incomparable=comparability.apart(found)))
-
-
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
     figures = {variant: [catalogue.figure(run, row) for run in group] for variant, group in groups.items()}
     definition = next(iter(figures.values()))[0].definition
@@ -183,14 +152,16 @@ def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Me
         latency=row.latency,
         definition=definition,
         readings=[_reading(row, groups[variant], found) for variant, found in figures.items()],
-        changes=[_change(row, pair) for pair in pairs],
+        changes=[changes.change(row, pair) for pair in pairs],
     )
 
 
 def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figure]) -> Reading:
     value, bound = claims.value_of(found)
     told = all(catalogue.untold(run, row) is None for run in runs)
-    shown = formatting.NOT_GIVEN if _thin(row, runs) else formatting.number(value, row.display_unit, bound)
+    shown = (
+        formatting.NOT_GIVEN if changes.thin(row, runs) else formatting.number(value, row.display_unit, bound)
+    )
     return Reading(
         variant=runs[0].manifest.variant,
         value=value,
@@ -199,28 +170,6 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
         by_run=[figure.value for figure in found],
         display=shown if told else NOT_TOLD,
     )
-
-
-def _change(row: Row, pair: Pair) -> Change:
-    repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
-    in_pairs = pair.method.kind == "runs in pairs"
-    found = claims.estimate(
-        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
-    )
-    untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
-    why = pair.setting.incomparable if untold is None else untold
-    if thin := _thin(row, (*pair.baseline, *pair.other)):  # of a figure that is not given no change is either
-        found = claims.Estimate(None)
-    return claims.claim(row, found, repeats, replace(pair.setting, incomparable=why or thin))
-
-
-def _thin(row: Row, runs: Sequence[Run]) -> str | None:
-    """Why a percentile rests on too little in one of the runs, or None."""
-    for run in runs if row.share is not None else ():
-        found = catalogue.figure(run, row)
-        if (least := request_metrics.thin(found, row.share or 0.0)) is not None:
-            return f"not given: {found.count} in {run.name}, {least} needed"
-    return None
 
 
 def _run_info(run: Run, repeat: int) -> RunInfo:

@@ -6,9 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from reports.comparison import claims, resampling
-from reports.comparison.claims import Setting
-from reports.comparison.pairs import blocks_of, pair_up
+from reports.comparison import resampling
+from reports.comparison.changes import change, settle
+from reports.comparison.pairs import blocks_of
 from reports.document.metric import Change
 from reports.metrics import catalogue
 from reports.metrics.catalogue import ROW, Row
@@ -99,17 +99,11 @@ def _reading(run: Run, row: Row) -> Reading:
 
 
 def changes(before: Point, after: Point, minimum_effect: float) -> dict[str, Change]:
-    """The marks of one variant against another at one rate, by row."""
+    """The marks of one variant against another at one rate, by row, as a report of the two has them."""
     verdicts = {each.run.name: each.verdict for each in (before, after)}
     groups = {each.variant: [each.run] for each in (before, after)}
-    pair = pair_up(before.variant, after.variant, groups, verdicts, minimum_effect)
-    setting: Setting = pair.setting
-    found = {}
-    for row in ROWS:
-        told = claims.estimate(row, pair.baseline, pair.other, pair.blocks, growing=setting.growing)
-        repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
-        found[row.name] = claims.claim(row, told, repeats, setting)
-    return found
+    pair, _ = settle(before.variant, after.variant, groups, verdicts, minimum_effect)
+    return {row.name: change(row, pair) for row in ROWS}
 
 
 def limit(points: Sequence[Point], share: float) -> Crossing | None:

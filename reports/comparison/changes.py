@@ -1,0 +1,66 @@
+"""What changes from the baseline to a variant, and what decides which of it may be claimed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from reports.comparison import claims, comparability, served_only
+from reports.comparison.pairs import Pair, pair_up
+from reports.document.metric import Change
+from reports.document.schema import Difference
+from reports.metrics import catalogue, request_metrics
+from reports.metrics.catalogue import ROW, Row
+from reports.runs.runs import Run
+
+
+def settle(
+    baseline: str,
+    other: str,
+    groups: Mapping[str, list[Run]],
+    verdicts: Mapping[str, str],
+    minimum_effect: float,
+    floors: Mapping[str, float] = claims.FLOORS,
+) -> tuple[Pair, list[Difference]]:
+    """The pair of two variants with all that its claims depend on, and in what their loads differ as they
+    came. `verdicts` by run."""
+    pair = pair_up(baseline, other, groups, verdicts, minimum_effect)
+    found = comparability.differences(pair.baseline, pair.other, minimum_effect)
+    return _by_effect(_of_one_load(pair, found), floors), list(found)
+
+
+def change(row: Row, pair: Pair) -> Change:
+    """The change of one figure, with its interval and mark."""
+    repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
+    in_pairs = pair.method.kind == "runs in pairs"
+    found = claims.estimate(
+        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
+    )
+    untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
+    why = pair.setting.incomparable if untold is None else untold
+    if few := thin(row, (*pair.baseline, *pair.other)):  # of a figure that is not given no change is either
+        found = claims.Estimate(None)
+    return claims.claim(row, found, repeats, replace(pair.setting, incomparable=why or few))
+
+
+def thin(row: Row, runs: Sequence[Run]) -> str | None:
+    """Why a percentile rests on too little in one of the runs, or None."""
+    for run in runs if row.share is not None else ():
+        found = catalogue.figure(run, row)
+        if (least := request_metrics.thin(found, row.share or 0.0)) is not None:
+            return f"not given: {found.count} in {run.name}, {least} needed"
+    return None
+
+
+def _by_effect(pair: Pair, floors: Mapping[str, float]) -> Pair:
+    """The pair with who serves less and who was never served: what decides which claims may be made."""
+    setting = replace(pair.setting, floors=floors, unserved=served_only.unserved(pair.baseline, pair.other))
+    pair = replace(pair, setting=setting)
+    less = {"worse": setting.other, "better": setting.baseline}
+    mark = change(ROW["completed_rate"], pair).mark
+    return replace(pair, setting=replace(setting, serves_less=less.get(mark)))
+
+
+def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
+    """The pair; without a claim where its loads differ. A broken run is named for what broke it."""
+    if pair.setting.incomparable or not found:
+        return pair
+    return replace(pair, setting=replace(pair.setting, incomparable=comparability.apart(found)))
