@@ -12,6 +12,7 @@ from campaign.curve import order
 from campaign.curve import run as run_curve
 from campaign.load import Load
 from common.usage import UsageError
+from reports.curve.points import Point, changes
 from reports.curve.words import Sides, sentence
 from reports.document.metric import Change, Mark
 from reports.runs.runs import load_run
@@ -133,3 +134,17 @@ def change(mark: Mark, size: float) -> Change:
 def test_where_two_variants_cross_in_words(marks: list[tuple[Mark, float]], told: str) -> None:
     found = dict(zip((5.0, 10.0, 20.0), [change(*each) for each in marks], strict=True))
     assert told in sentence(Sides("TTFT p50", "A", "B", found))
+
+
+def test_tokens_that_come_faster_to_those_whom_a_full_server_serves_are_no_win(tmp_path: Path) -> None:
+    def point(variant: str, slots: int, tpot: float) -> Point:
+        folder = tmp_path / variant
+        folder.mkdir()
+        make_run(folder, rate=30, duration=20, warmup=2, drain=20, slots=slots, tpot=tpot, variant=variant)
+        return Point(variant, 30.0, load_run(folder))
+
+    many, few = point("many", 200, 0.03), point("few", 8, 0.02)
+    assert few.readings["tpot_p50"].value < many.readings["tpot_p50"].value  # type: ignore[operator]
+    found = changes(many, few, 0.03)
+    assert found["output_token_throughput"].mark == "worse"
+    assert found["tpot_p50"].mark == "not comparable"
