@@ -32,6 +32,7 @@ from reports.statistics.leaky_bucket import Step as Bucket
 from reports.statistics.leaky_bucket import backlog
 from reports.verdict.slo import Standing, standing, state_of
 from reports.verdict.validity import check
+from tests.support.make_step import make_step
 from tokenswarm.__main__ import parse
 
 SCENARIO = """
@@ -170,22 +171,10 @@ class Queue:
         self.seeds: list[int] = []
 
     def run(self, load: Load, variant: str, folder: Path) -> int:
-        asked = load.resolved()
         self.seeds.append(int(load.options["seed"]))
         code = self.acts.get(f"step{len(self.seeds)}", 0)
         if code == 0:
-            assert asked.slo is not None and asked.rate is not None
-            make_run(
-                folder,
-                rate=asked.rate,
-                duration=asked.duration,
-                warmup=asked.warmup,
-                seed=self.seeds[-1],
-                slots=self.slots,
-                arrivals=self.arrivals,
-                variant=variant,
-                slo=asked.slo.model_dump(exclude_none=True),
-            )
+            make_step(folder, load, variant, slots=self.slots, arrivals=self.arrivals)
         return code
 
 

@@ -17,6 +17,7 @@ from reports.curve.words import Sides, sentence
 from reports.document.metric import Change, Mark
 from reports.runs.runs import load_run
 from reports.verdict.judge import judge, write_summary
+from tests.support.make_step import make_step
 from tokenswarm.__main__ import parse
 
 SCENARIO = """
@@ -46,19 +47,7 @@ class Servers:
         if len(self.made) == self.stop:
             return 130
         self.made.append((variant, asked.rate))
-        assert asked.slo is not None and asked.rate is not None
-        make_run(
-            folder,
-            rate=asked.rate,
-            duration=asked.duration,
-            warmup=asked.warmup,
-            drain=asked.drain,
-            seed=int(load.options["seed"]),
-            jitter=0.03,
-            variant=variant,
-            slo=asked.slo.model_dump(exclude_none=True),
-            **self.SHAPES[variant],
-        )
+        make_step(folder, load, variant, drain=asked.drain, jitter=0.03, **self.SHAPES[variant])
         write_summary(folder, judge(load_run(folder)))
         return 0
 
