@@ -17,6 +17,7 @@ from reports.runs.runs import Run
 from reports.statistics import intervals
 from reports.statistics.leaky_bucket import Crossing, crossing
 from reports.verdict.judge import judge
+from reports.verdict.rule import Verdict
 from reports.verdict.slo import Standing, bucket_step, standing, state_of
 
 ROWS = tuple(
@@ -46,6 +47,11 @@ class Point:
     @cached_property
     def verdict(self) -> str:
         return judge(self.run).verdict.label
+
+    @property
+    def fell_behind(self) -> bool:
+        """Whether its server could not keep up with the rate."""
+        return self.verdict == Verdict.SATURATED.label
 
     @cached_property
     def standing(self) -> Standing | None:

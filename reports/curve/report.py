@@ -66,9 +66,10 @@ def curve(points: Sequence[Point], name: str, refused: Mapping[str, str]) -> Cur
 def _sentences(points: Sequence[Point], first: str, other: str) -> Iterator[str]:
     one, two = ({p.rate: p for p in points if p.variant == name} for name in (first, other))
     found = {rate: changes(one[rate], two[rate], MINIMUM_EFFECT) for rate in sorted(one.keys() & two.keys())}
+    behind = {rate: [p.variant for p in (one[rate], two[rate]) if p.fell_behind] for rate in found}
     for row in ROWS:
-        sides = words.Sides(row.label, first, other, {rate: each[row.name] for rate, each in found.items()})
-        yield words.sentence(sides)
+        by_rate = {rate: each[row.name] for rate, each in found.items()}
+        yield words.sentence(words.Sides(row.label, first, other, by_rate, behind))
 
 
 def headline(found: Curve) -> str:

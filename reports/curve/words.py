@@ -1,8 +1,8 @@
 """Which variant to take at which rate, in words: where the marks change sides. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from reports.document.metric import Change
 from reports.text import formatting
@@ -10,19 +10,25 @@ from reports.text import formatting
 
 @dataclass(frozen=True)
 class Sides:
-    """One figure of one variant against the first, by rate."""
+    """One figure of one variant against the first, by rate. `behind`: who fell behind at a rate."""
 
     label: str
     first: str
     other: str
     changes: Mapping[float, Change]
+    behind: Mapping[float, Collection[str]] = field(default_factory=dict)
 
 
 def sentence(found: Sides) -> str:
-    """'TTFT p50: below 11 req/s take A, above it B (measured at 10 and 20).'"""
+    """'TTFT p50: below 11 req/s take A, above it B (measured at 10 and 20).' Nobody is to take what fell
+    behind, however well it did by those whom it served."""
     signs = {"better": 1, "worse": -1}
-    firm = [(rate, signs[each.mark]) for rate, each in sorted(found.changes.items()) if each.mark in signs]
+    shown = [(rate, signs[each.mark]) for rate, each in sorted(found.changes.items()) if each.mark in signs]
     name = {1: found.other, -1: found.first}
+    firm = [(rate, sign) for rate, sign in shown if name[sign] not in found.behind.get(rate, ())]
+    if not firm and shown:
+        told = formatting.listed([f"{name[sign]} at {rate:g}" for rate, sign in shown])
+        return f"{found.label}: better only where the server fell behind: {told} req/s."
     if not firm:
         return f"{found.label}: no difference shown at any rate."
     turns = [(one, two) for one, two in zip(firm, firm[1:], strict=False) if one[1] != two[1]]

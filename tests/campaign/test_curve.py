@@ -134,6 +134,15 @@ def test_tokens_that_come_faster_to_those_whom_a_full_server_serves_are_no_win(t
 
     many, few = point("many", 200, 0.03), point("few", 8, 0.02)
     assert few.readings["tpot_p50"].value < many.readings["tpot_p50"].value  # type: ignore[operator]
+    assert few.fell_behind and not many.fell_behind
     found = changes(many, few, 0.03)
     assert found["output_token_throughput"].mark == "worse"
     assert found["tpot_p50"].mark == "not comparable"
+
+
+def test_what_fell_behind_is_not_to_be_taken() -> None:
+    found = {10.0: change("better", -0.1), 20.0: change("worse", 0.2)}
+    told = sentence(Sides("TPOT p50", "A", "B", found, {10.0: ["B"]}))
+    assert told == "TPOT p50: take A (shown at 20 req/s)."
+    told = sentence(Sides("TPOT p50", "A", "B", {10.0: found[10.0]}, {10.0: ["B"]}))
+    assert told == "TPOT p50: better only where the server fell behind: B at 10 req/s."
