@@ -14,17 +14,16 @@ from bench.errors import compare
 from bench.process import metronome
 from bench.truth import Truth
 from common.places import ROOT
-from common.ports import free_port
 from tests.support.fakeserver import FakeServer
 from tests.support.loadrun import SHORT, LoadRun, Outcome, left_running, load
+from tests.support.ports import refusing
 
 
 @pytest.mark.parametrize("workers", [None, 1])
 def test_a_server_that_does_not_answer_is_one_line_and_nothing_else(
     workers: int | None, tmp_path: Path
 ) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    with LoadRun(tmp_path, url, workers=workers) as running:
+    with refusing() as url, LoadRun(tmp_path, url, workers=workers) as running:
         assert running.process.wait(30) == 2 and not left_running(running.process.pid)
     said = f"tokenswarm: {url}: does not answer (connection refused); is the server up?"
     assert running.err.splitlines() == [said] and not running.folder.exists()
@@ -136,7 +135,7 @@ def test_a_dry_run_shows_one_request_and_asks_nobody(tmp_path: Path) -> None:
         "locustfiles/chat.py",
         "--headless",
         "--host",
-        f"http://127.0.0.1:{free_port()}",
+        "http://127.0.0.1:9",
         "--dry-run",
     ]
     words += ["--header", "api-key: the-secret-value", "--extra-body", '{"min_p": 0.1}']

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from bench.process import metronome
-from common.ports import free_port
+from tests.support.ports import refusing
 from tests.support.webrun import CHROMIUM, Tab, WebRun, browser
 
 pytestmark = [
@@ -182,14 +182,16 @@ def test_a_start_that_cannot_be_is_explained(locust: WebRun, chromium: Any) -> N
     tab.until(
         f"{alert}.includes('scenario scenario has workloads (chat, code), each with lengths of its own')"
     )
-    dead = f"http://127.0.0.1:{free_port()}"
-    start(tab, input_tokens="", host=dead)
-    tab.until(f"{alert}.includes('{dead}: does not answer')")
-    ours.page.goto(f"{locust.url}/llm/")
-    ours.until(f"document.getElementById('failure').textContent.includes('{dead}: does not answer')")
-    tab.until(f"document.querySelector('#llm-bar span').textContent.includes('{dead}')")
-    visible = [each.inner_text() for each in tab.page.get_by_role("alert").all() if each.is_visible()]
-    assert len(visible) == 1 and visible[0].startswith(f"{dead}: does not answer"), "said once, in the form"
+    with refusing() as dead:
+        start(tab, input_tokens="", host=dead)
+        tab.until(f"{alert}.includes('{dead}: does not answer')")
+        ours.page.goto(f"{locust.url}/llm/")
+        ours.until(f"document.getElementById('failure').textContent.includes('{dead}: does not answer')")
+        tab.until(f"document.querySelector('#llm-bar span').textContent.includes('{dead}')")
+        visible = [each.inner_text() for each in tab.page.get_by_role("alert").all() if each.is_visible()]
+        assert len(visible) == 1 and visible[0].startswith(f"{dead}: does not answer"), (
+            "said once, in the form"
+        )
     unknown = posted(tab, f"{locust.url}/swarm", form={"scenario": "no-such", "host": host}).json()
     assert unknown["success"] is False and "unknown scenario 'no-such'" in unknown["message"]
     assert locust.get("/stats/requests")["state"] == "ready" and finished(locust) == []
