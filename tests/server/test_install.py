@@ -34,7 +34,7 @@ def test_a_second_call_installs_nothing(root: Path, monkeypatch: pytest.MonkeyPa
     python = install.python_of("gpu")
     assert python == root / ".venv-server-gpu" / "bin" / "python"
     assert subprocess.run([python, "-c", "pass"], check=False).returncode == 0
-    monkeypatch.setattr(install, "_run", lambda command, *rest: pytest.fail(f"ran {command}"))
+    monkeypatch.setattr(install, "step", lambda command, *rest: pytest.fail(f"ran {command}"))
     install.install("gpu")
     (root / "requirements-server-gpu.txt").write_text("# something else\n")
     assert not install.is_installed(root / ".venv-server-gpu", install.requirements("gpu"))
