@@ -9,8 +9,10 @@ import pytest
 
 from bench.process import metronome
 from common.places import ROOT
-from tests.support.fakeserver import FakeServer, closed_port
+from tests.support.fakeserver import FakeServer
 from tests.support.loadrun import LoadRun, load
+from tests.support.ports import refusing
+from tests.support.waiting import PATIENCE
 
 QUICK = ("--duration", "2", "--drain", "5")
 
@@ -18,7 +20,7 @@ QUICK = ("--duration", "2", "--drain", "5")
 def test_the_options_are_listed_on_locusts_command_line() -> None:
     """Locust's own --help is printed before it reads the locustfile."""
     words = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--help-all"]
-    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     listed = set(re.findall(r"^  (--[a-z-]+) ", ended.stdout, re.M))
     assert ended.returncode == 0
     assert listed >= {"--scenario", "--rps", "--duration", "--warmup", "--drain", "--seed", "--processes"}
@@ -129,7 +131,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(options: tuple[str, ...], said: s
 
 
 def test_a_host_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    with closed_port() as url:
+    with refusing() as url:
         refused = load(tmp_path / "refused", url)
     unknown = load(tmp_path / "unknown", "http://no-such-host.invalid")
     assert refused.code == unknown.code == 2
@@ -146,10 +148,10 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) 
 
 
 def test_a_proxy_of_the_environment_is_not_used_and_that_is_said(tmp_path: Path) -> None:
-    with closed_port() as proxy, metronome("--ttft", "0.02", "--tpot", "0.005") as server:
+    with refusing() as proxy, metronome("--ttft", "0.02", "--tpot", "0.005") as server:
         named = {"HTTP_PROXY": proxy, "http_proxy": proxy, "no_proxy": "", "NO_PROXY": ""}
         found = load(tmp_path, server.url, *QUICK, environment=named, workers=None)
-    with closed_port() as url:
+    with refusing() as url:
         refused = load(tmp_path / "refused", url, environment=named, workers=None)
     assert found.counts().keys() == {"completed"}
     assert "the environment's proxy is not used: the load goes straight to the host" in found.err
