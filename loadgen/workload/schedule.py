@@ -345,6 +345,8 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
             requests = _taken(scenario, seed, source, len(lead), len(main))
         else:
             requests = _draw(scenario, seed, WARMUP, len(lead)) + _draw(scenario, seed, WINDOW, len(main))
+    if source and requests and scenario.images and not any(each.images for each in requests):
+        raise UsageError(f"{source.path}: no row has images: give images.count, or take images out")
     due = np.concatenate([lead, scenario.warmup + main])
     turns: list[int] = []
     if scenario.conversation:
