@@ -1,8 +1,8 @@
-"""Does memory stay flat over a long run? A soak in short: as many records and chunks, through the real path, as fast
-as they go, against a metronome without waits.
+"""Does memory stay flat over a long run? A soak in short: as many records and chunks, through the real path,
+as fast as they go, against a metronome without waits.
 
-Prints the resident size of worker and master over what a slow run would have sent by then. Exit code 1 when either
-ends more than BOUND above what it had after the first 10 minutes of it.
+Prints the resident size of worker and master over what a slow run would have sent by then. Exit code 1 when
+either ends more than BOUND above what it had after the first 10 minutes of it.
 """
 
 import sys
@@ -66,10 +66,8 @@ def curve(soak: Soak, per_second: float) -> str:
     for seconds in np.linspace(0, soak.seconds[-1], POINTS + 1)[1:]:
         worker, master = (soak.at(part, float(seconds)) for part in PARTS)
         bar = "█" * round(BAR * worker / most)
-        cells = (
-            f"{seconds / 60:.0f} | {seconds * per_second:,.0f} | {worker / 2**20:.0f} | {master / 2**20:.0f}"
-        )
-        lines.append(f"| {cells} | `{bar}` |")
+        sizes = f"{worker / 2**20:.0f} | {master / 2**20:.0f}"
+        lines.append(f"| {seconds / 60:.0f} | {seconds * per_second:,.0f} | {sizes} | `{bar}` |")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,15 +49,16 @@ def run(
     tpot: float = TPOT,
     **more: object,
 ) -> Run:
-    """Drive the metronome at `rate` requests/s for `seconds`; everything is kept in `folder`. `more`: options.
+    """Drive the metronome at `rate` requests/s for `seconds`; everything is kept in `folder`.
 
     cpus: the core of the client (Locust's master and its one worker) and of the metronome; None leaves
-    the choice to the kernel. Raises UsageError when a part of it fails.
+    the choice to the kernel. more: options of the load. Raises UsageError when a part of it fails.
     """
     client_cpu, server_cpu = cpus or (None, None)
+    cpu = () if client_cpu is None else (client_cpu,)
     timetable = ("--ttft", str(ttft), "--tpot", str(tpot))
     with metronome(*timetable, cpu=server_cpu) as server:
-        looks = drive(server.url, rate, seconds, folder, () if client_cpu is None else (client_cpu,), **more)
+        looks = drive(server.url, rate, seconds, folder, cpu, more=more)
         truth = server.stop()
     file = folder / RECORDS
     if not file.exists():
@@ -75,7 +76,7 @@ def drive(
     folder: Path,
     cpus: Collection[int] = (),
     workers: int = 1,
-    **more: object,
+    more: Mapping[str, object] | None = None,
 ) -> list[Look]:
     """Load the server as `run` does, on the cores `cpus` if any are given; looks at the first worker.
 
@@ -83,7 +84,7 @@ def drive(
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
-    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers} | more
+    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers} | dict(more or {})
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
     command += [
         part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))

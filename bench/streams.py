@@ -1,7 +1,7 @@
 """Many requests on one worker: 10,000 streams open at a time, and 100,000 requests of one token.
 
-Each against the metronome, whose tokens come slowly in the first case. One row for each: the verdict, the client's
-error, its CPU time, and the resident memory that an open stream takes.
+Each against the metronome, whose tokens come slowly in the first case. One row for each: the verdict, the
+client's error, its CPU time, and the resident memory that an open stream takes.
 """
 
 import json

@@ -60,6 +60,6 @@ def count(
     short = "" if chosen == wanted else f", which would take {wanted}"
     left = "half of them for the server" if beside_server else "one of them for the master"
     return chosen, (
-        f"{chosen} worker{s} (auto): {chunks:,.0f} chunks/s and {requests:,.0f} requests/s are offered{short}; "
-        f"{cores} cores, {left}"
+        f"{chosen} worker{s} (auto): {chunks:,.0f} chunks/s and {requests:,.0f} requests/s are offered"
+        f"{short}; {cores} cores, {left}"
     )

@@ -14,9 +14,9 @@ GROUP = 16 * 2**20  # bytes of records in one row group: 9,000 of 150 chunks; th
 
 
 class RecordFile:
-    """The file appears in `folder` once it is whole. `counts`: records of each lane so far, lost ones left out.
+    """The file appears in `folder` once it is whole. Raises OSError where it cannot be written.
 
-    Raises OSError where it cannot be written.
+    `counts`: records of each lane so far, lost ones left out.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""One scheduled request, and all those of a run: columns, out of which each is made when somebody asks for it."""
+"""One scheduled request, and all those of a run: columns, out of which each is made when it is asked for."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,8 +132,8 @@ class Arrivals(Sequence[Arrival]):
         return set(value) if isinstance(value, list) else {value} if self._count else set()
 
     def texts(self) -> Iterator[bytes]:
-        """What a digest of all of them is made of: each field but ADDED as Python writes it; of ADDED, what is
-        not as usual. (It was so made of objects first, and digests are compared with those of older runs.)"""
+        """What a digest of all of them is made of: each field as Python writes it; of ADDED, what is not as
+        usual. (Digests are compared with those of older runs, which were made of objects.)"""
         usual = {name: _DEFAULTS[name] for name in ADDED}
         names = [name for name in _DEFAULTS if name not in usual]
         same = {name: repr(value).replace("%", "%%") for name, value in self._columns.items()}
@@ -154,7 +154,7 @@ class Arrivals(Sequence[Arrival]):
         yield "".join(block).encode()
 
     def checksum(self) -> str:
-        """SHA-256 over the columns as they lie in memory: two processes that come to the same have the same."""
+        """SHA-256 over the columns as they lie in memory: the same in processes that come to the same."""
         digest = hashlib.sha256()
         for name, value in self._columns.items():
             digest.update(name.encode())
@@ -186,9 +186,8 @@ def joined(first: Columns, count: int, second: Columns, more: int) -> Columns:
 
     def both(name: str) -> Any:
         one, other = first[name], second[name]
-        if not isinstance(one, np.ndarray | list) and not isinstance(other, np.ndarray | list):
-            if one == other:
-                return one
+        if not any(isinstance(value, np.ndarray | list) for value in (one, other)) and one == other:
+            return one
         one, other = (
             value if isinstance(value, np.ndarray | list) else [value] * size
             for value, size in ((one, count), (other, more))

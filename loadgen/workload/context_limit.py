@@ -3,6 +3,8 @@
 import math
 from itertools import chain
 
+import numpy as np
+
 from common.usage import UsageError
 from loadgen.workload.arrival import Arrival
 from loadgen.workload.dataset_rows import Source
@@ -14,8 +16,10 @@ def require_room(load: Schedule, limit: int | None) -> None:
     """Raise UsageError for a request of more than `limit` tokens; None: the server names no limit."""
     if limit is None or not load.arrivals:
         return
-    tokens = sum(load.arrivals.numbers(name) for name in ("prefix_tokens", "prompt_tokens", "output_tokens"))
-    longest = max(chain([load.arrivals[int(tokens.argmax())]], *load.sessions.values()), key=_tokens)
+    parts = [load.arrivals.numbers(name) for name in ("prefix_tokens", "prompt_tokens", "output_tokens")]
+    longest = max(
+        chain([load.arrivals[int(np.sum(parts, axis=0).argmax())]], *load.sessions.values()), key=_tokens
+    )
     if _tokens(longest) > limit:
         raise UsageError(_too_long(load, longest, limit))
     if load.scenario.conversation and _bound(load) > limit:

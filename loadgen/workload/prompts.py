@@ -122,8 +122,7 @@ class PromptMaker:
         return head + filler.tolist()
 
     def _drawn(self, kind: int, number: int, count: int) -> NDArray[np.uint64]:
-        """The first numbers of a text's own stream, as Philox(counter=[0, 0, 0, kind], key=[seed, number]) has
-        them."""
+        """The first numbers of a text's own stream: Philox(counter=[0, 0, 0, kind], key=[seed, number])."""
         inner = self._state["state"]
         inner["counter"][:], inner["key"][:] = (0, 0, 0, kind), (self._seed, number)
         self._bits.state = self._state

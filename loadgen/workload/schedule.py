@@ -185,7 +185,7 @@ class Mix:
             return found
         if not all(each.shared_prefix for each in parts):
             has = np.array([each.shared_prefix is not None for each in parts])[which]
-            groups = np.where(has, groups, None)  # type: ignore[arg-type]
+            groups = np.where(has, groups.astype(object), np.array(None))
         return found | {"prefix_group": groups, "prefix_tokens": _of(which, shared)}
 
     def later_turn(self, name: str, prompt: Floats, output: Floats) -> Columns:
@@ -227,7 +227,8 @@ def _extras(scenario: Scenario, adapter: Floats, cancel: Floats, after: Floats) 
         found["adapter"] = np.array(list(weights), object)[_ranked(np.array(list(weights.values())), adapter)]
     if scenario.cancel:
         ends = scenario.cancel.after.draw(after)
-        found["cancel_after"] = np.where(cancel < scenario.cancel.share, ends.astype(object), None)  # type: ignore[arg-type]
+        given_up = cancel < scenario.cancel.share
+        found["cancel_after"] = np.where(given_up, ends.astype(object), np.array(None))
     if scenario.images and scenario.dataset is None:
         found["images"] = scenario.images.count or 1
     return found
@@ -277,12 +278,11 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
     if isinstance(scenario.arrivals, ClosedLoop):
         clients = scenario.arrivals.concurrency
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
-        requests = _draw(scenario, seed, WARMUP, clients)
+        requests: Columns = _draw(scenario, seed, WARMUP, clients)
         arrivals = _place(scenario, due, requests, chained=True)
         return Schedule(scenario, seed, arrivals, clients)
     source = Source(scenario) if scenario.dataset else None
     links: list[Link] = []
-    requests: Columns
     if isinstance(scenario.arrivals, Trace):
         assert source is not None
         lead, main, requests, links = _replayed(scenario, scenario.arrivals, seed, source)

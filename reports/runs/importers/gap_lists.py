@@ -1,6 +1,6 @@
 """Lists of numbers taken out of a JSON text as it streams, before it is parsed.
 
-A streaming parser has an event for each number, which costs some ten times what orjson takes for it in a list.
+A streaming parser has an event for each number, which costs ten times what orjson takes for it in a list.
 """
 
 import re
@@ -17,7 +17,7 @@ _REACH = 128  # bytes; a key with what follows it up to its first list is shorte
 
 
 class GapLists:
-    """A file, in whose lists `"<key>": [[…], […]]` each inner one is a mark, as `["#0"]`; `taken` has it by mark.
+    """A file, in whose lists `"<key>": [[…], …]` each inner one is a mark, `["#0"]`; `taken` has it by mark.
 
     What is no plain list of numbers stays in the text, for the parser to read or to refuse.
     """
