@@ -22,6 +22,7 @@ from loadgen.workload.scenario import Scenario
 from loadgen.workload.vocabulary import Messages, Vocabulary
 
 OWN, GROUP, BLOCKS, DOCUMENT, PICTURE = range(5)  # kinds of text, each with random streams of its own
+_HALF = np.uint64(32)  # bits: of a number that is drawn, the upper ones
 FASTEST_ANSWER = 0.001  # s; a closed loop's client is not expected to ask more often
 
 
@@ -34,6 +35,7 @@ class PromptMaker:
             raise UsageError(f"{len(vocabulary.words)} words are too few to make prompts that differ")
         self.vocabulary = vocabulary
         self._words = np.array(vocabulary.words, dtype=object)
+        self._size = np.uint64(len(vocabulary.words))
         self._seed = seed % 2**64
         self._bits = np.random.Philox(key=self._seed)  # made once: it asks the system for entropy each time
         self._state: Any = self._bits.state
@@ -117,9 +119,8 @@ class PromptMaker:
         rest = count - len(head)
         if rest <= 0:
             return head
-        raw = self._drawn(kind, number, rest)
-        filler = self._words[(raw >> np.uint64(32)) * np.uint64(len(self._words)) >> np.uint64(32)]
-        return head + filler.tolist()
+        places = (self._drawn(kind, number, rest) >> _HALF) * self._size >> _HALF
+        return head + self._words[places.view(np.int64)].tolist()
 
     def _drawn(self, kind: int, number: int, count: int) -> NDArray[np.uint64]:
         """The first numbers of a text's own stream: Philox(counter=[0, 0, 0, kind], key=[seed, number])."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.places import ROOT
 from common.usage import UsageError
-from loadgen.workload.arrival import Arrival
+from loadgen.workload.arrival import Arrival, Arrivals
 from loadgen.workload.arrivals.stages import Stages
 from loadgen.workload.arrivals.trace import spread
 from loadgen.workload.prompts import PromptMaker
@@ -542,3 +542,15 @@ def test_the_same_seed_gives_the_load_that_it_gave_before(name: str) -> None:
     if process:
         scenario = scenario.with_overrides(arrivals=process, rate=None if process == "closed-loop" else 5)
     assert schedule(scenario, 3 if process else 1).digest == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", ["mixed", "chat-priority", "conversation"])
+def test_columns_hold_what_objects_held(name: str) -> None:
+    load = schedule(Scenario.load(name).with_overrides(duration=5), 1).arrivals
+    copied = Arrivals.of(list(load))
+    assert copied == load and b"".join(copied.texts()) == b"".join(load.texts())
+    assert [load[place] for place in range(len(load))] == list(load)
+    assert list(load.take(np.array([3, 1]))) == [load[3], load[1]] and list(load[-2:]) == [load[-2], load[-1]]
+    assert load.values("workload") == {each.workload for each in load}
+    with pytest.raises(IndexError):
+        load[len(load)]
