@@ -9,9 +9,9 @@ from typing import Any
 from common.usage import UsageError
 from loadgen.api.kind import KINDS, Kind
 from loadgen.api.whole import WholeAnswer
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 DOCUMENTS = 10  # where a scenario says no number

@@ -59,12 +59,14 @@ class Subject:
 
     variant: str
     target: str | None
+    workers_why: str | None = None  # why there are so many workers, where nobody said how many
 
     @classmethod
     def of_environment(cls) -> "Subject":
-        return cls(
-            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
+        variant, target, workers = (
+            os.environ.get(f"TOKENSWARM_{name}") or None for name in ("VARIANT", "TARGET", "WORKERS")
         )
+        return cls(variant or "unnamed", target, workers)
 
 
 def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:

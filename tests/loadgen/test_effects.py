@@ -120,8 +120,8 @@ CASES: dict[str, tuple[Keys, Keys]] = {  # key: a load, and what is changed in i
     "request.max_tokens_field": ({}, {"request": {"max_tokens_field": "max_completion_tokens"}}),
     "request.documents": ({}, {"request": {"documents": 3}}),
 }
-# Not of what is sent or when: how long answers are waited for, what is judged, how it is called. What each does
-# has tests of its own (lane, verdict, records).
+# Not of what is sent or when: how long answers are waited for, what is judged, how it is called. What each
+# does has tests of its own (lane, verdict, records).
 ELSEWHERE = {"name", "drain", "timeout", "max_concurrency", "slo", *(f"slo.{each}" for each in (
     "ttft", "tpot", "latency", "share"))}  # fmt: skip
 SAID = {  # before the run, by loadgen.master.preflight
