@@ -162,13 +162,13 @@ def sent(client: Client, keys: Keys) -> tuple[Any, ...]:
         scenario = Scenario.from_dict(keys)
         load = schedule(scenario, scenario.seed)
         plan = Plan(
-            run="r", scenario={}, seed=scenario.seed, digest="", lanes=1, host="", model="m", vllm=True,
+            run="r", scenario={}, seed=scenario.seed, checksum="", lanes=1, host="", model="m", vllm=True,
             extensions=list(EXTENSIONS), vocabulary=estimate_vocabulary().to_dict(), verify=True,
             keep_text=False, with_key=True, headers=[],
         )  # fmt: skip
         lane = Lane(Environment(), plan, 0, client, load)
         lane.first_request(user())
-        first = load.arrivals[:FEW]
+        first = list(load.arrivals)[:FEW]
         later = [each for each in map(load.next_in_chain, first) if each is not None]
         bodies = [lane._body(each, TALKED if each in later else []) for each in (*first, *later)]
         times = [(each.due, each.think, each.cancel_after) for each in (*load.arrivals, *later)]
