@@ -8,24 +8,14 @@ import resource
 from argparse import ArgumentParser, Namespace
 from time import process_time
 
-from locust.env import Environment
-
 from common.usage import UsageError
 from loadgen.api.kind import EXTENSIONS
-from loadgen.client.client import Client
-from loadgen.client.transport import Host
 from loadgen.protocol.messages import Plan
-from loadgen.user import OpenLoopUser
-from loadgen.worker.lane import Lane
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import MOST_ARRIVALS, Schedule, schedule
 from loadgen.workload.vocabulary import estimate_vocabulary
 
 RATE = 500.0  # 1/s; how long the run would last matters to no cost
-
-
-class _Client(OpenLoopUser):
-    """As locustfiles/chat.py has it."""
 
 
 def _plan(load: Schedule, lanes: int) -> Plan:
@@ -60,6 +50,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Make both, print what each took."""
+    # Locust replaces parts of the standard library as it is imported, under whoever lists all commands.
+    from locust.env import Environment
+
+    from loadgen.client.client import Client
+    from loadgen.client.transport import Host
+    from loadgen.user import OpenLoopUser
+    from loadgen.worker.lane import Lane
+
     if not 0 < args.arrivals <= MOST_ARRIVALS or args.workers < 1:
         raise UsageError(f"--arrivals must be 1 to {MOST_ARRIVALS:,}, --workers 1 or more")
     named = Scenario.load(args.scenario)
@@ -71,7 +69,8 @@ def run(args: Namespace) -> int:
     del load
     began, client = process_time(), Client(Host.resolve(plan.host))
     lane = Lane(Environment(), plan, 0, client)
-    lane.prepare(_Client(Environment()), lambda record: None)
+    user = type("ChatUser", (OpenLoopUser,), {})  # as locustfiles/chat.py has it
+    lane.prepare(user(Environment()), lambda record: None)
     worker = process_time() - began
     client.close()
     print(f"{count:,} arrivals of {scenario.name}, digest {digest[:12]}")
