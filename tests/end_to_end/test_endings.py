@@ -39,8 +39,10 @@ def reconciles(found: Outcome) -> None:
     assert found.records["arrival"].is_unique
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGINT, None), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGHUP, None)],
+)
 def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
@@ -123,7 +125,7 @@ def test_a_signal_after_the_end_does_not_cost_the_verdict(tmp_path: Path) -> Non
 @pytest.mark.parametrize("drain", ["0", "2"])
 def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
     with metronome("--ttft", "0.05", "--tpot", "0.2") as server:
-        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW)
+        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW, workers=None)
     assert found.counts().keys() == {"unfinished"} and found.manifest["ended"] == "complete"
     assert float(drain) <= found.manifest["drained_at"] - 3 < 30, "an answer takes 40 s"
     reconciles(found)
@@ -132,12 +134,12 @@ def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
 def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, scenario=SLOW, workers=1) as running,
+        LoadRun(tmp_path, server.url, "--duration", "12", scenario=SLOW, workers=None) as running,
     ):
         running.wait_for_records(5)
         server.process.kill()
         found = running.end()
-    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 100
+    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 20
     errors = set(found.records["error"].dropna())
     assert any("refused" in error for error in errors), errors
     assert found.code == 5 and found.manifest["ended"] == "complete"

@@ -18,7 +18,7 @@ from tests.support import needs
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(900)]
-SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "12", "--warmup", "3", "--drain", "120"]
+SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "6", "--warmup", "1", "--drain", "120"]
 WHOLE = {verdict.exit_code for verdict in Verdict if verdict is not Verdict.INVALID}  # however fast it was
 
 
@@ -52,7 +52,7 @@ def test_two_variants_and_their_report(tmp_path: Path) -> None:
     for name, found in records.items():
         folder = run_of(tmp_path, name)
         done = found[found["status"] == "completed"]
-        assert len(done) > 60 and (done["output_tokens"] == done["output_asked"]).all()
+        assert len(done) > 25 and (done["output_tokens"] == done["output_asked"]).all()
         assert (done["prompt_tokens"] == done["prompt_asked"]).all(), "prompts have the asked length, exactly"
         rules = {rule["rule"]: rule for rule in json.loads((folder / "summary.json").read_text())["rules"]}
         for rule in (

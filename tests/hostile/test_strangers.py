@@ -9,6 +9,8 @@ import zmq.constants as options
 
 from bench.process import metronome
 from common.ports import free_port
+from common.usage import UsageError
+from loadgen.protocol import access
 from tests.hostile.strangers import HEADERS, listening, message, peer
 from tests.support.loadrun import SHORT, LoadRun
 from tests.support.waiting import PATIENCE
@@ -141,12 +143,13 @@ def forgeries(name: str) -> list[tuple[str, object, str]]:
     return found
 
 
-def test_a_worker_without_the_token_says_what_to_do(tmp_path: Path) -> None:
-    nowhere = {"TOKENSWARM_CACHE": str(tmp_path / "cache")}
-    joining = ("--worker", "--master-port", str(free_port()), "--token-file", str(tmp_path / "none"))
-    with LoadRun(
-        tmp_path, "http://127.0.0.1:1", *joining, workers=None, headless=False, environment=nowhere
-    ) as run:
+def test_a_worker_without_the_token_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "WITHIN", 0.1)
+    with pytest.raises(UsageError, match=r"copy the master's token file here \(--token-file\)"):
+        access.find_token(False, tmp_path / "none")
+    joining, short = ("--worker", "--master-port", str(free_port())), {"TOKENSWARM_TOKEN": "short"}
+    url = "http://127.0.0.1:1"
+    with LoadRun(tmp_path, url, *joining, workers=None, headless=False, environment=short) as run:
         found = run.end()
-    assert found.code == 2 and "copy the master's token file here (--token-file)" in found.err
+    assert found.code == 2 and "a token has 32 to 200 printable characters" in found.err
     assert "Traceback" not in found.err

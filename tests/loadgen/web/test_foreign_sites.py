@@ -103,17 +103,26 @@ def locust(named: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
-def page(request: pytest.FixtureRequest, chromium: Any, elsewhere: int, locust: WebRun) -> Iterator[Any]:
-    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
+@pytest.fixture(scope="module")
+def with_cookie(chromium: Any, locust: WebRun) -> Iterator[Any]:
+    """A browser's context that has been at the UI, and has its cookie."""
     context = chromium.new_context()
     context.set_default_timeout(1000 * PATIENCE)
     own = context.new_page()
     own.goto(locust.url)
-    page = context.new_page()
+    own.close()
+    assert context.cookies(locust.url)
+    yield context
+    context.close()
+
+
+@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
+def page(request: pytest.FixtureRequest, with_cookie: Any, elsewhere: int) -> Iterator[Any]:
+    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
+    page = with_cookie.new_page()
     page.goto(request.param.format(elsewhere))
     yield page
-    context.close()
+    page.close()
 
 
 def keys_of(server: FakeServer) -> set[str | None]:
