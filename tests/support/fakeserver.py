@@ -211,10 +211,12 @@ def unanswering_port() -> Iterator[str]:
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """The URL of a server that gives one client these bytes, whatever it asks, and waits for it to go."""
+    """The URL of a server that gives one client these bytes, whatever it asks, and keeps the connection."""
+    accepted: list[socket.socket] = []
 
     def serve() -> None:
         sock, _ = listener.accept()
+        accepted.append(sock)
         with sock:
             sock.recv(65536)
             sock.sendall(answer)
@@ -226,4 +228,7 @@ def answering(answer: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for sock in accepted:  # a client may keep it open, too
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE)
