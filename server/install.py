@@ -148,7 +148,7 @@ def _works(python: Path) -> bool:
 
 
 def step(command: list[str], failure: str, what: str, kind: str) -> None:
-    """Run one with a bar of its `kind`'s usual time. Raises UsageError, which names `failure`, when it fails."""
+    """Run one with a bar of its `kind`'s usual time. Raises UsageError, with `failure`, when it fails."""
     if _watched(command, what, kind) != 0:
         raise UsageError(f"{failure}; its output is above (command: {shlex.join(command)})")
 

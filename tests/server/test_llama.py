@@ -1,4 +1,4 @@
-"""The GPU model that nothing is downloaded for: as many tokens as Llama-2's, and readable by transformers' rules."""
+"""The GPU model that nothing is downloaded for: as many tokens as Llama-2's."""
 
 import json
 from pathlib import Path

@@ -52,4 +52,7 @@ def test_a_server_that_serve_serves_here_is_known_by_its_address(
     run = tmp_path / "run"
     run.mkdir()
     assert manifest.server_of(run, "http://127.0.0.1:8000") is None
-    assert manifest.server_of(run, "http://127.0.0.1:8001") == {"host": "http://127.0.0.1:8001", "launcher": here}
+    assert manifest.server_of(run, "http://127.0.0.1:8001") == {
+        "host": "http://127.0.0.1:8001",
+        "launcher": here,
+    }
