@@ -77,7 +77,6 @@ class Fetcher:
             if answer is not None:
                 answer.close()
 
-
     def _ask(self, method: str, url: str, **how: Any) -> requests.Response:
         """Once more where the server closes a kept connection, as uvicorn does after each of its own 500."""
         kept, self._kept = self._kept, True
