@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import psutil
@@ -57,16 +58,32 @@ def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None)
 
 
 def drive(
-    url: str, rate: float, seconds: float, folder: Path, cpus: Collection[int] = (), workers: int = 1
+    url: str,
+    rate: float,
+    seconds: float,
+    folder: Path,
+    cpus: Collection[int] = (),
+    workers: int = 1,
+    prefix: Sequence[str] = (),
+    more: Mapping[str, object] = MappingProxyType({}),
 ) -> list[tuple[float, float, int]]:
     """Load the server as `run` does, on the cores `cpus` if any are given; looks at the first worker.
 
-    Raises UsageError when Locust ends badly.
+    prefix: words before Locust's command. more: options of the load, which win over those here. Raises
+    UsageError when Locust ends badly.
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
-    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers}
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
+    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers, **more}
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(ROOT / "locustfiles" / "chat.py"),
+        "--headless",
+    ]
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
     environment |= {"LOCUST_HOST": url, "TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_VARIANT": "metronome"}
@@ -77,7 +94,7 @@ def drive(
         try:
             if cpus:
                 os.sched_setaffinity(process.pid, cpus)  # its workers inherit it
-            looks = _watch(process, seconds + _DRAIN + _SLACK)
+            looks = _watch(process, seconds + float(str(options["drain"])) + _SLACK)
         finally:
             _stop(process)
     if process.returncode not in [verdict.exit_code for verdict in Verdict]:
