@@ -1,5 +1,5 @@
-"""What a run loads when a cause is planted: the metronome alone, behind a gateway or on a host of its own; or the
-real server on this machine's CPU."""
+"""What a run loads when a cause is planted: the metronome alone, behind a gateway or on a host of its own, or
+the real server on a CPU."""
 
 import contextlib
 import subprocess
