@@ -260,14 +260,15 @@ class Part:
         if repeat:
             self.outbox.repeat()
         lane = self.lane
+        events, chunks = lane.client.progress()
         self._tell(
             messages.PULSE,
             lane=lane.number,
             t=lane.now,
             due=lane.due,
             in_flight=lane.client.in_flight,
-            events=lane.client.events,
-            chunks=lane.client.chunks_under_way,
+            events=events,
+            chunks=chunks,
             idle=lane.idle,
             **self._pulse.take(),
         )
