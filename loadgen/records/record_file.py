@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 from common.results import RECORDS
 from loadgen.records.record import SCHEMA, Record, to_table
 
-GROUP = 16 * 2**20  # bytes of records in one row group: 9,000 of 150 chunks; three times as much to sort them
+GROUP = (
+    4 * 2**20
+)  # bytes of records in one row group: 2,200 of 150 chunks; it takes some times as much to write
 
 
 class RecordFile:
@@ -60,3 +62,4 @@ class RecordFile:
         if self._waiting:
             self._writer.write_table(pa.concat_tables(self._waiting).sort_by("arrival"))
         self._waiting, self._size = [], 0
+        pa.default_memory_pool().release_unused()  # some 60 MiB, which the pool would keep
