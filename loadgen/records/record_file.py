@@ -1,5 +1,6 @@
 """requests.parquet while it is written: row groups, each sorted by arrival, of what has come."""
 
+import ctypes
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from loadgen.records.record import SCHEMA, Record, to_table
 GROUP = (
     4 * 2**20
 )  # bytes of records in one row group: 2,200 of 150 chunks; it takes some times as much to write
+
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
 
 
 class RecordFile:
@@ -63,3 +66,5 @@ class RecordFile:
             self._writer.write_table(pa.concat_tables(self._waiting).sort_by("arrival"))
         self._waiting, self._size = [], 0
         pa.default_memory_pool().release_unused()  # some 60 MiB, which the pool would keep
+        if _TRIM is not None:
+            _TRIM(0)  # likewise for the batches that came as messages
