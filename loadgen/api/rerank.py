@@ -6,6 +6,7 @@ server's usage says.
 
 from typing import Any
 
+from common.usage import UsageError
 from loadgen.api.kind import KINDS, Kind
 from loadgen.api.whole import WholeAnswer
 from loadgen.workload.arrival import Arrival
@@ -34,6 +35,10 @@ class Rerank(Kind):
     def body(
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario
     ) -> dict[str, Any]:
+        if arrival.dialogue or arrival.blocks or arrival.prefix_tokens:
+            raise UsageError(
+                "rerank has neither prompts of a dataset nor a shared_prefix; lengths alone it takes"
+            )
         wanted = scenario.request.documents if scenario.request else None
         query, documents = prompts.ranked(arrival, QUERY, wanted or DOCUMENTS)
         return {"query": query, "documents": documents}

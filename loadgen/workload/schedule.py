@@ -295,6 +295,8 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
             phases = ((WARMUP, len(lead)), (WINDOW, len(main)))
             warming, measured = (_draw(scenario, seed, *each) for each in phases)
             requests = joined(warming, len(lead), measured, len(main))
+    if source and scenario.images and not np.any(requests.get("images", 0)):
+        raise UsageError(f"{source.path}: no row has images: give images.count, or take images out")
     due = np.concatenate([lead, scenario.warmup + main])
     turns: list[int] = []
     if scenario.conversation:

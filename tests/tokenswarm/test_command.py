@@ -11,6 +11,7 @@ import pytest
 from common import version
 from common.places import ROOT
 from common.usage import UsageError
+from tests.support.waiting import PATIENCE
 from tokenswarm.__main__ import main, parse, parser_of, run
 from tokenswarm.verbs import BENCHES, TOKENSWARM, VERBS, Group, Verb
 
@@ -81,7 +82,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     )
     for word in ("--help", "--version", "no-such-verb"):
         words = [sys.executable, "-c", code, word]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
@@ -100,12 +101,12 @@ def test_outside_a_clone_no_other_projects_commit_is_named(monkeypatch: pytest.M
 
 def test_bash_completes_verbs_options_and_names() -> None:
     words = [sys.executable, "-m", "tokenswarm", "completion", "bash"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
     ask = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_tokenswarm; echo "${COMPREPLY[*]}"'
 
     def offered(*typed: str) -> list[str]:
         shell = ["bash", "-c", f"{done.stdout}\n{ask}", "bash", *typed]
-        said = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        said = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
         return said.stdout.split()
 
     assert offered("tokenswarm", "ser") == ["serve", "server-setup"]
@@ -113,3 +114,17 @@ def test_bash_completes_verbs_options_and_names() -> None:
     assert offered("tokenswarm", "run", "baseline", "--slo-t") == ["--slo-ttft", "--slo-tpot"]
     assert "rag-small" in offered("tokenswarm", "run", "baseline", "--scenario", "rag")
     assert "calibrate" in offered("tokenswarm", "bench", "")
+
+
+def test_a_worker_says_whom_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The master's words are in tests/end_to_end/test_endings.py."""
+    ran: list[list[str]] = []
+    monkeypatch.setenv("TOKENSWARM_RESULTS", "results")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("os.execv", lambda _, words: ran.append(words))
+    importlib.import_module("tokenswarm.commands.worker").run(parse(["worker", "--master", "192.0.2.20"]))
+    said = "waiting for the master on 192.0.2.20: it starts the load, and this ends with it\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert ran[0][-3:] == ["--worker", "--master-host", "192.0.2.20"]

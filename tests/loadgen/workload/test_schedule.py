@@ -286,6 +286,16 @@ def test_a_prefix_by_rank_and_of_a_wanted_hit_rate() -> None:
     ("keys", "said"),
     [
         ({"shared_prefix": {"tokens": 5, "hit_rate": 0.5}}, "needs tokens or hit_rate"),
+        ({"shared_prefix": {"tokens": 5, "zipf": 1}}, "zipf is for several groups"),
+        (
+            {
+                "prompt_tokens": None,
+                "output_tokens": None,
+                "request": {"extra_body": {"priority": 1}},
+                "workloads": {"a": {"prompt_tokens": 9, "output_tokens": 9, "priority": 2}},
+            },
+            "priority is given twice, by workloads.a",
+        ),
         ({"adapters": {"shares": {"a": 0.5}}}, "add up to 0.5"),
         ({"adapters": {"shares": {"a": 1.0}, "zipf": 1}}, "do not go together"),
         ({"max_concurrency": 2, "rate": None, "arrivals": {"process": "closed-loop"}}, "has its concurrency"),
