@@ -150,20 +150,25 @@ def run(given: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="blame-") as home:
         for number in range(given.tries):
             for name in own:
-                if time.monotonic() < until:
-                    with chosen[name].place.stand() as stand:
-                        _try(name, chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
+                if time.monotonic() < until and name not in lacking:
+                    try:
+                        with chosen[name].place.stand() as stand:
+                            _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
+                    except (
+                        UsageError
+                    ) as error:  # one gateway that does not start costs no other cause its runs
+                        lacking[name] = str(error)
         shared = [name for name in chosen if name not in own]
         if shared and time.monotonic() < until:
             with chosen[shared[0]].place.stand() as stand:  # it takes a minute to start: one for all of them
                 for number in range(given.tries):
                     for name in shared:
                         if time.monotonic() < until:
-                            _try(name, chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
+                            _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
         return _show(chosen, counts, lacking)
 
 
-def _try(name: str, cause: Cause, stand: Stand, folder: Path, count: Count) -> None:
+def _try(cause: Cause, stand: Stand, folder: Path, count: Count) -> None:
     found = measure(cause, stand, folder)
     amiss = wrong(cause, found)
     count.runs.append(found)

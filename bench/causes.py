@@ -19,7 +19,7 @@ Plant = contextlib.AbstractContextManager[None]
 BEGUN = 3  # requests in flight: more than the one that is tried before a run
 CALM = ("VALID", "TOO-SHORT")
 ANY = ("*",)
-RATE, SECONDS = 70.0, 10.0  # 700 requests in the window: enough for a p99
+RATE, SECONDS = 70.0, 8.0  # 560 requests in the window: enough for a p99
 SPARE = 40.0  # requests/s; two cores then have room for a gateway, too
 _BURN = """
 import sys, time
@@ -208,14 +208,16 @@ CAUSES: dict[str, Cause] = {
         told="its 150 workers taken",
         verdicts=["SATURATED"],
         fails=["outside_server"],
-        says="Apache",
     ),
     "litellm": _between("LiteLLM", culprit="gateway", rate=2.0, fails=["outside_server"], own_metrics=True),
-    "vllm-router": _between(
-        "vllm-router", culprit="gateway", rate=20.0, fails=["outside_server"], own_metrics=True
-    ),
+    # 25 to 55 ms before an engine that takes its time to tokenize; the metronome does not.
+    "vllm-router": _between("vllm-router", rate=20.0, own_metrics=True),
     "vllm-router-cured": _between(
-        "vllm-router", "--policy round_robin", "with `--policy round_robin`", rate=20.0, own_metrics=True
+        "vllm-router",
+        "--policy round_robin",
+        "with `--policy round_robin`",
+        rate=20.0,
+        own_metrics=True,
     ),
     "gateway-timeout": Cause(
         "HAProxy with a time-out of 30 s before a server that answers after 40 s",
