@@ -120,7 +120,7 @@ def deciding(scenario: Scenario, slo: Slo, seed: int) -> float:
 
 
 def _tokens(scenario: Scenario, seed: int) -> list[int]:
-    return [arrival.output_tokens for arrival in schedule(scenario, seed).arrivals] or [0]
+    return schedule(scenario, seed).arrivals.numbers("output_tokens").tolist() or [0]
 
 
 def _longest(slo: Slo, tokens: float) -> float:

@@ -228,7 +228,7 @@ class Run:
             "lanes": lanes,
             "due": sum(lane["arrivals"] for lane in lanes),
             "schedule_end": self._end,
-            "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
+            "scheduled": int((self.schedule.arrivals.numbers("due") < self._end).sum()),
             "drained_at": self._drained_at,
             "ended_at": now(),
             "ended": "complete" if why is None else "interrupted",

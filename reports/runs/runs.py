@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
-CHUNKS_AT_ONCE = 500_000  # some 8 MB of times and tokens, and a few times that in their analysis
+CHUNKS_AT_ONCE = 100_000  # some 2 MB of times and tokens, and a few times that in their analysis
 
 
 @dataclass(frozen=True)
