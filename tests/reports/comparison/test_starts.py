@@ -34,7 +34,7 @@ def test_a_margin_only_ever_widens(span: tuple[float, float, float], below: floa
 
 
 def test_of_one_start_each_only_what_exceeds_the_starts_is_claimed() -> None:
-    """Four starts of one kernel differed by 22 %: 20 % of one start each are no finding, twice the time is."""
+    """Four starts of one kernel differed by 22 %: 20 % of one start each are no finding, 100 % are."""
     alone, several = Design(1, 20), Design(3, 20)
     usual = Situation("usual", SMALL)
     tpot = [ROW["tpot_p50"]]
