@@ -49,10 +49,11 @@ class Change(Part):
     display_interval: str = Field(description="'+18.1 to +22.0 %', or 'n/a'")
     reason: str = Field(description="why this mark, one clause")
     more_runs: int | None = Field(
-        None, description="runs of each (fresh starts, where they were launched) that would decide it, about"
+        default=None,
+        description="runs of each (fresh starts, where they were launched) that would decide it, about",
     )
     more_runs_s: float | None = Field(
-        None, description="s of load in each of those; null: decided, or not known"
+        default=None, description="s of load in each of those; null: decided, or not known"
     )
     warning: str | None = Field(None, description="stands in the same line wherever the claim stands")
 
