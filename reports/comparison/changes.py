@@ -9,6 +9,7 @@ from reports.document.metric import Change
 from reports.document.schema import Difference
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROW, Row
+from reports.runs.index import Entry
 from reports.runs.runs import Run
 
 
@@ -19,10 +20,13 @@ def settle(
     verdicts: Mapping[str, str],
     minimum_effect: float,
     floors: Mapping[str, float] = claims.FLOORS,
+    known: Sequence[Entry] = (),
+    looks: int = 1,
 ) -> tuple[Pair, list[Difference]]:
     """The pair of two variants with all that its claims depend on, and in what their loads differ as they
-    came. `verdicts` by run."""
-    pair = pair_up(baseline, other, groups, verdicts, minimum_effect)
+    came. `verdicts` by run; `known`: the runs of the results folder; `looks`: how often this
+    comparison is looked at, so that all looks together keep the share of false claims."""
+    pair = pair_up(baseline, other, groups, verdicts, minimum_effect, known, claims.level(looks))
     found = comparability.differences(pair.baseline, pair.other, minimum_effect)
     return _by_effect(_of_one_load(pair, found), floors), list(found)
 
@@ -32,7 +36,15 @@ def change(row: Row, pair: Pair) -> Change:
     repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
-        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
+        row,
+        pair.baseline,
+        pair.other,
+        pair.blocks,
+        in_pairs,
+        growing=pair.setting.growing,
+        spread=pair.spread,
+        drifts=pair.drifts,
+        confidence=pair.setting.confidence,
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     why = pair.setting.incomparable if untold is None else untold
