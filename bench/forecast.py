@@ -35,6 +35,7 @@ from forecast.forecast import COVERED, Forecast, figures_of, forecast
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from reports.runs.runs import load_run
+from reports.verdict.rule import RULES, Verdict
 
 BASELINE = "baseline"
 FORECASTS = "forecasts.json"
@@ -224,8 +225,8 @@ def _measured(place: Path, name: str) -> dict[str, Any] | None:
     if folder is None:
         return None
     run = load_run(folder)
-    rules = json.loads((folder / SUMMARY).read_text())["rules"]
-    saturated = any(rule["verdict"] == "SATURATED" and not rule["passed"] for rule in rules)
+    found = [rule(run) for rule in RULES.values()]  # not as judged, where a disturbance outranks them
+    saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in found)
     verdict = json.loads((folder / SUMMARY).read_text())["verdict"]
     others = _others(folder)
     told = "" if others is None else f", others took {100 * others:.0f} % of the machine"
