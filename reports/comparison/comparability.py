@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loadgen.records.record import COMPLETED
+from reports.comparison.starts import paced_by_answers
 from reports.document.part import Json
 from reports.document.schema import Difference
 from reports.runs.conditions import same_requests
@@ -79,7 +80,7 @@ def _counting(baseline: Sequence[Run], other: Sequence[Run]) -> Difference | Non
 
 def _rate(baseline: Sequence[Run], other: Sequence[Run], minimum_effect: float) -> Difference | None:
     """Arrivals that the schedule itself makes due; how soon the others follow is the server's doing."""
-    if any(_paced_by_answers(run) for run in (*baseline, *other)):
+    if any(paced_by_answers(run) for run in (*baseline, *other)):
         return None
     before, after = (float(np.mean([_scheduled_rate(run) for run in side])) for side in (baseline, other))
     if not _beyond(before, after, minimum_effect):
@@ -87,11 +88,6 @@ def _rate(baseline: Sequence[Run], other: Sequence[Run], minimum_effect: float) 
     shown = [f"{formatting.number(rate, 'req/s')} req/s" for rate in (before, after)]
     text = "{after} were due with {other}, {before} with {baseline}"
     return _difference("offered rate", baseline, other, shown, text)
-
-
-def _paced_by_answers(run: Run) -> bool:
-    """Whether answers alone made requests due: a closed loop, or a tool's pool of clients."""
-    return run.closed_loop or "offered_rate" in run.limits.figures
 
 
 def _scheduled_rate(run: Run) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from reports.document.run import UNUSABLE
 from reports.metrics import catalogue, durations, request_metrics
 from reports.metrics.catalogue import COUNTS, ROW, Row
+from reports.runs.conditions import by_number
 from reports.runs.earlier import of_its_kind
 from reports.runs.index import Entry
 from reports.runs.machines import same_process
@@ -114,7 +115,8 @@ def reach(run: Run, row: Row, pace: float, queue_grew: bool, absolute: bool) -> 
     if row.of_slo:
         return _of_slo(run, row, pace, queue_grew)
     if row.name not in COUNTS:
-        power = pace * (0.0 if row.metric is None and not queue_grew else elasticity(run, row, queue_grew))
+        kept_up = row.metric is None and not queue_grew and not paced_by_answers(run)
+        power = 0.0 if kept_up else pace * elasticity(run, row, queue_grew)  # then the load decides the rate
         found = catalogue.figure(run, row)
         value = (found.value if found.value is not None else found.lower_bound) or 0.0
         return (
@@ -144,6 +146,11 @@ def elasticity(run: Run, row: Row, queue_grew: bool) -> float:
     # Near the capacity a wait is exponential (Kingman, JRSS B 24 (1962) 383-392).
     waited = -math.log(1 - (row.share or 0.5)) * queue_memory.mean_wait(run)
     return 1 + min(waited / figure, 1.0) * (min(queue_memory.steepness(run), STEEPEST) - 1)
+
+
+def paced_by_answers(run: Run) -> bool:
+    """Whether answers alone made requests due, so that the rate is the server's doing."""
+    return run.closed_loop or by_number(run)
 
 
 def steepness(run: Run, served: float | None = None) -> float:

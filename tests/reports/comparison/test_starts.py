@@ -95,6 +95,8 @@ def test_what_follows_the_pace() -> None:
     assert up("ttft_p50") == pytest.approx(0.1, abs=0.05), "nobody waits"
     assert up("ttft_p99", near) > 0.2, "near the capacity a wait grows by more than what it takes to serve"
     assert up("completed_rate") == 0, "the load decides it"
+    loop = steady.manifest.model_copy(update={"scenario": {"arrivals": {"process": "closed-loop"}}})
+    assert up("completed_rate", dataclasses.replace(steady, manifest=loop)) == pytest.approx(0.1)
     assert up("completed_rate", drowned, True) == pytest.approx(0.1)
     assert up("slo_attainment") == pytest.approx(0, abs=0.01)
     assert 0 <= up("slo_attainment", drowned, True) <= 1

@@ -17,6 +17,12 @@ from tests.support.auditing import OPEN, audited, outcome, read_one
 from tests.support.make_foreign import make_vllm
 
 
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts of a server differ by is no matter here (tests/reports/comparison/test_starts.py)."""
+    monkeypatch.setattr("reports.comparison.starts.same_process", lambda *runs: True)
+
+
 def changed(source: Path, path: Path, **values: Any) -> Path:
     """A copy of a file with other values; None leaves the key out."""
     found = json.loads(source.read_text()) | values
