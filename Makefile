@@ -226,8 +226,8 @@ bench-forecast: server-setup ## How true forecasts are: ten settings, measured (
 bench-report: $(ENV) ## Time and memory of reports on 1,200 and 1,000,000 records
 	@$(TS) bench report
 
-bench-memory: $(ENV) ## Whether a worker's memory stays flat over five minutes
-	@$(TS) bench memory
+bench-memory: $(ENV) ## Whether memory stays flat over a soak, in short (4 min)
+	@$(TS) bench endurance
 
 bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 	@$(TS) bench rosetta --peers $(or $(PEERS),peers)

@@ -72,7 +72,7 @@ def row_of(rate: float, run: load.Run, bare: float) -> Row:
         dispatch_delay_p99=_percentile((records["sent"] - records["due"]).to_numpy(float), 99),
         cpu_s_per_1000_chunks=_cpu_seconds(run) / errors.tokens * 1000,
         floor_cpu_s_per_1000_chunks=bare,
-        memory_bytes=int(run.worker["rss"].max()),
+        memory_bytes=int(run.looks["worker"].max()),
         server_lateness_p50=_percentile(late, 50),
         server_lateness_p99=_percentile(late, 99),
     )
@@ -84,8 +84,8 @@ def _percentile(values: np.ndarray, percent: float) -> float:
 
 def _cpu_seconds(run: load.Run) -> float:
     """CPU time of the worker from the first request it sent to its end."""
-    before = np.interp(run.truth.read[0], run.worker["t"], run.worker["cpu"])
-    return float(run.worker["cpu"].iloc[-1] - before)
+    before = np.interp(run.truth.read[0], run.looks["t"], run.looks["cpu"])
+    return float(run.looks["cpu"].iloc[-1] - before)
 
 
 def choose_cpus() -> tuple[int, int] | None:

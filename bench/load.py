@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,10 @@ _DRAIN = 30
 _SLACK = 90.0  # seconds for locust to start, prepare its prompts, drain and write
 _PERIOD = 0.25  # seconds between two looks at the worker
 
+Look = tuple[
+    float, float, int, int
+]  # moment, CPU time of the worker (s), resident size of worker and master (bytes)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -32,42 +36,59 @@ class Run:
 
     records: pd.DataFrame  # columns of loadgen.records.record
     truth: Truth
-    worker: pd.DataFrame  # t (CLOCK_MONOTONIC s), cpu (s since its start), rss (bytes): one row a look
+    looks: pd.DataFrame  # t (CLOCK_MONOTONIC s), cpu (s) and worker of the worker, master: resident bytes
     folder: Path
 
 
-def run(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None) -> Run:
+def run(
+    rate: float,
+    seconds: float,
+    folder: Path,
+    cpus: tuple[int, int] | None,
+    ttft: float = TTFT,
+    tpot: float = TPOT,
+    **more: object,
+) -> Run:
     """Drive the metronome at `rate` requests/s for `seconds`; everything is kept in `folder`.
 
     cpus: the core of the client (Locust's master and its one worker) and of the metronome; None leaves
-    the choice to the kernel. Raises UsageError when a part of it fails.
+    the choice to the kernel. more: options of the load. Raises UsageError when a part of it fails.
     """
     client_cpu, server_cpu = cpus or (None, None)
-    timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT))
+    cpu = () if client_cpu is None else (client_cpu,)
+    timetable = ("--ttft", str(ttft), "--tpot", str(tpot))
     with metronome(*timetable, cpu=server_cpu) as server:
-        looks = drive(server.url, rate, seconds, folder, () if client_cpu is None else (client_cpu,))
+        looks = drive(server.url, rate, seconds, folder, cpu, more=more)
         truth = server.stop()
     file = folder / RECORDS
     if not file.exists():
         raise UsageError(f"the run wrote no {file.name}: {last_words(_log(folder))}")
-    worker = pd.DataFrame(looks, columns=["t", "cpu", "rss"])
-    if worker.empty:
+    seen = pd.DataFrame(looks, columns=["t", "cpu", "worker", "master"])
+    if seen.empty:
         raise UsageError(f"Locust's worker was never seen: {last_words(_log(folder))}")
-    return Run(pd.read_parquet(file), truth, worker, folder)
+    return Run(pd.read_parquet(file), truth, seen, folder)
 
 
 def drive(
-    url: str, rate: float, seconds: float, folder: Path, cpus: Collection[int] = (), workers: int = 1
-) -> list[tuple[float, float, int]]:
+    url: str,
+    rate: float,
+    seconds: float,
+    folder: Path,
+    cpus: Collection[int] = (),
+    workers: int = 1,
+    more: Mapping[str, object] | None = None,
+) -> list[Look]:
     """Load the server as `run` does, on the cores `cpus` if any are given; looks at the first worker.
 
     Raises UsageError when Locust ends badly.
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
-    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers}
+    options |= {"arrivals": "poisson", "model": "metronome", "processes": workers} | dict(more or {})
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
-    command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command += [
+        part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM_")}
     environment |= {"LOCUST_HOST": url, "TOKENSWARM_RUN_DIR": str(folder), "TOKENSWARM_VARIANT": "metronome"}
     with _log(folder).open("w") as log:
@@ -85,9 +106,9 @@ def drive(
     return looks
 
 
-def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[tuple[float, float, int]]:
+def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[Look]:
     """Look at the worker's CPU time and memory until Locust has ended."""
-    looks: list[tuple[float, float, int]] = []
+    looks: list[Look] = []
     deadline = time.perf_counter() + limit
     master, worker = psutil.Process(process.pid), None
     while process.poll() is None:
@@ -97,7 +118,8 @@ def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[tuple[float
             worker = worker or next(iter(master.children()), None)
             if worker is not None:
                 cpu = worker.cpu_times()
-                looks.append((time.perf_counter(), cpu.user + cpu.system, worker.memory_info().rss))
+                sizes = worker.memory_info().rss, master.memory_info().rss
+                looks.append((time.perf_counter(), cpu.user + cpu.system, *sizes))
         except psutil.Error:  # it has just ended
             pass
         time.sleep(_PERIOD)

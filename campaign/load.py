@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from campaign import child
+from campaign import child, workers
 from common.places import ROOT
 from common.results import LONGEST_NAME, SERVER, results_folder
 from common.usage import UsageError, whole
@@ -44,6 +44,7 @@ class Load:
     master_port: int | None  # where workers join; None: any free one, so that runs side by side never mix
     scenario: str
     options: dict[str, str]  # of OPTIONS
+    workers_why: str | None = None  # why so many, where nobody said how many
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
@@ -110,7 +111,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     group = add_load_arguments(parser)
     group.add_argument("--port", type=whole, default=8000)  # of the server that is launched
-    group.add_argument("--workers", type=whole, default=1, metavar="N")
+    group.add_argument("--workers", type=workers.workers, default=1, metavar="N|auto")
     group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
@@ -139,12 +140,17 @@ def load_of(given: Namespace) -> Load:
         value = getattr(given, name)
         if value not in (None, "", False):
             options[name] = "yes" if value is True else str(Path(value).resolve()) if each.path else value
+    count, why = given.workers, None
+    if count == workers.AUTO:
+        asked = scenario_of({"scenario": absolute(given.scenario), **options})
+        count, why = workers.choose(asked, int(options.get("seed", asked.seed)), not given.host)
     return Load(
         target=absolute(given.target),
         host=given.host or None,
         port=given.port,
         locustfile=absolute(given.locustfile),
-        workers=given.workers,
+        workers=count,
+        workers_why=why,
         master_port=given.master_port,
         scenario=absolute(given.scenario),
         options=options,
@@ -207,6 +213,7 @@ def _launcher(load: Load, variant: str) -> list[str]:
 def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:
     """Run the command against the variant, launched for it, or against the load's host; its exit code."""
     environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
+    environment |= {"TOKENSWARM_WORKERS": load.workers_why} if load.workers_why else {}
     if load.host is None:
         place = ["--folder", str(folder)] if folder else []
         return child.run([*_launcher(load, variant), *place, "--", *command], environment)

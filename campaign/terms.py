@@ -6,8 +6,6 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Search
@@ -110,7 +108,7 @@ def settling(load: Schedule, slo: Slo) -> float:
 
     A window that began earlier would hold requests that the full server has yet to slow down.
     """
-    return slo.decided_after(float(np.mean([arrival.output_tokens for arrival in load.arrivals] or [0])))
+    return slo.decided_after(float(load.arrivals.numbers("output_tokens").mean()) if load.arrivals else 0.0)
 
 
 def _check_numbers(given: Namespace) -> None:

@@ -22,7 +22,7 @@ def keep(folder: Path, calibration: Calibration, found: Forecast) -> None:
         "made_at": now(),
         "basis": calibration.run,
         "setting": found.setting.name,
-        "schedule_digest": found.setting.schedule.digest(),
+        "schedule_digest": found.setting.schedule.digest,
         "saturated": found.saturated,
         "may_turn": found.maybe,
         "figures": figures,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from forecast.scheduler import Load
-from loadgen.workload.schedule import Arrival, Schedule
+from loadgen.workload.arrival import Arrival
+from loadgen.workload.schedule import Schedule
 
 TRACE_BLOCK = 512  # tokens that one hash id of a trace stands for (loadgen's prompts spell them so)
 UNKNOWN_PROMPT = 100  # tokens, of a dataset's text whose length nobody said

@@ -59,7 +59,7 @@ def request(environment: Environment) -> str:
         run="RUN",
         scenario=settings.scenario.to_dict(),
         seed=settings.seed,
-        digest=load.digest(),
+        checksum=load.checksum,
         lanes=1,
         host=settings.host,
         model=settings.model or MODEL,

@@ -1,5 +1,5 @@
 """Public: what a user class is given for each request."""
 
-from loadgen.workload.schedule import Arrival
+from loadgen.workload.arrival import Arrival
 
 __all__ = ["Arrival"]

@@ -32,8 +32,8 @@ from loadgen.telemetry.prometheus import Export
 from loadgen.web.webui import WebUi
 from loadgen.worker.lane import Lane
 from loadgen.worker.worker import Worker
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 

@@ -1,6 +1,7 @@
 """`tokenswarm VERB …`: finds the verb, reads its arguments, runs it."""
 
 import importlib
+import os
 import sys
 from argparse import Action, Namespace
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if words is None else words
     verb = find(given).found
     if isinstance(verb, Verb):
+        if verb.module.startswith("reports."):  # which multiply small matrices, and start no other program
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one for each core costs 0.1 s of CPU time
         importlib.import_module(verb.module)  # before exit_code: Ctrl-C ends it without a traceback
     return exit_code(lambda: run(given))
 

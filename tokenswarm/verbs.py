@@ -38,10 +38,15 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
         "bench.verdict", "count how often a comparison claims what, in simulation", "--pairs 100"
     ),
     "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
+    "stopping": Verb("bench.stopping", "see whether runs that are stopped early turn claims", "--pairs 100"),
     "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
     "forecast": Verb("bench.forecast", "hold forecasts against runs made after them", "--table"),
     "report": Verb("bench.report", "measure time and memory of reports", "1200 1000000"),
-    "memory": Verb("bench.endurance", "see whether a worker's memory stays flat", "--rate 200 --seconds 300"),
+    "start": Verb("bench.start", "measure how long a run takes to start", "--arrivals 1000000"),
+    "streams": Verb("bench.streams", "measure 10,000 open streams, and 100,000 short requests", "--case 1"),
+    "endurance": Verb(
+        "bench.endurance", "see whether memory stays flat over a soak", "--faster 12 --seconds 180"
+    ),
     "metronome": Verb(
         "bench.metronome", "serve on a known timetable, to be measured against", "--ttft 0.02 --tpot 0.005"
     ),

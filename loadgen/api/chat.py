@@ -3,9 +3,9 @@
 from typing import Any
 
 from loadgen.api.kind import EXTENSIONS, KINDS, Kind
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 

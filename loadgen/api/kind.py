@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Protocol
 from common.registry import Registry
 from common.usage import UsageError
 from loadgen.client.chat_chunks import Reading
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 EXTENSIONS = ("include_usage", "continuous_usage_stats", "ignore_eos", "cache_salt")

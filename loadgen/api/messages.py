@@ -9,9 +9,9 @@ from typing import Any
 
 from loadgen.api.kind import KINDS, Kind
 from loadgen.client.chat_chunks import Reading
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 REASONS = {"max_tokens": "length", "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls"}

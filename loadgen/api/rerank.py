@@ -6,11 +6,12 @@ server's usage says.
 
 from typing import Any
 
+from common.usage import UsageError
 from loadgen.api.kind import KINDS, Kind
 from loadgen.api.whole import WholeAnswer
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 DOCUMENTS = 10  # where a scenario says no number
@@ -34,6 +35,10 @@ class Rerank(Kind):
     def body(
         self, prompts: PromptMaker, arrival: Arrival, history: Messages, scenario: Scenario
     ) -> dict[str, Any]:
+        if arrival.dialogue or arrival.blocks or arrival.prefix_tokens:
+            raise UsageError(
+                "rerank has neither prompts of a dataset nor a shared_prefix; lengths alone it takes"
+            )
         wanted = scenario.request.documents if scenario.request else None
         query, documents = prompts.ranked(arrival, QUERY, wanted or DOCUMENTS)
         return {"query": query, "documents": documents}

@@ -10,9 +10,9 @@ from typing import Any
 
 from loadgen.api.kind import KINDS, Kind
 from loadgen.client.chat_chunks import Reading
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages
 
 ENDS = ("response.completed", "response.incomplete", "response.failed")

@@ -2,8 +2,10 @@
 
 import os
 import resource
-from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.usage import UsageError
 
@@ -22,7 +24,7 @@ def raise_limit() -> int:
     return hard if hard != resource.RLIM_INFINITY else 2**31
 
 
-def check(limit: int, due: Sequence[float]) -> None:
+def check(limit: int, due: NDArray[np.float64]) -> None:
     """Raise UsageError when the limit cannot hold the connections of any CERTAIN seconds of requests.
 
     `due`: their times, sorted, s. A server that never answers needs one for every arrival; the record then
@@ -36,14 +38,10 @@ def check(limit: int, due: Sequence[float]) -> None:
         )
 
 
-def busiest(due: Sequence[float], span: float) -> int:
+def busiest(due: NDArray[np.float64], span: float) -> int:
     """The most of the sorted times within any `span` seconds."""
-    most = start = 0
-    for end, moment in enumerate(due):
-        while moment - due[start] >= span:
-            start += 1
-        most = max(most, end - start + 1)
-    return most
+    before = np.searchsorted(due, due - span, "right")
+    return int((np.arange(1, len(due) + 1) - before).max(initial=0))
 
 
 class Urgency:

@@ -18,7 +18,7 @@ from loadgen.live.instruments import histograms
 from loadgen.protocol import events
 from loadgen.records.metrics import METRICS, Metric, Moments, Since, moments, value
 from loadgen.records.record import FAILED, OVERLOADED, Record, gone, timed_out
-from loadgen.workload.schedule import Arrival
+from loadgen.workload.arrival import Arrival
 
 _KNOWN_AT: dict[Since, list[Metric]] = {
     since: [each for each in METRICS.values() if each.since == since and each.seconds]

@@ -49,6 +49,8 @@ def begin(
     if names_proxy(settings.host):
         say("the environment's proxy is not used: the load goes straight to the host")
     subject = Subject.of_environment()
+    if subject.workers_why:
+        say(subject.workers_why)
     if served.between:
         say(f"between us and the server: {served.between}")
     for remark in (*load.remarks, *_unlisted_adapters(settings.scenario, served)):
@@ -59,7 +61,7 @@ def begin(
         run=NAME,
         scenario=settings.scenario.to_dict(),
         seed=settings.seed,
-        digest=load.digest(),
+        checksum=load.checksum,
         lanes=len(workers),
         host=settings.host,
         model=served.model,
@@ -77,7 +79,7 @@ def begin(
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
-    draft |= {"between": served.between}
+    draft |= {"between": served.between, "workers_why": subject.workers_why}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     draft |= {"labels": settings.labels, "note": settings.note}
     gpus = Gpus() if _on_our_gpu(draft["server"]) else None

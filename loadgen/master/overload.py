@@ -23,6 +23,7 @@ BLOCKS = 8  # of the time in which many waited
 SURE = 4.785  # Student's t with BLOCKS - 1 degrees of freedom at 99.9 %, one side
 FASTER = 1.05  # times the mean pace: so much a server's own drift may add to it
 MANY = 10  # waiting requests, at least; fewer may be those whose prompts are being read
+NOTICE = 1.0  # s from the word to stop to the end, so that each lane stops at the same arrival
 GROWN = 2.0  # times those that waited when many began to: the queue grew all the time
 
 
@@ -55,7 +56,8 @@ def of_one_rate(schedule: Schedule) -> bool:
 
 def due_between(schedule: Schedule, start: float, end: float) -> int:
     """Arrivals due in [start, end), seconds from the start."""
-    return sum(start <= (arrival.due or 0.0) < end for arrival in schedule.arrivals)
+    due = schedule.arrivals.numbers("due")
+    return int(((due >= start) & (due < end)).sum())
 
 
 def beyond_doubt(seen: Sequence[Seen], window: tuple[float, float], to_come: int) -> str | None:

@@ -20,7 +20,7 @@ from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
 from loadgen.master import status_line
 from loadgen.master.machines import Machines
-from loadgen.master.overload import Seen, beyond_doubt, due_between, of_one_rate, seen_of
+from loadgen.master.overload import NOTICE, Seen, beyond_doubt, due_between, of_one_rate, seen_of
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
@@ -36,7 +36,6 @@ PONG_WITHIN = 2.0  # s
 LEAD = 1.0  # s between the word to start and the start
 CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
 STEP = 0.02  # s between two looks
-NOTICE = 1.0  # s from stopping a run early to its end, so that each lane stops at the same arrival
 
 _Result = TypeVar("_Result")
 Workers = Mapping[str, dict[str, Any] | None]  # Locust's ids, and the process of each where it is known
@@ -252,7 +251,7 @@ class Run:
             "lanes": lanes,
             "due": sum(lane["arrivals"] for lane in lanes),
             "schedule_end": self._end,
-            "scheduled": sum((arrival.due or 0.0) < self._end for arrival in self.schedule.arrivals),
+            "scheduled": int((self.schedule.arrivals.numbers("due") < self._end).sum()),
             "drained_at": self._drained_at,
             "ended_at": now(),
             "ended": "complete" if why is None else "interrupted",

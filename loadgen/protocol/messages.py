@@ -44,7 +44,7 @@ class Plan:
     run: str
     scenario: dict[str, Any]
     seed: int
-    digest: str  # of the schedule: a worker that comes to another one must not start
+    checksum: str  # of the schedule: a worker that comes to another one must not start
     lanes: int
     host: str
     model: str

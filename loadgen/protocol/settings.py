@@ -60,12 +60,14 @@ class Subject:
 
     variant: str
     target: str | None
+    workers_why: str | None = None  # why there are so many workers, where nobody said how many
 
     @classmethod
     def of_environment(cls) -> "Subject":
-        return cls(
-            os.environ.get("TOKENSWARM_VARIANT") or "unnamed", os.environ.get("TOKENSWARM_TARGET") or None
+        variant, target, workers = (
+            os.environ.get(f"TOKENSWARM_{name}") or None for name in ("VARIANT", "TARGET", "WORKERS")
         )
+        return cls(variant or "unnamed", target, workers)
 
 
 def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
@@ -77,14 +79,15 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
     scenario = scenario_of(values)
     _check_allowed(values["allow"])
     seed = _seed(values)
+    metrics_hosts = _addresses(str(values.get("metrics_host") or ""))
     return Settings(
         scenario=scenario,
         seed=scenario.seed if seed is None else seed,
         host=host,
-        metrics_hosts=_addresses(str(values.get("metrics_host") or "")),
+        metrics_hosts=metrics_hosts,
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
-        verify=False if values["insecure"] else _checked(values["ca_file"]) or True,
+        verify=_verify(values["ca_file"], values["insecure"], (host, *metrics_hosts)),
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),
@@ -218,15 +221,22 @@ def _check_allowed(text: str) -> None:
             raise UsageError(f"--allow {part.strip()}: unknown; there are: {known}")
 
 
-def _checked(ca_file: str | None) -> str | None:
-    """The file of those who are trusted to vouch for the server."""
+def _verify(ca_file: str | None, insecure: Any, hosts: Sequence[str]) -> bool | str:
+    """Whether https is checked, or the file of those who are trusted to vouch for the server."""
+    given = [name for name, value in (("--ca-file", ca_file), ("--insecure", insecure)) if value]
+    if len(given) == 2:
+        raise UsageError("--ca-file and --insecure do not go together")
+    if given and not any(each.lower().startswith("https:") for each in hosts):
+        raise UsageError(f"{given[0]}: is for https:// hosts, and there is none")
+    if insecure:
+        return False
     if ca_file:
         try:
             ssl.create_default_context(cafile=ca_file)
         except OSError as error:  # ssl's own are, too
             why = error.strerror if not isinstance(error, ssl.SSLError) else "holds no certificate"
             raise UsageError(f"--ca-file {ca_file}: {why}") from None
-    return ca_file
+    return ca_file or True
 
 
 def _slo(values: Mapping[str, Any]) -> dict[str, float]:

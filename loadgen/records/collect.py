@@ -15,20 +15,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from common.results import DRAFT, MANIFEST, RECORDS, write_json
+from common.results import DRAFT, MANIFEST, write_json
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.outbox import write_batch
-from loadgen.records.record import ADDED, LOST, SCHEMA, Record, to_table
+from loadgen.records.record import ADDED, LOST, SCHEMA, Record
+from loadgen.records.record_file import RecordFile
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.schedule import schedule
 
 BATCHES = ".batches"  # folder in the run's: batches until requests.parquet is whole
 SET_ASIDE = "set-aside"  # folder in the run's: batches that cannot be read
 DRAFT_ONLY = ("lane_count", "clocks", "master")  # keys of it that the manifest has not
-SORTED = 512 * 2**20  # bytes of batches that are sorted by arrival in memory; larger runs stay as they came
 _NAME = re.compile(r"lane-(\d+)-(\d+)\.arrow")
 
 
@@ -52,18 +52,23 @@ class Collector:
         self.set_aside: list[SetAside] = []
         self.gone = 0
         self._numbers: dict[int, set[int]] = {}
+        self._file: RecordFile | None = RecordFile(folder)  # None: to be written anew from the batches
 
     def receive(self, lane: int, number: int, content: bytes) -> None:
         """Keep a batch, apart from the others where it cannot be read. Raises OSError where it cannot be
         written."""
         if number in self._numbers.setdefault(lane, set()):
             return
-        if why := _fault(content, lane):
-            write_batch(self.folder / SET_ASIDE, lane, number, content)
-            self.set_aside.append(SetAside(lane, number, why))
-        else:
-            write_batch(self.folder / BATCHES, lane, number, content)
+        why = _fault(content, lane)
+        write_batch(self.folder / (SET_ASIDE if why else BATCHES), lane, number, content)
         self._numbers[lane].add(number)
+        if why:
+            self.set_aside.append(SetAside(lane, number, why))
+        elif self._file is not None:
+            try:
+                self._file.add(_as_now(pa.ipc.open_file(content).read_all()))
+            except OSError:  # the batch is kept; there may be room later
+                self._file = None
 
     def received(self, lane: int) -> int:
         """Batches of this lane so far."""
@@ -76,13 +81,18 @@ class Collector:
         self.gone = max(expected - len(batches), 0)
         counts, spoilt = sound_batches(self.folder, batches)
         self.set_aside += spoilt
+        if self._file is not None and dict(self._file.counts) != counts:
+            self._file.discard()
+            self._file = None
         return counts
 
     def write(self, lost: Sequence[Record]) -> dict[int, int]:
-        """Write requests.parquet from all batches and the `lost` arrivals; records of each lane, lost ones
-        left out. Raises OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return write_records(self.folder, _batches(self.folder), lost)
+        """Finish requests.parquet, which has grown with the batches, by the `lost` arrivals; records of each
+        lane, lost ones left out. Raises OSError."""
+        if self._file is None:
+            return write_records(self.folder, _batches(self.folder), lost)
+        file, self._file = self._file, None  # a second call begins anew
+        return file.finish(lost)
 
     def discard(self) -> None:
         """Remove the batches: the run is whole without them."""
@@ -148,22 +158,11 @@ def _batches(folder: Path) -> list[Path]:
 
 
 def write_records(folder: Path, batches: Sequence[Path], lost: Sequence[Record]) -> dict[int, int]:
-    """Put batches together into requests.parquet, by arrival where they fit in memory."""
-    path, part = folder / RECORDS, folder / f".{RECORDS}.part"
-    counts: Counter[int] = Counter()
-    small = sum(batch.stat().st_size for batch in batches) <= SORTED
-    tables = [to_table(lost)] if lost else []
-    with pq.ParquetWriter(part, SCHEMA) as writer:
-        for table in _read(batches):
-            counts.update(table["lane"].to_pylist())
-            if small:
-                tables.append(table)
-            else:
-                writer.write_table(table)
-        whole = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-        writer.write_table(whole.sort_by("arrival"))
-    part.replace(path)
-    return dict(counts)
+    """Put batches together into requests.parquet."""
+    file = RecordFile(folder)
+    for table in _read(batches):
+        file.add(table)
+    return file.finish(lost)
 
 
 def known_arrivals(folder: Path) -> set[int]:

@@ -51,7 +51,7 @@ class Observed:
             "seed": plan.seed,
             "target": subject.target or "",
         }
-        self._workloads = {arrival.workload for arrival in run.schedule.arrivals}
+        self._workloads = run.schedule.arrivals.values("workload")
 
     def observations(self) -> Iterator[Observation]:
         """Of this moment."""

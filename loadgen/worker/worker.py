@@ -234,7 +234,7 @@ class Part:
             )
         client = Client(host, headers=headers, verify=plan.verify)
         self.lane = Lane(environment, plan, given["lane"], client)
-        process_limits.check(self._limit, [arrival.due or 0.0 for arrival in self.lane.arrivals])
+        process_limits.check(self._limit, self.lane.due_times)
         self.outbox = Outbox(self._send_batch)
         self._gauge, self._pulse, self._stats = Gauge(), Pulse(environment), LocustStats(environment)
         self._closed = False

@@ -3,17 +3,23 @@
 import math
 from itertools import chain
 
+import numpy as np
+
 from common.usage import UsageError
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.dataset_rows import Source
 from loadgen.workload.lengths import Lengths
-from loadgen.workload.schedule import Arrival, Schedule
+from loadgen.workload.schedule import Schedule
 
 
 def require_room(load: Schedule, limit: int | None) -> None:
     """Raise UsageError for a request of more than `limit` tokens; None: the server names no limit."""
     if limit is None or not load.arrivals:
         return
-    longest = max(chain(load.arrivals, *load.sessions.values()), key=_tokens)
+    parts = [load.arrivals.numbers(name) for name in ("prefix_tokens", "prompt_tokens", "output_tokens")]
+    longest = max(
+        chain([load.arrivals[int(np.sum(parts, axis=0).argmax())]], *load.sessions.values()), key=_tokens
+    )
     if _tokens(longest) > limit:
         raise UsageError(_too_long(load, longest, limit))
     if load.scenario.conversation and _bound(load) > limit:
@@ -45,7 +51,7 @@ def _bound(load: Schedule) -> float:
     longest = max(
         _most(each.prompt_tokens) + _most(each.output_tokens) for each in load.scenario.mix.values()
     )
-    return max(each.prefix_tokens for each in load.arrivals) + load.most_turns * longest
+    return float(load.arrivals.numbers("prefix_tokens").max()) + load.most_turns * longest
 
 
 def _most(lengths: Lengths) -> float:

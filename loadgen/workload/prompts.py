@@ -8,18 +8,21 @@ A prompt depends on vocabulary, seed, scenario and arrival alone, not on who mak
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.usage import UsageError
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.arrivals.trace import Trace
 from loadgen.workload.pictures import picture
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival
 from loadgen.workload.vocabulary import Messages, Vocabulary
 
 OWN, GROUP, BLOCKS, DOCUMENT, PICTURE = range(5)  # kinds of text, each with random streams of its own
+_HALF = np.uint64(32)  # bits: of a number that is drawn, the upper ones
 FASTEST_ANSWER = 0.001  # s; a closed loop's client is not expected to ask more often
 
 
@@ -32,7 +35,10 @@ class PromptMaker:
             raise UsageError(f"{len(vocabulary.words)} words are too few to make prompts that differ")
         self.vocabulary = vocabulary
         self._words = np.array(vocabulary.words, dtype=object)
+        self._size = np.uint64(len(vocabulary.words))
         self._seed = seed % 2**64
+        self._bits = np.random.Philox(key=self._seed)  # made once: it asks the system for entropy each time
+        self._state: Any = self._bits.state
         size, wanted = len(vocabulary.words), _most_numbers(scenario)
         self._digits = 1 + max(0, math.ceil(math.log(wanted / (size - 1), size)))
         self._codes = (size - 1) * size ** (self._digits - 1)
@@ -113,9 +119,15 @@ class PromptMaker:
         rest = count - len(head)
         if rest <= 0:
             return head
-        raw = np.random.Philox(counter=[0, 0, 0, kind], key=[self._seed, number]).random_raw(rest)
-        filler = self._words[(raw >> np.uint64(32)) * np.uint64(len(self._words)) >> np.uint64(32)]
-        return head + filler.tolist()
+        places = (self._drawn(kind, number, rest) >> _HALF) * self._size >> _HALF
+        return head + self._words[places.view(np.int64)].tolist()
+
+    def _drawn(self, kind: int, number: int, count: int) -> NDArray[np.uint64]:
+        """The first numbers of a text's own stream: Philox(counter=[0, 0, 0, kind], key=[seed, number])."""
+        inner = self._state["state"]
+        inner["counter"][:], inner["key"][:] = (0, 0, 0, kind), (self._seed, number)
+        self._bits.state = self._state
+        return self._bits.random_raw(count)
 
     def _spell(self, number: int) -> list[str]:
         """`number` as words, no spelling the beginning of another.

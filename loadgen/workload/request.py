@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.strictyaml import Strict
 
 OURS = (
-    *("model", "stream", "stream_options", "ignore_eos", "cache_salt", "max_tokens", "max_output_tokens"),
+    *("model", "stream", "stream_options", "ignore_eos", "cache_salt"),
+    *("max_tokens", "max_output_tokens", "max_completion_tokens"),
     *("messages", "prompt", "input", "system", "query", "documents"),
 )
 LARGEST = 64 * 1024  # bytes of `extra_body` as JSON; it goes with each request
@@ -45,6 +46,15 @@ class Request(Strict):
         if len(json.dumps(body)) > LARGEST:
             raise ValueError(f"must be {LARGEST >> 10} KiB or less as JSON")
         return body
+
+    @model_validator(mode="after")
+    def _said_once(self) -> "Request":
+        for name in ("temperature", "top_p"):
+            if getattr(self, name) is not None and name in self.extra_body:
+                raise ValueError(f"{name} is given twice, by itself and in extra_body")
+        if self.max_tokens_field in self.extra_body:
+            raise ValueError(f"{self.max_tokens_field} is max_tokens_field: its value is not for extra_body")
+        return self
 
     def applied(self, body: Mapping[str, Any], length_field: str | None = "max_tokens") -> dict[str, Any]:
         """The body with what is asked for here; what is left out here stays as it was. `length_field`: what

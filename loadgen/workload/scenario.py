@@ -51,6 +51,8 @@ class SharedPrefix(Strict):
     def _one_size(self) -> "SharedPrefix":
         if (self.tokens is None) == (self.hit_rate is None):
             raise ValueError("needs tokens or hit_rate, one of them")
+        if self.zipf is not None and self.groups == 1:
+            raise ValueError("zipf is for several groups")
         if self.zipf is not None and self.groups > MOST_RANKED:
             raise ValueError(f"zipf takes {MOST_RANKED:,} groups at most")
         return self
@@ -189,8 +191,13 @@ class Scenario(Strict):
             raise ValueError("conversation and dataset do not go together")
         if self.dataset and (self.dataset.spread or self.dataset.sessions) and not self._replays:
             raise ValueError("dataset.spread and dataset.sessions are for `arrivals: {process: trace}`")
+        if self.dataset and self.dataset.repeat and self._replays:
+            raise ValueError("a trace is played once: dataset.repeat is for other arrivals")
         if self.max_concurrency and not self.arrivals.takes_rate:
             raise ValueError("a closed loop has its concurrency: max_concurrency is for arrivals at a rate")
+        own = [name for name, each in (self.workloads or {}).items() if each.priority is not None]
+        if own and self.request and "priority" in self.request.extra_body:
+            raise ValueError(f"priority is given twice, by workloads.{own[0]} and in request.extra_body")
         self._check_lengths()
         self._check_prefixes()
         return self

@@ -7,13 +7,15 @@ the same whatever the length of the warm-up, and a quantity added later reshuffl
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.usage import UsageError
+from loadgen.workload.arrival import Arrival, Arrivals, Columns, joined
 from loadgen.workload.arrivals.closed_loop import ClosedLoop
 from loadgen.workload.arrivals.poisson import Poisson
 from loadgen.workload.arrivals.trace import BUNCHED, Trace, bunches, spread
@@ -29,45 +31,6 @@ WINDOW, WARMUP, CHAIN = range(3)  # the first part of a random stream's name
 TIMES, WORKLOAD, PROMPT, OUTPUT, GROUP, TURNS, ROW, ADAPTER, CANCEL = range(9)  # the second: what is drawn
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One scheduled request.
-
-    The prompt has `prefix_tokens` + `prompt_tokens` tokens, chat template included. In a later turn of a
-    conversation `prompt_tokens` are those of the new message alone; the history comes on top.
-    """
-
-    number: int  # k; unique, and the same for any number of workers
-    due: float | None  # seconds from the start; None: `think` seconds after the end of arrival `after`
-    after: int | None
-    think: float  # seconds
-    lane_key: int  # worker i of n launches those with lane_key % n == i: a chain stays on one worker
-    workload: str
-    conversation: int | None  # the chain it belongs to: a conversation, or a client of a closed loop
-    turn: int  # from 0
-    prompt_tokens: int
-    output_tokens: int
-    prefix_group: int | None = None  # prompts of one group begin with the same prefix
-    prefix_tokens: int = 0
-    priority: int | None = None
-    system: bool = False  # the prefix is a system message
-    history: bool = False  # the turns before are sent along
-    blocks: tuple[int, ...] = ()  # a trace's hash ids: prompts with the same first ids begin alike
-    dialogue: tuple[tuple[str, str], ...] = ()  # (role, content) of a prompt that a dataset gives
-    warmup_end: float = 0.0  # seconds from the start; a request that is due before it is not judged
-    block_tokens: int = 512  # of each of `blocks`
-    adapter: str | None = None  # that the request is for, in place of the model
-    cancel_after: float | None = None  # seconds after which the client gives it up
-    images: int = 0
-
-    @property
-    def prompt_asked(self) -> int | None:
-        """Tokens of the whole prompt; None where nobody knows them before (history, a dataset's text)."""
-        if self.dialogue or (self.history and self.turn):
-            return None
-        return self.prefix_tokens + self.prompt_tokens
-
-
 class Schedule:
     """A run's arrivals with a due time of their own, and the rule for those that follow another.
 
@@ -80,7 +43,7 @@ class Schedule:
         self,
         scenario: Scenario,
         seed: int,
-        arrivals: Sequence[Arrival],
+        arrivals: Arrivals,
         lead: int,
         turns: Sequence[int] = (),
         remarks: tuple[str, ...] = (),
@@ -91,12 +54,11 @@ class Schedule:
         self.sessions = sessions or {}
         self.remarks = remarks
         self.scenario, self.seed = scenario, seed
-        self.arrivals = tuple(arrivals)
+        self.arrivals = arrivals
         self.window_start = float(scenario.warmup)
         self.window_end = self.end = self.window_start + scenario.duration
         self.prompts_unique = not any(
-            arrival.blocks or arrival.dialogue or arrival.history or arrival.prefix_tokens
-            for arrival in self.arrivals
+            any(arrivals.values(name)) for name in ("blocks", "dialogue", "history", "prefix_tokens")
         )
         self._mix, self._lead, self._turns = Mix(scenario), lead, tuple(turns)
 
@@ -105,7 +67,7 @@ class Schedule:
         """Seconds after which each answer has met the SLO or missed it; the scenario's drain where that is
         shorter, or the SLO does not say."""
         scenario = self.scenario
-        longest = max((arrival.output_tokens for arrival in self.arrivals), default=0)
+        longest = int(self.arrivals.numbers("output_tokens").max(initial=0))
         decided = scenario.slo.decided_after(longest) if scenario.slo else 0.0
         return min(scenario.drain, decided or scenario.drain)
 
@@ -120,13 +82,13 @@ class Schedule:
             "seed": self.seed,
             "window": {"start": self.window_start, "end": self.window_end},
             "schedule_end": self.end,
-            "schedule_digest": self.digest(),
+            "schedule_digest": self.digest,
             "drain_limit": scenario.drain,
         }
 
-    def lane(self, index: int, lanes: int) -> list[Arrival]:
+    def lane(self, index: int, lanes: int) -> Arrivals:
         """The arrivals that worker `index` (from 0) of `lanes` launches, in order."""
-        return [arrival for arrival in self.arrivals if arrival.lane_key % lanes == index]
+        return self.arrivals.take(np.flatnonzero(self.arrivals.numbers("lane_key") % lanes == index))
 
     def next_in_chain(self, arrival: Arrival) -> Arrival | None:
         """What follows when `arrival` has ended: due `think` seconds later, if that is before `end`.
@@ -151,64 +113,48 @@ class Schedule:
         if scenario.conversation:
             request = self._mix.later_turn(arrival.workload, prompt, output)
         else:
-            request = self._mix.requests(pick, prompt, output, group)[0]
-        request = _with_extras(scenario, [request], adapter, *given_up)[0]
+            request = self._mix.requests(pick, prompt, output, group)
+        request |= _extras(scenario, adapter, *given_up)
         if scenario.conversation:  # of one adapter from its first turn to its last
-            request = request._replace(adapter=arrival.adapter)
-        return Arrival(
-            number=turn * len(self.arrivals) + chain,
-            due=None,
-            after=arrival.number,
-            think=float(think.draw(wait)[0]),
-            lane_key=chain,
-            conversation=chain,
-            turn=turn,
-            history=arrival.history,
-            warmup_end=arrival.warmup_end,
-            **request._asdict(),
-        )
+            request["adapter"] = arrival.adapter
+        place = {
+            "number": turn * len(self.arrivals) + chain,
+            "due": None,
+            "after": arrival.number,
+            "think": float(think.draw(wait)[0]),
+            "lane_key": chain,
+            "conversation": chain,
+            "turn": turn,
+            "history": arrival.history,
+            "warmup_end": arrival.warmup_end,
+        }
+        return Arrivals(1, request | place)[0]
 
     @property
     def most_turns(self) -> int:
         """Turns of the longest conversation; 1 where there is none."""
         return max(self._turns, default=1)
 
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over all arrivals, and over what chained ones are drawn from: equal digests, equal load."""
         digest = hashlib.sha256()
-        usual = {each.name: each.default for each in fields(Arrival) if each.name in ADDED}
-        names = [each.name for each in fields(Arrival) if each.name not in usual]
-        for arrival in self.arrivals:
-            digest.update(repr([getattr(arrival, name) for name in names]).encode())
-            more = {name: getattr(arrival, name) for name in usual}
-            if more != usual:
-                digest.update(repr(more).encode())
-        if any(arrival.conversation is not None for arrival in self.arrivals):
-            rule = [self.seed, self.scenario.hash(), self._lead, self._turns, self.end]
-            digest.update(json.dumps(rule).encode())
+        for text in self.arrivals.texts():
+            digest.update(text)
+        digest.update(self._rule)
         return digest.hexdigest()
 
+    @cached_property
+    def checksum(self) -> str:
+        """Equal in processes that come to equal schedules; a tenth of the time that the digest takes."""
+        return f"{self.arrivals.checksum()} {hashlib.sha256(self._rule).hexdigest()}"
 
-ADDED = ("block_tokens", "adapter", "cancel_after", "images")
-"""Fields of Arrival that came later: a schedule that does without them keeps the digest that it had."""
-
-
-class Request(NamedTuple):
-    """What an arrival asks for, without its place in the schedule; the fields are Arrival's."""
-
-    workload: str
-    prompt_tokens: int
-    output_tokens: int
-    prefix_group: int | None = None
-    prefix_tokens: int = 0
-    priority: int | None = None
-    system: bool = False
-    blocks: tuple[int, ...] = ()
-    dialogue: tuple[tuple[str, str], ...] = ()
-    block_tokens: int = 512
-    adapter: str | None = None
-    cancel_after: float | None = None
-    images: int = 0
+    @property
+    def _rule(self) -> bytes:
+        """What chained arrivals are drawn from; nothing where there are none."""
+        if self.arrivals.values("conversation") <= {None}:
+            return b""
+        return json.dumps([self.seed, self.scenario.hash(), self._lead, self._turns, self.end]).encode()
 
 
 class Mix:
@@ -220,8 +166,8 @@ class Mix:
         self.edges = np.cumsum([workload.share for workload in self.workloads.values()])
         self.system_tokens = scenario.conversation.system_tokens if scenario.conversation else 0
 
-    def requests(self, pick: Floats, prompt: Floats, output: Floats, group: Floats) -> list[Request]:
-        """One request for each row of the four arrays of uniform numbers."""
+    def requests(self, pick: Floats, prompt: Floats, output: Floats, group: Floats) -> Columns:
+        """What arrivals ask for: one for each row of the four arrays of uniform numbers."""
         which = np.minimum(np.searchsorted(self.edges, pick, side="right"), len(self.names) - 1)
         prompts, outputs = np.empty(len(pick), dtype=np.int64), np.empty(len(pick), dtype=np.int64)
         groups, first_group = np.zeros(len(pick), dtype=np.int64), 0
@@ -232,31 +178,41 @@ class Mix:
             if workload.shared_prefix:
                 groups[chosen] = first_group + _group(workload.shared_prefix, group[chosen])
                 first_group += workload.shared_prefix.groups
-        return [
-            self._request(self.names[index], *rest)
-            for index, *rest in zip(
-                which.tolist(), prompts.tolist(), outputs.tolist(), groups.tolist(), strict=True
-            )
+        parts = list(self.workloads.values())
+        shared = [
+            each.shared_prefix.length(each.prompt_tokens) if each.shared_prefix else 0 for each in parts
         ]
+        found = {
+            "workload": _of(which, self.names),
+            "prompt_tokens": prompts,
+            "output_tokens": outputs,
+            "priority": _of(which, [each.priority for each in parts]),
+        }
+        if self.system_tokens:
+            return found | {"prefix_group": 0, "prefix_tokens": self.system_tokens, "system": True}
+        if not first_group:
+            return found
+        if not all(each.shared_prefix for each in parts):
+            has = np.array([each.shared_prefix is not None for each in parts])[which]
+            groups = np.where(has, groups.astype(object), np.array(None))
+        return found | {"prefix_group": groups, "prefix_tokens": _of(which, shared)}
 
-    def later_turn(self, name: str, prompt: Floats, output: Floats) -> Request:
+    def later_turn(self, name: str, prompt: Floats, output: Floats) -> Columns:
         """A conversation's next message, of the workload that it began with."""
         workload = self.workloads[name]
-        return Request(
-            workload=name,
-            prompt_tokens=int(workload.prompt_tokens.tokens(prompt)[0]),
-            output_tokens=int(workload.output_tokens.tokens(output)[0]),
-            priority=workload.priority,
-        )
+        return {
+            "workload": name,
+            "prompt_tokens": int(workload.prompt_tokens.tokens(prompt)[0]),
+            "output_tokens": int(workload.output_tokens.tokens(output)[0]),
+            "priority": workload.priority,
+        }
 
-    def _request(self, name: str, prompt: int, output: int, group: int) -> Request:
-        workload = self.workloads[name]
-        if self.system_tokens:
-            return Request(name, prompt, output, 0, self.system_tokens, workload.priority, system=True)
-        if workload.shared_prefix:
-            shared = workload.shared_prefix.length(workload.prompt_tokens)
-            return Request(name, prompt, output, group, shared, workload.priority)
-        return Request(name, prompt, output, priority=workload.priority)
+
+def _of(which: NDArray[np.int64], values: Sequence[Any]) -> Any:
+    """The value of each workload for each arrival; one value where all have the same."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    return np.array(values, dtype=object)[which]
 
 
 def _group(prefix: SharedPrefix, drawn: Floats) -> NDArray[np.int64]:
@@ -272,32 +228,24 @@ def _ranked(weights: NDArray[Any], drawn: Floats) -> NDArray[np.int64]:
     return np.minimum(np.searchsorted(edges, drawn, side="right"), len(weights) - 1)
 
 
-def _with_extras(
-    scenario: Scenario, requests: list[Request], adapter: Floats, cancel: Floats, after: Floats
-) -> list[Request]:
-    """The requests with their adapters, pictures and ends, for uniform numbers."""
+def _extras(scenario: Scenario, adapter: Floats, cancel: Floats, after: Floats) -> Columns:
+    """Adapters, ends and pictures, for uniform numbers."""
+    found: Columns = {}
     if scenario.adapters:
         weights = scenario.adapters.weights
-        which, names = _ranked(np.array(list(weights.values())), adapter), list(weights)
-        requests = [
-            each._replace(adapter=names[place]) for each, place in zip(requests, which.tolist(), strict=True)
-        ]
+        found["adapter"] = np.array(list(weights), object)[_ranked(np.array(list(weights.values())), adapter)]
     if scenario.cancel:
-        ends = scenario.cancel.after.draw(after).tolist()
-        chosen = (cancel < scenario.cancel.share).tolist()
-        requests = [
-            each._replace(cancel_after=end) if given_up else each
-            for each, end, given_up in zip(requests, ends, chosen, strict=True)
-        ]
+        ends = scenario.cancel.after.draw(after)
+        given_up = cancel < scenario.cancel.share
+        found["cancel_after"] = np.where(given_up, ends.astype(object), np.array(None))
     if scenario.images and scenario.dataset is None:
-        requests = [each._replace(images=scenario.images.count or 1) for each in requests]
-    return requests
+        found["images"] = scenario.images.count or 1
+    return found
 
 
-def _drawn_extras(scenario: Scenario, seed: int, phase: int, requests: list[Request]) -> list[Request]:
-    count = len(requests)
+def _drawn_extras(scenario: Scenario, seed: int, phase: int, count: int) -> Columns:
     adapter = _stream(seed, phase, ADAPTER).random(count)
-    return _with_extras(scenario, requests, adapter, *_stream(seed, phase, CANCEL).random((2, count)))
+    return _extras(scenario, adapter, *_stream(seed, phase, CANCEL).random((2, count)))
 
 
 def require_possible(scenario: Scenario) -> None:
@@ -339,7 +287,7 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
     if isinstance(scenario.arrivals, ClosedLoop):
         clients = scenario.arrivals.concurrency
         due = np.arange(clients) * (scenario.warmup / clients)  # they set in one by one over the warm-up
-        requests = _draw(scenario, seed, WARMUP, clients)
+        requests: Columns = _draw(scenario, seed, WARMUP, clients)
         arrivals = _place(scenario, due, requests, chained=True)
         return Schedule(scenario, seed, arrivals, clients)
     source = Source(scenario) if scenario.dataset else None
@@ -353,7 +301,11 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
         if source is not None:
             requests = _taken(scenario, seed, source, len(lead), len(main))
         else:
-            requests = _draw(scenario, seed, WARMUP, len(lead)) + _draw(scenario, seed, WINDOW, len(main))
+            phases = ((WARMUP, len(lead)), (WINDOW, len(main)))
+            warming, measured = (_draw(scenario, seed, *each) for each in phases)
+            requests = joined(warming, len(lead), measured, len(main))
+    if source and scenario.images and not np.any(requests.get("images", 0)):
+        raise UsageError(f"{source.path}: no row has images: give images.count, or take images out")
     due = np.concatenate([lead, scenario.warmup + main])
     turns: list[int] = []
     if scenario.conversation:
@@ -362,8 +314,8 @@ def schedule(scenario: Scenario, seed: int) -> Schedule:
     arrivals = _place(scenario, due, requests, chained=bool(turns), history=bool(turns))
     remarks = source.remarks if source is not None else ()
     if links:
-        first, sessions = _linked(arrivals, links)
-        return Schedule(scenario, seed, first, len(lead), remarks=remarks, sessions=sessions)
+        first, sessions = _linked(list(arrivals), links)
+        return Schedule(scenario, seed, Arrivals.of(first), len(lead), remarks=remarks, sessions=sessions)
     return Schedule(scenario, seed, arrivals, len(lead), turns, remarks)
 
 
@@ -417,30 +369,28 @@ def _linked(arrivals: list[Arrival], links: list[Link]) -> tuple[list[Arrival], 
 def _place(
     scenario: Scenario,
     due: NDArray[np.floating],
-    requests: list[Request],
+    requests: Columns,
     chained: bool,
     history: bool = False,
-) -> list[Arrival]:
-    return [
-        Arrival(
-            number=number,
-            due=moment,
-            after=None,
-            think=0.0,
-            lane_key=number,
-            conversation=number if chained else None,
-            turn=0,
-            history=history,
-            warmup_end=float(scenario.warmup),
-            **request._asdict(),
-        )
-        for number, (moment, request) in enumerate(zip(due.tolist(), requests, strict=True))
-    ]
+) -> Arrivals:
+    number = np.arange(len(due))
+    place = {
+        "number": number,
+        "due": np.asarray(due, np.float64),
+        "after": None,
+        "think": 0.0,
+        "lane_key": number,
+        "conversation": number if chained else None,
+        "turn": 0,
+        "history": history,
+        "warmup_end": float(scenario.warmup),
+    }
+    return Arrivals(len(due), requests | place)
 
 
-def _draw(scenario: Scenario, seed: int, phase: int, count: int) -> list[Request]:
+def _draw(scenario: Scenario, seed: int, phase: int, count: int) -> Columns:
     draws = [_stream(seed, phase, what).random(count) for what in (WORKLOAD, PROMPT, OUTPUT, GROUP)]
-    return _drawn_extras(scenario, seed, phase, Mix(scenario).requests(*draws))
+    return Mix(scenario).requests(*draws) | _drawn_extras(scenario, seed, phase, count)
 
 
 def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
@@ -452,7 +402,7 @@ def _times(scenario: Scenario, seed: int, phase: int) -> Floats:
     return scenario.arrivals.times(rate, scenario.duration, rng)
 
 
-def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> list[Request]:
+def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) -> Columns:
     """Requests from the dataset in its order: the window takes the first rows, the warm-up the next."""
     rows = source.first(lead + main)
     short = lead + main - len(rows)
@@ -466,12 +416,12 @@ def _taken(scenario: Scenario, seed: int, source: Source, lead: int, main: int) 
         if not rows:
             raise UsageError(f"{source.path}: holds no rows{source.but}")
         rows = [rows[index % len(rows)] for index in range(lead + main)]
-    return _asked(scenario, seed, WARMUP, rows[main:]) + _asked(scenario, seed, WINDOW, rows[:main])
+    return _phases(scenario, seed, rows[main:], rows[:main])
 
 
 def _replayed(
     scenario: Scenario, trace: Trace, seed: int, source: Source
-) -> tuple[Floats, Floats, list[Request], list[Link]]:
+) -> tuple[Floats, Floats, Columns, list[Link]]:
     """Warm-up times, window times, requests of a trace, and the window's links where turns wait for answers.
 
     The warm-up is Poisson at the window's mean rate, with made prompts of lengths that the window has too:
@@ -481,7 +431,7 @@ def _replayed(
     lead = Poisson().times(len(main) / scenario.duration, scenario.warmup, _stream(seed, WARMUP, TIMES))
     drawn = _stream(seed, WARMUP, ROW).random(len(lead)) * len(rows)
     plain = [rows[int(index)]._replace(dialogue=(), blocks=()) for index in drawn]
-    requests = _asked(scenario, seed, WARMUP, plain) + _asked(scenario, seed, WINDOW, rows)
+    requests = _phases(scenario, seed, plain, rows)
     if not source.dataset.sessions:
         return lead, main, requests, []
     if all(row.session is None for row in rows):
@@ -523,27 +473,30 @@ def _recorded(scenario: Scenario, trace: Trace, source: Source) -> tuple[list[Ro
     return rows, times
 
 
-def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> list[Request]:
+def _phases(scenario: Scenario, seed: int, lead: list[Row], main: list[Row]) -> Columns:
+    """The rows of warm-up and window as requests."""
+    warming, measured = _asked(scenario, seed, WARMUP, lead), _asked(scenario, seed, WINDOW, main)
+    return joined(warming, len(lead), measured, len(main))
+
+
+def _asked(scenario: Scenario, seed: int, phase: int, rows: list[Row]) -> Columns:
     """The rows as requests; the scenario's output_tokens, where given, go before the rows'."""
     outputs: list[int | None] = [row.output_tokens for row in rows]
     if scenario.output_tokens:
         outputs = scenario.output_tokens.tokens(_stream(seed, phase, OUTPUT).random(len(rows))).tolist()
-    requests = []
     for row, output in zip(rows, outputs, strict=True):
         if output is None:
             raise UsageError(f"{row.where}: says no output length; give the scenario output_tokens")
-        requests.append(
-            Request(
-                workload=row.workload or scenario.name,
-                prompt_tokens=row.prompt_tokens,
-                output_tokens=output,
-                blocks=row.blocks,
-                dialogue=row.dialogue,
-                block_tokens=row.block_tokens,
-                images=_images(scenario, row),
-            )
-        )
-    return _drawn_extras(scenario, seed, phase, requests)
+    asked = {
+        "workload": [row.workload or scenario.name for row in rows],
+        "prompt_tokens": [row.prompt_tokens for row in rows],
+        "output_tokens": outputs,
+        "blocks": [row.blocks for row in rows],
+        "dialogue": [row.dialogue for row in rows],
+        "block_tokens": [row.block_tokens for row in rows],
+        "images": [_images(scenario, row) for row in rows],
+    }
+    return asked | _drawn_extras(scenario, seed, phase, len(rows))
 
 
 def _images(scenario: Scenario, row: Row) -> int:

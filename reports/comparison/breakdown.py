@@ -1,6 +1,8 @@
-"""Figures of a run's parts: the workloads of a mix, the stages of a load whose rate changes by plan."""
+"""Figures of a run's parts: workloads of a mix, LoRA adapters, stages of a load whose rate changes."""
 
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from reports.comparison import claims
 from reports.document.metric import LoadPart, PartKind, Reading
@@ -10,9 +12,9 @@ from reports.metrics.stages import stages
 from reports.runs.runs import Mask, Run
 from reports.text import formatting
 
-NOT_NAMED = "not named"  # records without a workload
-
-
+NOT_NAMED = "not named"  # records without a workload or an adapter
+MOST = 100  # rows of one kind, as a mix has workloads at most; adapters may be thousands
+OTHERS = "the others"
 METRICS = ("scheduled_ttft", "tpot", "scheduled_latency")
 ROWS = (  # a part is small for a p99
     *(percentile_row(metric, share) for metric in METRICS for share in ("p50", "p90")),
@@ -36,17 +38,24 @@ def parts(groups: Mapping[str, Sequence[Run]]) -> list[LoadPart]:
 
 def _masks(run: Run) -> list[tuple[tuple[PartKind, str], Mask]]:
     """(kind, name) of each part and the records that are of it; none where there would be one only."""
-    codes, names = run.records.codes("workload")
-    workloads: list[tuple[tuple[PartKind, str], Mask]] = [
-        (("workload", name or NOT_NAMED), codes == code) for code, name in enumerate(names)
-    ]
     due, planned = run.records.numbers("due"), stages(run)
     steps: list[tuple[tuple[PartKind, str], Mask]] = [
         (("stage", f"{number}: {stage.label}"), (due >= stage.start) & (due < stage.end))
         for number, stage in enumerate(planned, 1)
     ]
-    listed = [each for each in (workloads, steps) if len(each) > 1]
+    listed = [each for each in (_named(run, "workload"), _named(run, "adapter"), steps) if len(each) > 1]
     return [part for each in listed for part in each if (run.judged & part[1]).any()]
+
+
+def _named(run: Run, kind: PartKind) -> list[tuple[tuple[PartKind, str], Mask]]:
+    """A part for each text of the column of that name; the rarest in one, where there are more than MOST."""
+    codes, names = run.records.codes(kind)
+    found = [((kind, name or NOT_NAMED), codes == code) for code, name in enumerate(names)]
+    if len(found) <= MOST:
+        return found
+    found.sort(key=lambda part: (-np.count_nonzero(part[1]), part[0][1]))
+    rest = np.logical_or.reduce([mask for _, mask in found[MOST:]])
+    return [*found[:MOST], ((kind, OTHERS), rest)]
 
 
 def _figures(kind: PartKind, name: str, variant: str, runs: Sequence[Run]) -> LoadPart:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reports.comparison import claims, comparability, served_only
+from reports.comparison import claims, comparability, served_only, stopped
 from reports.comparison.pairs import Pair, pair_up
 from reports.document.metric import Change
 from reports.document.schema import Difference
@@ -22,7 +22,14 @@ def settle(
 ) -> tuple[Pair, list[Difference]]:
     """The pair of two variants with all that its claims depend on, and in what their loads differ as they
     came. `verdicts` by run."""
+    both = [*groups[baseline], *groups[other]]
+    end = stopped.end_of(both)
+    if end is not None:
+        groups = {name: [run.until(end) for run in groups[name]] for name in (baseline, other)}
     pair = pair_up(baseline, other, groups, verdicts, minimum_effect)
+    if end is not None:
+        told = f"{pair.method.text} {stopped.text(both, end)}"
+        pair = replace(pair, stopped=end, method=pair.method.model_copy(update={"text": told}))
     found = comparability.differences(pair.baseline, pair.other, minimum_effect)
     return _by_effect(_of_one_load(pair, found), floors), list(found)
 
@@ -35,6 +42,7 @@ def change(row: Row, pair: Pair) -> Change:
         row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
+    untold = untold or stopped.untold(row, pair.stopped)
     why = pair.setting.incomparable if untold is None else untold
     if few := thin(row, (*pair.baseline, *pair.other)):  # of a figure that is not given no change is either
         found = claims.Estimate(None)

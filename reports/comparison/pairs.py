@@ -32,6 +32,7 @@ class Pair:
     method: Method
     blocks: tuple[Blocks, Blocks] | None
     setting: Setting
+    stopped: float | None = None  # when the first of its runs was stopped early, s from the start
 
 
 def pair_up(

@@ -8,7 +8,7 @@ from reports.document.part import Part
 
 Mark = Literal["better", "worse", "no difference shown", "unstable", "not comparable"]
 Direction = Literal["higher", "lower", "none"]
-PartKind = Literal["workload", "stage"]
+PartKind = Literal["workload", "adapter", "stage"]
 
 
 class Reading(Part):
@@ -23,7 +23,7 @@ class Reading(Part):
 
 
 class LoadPart(Part):
-    """A workload of a mix, or a stage of a load whose rate changes by plan, in the runs of one variant."""
+    """A workload of a mix, a LoRA adapter, or a stage of a load with stages, in the runs of one variant."""
 
     kind: PartKind
     name: str

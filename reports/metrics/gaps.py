@@ -77,14 +77,16 @@ def token_flow(run: Run) -> TokenFlow:
     chunks, unsaid = np.zeros(len(run.records), np.int64), np.zeros(len(run.records), bool)
     streams, every = Streams(), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
     chosen = run.judged & (np.arange(len(run.records)) % every == 0)
-    some = [(np.zeros(0, np.int32), np.zeros(0, np.float32))]
+    some, taken = SomeGaps(chosen, np.empty(len(gaps), np.int32), np.empty(len(gaps), np.float32)), 0
     for batch in run.records.chunk_batches():
         rows = slice(batch.first_row, batch.first_row + len(batch.counts))
         tokens = _tokens(batch, output[rows])
         found = np.diff(batch.times, prepend=0.0)[_ends_gap(batch, run.judged[rows])]
         gaps[filled : filled + len(found)] = found
         filled += len(found)
-        some.append(_gaps_of(batch, chosen[rows]))
+        of, those = _gaps_of(batch, chosen[rows])
+        some.rows[taken : taken + len(of)], some.seconds[taken : taken + len(of)] = of, those
+        taken += len(of)
         streams.add(batch, run.judged[rows])
         one_by_one = one_by_one and bool((tokens == 1).all())
         sums = np.concatenate([[0.0], np.cumsum(tokens)])
@@ -110,7 +112,7 @@ def token_flow(run: Run) -> TokenFlow:
         chunks,
         unsaid,
         np.where(unsaid, unseen, 0.0),
-        SomeGaps(chosen, *(np.concatenate(parts) for parts in zip(*some, strict=True))),
+        SomeGaps(chosen, some.rows[:taken], some.seconds[:taken]),
     )
 
 

@@ -1,10 +1,14 @@
-"""The tables of a run's parts: each workload of a mix, each stage of a load whose rate changes by plan."""
+"""The tables of a run's parts: workloads of a mix, LoRA adapters, stages of a load whose rate changes."""
 
 from reports.document.metric import LoadPart
 from reports.document.schema import Comparison
 from reports.pages.blocks import Block, Cell, Table, row
 
-CAPTIONS = {"workload": "Each workload by itself", "stage": "Each stage by itself"}
+CAPTIONS = {
+    "workload": "Each workload by itself",
+    "adapter": "Each adapter by itself",
+    "stage": "Each stage by itself",
+}
 COLUMNS = {  # metric of the part: heading
     "scheduled_ttft_p50": "TTFT (scheduled) p50, ms",
     "scheduled_ttft_p90": "p90",

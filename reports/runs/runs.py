@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 LATE_SHARE = 0.001  # of the arrivals: one in a thousand cannot move a p99
-CHUNKS_AT_ONCE = 500_000  # some 8 MB of times and tokens, and a few times that in their analysis
+CHUNKS_AT_ONCE = 100_000  # some 2 MB of times and tokens, and a few times that in their analysis
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Run:
         return self.offered & np.isnan(self.records.numbers("cancel_after"))
 
     def until(self, end: float) -> "Run":
-        """The same run as if its window had ended at `end`, in seconds from the start, where it ends later."""
+        """The same run as if its window had ended at `end` (s from the start), where it ends later."""
         window = self.manifest.window.model_copy(update={"end": min(end, self.manifest.window.end)})
         return replace(self, manifest=self.manifest.model_copy(update={"window": window}), memo={})
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.endurance import growth
 from bench.errors import compare
 from bench.timetable import Timetable
 from bench.truth import Answer, Truth
@@ -71,19 +70,3 @@ def test_requests_or_tokens_that_do_not_match_are_refused() -> None:
     records["chunk_times"] = [records["chunk_times"][0], records["chunk_times"][1][:-1]]
     with pytest.raises(UsageError, match="1 of 2 requests: the client stamped other tokens"):
         compare(records, truth)
-
-
-@pytest.mark.parametrize(("kept", "flat"), [(0.0, True), (0.05, True), (0.2, False), (1.0, False)])
-def test_memory_that_keeps_stamps_is_not_flat(kept: float, flat: bool) -> None:
-    chunks, times = 6_000_000, np.linspace(-5.0, 130.0, 540)
-    rss = 90e6 + 8 * chunks * kept * np.clip(times / 120, 0, 1)
-    looks = pd.DataFrame({"t": times, "rss": rss})
-    seen = growth(looks, 0.0, 120.0, chunks)
-    assert seen.late - seen.early == pytest.approx(kept * seen.stamped, rel=0.02)
-    assert seen.flat is flat
-
-
-def test_a_short_run_is_not_judged() -> None:
-    looks = pd.DataFrame({"t": [0.0], "rss": [1.0]})
-    with pytest.raises(UsageError, match="too short to judge"):
-        growth(looks, 0.0, 10.0, 1000)

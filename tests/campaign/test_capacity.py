@@ -24,6 +24,7 @@ from campaign.terms import settling, terms_of
 from common.places import ROOT
 from common.usage import UsageError
 from loadgen.workload.scenario import Scenario, Slo
+from loadgen.workload.schedule import schedule
 from reports.capacity import report as report
 from reports.capacity.chart import chart
 from reports.metrics.request_metrics import Figure

@@ -401,7 +401,7 @@ def test_mistakes_are_named_before_anything_starts(words: tuple[str, ...], told:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--workers", "x"), "--workers: must be a whole number, is 'x' (tokenswarm sweep --help"),
+        (("--workers", "x"), "--workers: must be a whole number or auto, is 'x' (tokenswarm sweep --help"),
         (("--repeats", "1.5"), "--repeats: must be a whole number, is '1.5' (tokenswarm sweep"),
         (("--foo",), "unrecognized arguments: --foo (tokenswarm sweep --help lists the options)"),
     ],

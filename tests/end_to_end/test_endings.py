@@ -244,6 +244,7 @@ def test_workers_that_do_not_come_are_waited_for_a_bounded_time(tmp_path: Path) 
             assert came.wait(15) == 0, "it ends with the master"
         finally:
             came.kill()
+    assert f"waiting up to 6 s for 2 workers to join at port {port}" in running.err
     assert "tokenswarm: 2 workers were announced, 1 joined within 6 s" in running.err
     assert "Traceback" not in running.err and not running.folder.exists()
 

@@ -113,3 +113,17 @@ def test_bash_completes_verbs_options_and_names() -> None:
     assert offered("tokenswarm", "run", "baseline", "--slo-t") == ["--slo-ttft", "--slo-tpot"]
     assert "rag-small" in offered("tokenswarm", "run", "baseline", "--scenario", "rag")
     assert "calibrate" in offered("tokenswarm", "bench", "")
+
+
+def test_a_worker_says_whom_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The master's words are in tests/end_to_end/test_endings.py."""
+    ran: list[list[str]] = []
+    monkeypatch.setenv("TOKENSWARM_RESULTS", "results")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("os.execv", lambda _, words: ran.append(words))
+    importlib.import_module("tokenswarm.commands.worker").run(parse(["worker", "--master", "192.0.2.20"]))
+    said = "waiting for the master on 192.0.2.20: it starts the load, and this ends with it\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert ran[0][-3:] == ["--worker", "--master-host", "192.0.2.20"]

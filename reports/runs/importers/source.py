@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import orjson
 import yaml
 
 from common.usage import UsageError
+from reports.runs.importers.gap_lists import GapLists
 from reports.text import escape
 
 Shape = Literal["object", "array", "table", "database", "yaml", "text"]
@@ -108,10 +110,12 @@ class Source:
             raise self.broken(error) from None
 
     @contextmanager
-    def events(self) -> Iterator[Iterable[tuple[str, str, Any]]]:
-        """(prefix, event, value) of ijson: one JSON value or several, one after the other."""
+    def events(self, key: str) -> Iterator[tuple[Iterable[tuple[str, str, Any]], dict[str, "array[float]"]]]:
+        """(prefix, event, value) of ijson: one JSON value or several, one after the other; and the lists of
+        numbers below `key`, by the text that stands for each of them."""
         with self.open() as file:
-            yield ijson.parse(file, use_float=True, multiple_values=True)
+            spliced = GapLists(file, key)
+            yield ijson.parse(spliced, use_float=True, multiple_values=True), spliced.taken
 
     def broken(self, error: Exception) -> UsageError:
         """What is wrong with a text that a streaming parser gave up on, in one line."""

@@ -159,13 +159,16 @@ def _streamed(source: Source) -> Iterator[Result]:
     gap, gaps, one = f"{inside}itls.item.item", f"{inside}itls.item", inside.removesuffix(".")
     unread = {f"{inside}{name}.item" for name in UNREAD}
     flat, offsets, builder = array("d"), [0], ObjectBuilder()
-    with source.events() as events:
+    with source.events("itls") as (events, lists):
         for prefix, event, value in events:
             if prefix == gap:
-                if event != "number":
+                if event == "string" and value in lists:
+                    flat.extend(lists.pop(value))
+                elif event == "number":
+                    flat.append(value)
+                else:
                     where = f"{source.path}: record {len(offsets) - 1} (from 0): itls holds"
                     raise UsageError(f"{where} {str(value)[:40]!r}, not a number")
-                flat.append(value)
             elif prefix == gaps:
                 if event == "end_array":
                     offsets.append(len(flat))
@@ -285,12 +288,10 @@ class _Records:
 
     def _sent_with_first(self, done: Mask) -> bool:
         """Whether the first two chunks of nearly all answers came together and the others did not."""
-        starts = np.asarray(self.result.offsets)[:-1]
-        first = self.result.gaps[starts[done]]
-        others = np.delete(self.result.gaps, starts[done])
-        return bool(
-            len(others) and (first < AT_ONCE).mean() >= ROLE_FIRST and np.median(others) > 2 * AT_ONCE
-        )
+        gaps, first = self.result.gaps, self.result.gaps[np.asarray(self.result.offsets)[:-1][done]]
+        others = len(gaps) - len(first)
+        apart = np.count_nonzero(gaps > 2 * AT_ONCE) - np.count_nonzero(first > 2 * AT_ONCE)
+        return bool((first < AT_ONCE).mean() >= ROLE_FIRST and apart > others / 2)
 
     def sent(self, load: Load | None) -> Floats:
         """Seconds from the first request that came due; 0 for all where the file does not tell."""

@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,13 @@ from loadgen.workload.schedule import schedule
 def test_the_busiest_span_is_found(due: list[float], span: float) -> None:
     due.sort()
     brute = max((sum(start <= each < start + span for each in due) for start in due), default=0)
-    assert abs(process_limits.busiest(due, span) - brute) <= sum(
+    assert abs(process_limits.busiest(np.array(due), span) - brute) <= sum(
         math.isclose(late - early, span) for early in due for late in due
     )
 
 
 def test_too_few_open_files_are_said_before_the_run() -> None:
-    due = [arrival.due or 0.0 for arrival in schedule(Scenario.load("chat-high"), 1).arrivals]
+    due = schedule(Scenario.load("chat-high"), 1).arrivals.numbers("due")
     process_limits.check(10_000, due)
     with pytest.raises(UsageError, match="open files are limited to 256, this load needs"):
         process_limits.check(256, due)

@@ -14,8 +14,9 @@ from loadgen.master.status_line import line
 from loadgen.protocol import events
 from loadgen.records.metrics import METRICS, moments, value
 from loadgen.records.record import COMPLETED, FAILED, Record
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.schedule import schedule
 
 WARMUP = 2.0
 SCENARIO = {

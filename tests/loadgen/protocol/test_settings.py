@@ -1,7 +1,10 @@
 """A run as it was asked for: each option is checked and a wrong one is named."""
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import certifi
 import pytest
 
 from campaign.load import load_of
@@ -182,6 +185,64 @@ def test_a_hosts_path_and_query_are_kept(host: str) -> None:
 def test_a_file_that_vouches_for_nobody_is_named(name: str, why: str) -> None:
     with pytest.raises(UsageError, match=f"--ca-file {name}: {why}"):
         settings_of(EMPTY | {"ca_file": name}, "https://127.0.0.1:1")
+
+
+CHANGES: dict[str, tuple[Any, str]] = {  # option: a value, and what of the run it changes
+    "label": ("rack=3", "labels"),
+    "note": ("a note", "note"),
+    **dict.fromkeys(("rps", "duration", "warmup", "drain", "timeout", "max_concurrency"), ("7", "scenario")),
+    **dict.fromkeys(("input_tokens", "output_tokens", "slo_ttft", "slo_tpot"), ("70", "scenario")),
+    "slo_share": ("0.5", "scenario"),
+    "arrivals": ("constant", "scenario"),
+    "concurrency": ("7", "scenario"),
+    "seed": ("7", "seed"),
+    "api": ("completions", "scenario"),
+    "endpoint": ("/v1/x", "scenario"),
+    "extra_body": ('{"min_p": 0.1}', "scenario"),
+    "temperature": ("0.5", "scenario"),
+    "top_p": ("0.5", "scenario"),
+    "max_tokens_field": ("n", "scenario"),
+    "no_ignore_eos": (True, "scenario"),
+    "metrics_host": ("https://h:1", "metrics_hosts"),
+    "model": ("m", "model"),
+    "tokenizer": ("folder", "tokenizer"),
+    "ca_file": (certifi.where(), "verify"),
+    "insecure": (True, "verify"),
+    "keep_going": (True, "keep_going"),
+    "keep_text": (True, "keep_text"),
+}
+NOT_OF_THE_RUN = {"metrics_port", "polite", "dry_run"}  # of the process that makes it
+
+
+def test_each_option_changes_one_thing_of_the_run() -> None:
+    """tests/loadgen/test_effects.py has what a scenario's keys change."""
+    assert CHANGES.keys() | NOT_OF_THE_RUN == {each.name for each in LOAD_OPTIONS}
+    for name, (value, what) in CHANGES.items():
+        usual = EMPTY | {"scenario": "closed-loop-chat" if name == "concurrency" else "chat-medium"}
+        before = settings_of(usual, "https://127.0.0.1:1")
+        found = settings_of(usual | {name: value}, "https://127.0.0.1:1")
+        differing = {
+            each.name for each in fields(found) if getattr(found, each.name) != getattr(before, each.name)
+        }
+        assert differing == {what}, name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"insecure": True}, "--insecure: is for https:// hosts, and there is none"),
+        ({"ca_file": "a.pem"}, "--ca-file: is for https:// hosts"),
+        ({"ca_file": "a.pem", "insecure": True}, "--ca-file and --insecure do not go together"),
+    ],
+)
+def test_what_would_check_no_certificate_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        settings_of(EMPTY | given, "http://127.0.0.1:1")
+
+
+def test_https_of_an_engines_own_host_counts_too() -> None:
+    given = {"insecure": True, "metrics_host": "https://127.0.0.1:2"}
+    assert settings_of(EMPTY | given, "http://127.0.0.1:1").verify is False
 
 
 def test_without_a_host_nothing_is_loaded() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from common.usage import UsageError
 from loadgen.host import machine
 from loadgen.records.collect import BATCHES, DRAFT, Collector, lost_records, recover
-from loadgen.records.outbox import Outbox
+from loadgen.records.outbox import Outbox, pack
 from loadgen.records.record import COMPLETED, FAILED, LOST, SCHEMA, Record, to_table
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
@@ -131,3 +131,24 @@ def test_lost_arrivals_are_those_due_without_a_record() -> None:
         arrival.number for arrival in plan.arrivals if arrival.lane_key % 2 and (arrival.due or 0) < 8.0
     }
     assert {each.lane for each in lost} == {1} and {each.status for each in lost} == {LOST}
+
+
+def test_the_file_grows_in_row_groups_by_arrival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadgen.records.record_file.GROUP", 1)
+    collector = Collector(tmp_path)
+    for number, arrivals in enumerate([(2, 0), (1, 4)]):
+        collector.receive(0, number, pack(to_table([record(arrival) for arrival in arrivals])))
+    assert collector.settle() == {0: 4} and not (tmp_path / "requests.parquet").exists()
+    assert collector.write([Record(3, 1, "chat", 3.0, LOST)]) == {0: 4}
+    found = pq.ParquetFile(tmp_path / "requests.parquet")
+    groups = [found.read_row_group(group)["arrival"].to_pylist() for group in range(found.num_row_groups)]
+    assert groups == [[0, 2], [1, 4], [3]]
+
+
+def test_a_batch_that_is_spoilt_by_now_is_not_in_the_file(tmp_path: Path) -> None:
+    collector = Collector(tmp_path)
+    for number in range(3):
+        collector.receive(0, number, pack(to_table([record(number)])))
+    sorted((tmp_path / BATCHES).iterdir())[1].write_bytes(b"ARROW1")
+    assert collector.settle() == {0: 2} and collector.write([]) == {0: 2}
+    assert pq.read_table(tmp_path / "requests.parquet")["arrival"].to_pylist() == [0, 2]

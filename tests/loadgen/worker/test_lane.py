@@ -13,8 +13,9 @@ from loadgen.client.transport import Host
 from loadgen.protocol.messages import Plan
 from loadgen.records.record import COMPLETED, FAILED, UNFINISHED, Record
 from loadgen.worker.lane import Lane, RequestMaker
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.schedule import schedule
 from loadgen.workload.vocabulary import Messages, estimate_vocabulary
 from tests.support.fakeserver import FakeServer
 
@@ -52,7 +53,7 @@ def lane_of(url: str, maker: RequestMaker, found: list[Record], **keys: Any) -> 
     usual = {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
     load = Scenario.from_dict({**usual, **keys})
     plan = Plan(
-        run="r", scenario=load.to_dict(), seed=1, digest=schedule(load, 1).digest(), lanes=1, host=url,
+        run="r", scenario=load.to_dict(), seed=1, checksum=schedule(load, 1).checksum, lanes=1, host=url,
         model="fake", vllm=False, extensions=[], vocabulary=estimate_vocabulary().to_dict(), verify=True,
         keep_text=False, with_key=True, headers=[],
     )  # fmt: skip

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from common.usage import UsageError
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.context_limit import require_room
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival, schedule
+from loadgen.workload.schedule import schedule
 
 PLAIN = "rate: 5\nduration: 10\nwarmup: 0\nprompt_tokens: 100\noutput_tokens: 20\n"
 

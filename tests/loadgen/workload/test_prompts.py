@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from common.places import ROOT
 from common.usage import UsageError
 from common.words import english
+from loadgen.workload.arrival import Arrival
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import Scenario
-from loadgen.workload.schedule import Arrival, Schedule, schedule
+from loadgen.workload.schedule import Schedule, schedule
 from loadgen.workload.tokenizer import LocalTokenizer
 from loadgen.workload.vocabulary import (
     Messages,

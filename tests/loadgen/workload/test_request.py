@@ -47,6 +47,9 @@ def test_a_null_in_the_extra_body_is_sent_and_kept() -> None:
         ({"endpoint": "/v1/chat completions"}, "stands in no URL"),
         ({"max_tokens_field": "a b"}, "max_tokens_field"),
         ({"temperature": -1}, "temperature"),
+        ({"temperature": 1, "extra_body": {"temperature": 2}}, "temperature is given twice"),
+        ({"top_p": 0.5, "extra_body": {"top_p": 1}}, "top_p is given twice"),
+        ({"max_tokens_field": "n", "extra_body": {"n": 1}}, "n is max_tokens_field"),
         ({"top_p": 1.5}, "top_p"),
     ],
 )

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from common.places import ROOT
 from common.usage import UsageError
+from loadgen.workload.arrival import Arrival, Arrivals
 from loadgen.workload.arrivals.stages import Stages
 from loadgen.workload.arrivals.trace import spread
 from loadgen.workload.prompts import PromptMaker
 from loadgen.workload.scenario import FOLDER, Scenario
-from loadgen.workload.schedule import Arrival, Schedule, schedule
+from loadgen.workload.schedule import Schedule, schedule
 from loadgen.workload.vocabulary import estimate_vocabulary
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -80,7 +81,7 @@ def test_the_same_seed_is_the_same_load_and_another_is_not(name: str) -> None:
     scenario = Scenario.load(name)
     one, again, other = (schedule(scenario, seed) for seed in (1, 1, 2))
     assert one.arrivals == again.arrivals
-    assert one.digest() == again.digest() != other.digest()
+    assert one.digest == again.digest != other.digest
 
 
 @given(st.sampled_from(NAMES), st.integers(0, 2**32), st.integers(1, 7))
@@ -239,10 +240,7 @@ def test_what_came_later_changes_no_other_draw() -> None:
     for each, other in zip(plain, schedule(made(**extras), 1).arrivals, strict=True):
         assert (each.due, without_place(each)) == (other.due, without_place(other))
     assert (
-        len(
-            {schedule(made(**{key: extras[key]}), 1).digest() for key in extras}
-            | {schedule(made(), 1).digest()}
-        )
+        len({schedule(made(**{key: extras[key]}), 1).digest for key in extras} | {schedule(made(), 1).digest})
         == 4
     )
 
@@ -288,6 +286,16 @@ def test_a_prefix_by_rank_and_of_a_wanted_hit_rate() -> None:
     ("keys", "said"),
     [
         ({"shared_prefix": {"tokens": 5, "hit_rate": 0.5}}, "needs tokens or hit_rate"),
+        ({"shared_prefix": {"tokens": 5, "zipf": 1}}, "zipf is for several groups"),
+        (
+            {
+                "prompt_tokens": None,
+                "output_tokens": None,
+                "request": {"extra_body": {"priority": 1}},
+                "workloads": {"a": {"prompt_tokens": 9, "output_tokens": 9, "priority": 2}},
+            },
+            "priority is given twice, by workloads.a",
+        ),
         ({"adapters": {"shares": {"a": 0.5}}}, "add up to 0.5"),
         ({"adapters": {"shares": {"a": 1.0}, "zipf": 1}}, "do not go together"),
         ({"max_concurrency": 2, "rate": None, "arrivals": {"process": "closed-loop"}}, "has its concurrency"),
@@ -543,4 +551,16 @@ def test_the_same_seed_gives_the_load_that_it_gave_before(name: str) -> None:
     scenario = Scenario.load(file)
     if process:
         scenario = scenario.with_overrides(arrivals=process, rate=None if process == "closed-loop" else 5)
-    assert schedule(scenario, 3 if process else 1).digest() == DIGESTS[name]
+    assert schedule(scenario, 3 if process else 1).digest == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", ["mixed", "chat-priority", "conversation"])
+def test_columns_hold_what_objects_held(name: str) -> None:
+    load = schedule(Scenario.load(name).with_overrides(duration=5), 1).arrivals
+    copied = Arrivals.of(list(load))
+    assert copied == load and b"".join(copied.texts()) == b"".join(load.texts())
+    assert [load[place] for place in range(len(load))] == list(load)
+    assert list(load.take(np.array([3, 1]))) == [load[3], load[1]] and list(load[-2:]) == [load[-2], load[-1]]
+    assert load.values("workload") == {each.workload for each in load}
+    with pytest.raises(IndexError):
+        load[len(load)]
