@@ -39,6 +39,7 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,API,api) $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
+  $(call given,STOP_WHEN_SATURATED,stop-when-saturated) \
   $(call given,METRICS_HOST,metrics-host) $(LABELS)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
@@ -51,7 +52,7 @@ SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURREN
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
-  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
+  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -97,7 +98,7 @@ help: ## List the targets
 	@echo '               INSECURE=1 METRICS_HOST'
 	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
 	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
-	@echo '               DRY_RUN=1 (make run)'
+	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED=yes (no)'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'

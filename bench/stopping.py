@@ -1,7 +1,7 @@
 """Does a run that is stopped early ever turn a claim round? `tokenswarm bench stopping`.
 
-Simulates pairs of runs of two queueing servers under the same arrivals, of which many fall behind. Each pair is
-compared as it is, and as it would be had the runs been stopped where the server falls behind beyond doubt.
+Simulates pairs of runs of two queueing servers under the same arrivals, of which many fall behind. Each pair
+is compared as it is, and as it would be had the runs been stopped where that is beyond doubt.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ def pair(number: int) -> tuple[list[Run], list[Run], float, float]:
         cut.append(every[-1] if early is None else _recorded(each, *early, variant))
         seconds[0] += truth.drained_at + AROUND
         seconds[1] += (truth if early is None else early[0]).drained_at + AROUND
-    return every, cut, *seconds
+    return every, cut, seconds[0], seconds[1]
 
 
 def _recorded(shape: Shape, truth: Truth, why: str, name: str) -> Run:

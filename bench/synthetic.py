@@ -211,8 +211,17 @@ def stopped(truth: Truth, drain: float) -> tuple[Truth, str] | None:
     kept, last = truth.due < at, float(truth.last_token[truth.due < at].max())
     drained = min(at + drain, last + 0.01)
     status = np.where(truth.last_token > drained, 2, 0).astype(np.int8)
-    parts = (truth.due, truth.sent, truth.first_token, truth.last_token, truth.tokens, status)
-    return Truth(*(part[kept] for part in parts), (start, at), drained), why
+    cut = Truth(
+        truth.due[kept],
+        truth.sent[kept],
+        truth.first_token[kept],
+        truth.last_token[kept],
+        truth.tokens[kept],
+        status[kept],
+        (start, at),
+        drained,
+    )
+    return cut, why
 
 
 def queue_starts(arrivals: Floats, service: Floats, slots: int | None) -> Floats:

@@ -1,9 +1,9 @@
 """Does the server fall behind beyond doubt? Then the rest of the run would only lengthen its queue. No I/O.
 
-A request that was sent and has no first token waits in the server. While many wait all the time, the server
-answers as fast as it can, and so its pace is seen. What is still to come stands in the schedule. The server is
-behind beyond doubt where even the highest pace that the blocks of time allow leaves more waiting at the window's
-end than wait now.
+A request that was sent and has no first token waits in the server. While many wait all the time, the
+server answers as fast as it can, and so its pace is seen. What is still to come stands in the schedule. The
+server is behind beyond doubt where even the highest pace that the blocks of time allow leaves more waiting at
+the window's end than wait now.
 """
 
 import math
@@ -23,6 +23,7 @@ BLOCKS = 8  # of the time in which many waited
 SURE = 4.785  # Student's t with BLOCKS - 1 degrees of freedom at 99.9 %, one side
 FASTER = 1.05  # times the mean pace: so much a server's own drift may add to it
 MANY = 10  # waiting requests, at least; fewer may be those whose prompts are being read
+ANSWERED = 0.6  # of the judged arrivals, which a drain waits for: what a median of the TTFT needs
 NOTICE = 1.0  # s from the word to stop to the end, so that each lane stops at the same arrival
 GROWN = 2.0  # times those that waited when many began to: the queue grew all the time
 
@@ -73,13 +74,13 @@ def beyond_doubt(seen: Sequence[Seen], window: tuple[float, float], to_come: int
     paces = _paces(busy)
     mean, reach = float(paces.mean()), SURE * float(paces.std(ddof=1)) / math.sqrt(BLOCKS)
     pace = max(mean + reach, float(paces.max()), FASTER * mean)
-    warming = paces[-1] == paces.max()  # it may go on to become faster
+    warming = paces[-1] == paces.max() > FASTER * mean  # it may go on to become faster
     if warming or to_come <= pace * (end - last.t):
         return None
     offered = to_come / (end - last.t)
     return (
-        f"{last.waiting} requests wait for a first token, {first.waiting} did at {first.t - start:.0f} s; the "
-        f"server answers {mean:.3g} of {offered:.3g} requests/s, and {pace:.3g} at most"
+        f"{last.waiting} requests wait for a first token, {first.waiting} did at {first.t - start:.0f} s; "
+        f"the server answers {mean:.3g} of {offered:.3g} requests/s, and {pace:.3g} at most"
     )
 
 

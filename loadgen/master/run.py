@@ -20,7 +20,7 @@ from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
 from loadgen.master import status_line
 from loadgen.master.machines import Machines
-from loadgen.master.overload import NOTICE, Seen, beyond_doubt, due_between, of_one_rate, seen_of
+from loadgen.master.overload import ANSWERED, NOTICE, Seen, beyond_doubt, due_between, of_one_rate, seen_of
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
@@ -186,12 +186,21 @@ class Run:
         if self.now >= self._end:
             self.phase = "draining"
         self.live.tick(self.now, self.scraper.latest)
-        waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
+        waiting = self.now < self._end or (not self.live.idle and self._drains)
         return waiting and any(lane.closed is None for lane in self._living)
 
+    @property
+    def _drains(self) -> bool:
+        """Whether answers are waited for: of a run that was stopped early as long as its figures need."""
+        if self.stopped_early is None or self.stopped_why is not None or self.now < self._deadline:
+            return self.now < self._deadline
+        needed = due_between(self.schedule, 0, self.schedule.window_start)
+        needed += ANSWERED * due_between(self.schedule, self.schedule.window_start, self._end)
+        return self.now < self._end + self.schedule.scenario.drain and seen_of(self.live).answered < needed
+
     def stop_early(self) -> str | None:
-        """Launch no more once the server falls behind beyond doubt, and drain as long as the SLO takes to be
-        decided; why, when that has just been found."""
+        """Launch no more once the server falls behind beyond doubt, and drain as long as the figures need:
+        the SLO is decided, and the median of the TTFT seen. Returns why, when that has just been found."""
         if self._seen is None or self.phase != "running" or self.stopped_early or self.stopped_why:
             return None
         self._seen.append(seen_of(self.live))

@@ -154,7 +154,7 @@ class Slo(Strict):
     share: Share = 0.99
 
     def decided_after(self, tokens: float) -> float:
-        """Seconds after which an answer of so many tokens has met it or missed it; 0 where it does not say."""
+        """Seconds after which an answer of so many tokens has met or missed it; 0 where it does not say."""
         if self.tpot is None:
             return self.latency or 0.0
         return math.ceil(min((self.ttft or 0.0) + self.tpot * tokens, self.latency or math.inf))

@@ -1,7 +1,7 @@
 """Runs of which one was stopped early: what is compared then is the time that all of them have.
 
-In a saturated run the wait grows as long as it lasts. So a whole run held against a stopped one would look slower
-for being longer.
+In a saturated run the wait grows as long as it lasts. So a whole run held against a stopped one would look
+slower for being longer.
 """
 
 from collections.abc import Sequence

@@ -82,8 +82,8 @@ def pareto(points: Sequence[Point], front: Sequence[Point], variants: Sequence[s
     return Chart(
         PARETO,
         "Speed for one user against the yield of a GPU",
-        "Beside a point its rate. Filled: no other point is better in one and as good in the other. A cross is "
-        "none to choose: its server fell behind, or its run was disturbed.",
+        "Beside a point its rate. Filled: no other point is better in one and as good in the other. A cross "
+        "is none to choose: its server fell behind, or its run was disturbed.",
         "Tokens/s per user (1 / TPOT p50) against output tokens/s per GPU, for each variant and rate.",
         [panel],
         height=3.4,
