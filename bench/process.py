@@ -15,8 +15,8 @@ from common.places import ROOT
 from common.usage import UsageError
 from server.signals import unwound
 
-_START_LIMIT = 20.0  # seconds
-_STOP_LIMIT = 30.0  # a long run's log takes a moment to write
+_START_LIMIT = 60.0  # seconds; it takes 1, and a busy machine ten times that
+_STOP_LIMIT = 60.0  # a long run's log takes a moment to write
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from common.places import ROOT
+from tests.support.waiting import PATIENCE
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
@@ -14,7 +15,7 @@ def make(*words: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from campaign.load import Load, load_of
 from campaign.series import run as run_series
 from common.places import ROOT
 from common.usage import UsageError
+from tests.support.waiting import PATIENCE, wait_until
 from tokenswarm.__main__ import main, parse
 
 
@@ -472,19 +472,20 @@ def test_real_runs_are_interrupted_resumed_and_reported(tmp_path: Path) -> None:
         with err.open("w") as out:
             first = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
             try:
-                deadline = time.monotonic() + 50
-                while (
-                    "step 2 of 2: two" not in err.read_text()
-                    or "run folder" not in err.read_text().split("step 2 of 2: two")[1]
-                ):
-                    assert first.poll() is None and time.monotonic() < deadline, err.read_text()
-                    time.sleep(0.1)
+
+                def second_began() -> bool:
+                    assert first.poll() is None, err.read_text()
+                    return "run folder" in err.read_text().partition("step 2 of 2: two")[2]
+
+                wait_until(second_began, err.read_text)
                 first.send_signal(signal.SIGTERM)  # to it alone: what it started has to hear of it
-                assert first.wait(40) == 143, err.read_text()
+                assert first.wait(PATIENCE) == 143, err.read_text()
             finally:
                 if first.poll() is None:
                     os.killpg(first.pid, signal.SIGKILL)
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+        second = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
     assert second.returncode == 0, second.stderr
     assert "step 2 of 2: two" in second.stderr and "step 1 of 2" not in second.stderr
     [report] = tmp_path.glob("reports/compare-one-two-*/comparison.json")

@@ -1,11 +1,11 @@
 """The web UI's command: it serves the page, ends by Ctrl-C, and names what is wrong before it starts."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -14,7 +14,9 @@ import pytest
 from bench.process import metronome
 from campaign.ui import run as run_ui
 from common.places import ROOT
+from common.ports import free_port
 from common.usage import UsageError
+from tests.support.waiting import PATIENCE, wait_until
 from tokenswarm.__main__ import parse
 
 ANY = ["--host", "http://127.0.0.1:1"]
@@ -41,8 +43,7 @@ def test_mistakes_are_named(words: list[str], told: str) -> None:
 
 
 def test_the_page_is_there_until_ctrl_c(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with metronome() as server:
         command = [
             sys.executable,
@@ -60,21 +61,20 @@ def test_the_page_is_there_until_ctrl_c(tmp_path: Path) -> None:
         try:
             assert "Locust" in _page(process, f"http://127.0.0.1:{port}/")
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE)
 
 
 def _page(process: "subprocess.Popen[bytes]", url: str) -> str:
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
+    def came() -> str:
         assert process.poll() is None, "ended early"
-        try:
-            return str(urllib.request.urlopen(url, timeout=5).read())
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the page never came")
+        with contextlib.suppress(OSError):
+            return str(urllib.request.urlopen(url, timeout=PATIENCE).read())
+        return ""
+
+    return wait_until(came, "the page never came")

@@ -20,6 +20,7 @@ from common import terminal
 from common.places import ROOT
 from reports.text.console import SafeConsole
 from server.signals import Signals
+from tests.support.waiting import PATIENCE
 
 LINES = "from common.terminal import say, write; say('one'); write('two'); say('three'); print(1)"
 HUNG_UP = """
@@ -44,7 +45,7 @@ def test_a_line_that_nobody_can_read_is_no_error() -> None:
         cwd=ROOT,
         stderr=writer,
         stdout=subprocess.PIPE,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     os.close(writer)
@@ -55,7 +56,9 @@ def test_output_that_nobody_reads_to_its_end_is_no_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     words = [sys.executable, "-m", "tokenswarm", "variants"]
-    ended = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    ended = subprocess.run(
+        words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+    )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
@@ -93,7 +96,7 @@ def test_a_terminal_that_is_still_there_keeps_what_is_written() -> None:
     attributes[1] &= ~termios.OPOST
     termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     program = "from common import terminal; terminal.let_go(); terminal.say('still here')"
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=theirs, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=theirs, timeout=PATIENCE, check=True)
     assert os.read(ours, 100) == b"still here\n"
     os.close(ours)
     os.close(theirs)
@@ -104,7 +107,7 @@ def test_ctrl_c_while_a_program_imports_is_no_traceback(program: bool) -> None:
     """The signal comes where the program's other imports would; no program of ours keeps Python's way."""
     code = "import signal\nfrom common import early\n" + ("early.begin()\n" if program else "")
     words = [sys.executable, "-c", f"{code}signal.raise_signal(signal.SIGINT)"]
-    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == -signal.SIGINT and ("Traceback" in ended.stderr) != program
 
 

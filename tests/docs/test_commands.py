@@ -12,6 +12,7 @@ from locust.argument_parser import get_parser
 import loadgen.user  # noqa: F401 (its options are locust's, too)
 from common.places import ROOT
 from common.usage import UsageError
+from tests.support.waiting import PATIENCE
 from tokenswarm.__main__ import parse
 
 PAGES = [
@@ -83,7 +84,9 @@ def test_the_pages_show_commands() -> None:
 
 @pytest.mark.parametrize("shown", of("make"), ids=words_of)
 def test_make_knows_target_and_settings(shown: tuple[str, ...]) -> None:
-    ended = subprocess.run(["make", "-n", *shown[2:]], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        ["make", "-n", *shown[2:]], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert ended.returncode == 0, ended.stderr
 
 

@@ -3,22 +3,32 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.process import metronome
+from bench.process import Child, metronome
 from common.places import ROOT
-from tests.support.fakeserver import FakeServer, closed_port
+from tests.support.fakeserver import FakeServer
 from tests.support.loadrun import LoadRun, load
+from tests.support.ports import refusing
+from tests.support.waiting import PATIENCE
 
 QUICK = ("--duration", "2", "--drain", "5")
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Child]:
+    """A server that is there, and that nobody is to load."""
+    with metronome() as server:
+        yield server
 
 
 def test_the_options_are_listed_on_locusts_command_line() -> None:
     """Locust's own --help is printed before it reads the locustfile."""
     words = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--help-all"]
-    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     listed = set(re.findall(r"^  (--[a-z-]+) ", ended.stdout, re.M))
     assert ended.returncode == 0
     assert listed >= {"--scenario", "--rps", "--duration", "--warmup", "--drain", "--seed", "--processes"}
@@ -26,7 +36,7 @@ def test_the_options_are_listed_on_locusts_command_line() -> None:
 
 def test_completions_are_measured_alike(tmp_path: Path) -> None:
     with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
-        found = load(tmp_path, server.url, *QUICK, locustfile="locustfiles/completions.py")
+        found = load(tmp_path, server.url, *QUICK, locustfile="locustfiles/completions.py", workers=None)
     assert found.counts().keys() == {"completed"}
     assert (found.records["output_tokens"] == 10).all() and (found.records["prompt_tokens"] == 16).all()
 
@@ -40,6 +50,7 @@ def test_an_answer_without_the_tool_call_counts_as_failed(tmp_path: Path) -> Non
             "--model",
             "fake",
             locustfile="locustfiles/tools.py",
+            workers=None,
         )
         bad = load(
             tmp_path / "bad",
@@ -48,6 +59,7 @@ def test_an_answer_without_the_tool_call_counts_as_failed(tmp_path: Path) -> Non
             "--model",
             "fake",
             locustfile="locustfiles/tools.py",
+            workers=None,
         )
     assert good.counts().keys() == {"completed"}
     assert bad.counts().keys() == {"failed"} and set(bad.records["error"]) == {"no well-formed tool call"}
@@ -119,17 +131,18 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
         (("--scenario", "rag-xlarge", "--rps", "2000"), "open files are limited"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(
+    options: tuple[str, ...], said: str, idle: Child, tmp_path: Path
+) -> None:
     limit = ("bash", "-c", 'ulimit -n 2048; exec "$@"', "limited")
-    with metronome() as server:
-        found = load(tmp_path, server.url, *QUICK, *options, "--loglevel", "ERROR", prefix=limit)
+    found = load(tmp_path, idle.url, *QUICK, *options, "--loglevel", "ERROR", prefix=limit)
     lines = [line for line in found.err.splitlines() if line.startswith("tokenswarm: ")]
     assert found.code == 2 and len(lines) == 1 and said in lines[0]
     assert "Traceback" not in found.err and not (found.folder / "manifest.json").exists()
 
 
 def test_a_host_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    with closed_port() as url:
+    with refusing() as url:
         refused = load(tmp_path / "refused", url)
     unknown = load(tmp_path / "unknown", "http://no-such-host.invalid")
     assert refused.code == unknown.code == 2
@@ -137,19 +150,18 @@ def test_a_host_that_does_not_answer_is_named(tmp_path: Path) -> None:
     assert "'no-such-host.invalid' cannot be resolved" in unknown.err
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_the_run(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_before_the_run(idle: Child, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     place = {"TOKENSWARM_RUN_DIR": str(tmp_path / "file" / "run")}
-    with metronome() as server:
-        found = load(tmp_path, server.url, environment=place)
+    found = load(tmp_path, idle.url, environment=place)
     assert found.code == 2 and "the run's folder cannot be written: Not a directory" in found.err
 
 
 def test_a_proxy_of_the_environment_is_not_used_and_that_is_said(tmp_path: Path) -> None:
-    with closed_port() as proxy, metronome("--ttft", "0.02", "--tpot", "0.005") as server:
+    with refusing() as proxy, metronome("--ttft", "0.02", "--tpot", "0.005") as server:
         named = {"HTTP_PROXY": proxy, "http_proxy": proxy, "no_proxy": "", "NO_PROXY": ""}
         found = load(tmp_path, server.url, *QUICK, environment=named, workers=None)
-    with closed_port() as url:
+    with refusing() as url:
         refused = load(tmp_path / "refused", url, environment=named, workers=None)
     assert found.counts().keys() == {"completed"}
     assert "the environment's proxy is not used: the load goes straight to the host" in found.err
@@ -164,7 +176,7 @@ def test_rows_that_are_passed_over_are_said_and_kept_in_the_manifest(tmp_path: P
     scenario = "duration: 2\nwarmup: 0\ndrain: 5\narrivals: {process: trace}\n"
     scenario += f"dataset: {{format: burstgpt, path: {path}, max_tokens: 100}}\n"
     with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
-        found = load(tmp_path, server.url, scenario=scenario)
+        found = load(tmp_path, server.url, scenario=scenario, workers=None)
     said = [
         f"{path}: 20 rows passed over: 0 tokens in the prompt or the answer",
         f"{path}: 10 rows passed over: longer than dataset.max_tokens, 100",
@@ -177,9 +189,9 @@ def test_rows_that_are_passed_over_are_said_and_kept_in_the_manifest(tmp_path: P
 def test_two_runs_at_once_do_not_mix(tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.02", "--tpot", "0.005") as server,
-        LoadRun(tmp_path / "one", server.url, *QUICK, workers=2) as one,
-        LoadRun(tmp_path / "two", server.url, *QUICK, workers=2) as two,
+        LoadRun(tmp_path / "one", server.url, *QUICK, workers=1) as one,
+        LoadRun(tmp_path / "two", server.url, *QUICK, workers=1) as two,
     ):
         found = [one.end(), two.end()]
-    assert [len(each.manifest["lanes"]) for each in found] == [2, 2]
+    assert [len(each.manifest["lanes"]) for each in found] == [1, 1]
     assert all(each.counts().keys() == {"completed"} for each in found)

@@ -9,18 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from bench.process import metronome
+from bench.process import Child, metronome
 from common.places import ROOT
 from common.ports import free_port
 from tests.support.loadrun import SHORT, LoadRun, Outcome, left_running, load
+from tests.support.prometheus import samples, scrape, total
+from tests.support.waiting import PATIENCE, wait_until
 
 SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10", "output_tokens: 200")
+GIVEN = {"TOKENSWARM_TOKEN": "t" * 64}  # else a worker waits for the master's file for some seconds only
 
 
-def under_way(running: LoadRun, seconds: float = 2.5) -> None:
-    """Until so many seconds after the first request may have left; the line comes some 1 s before."""
-    running.wait_for("running ")
-    time.sleep(1.0 + seconds)
+def joining(port: str) -> "subprocess.Popen[bytes]":
+    """A worker that tries to join a master until it is there."""
+    words = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
+    return subprocess.Popen(words, cwd=ROOT, env=os.environ | GIVEN, stderr=subprocess.DEVNULL)
+
+
+def tokens_of(server: Child) -> float:
+    """How many tokens the metronome has sent."""
+    return total(samples(scrape(f"{server.url}/metrics")), "vllm:generation_tokens_total")
 
 
 def reconciles(found: Outcome) -> None:
@@ -31,16 +39,18 @@ def reconciles(found: Outcome) -> None:
     assert found.records["arrival"].is_unique
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGINT, None), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGHUP, None)],
+)
 def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
         LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW) as running,
     ):
-        under_way(running)
+        running.wait_for_records(10, workers or 1)
         running.signal(number)
-        found = running.end(30)
+        found = running.end()
         assert not left_running(running.process.pid)
     assert found.code == 130 and found.manifest["ended"] == "interrupted"
     assert found.counts().keys() == {"completed"}, "what was in flight was waited for"
@@ -58,9 +68,9 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
         metronome("--ttft", "0.05", "--tpot", "0.2") as server,
         LoadRun(tmp_path, server.url, workers=2, scenario=patient) as running,
     ):
-        under_way(running)
+        running.wait_until(lambda: tokens_of(server) > 20, "no tokens")
         running.signal(signal.SIGINT)
-        time.sleep(1)
+        running.wait_for("draining; once more ends it at once")
         running.signal(signal.SIGINT)
         found = running.end()
         assert not left_running(running.process.pid)
@@ -91,7 +101,7 @@ def test_a_signal_while_prompts_are_made_ends_it_at_once(number: int, tmp_path: 
     ):
         running.wait_for("run folder")
         running.signal(number)
-        assert running.process.wait(30) == 130 and not left_running(running.process.pid)
+        assert running.end().code == 130 and not left_running(running.process.pid)
     assert "before the first request; nothing was measured" in running.err
     assert "Traceback" not in running.err and not running.folder.exists()
 
@@ -101,13 +111,11 @@ def test_a_signal_after_the_end_does_not_cost_the_verdict(tmp_path: Path) -> Non
         metronome("--ttft", "0.01", "--tpot", "0.001") as server,
         LoadRun(tmp_path, server.url, "--duration", "1", workers=1) as running,
     ):
-        deadline = time.monotonic() + 30
-        while not (running.folder / "manifest.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        running.wait_until((running.folder / "manifest.json").exists, "no manifest")
         for _ in range(4):  # while it is judged, and while Locust ends
             running.signal(signal.SIGINT)
             time.sleep(0.5)
-        found = running.end(30)
+        found = running.end()
         assert not left_running(running.process.pid)
     assert "Traceback" not in found.err
     assert found.manifest["ended"] == "complete" and found.summary["verdict"] in found.out
@@ -117,21 +125,21 @@ def test_a_signal_after_the_end_does_not_cost_the_verdict(tmp_path: Path) -> Non
 @pytest.mark.parametrize("drain", ["0", "2"])
 def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
     with metronome("--ttft", "0.05", "--tpot", "0.2") as server:
-        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW)
+        found = load(tmp_path, server.url, "--drain", drain, "--duration", "3", scenario=SLOW, workers=None)
     assert found.counts().keys() == {"unfinished"} and found.manifest["ended"] == "complete"
-    assert found.manifest["drained_at"] == pytest.approx(3 + float(drain), abs=2.5)
+    assert float(drain) <= found.manifest["drained_at"] - 3 < 30, "an answer takes 40 s"
     reconciles(found)
 
 
 def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, scenario=SLOW, workers=1) as running,
+        LoadRun(tmp_path, server.url, "--duration", "12", scenario=SLOW, workers=None) as running,
     ):
-        under_way(running)
+        running.wait_for_records(5)
         server.process.kill()
-        found = running.end(60)
-    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 100
+        found = running.end()
+    assert set(found.counts()) <= {"completed", "failed"} and found.counts()["failed"] > 20
     errors = set(found.records["error"].dropna())
     assert any("refused" in error for error in errors), errors
     assert found.code == 5 and found.manifest["ended"] == "complete"
@@ -139,20 +147,20 @@ def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_costs_its_lanes_later_arrivals(tmp_path: Path) -> None:
-    scenario = SLOW.replace("duration: 20", "duration: 12").replace("200", "10")
+    scenario = SLOW.replace("duration: 20", "duration: 10").replace("200", "10")
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
         LoadRun(tmp_path, server.url, workers=2, scenario=scenario) as running,
     ):
-        under_way(running, 5.0)
+        known = running.wait_for_records(40, 2)
         worker = _children(running.process.pid)[0]
         os.kill(worker, signal.SIGKILL)
-        found = running.end(60)
+        found = running.end()
     records, lost_lanes = found.records, [lane for lane in found.manifest["lanes"] if lane["lost"]]
     assert len(lost_lanes) == 1 and "is lost" in found.err and found.code == 5
     lane = records[records["lane"] == lost_lanes[0]["lane"]]
     lost = lane[lane["status"] == "lost"]
-    assert len(lost) > 20 and lost["due"].min() > 2.0, "what it had finished 3 s before is there"
+    assert len(lost) > 5 and not known & set(lost["arrival"]), "what the master had is there"
     other = records[records["lane"] != lost_lanes[0]["lane"]]
     assert other["status"].eq("completed").all()
     reconciles(found)
@@ -163,10 +171,10 @@ def test_a_run_that_loses_every_worker_is_no_complete_one(tmp_path: Path) -> Non
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
         LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
     ):
-        under_way(running, 3.0)
+        running.wait_for_records(20, 2)
         for worker in _children(running.process.pid):
             os.kill(worker, signal.SIGKILL)
-        found = running.end(60)
+        found = running.end()
     assert (found.code, found.summary["verdict"]) == (5, "INVALID"), found.err
     manifest = found.manifest
     assert (manifest["ended"], manifest["ended_why"]) == ("interrupted", "every worker was lost")
@@ -178,23 +186,21 @@ def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
         LoadRun(tmp_path, server.url, workers=2, scenario=SLOW.replace("200", "10")) as running,
     ):
-        under_way(running, 5.0)
+        known = running.wait_for_records(40, 2)
         group = running.process.pid
         os.kill(group, signal.SIGKILL)
         running.process.wait()
-        deadline = time.monotonic() + 40
-        while left_running(group) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not left_running(group), "workers end by themselves"
+        wait_until(lambda: not left_running(group), "workers end by themselves")
     command = [sys.executable, "-m", "tokenswarm", "recover", str(running.folder)]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     found = Outcome(0, said.stdout, said.stderr, running.folder)
     records = found.records
-    assert records["arrival"].is_unique and (records["status"] == "completed").sum() > 60
+    assert records["arrival"].is_unique
+    assert known <= set(records.loc[records["status"] == "completed", "arrival"])
     assert found.manifest["ended"] == "interrupted" and len(records) == found.manifest["due"]
     lanes = found.manifest["lanes"]
-    assert all(lane["lost"] and lane["worker"] and lane["clock_rtt_s"] < 0.05 for lane in lanes)
+    assert all(lane["lost"] and lane["worker"] and lane["clock_rtt_s"] > 0 for lane in lanes)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and "whole run already" in again.stderr
 
@@ -202,20 +208,19 @@ def test_a_dead_master_leaves_a_run_to_recover(tmp_path: Path) -> None:
 def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lost(tmp_path: Path) -> None:
     """As a container does whose host is emptied: the run has half its load from then on, and says so."""
     port = str(free_port())
-    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
     options = ("--master", "--expect-workers", "2", "--master-bind-port", port, "--duration", "9")
     with (
         metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, *options, workers=None) as running,
-        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as one,
-        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as other,
+        joining(port) as one,
+        joining(port) as other,
+        LoadRun(tmp_path, server.url, *options, workers=None, environment=GIVEN) as running,
     ):
         try:
-            under_way(running, 3.0)
+            running.wait_for_records(20, 2)
             one.send_signal(signal.SIGTERM)
-            assert one.wait(15) is not None
-            stopped = running.end(40)
-            assert other.wait(15) == 0, "it ends with the master"
+            assert one.wait(PATIENCE) is not None
+            stopped = running.end()
+            assert other.wait(PATIENCE) == 0, "it ends with the master"
         finally:
             one.kill()
             other.kill()
@@ -223,7 +228,7 @@ def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lo
     assert lanes.keys() == {True, False} and stopped.code == 5 and "is lost" in stopped.err
     lane = stopped.records[stopped.records["lane"] == lanes[True]["lane"]]
     kept, lost = lane[lane["status"] != "lost"], lane[lane["status"] == "lost"]
-    assert len(kept) > 3 and len(lost) > 20 and kept["due"].max() < lost["due"].min()
+    assert len(kept) > 3 and len(lost) > 5 and kept["due"].max() < lost["due"].min()
     assert stopped.manifest["due"] == stopped.manifest["scheduled"]
     assert lanes[True]["batches_sent"] == lanes[True]["batches_received"], "nothing it had is lost"
     reconciles(stopped)
@@ -231,17 +236,16 @@ def test_a_worker_that_is_told_to_stop_hands_over_and_the_rest_of_its_lane_is_lo
 
 def test_workers_that_do_not_come_are_waited_for_a_bounded_time(tmp_path: Path) -> None:
     port = str(free_port())
-    joining = [sys.executable, "-m", "locust", "-f", "locustfiles/chat.py", "--worker", "--master-port", port]
     options = ["--master", "--expect-workers", "2", "--master-bind-port", port]
     options += ["--expect-workers-max-wait", "6"]
     with (
         metronome() as server,
-        LoadRun(tmp_path, server.url, *options, workers=None) as running,
-        subprocess.Popen(joining, cwd=ROOT, stderr=subprocess.DEVNULL) as came,
+        joining(port) as came,  # before the master, which then finds it waiting
+        LoadRun(tmp_path, server.url, *options, workers=None, environment=GIVEN) as running,
     ):
         try:
-            assert running.process.wait(30) == 2
-            assert came.wait(15) == 0, "it ends with the master"
+            assert running.end().code == 2
+            assert came.wait(PATIENCE) == 0, "it ends with the master"
         finally:
             came.kill()
     assert f"waiting up to 6 s for 2 workers to join at port {port}" in running.err

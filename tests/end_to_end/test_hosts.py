@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from common.places import ROOT
 from loadgen.records.collect import BATCHES, known_arrivals, recover
 from tests.support.hosts import Hosts, reason_against
 from tests.support.loadrun import SHORT, LoadRun, load
+from tests.support.waiting import PATIENCE
 
 WORKERS = ("w1", "w2", "w3", "w4")
 METRONOME = ("tokenswarm", "bench", "metronome")
@@ -53,19 +53,20 @@ def test_five_hosts_make_the_load_of_one_process(tmp_path: Path) -> None:
         with LoadRun(tmp_path, url, *options, workers=None, prefix=hosts.prefix("master")) as running:
             spread = running.end()
         truth.send_signal(signal.SIGTERM)
-        truth.wait(20)
+        truth.wait(PATIENCE)
     assert spread.counts() == alone.counts() == {"completed": len(alone.records)}
     columns = ["arrival", "due", "workload", "prompt_asked", "output_asked", "prompt_tokens", "output_tokens"]
     one, many = (found.records.sort_values("arrival").reset_index(drop=True) for found in (alone, spread))
     pd.testing.assert_frame_equal(one[columns], many[columns])
     assert sorted(Truth.load(log).words) == words, "the same prompts, to the byte"
     assert (many["lane"] == many["arrival"] % 4).all()
-    slow = [lane["lane"] for lane in spread.manifest["lanes"] if lane["clock_rtt_s"] > DELAY]
-    assert len(slow) == 1, "one lane is behind the slow link, and the manifest shows it"
-    waited = (many["first_token"] - many["sent"]).groupby(many["lane"] == slow[0]).median()
+    trips = {lane["clock_rtt_s"]: lane["lane"] for lane in spread.manifest["lanes"]}
+    assert max(trips) > 1.9 * DELAY, "one lane is behind the slow link, and the manifest shows it"
+    # The least of each, since a busy machine adds to all others.
+    waited = (many["first_token"] - many["sent"]).groupby(many["lane"] == trips[max(trips)]).min()
     # Two of its packets are held back on a new connection (the first and the request), one on a kept one.
     assert DELAY * 0.9 < waited[True] - waited[False] < DELAY * 2.5
-    sent_late = (many["sent"] - many["due"]).groupby(many["lane"]).median()
+    sent_late = (many["sent"] - many["due"]).groupby(many["lane"]).min()
     assert np.all(np.abs(sent_late) < 0.05), "the lanes started together"
 
 
@@ -87,16 +88,13 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
         prefix = hosts.prefix("master")
         await_answer(hosts, url)
         with LoadRun(home, url, *options, workers=None, scenario=scenario, prefix=prefix) as running:
-            running.wait_for("running ")
-            time.sleep(5)
-            workers["w1"].kill()  # 4 to 5 s after the start
-            time.sleep(5)
+            early = running.wait_for_records(20, 4)
+            workers["w1"].kill()
+            running.wait_for_records(len(early) + 20, 4)
             running.process.kill()
             running.process.wait()
-            at = time.monotonic()
             for name in WORKERS[1:]:
-                workers[name].wait(60)
-            assert time.monotonic() - at < 40, "they end by themselves"
+                workers[name].wait(PATIENCE)  # they end by themselves
     copies = [next(disks[name].iterdir()) for name in WORKERS[1:]]
     assert all(list((copy / BATCHES).glob("*.arrow")) for copy in copies)
     shared = len(known_arrivals(running.folder))
@@ -106,11 +104,12 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
     for lane, found in records.groupby("lane"):
         kept, lost = found[found["status"] != "lost"], found[found["status"] == "lost"]
         assert kept["status"].eq("completed").all() and len(kept) > 5
-        if lane == dead:  # all that had finished 3 s before it died is there, and no more than it did
-            assert 1.0 < kept["due"].max() < 6.0 and len(lost) > 20
+        if lane == dead:
+            assert not early & set(lost["arrival"]), "what the master had when it died is there"
+            assert len(lost) > 20
         else:
-            assert kept["due"].max() > 20, "they went on until they missed the master, each by its own clock"
-            assert len(lost) < 15 and not (lost["due"] < kept["due"].max()).any()
+            assert kept["due"].max() > 15, "they went on until they missed the master, each by its own clock"
+            assert not (lost["due"] < kept["due"].max()).any()
     assert sorted(records["arrival"]) == list(range(len(records))), "none is missing"
 
 
@@ -132,7 +131,7 @@ while True:
 
 def await_answer(hosts: Hosts, url: str) -> None:
     """Until the server answers the master's host."""
-    subprocess.run([*hosts.prefix("master"), sys.executable, "-c", AWAIT, url], timeout=60, check=True)
+    subprocess.run([*hosts.prefix("master"), sys.executable, "-c", AWAIT, url], timeout=PATIENCE, check=True)
 
 
 def start(

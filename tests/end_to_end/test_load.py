@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.errors import compare
+from bench.errors import compare, rows_by_number
 from bench.process import metronome
 from bench.truth import Truth
 from common.places import ROOT
 from tests.support.fakeserver import FakeServer
 from tests.support.loadrun import SHORT, LoadRun, Outcome, left_running, load
 from tests.support.ports import refusing
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("workers", [None, 1])
@@ -24,12 +25,12 @@ def test_a_server_that_does_not_answer_is_one_line_and_nothing_else(
     workers: int | None, tmp_path: Path
 ) -> None:
     with refusing() as url, LoadRun(tmp_path, url, workers=workers) as running:
-        assert running.process.wait(30) == 2 and not left_running(running.process.pid)
+        assert running.end().code == 2 and not left_running(running.process.pid)
     said = f"tokenswarm: {url}: does not answer (connection refused); is the server up?"
     assert running.err.splitlines() == [said] and not running.folder.exists()
 
 
-WORKERS = (None, 2, 3)
+WORKERS = (None, 3)
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,11 @@ def test_every_arrival_is_recorded_as_it_was(workers: int | None, made: dict[int
     assert sorted(records["arrival"]) == list(range(len(records)))
     assert (records["output_tokens"] == 10).all() and (records["tokens_from"] == "usage").all()
     assert (records["prompt_tokens"] == 16).all()
-    errors = compare(records, truth)
-    assert np.median(errors.ttft) < 0.005 and np.median(np.abs(errors.tpot)) < 0.001
+    assert abs(np.median(compare(records, truth).tpot)) < 0.005
+    rows = [rows_by_number(truth)[arrival] for arrival in records["arrival"]]
+    zeros = truth.sent[truth.offsets[rows]] - records["first_token"]  # the run's start, by each answer
+    assert np.median(zeros.max() - zeros) < 0.005, "stamped as it left, however long the client took to look"
+    assert zeros.max() < (truth.read[rows] - records["sent"]).min() + 0.001, "sent before it was read"
     assert [lane["arrivals"] for lane in manifest["lanes"]] == [
         int((records["lane"] == number).sum()) for number in range(workers or 1)
     ]
@@ -82,7 +86,7 @@ def test_the_load_is_the_same_for_any_number_of_workers(made: dict[int | None, M
     words = [sorted(each.truth.words) for each in made.values()]
     for other in asked[1:]:
         pd.testing.assert_frame_equal(asked[0], other)
-    assert words[0] == words[1] == words[2]
+    assert words[0] == words[1]
     assert len({each.found.manifest["schedule_digest"] for each in made.values()}) == 1
     assert len(set(words[0])) == len(words[0]), "prompts are unique from their first words on"
 
@@ -144,7 +148,7 @@ def test_a_dry_run_shows_one_request_and_asks_nobody(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     ).stdout
     head, _, body = shown.partition("\n\n")
@@ -159,7 +163,7 @@ def test_a_closed_loop_and_a_conversation_follow_their_answers(tmp_path: Path) -
     talk = SHORT.replace("rate: 20", "rate: 3") + "conversation: {turns: 3, think: 0.2, system_tokens: 8}\n"
     with metronome("--ttft", "0.05", "--tpot", "0.005") as server:
         loop = load(tmp_path / "closed", server.url, scenario=closed, workers=2).records
-        chat = load(tmp_path / "talk", server.url, scenario=talk, workers=2).records
+        chat = load(tmp_path / "talk", server.url, scenario=talk, workers=None).records
     assert loop["status"].eq("completed").all() and loop["conversation"].nunique() == 4
     for _, client in loop.sort_values("due").groupby("conversation"):
         gaps = client["due"].to_numpy()[1:] - client["end"].to_numpy()[:-1]

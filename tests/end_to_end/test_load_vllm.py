@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +12,14 @@ import pytest
 
 from common.places import ROOT
 from common.ports import free_port
+from loadgen.records.collect import known_arrivals
+from reports.verdict.rule import Verdict
 from tests.support import needs
+from tests.support.waiting import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(300)]
-SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "12", "--warmup", "3", "--drain", "20"]
+pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(900)]
+SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "6", "--warmup", "1", "--drain", "120"]
+WHOLE = {verdict.exit_code for verdict in Verdict if verdict is not Verdict.INVALID}  # however fast it was
 
 
 def campaign(results: Path, *words: str) -> "subprocess.Popen[str]":
@@ -38,8 +41,8 @@ def run_of(results: Path, variant: str) -> Path:
 def test_two_variants_and_their_report(tmp_path: Path) -> None:
     for variant in ("baseline", "optimized"):
         process = campaign(tmp_path, "run", variant)
-        _, said = process.communicate(timeout=200)
-        assert process.returncode == 0, said
+        _, said = process.communicate(timeout=2 * PATIENCE)
+        assert process.returncode in WHOLE, said
     records = {
         name: pd.read_parquet(run_of(tmp_path, name) / "requests.parquet")
         for name in ("baseline", "optimized")
@@ -49,7 +52,7 @@ def test_two_variants_and_their_report(tmp_path: Path) -> None:
     for name, found in records.items():
         folder = run_of(tmp_path, name)
         done = found[found["status"] == "completed"]
-        assert len(done) > 60 and (done["output_tokens"] == done["output_asked"]).all()
+        assert len(done) > 25 and (done["output_tokens"] == done["output_asked"]).all()
         assert (done["prompt_tokens"] == done["prompt_asked"]).all(), "prompts have the asked length, exactly"
         rules = {rule["rule"]: rule for rule in json.loads((folder / "summary.json").read_text())["rules"]}
         for rule in (
@@ -82,19 +85,15 @@ def test_two_variants_and_their_report(tmp_path: Path) -> None:
 
 def test_an_engine_that_dies_leaves_a_whole_record(tmp_path: Path) -> None:
     process = campaign(tmp_path, "run", "baseline")
-    victim = None
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        draft = list(tmp_path.glob("*-baseline/.manifest.json"))
-        if draft:
-            time.sleep(8)
-            family = psutil.Process(process.pid).children(recursive=True)
-            victim = next(each for each in family if "EngineCore" in " ".join([each.name(), *each.cmdline()]))
-            victim.kill()
-            break
-        time.sleep(0.2)
-    assert victim is not None, "the run never began"
-    _, said = process.communicate(timeout=120)
+
+    def answered() -> bool:
+        assert process.poll() is None, "ended early"
+        return any(known_arrivals(draft.parent) for draft in tmp_path.glob("*-baseline/.manifest.json"))
+
+    wait_until(answered, "the run never began")
+    family = psutil.Process(process.pid).children(recursive=True)
+    next(each for each in family if "EngineCore" in " ".join([each.name(), *each.cmdline()])).kill()
+    _, said = process.communicate(timeout=PATIENCE)
     folder = run_of(tmp_path, "baseline")
     records, manifest = (
         pd.read_parquet(folder / "requests.parquet"),

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,12 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from sseclient import SSEClient
 
 from common.places import ROOT
+from common.ports import free_port
 from common.usage import UsageError
 from server import installed
 from server.command import Command
 from server.install import python_of
 from server.targets import read_target
 from tests.support import needs
+from tests.support.waiting import PATIENCE
 
 START_BOUND_S = 400
 pytestmark = [
@@ -44,7 +45,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         """Status and body of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         data = None if body is None else json.dumps(body)
         connection.request(method, path, data, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -69,8 +70,7 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`tokenswarm serve baseline`, stopped by Ctrl-C; it must leave nothing running."""
     results = tmp_path_factory.mktemp("results")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = ["-m", "tokenswarm", "serve", "baseline", "--target", "cpu-tiny", "--port", str(port)]
     with (results / "launch.log").open("w") as log:
         launcher = subprocess.Popen(
@@ -93,7 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         launcher.send_signal(signal.SIGINT)
         try:
-            code = launcher.wait(60)
+            code = launcher.wait(PATIENCE)
         finally:
             launcher.kill()
     assert code == 0, (results / "launch.log").read_text()

@@ -19,6 +19,7 @@ from common.places import ROOT
 from common.usage import UsageError
 from loadgen.master import scrape
 from loadgen.master.server_info import Served, Server
+from tests.support.waiting import PATIENCE
 
 ODD = [None, True, -1, 0, 1.5, 2**63, "4096", "x", [], {}, [[1]], {"a": 1}]
 values = st.recursive(
@@ -107,20 +108,20 @@ def test_ten_thousand_models_are_summed_up() -> None:
 
 def drip(sock: socket.socket, path: str) -> None:
     sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    for _ in range(100):
+    for _ in range(2000):
         time.sleep(0.05)
         sock.sendall(b" ")
 
 
 def drip_headers(sock: socket.socket, path: str) -> None:
     sock.sendall(b"HTTP/1.1 200 OK\r\n")
-    for number in range(100):
+    for number in range(2000):
         time.sleep(0.05)
         sock.sendall(b"x-%d: 1\r\n" % number)
 
 
 def silent(sock: socket.socket, path: str) -> None:
-    time.sleep(5)
+    time.sleep(100)
 
 
 IN_LOCUSTS_PROCESS = """
@@ -136,7 +137,7 @@ for url in sys.argv[1:]:
     try:
         Server(url, {}, False).describe(None)
     except UsageError as error:
-        print(f"{time.monotonic() - began < 3} {error}")
+        print(f"{time.monotonic() - began < 60} {error}")
 """
 
 
@@ -145,7 +146,7 @@ def test_a_slow_answer_ends_after_its_time() -> None:
         urls = [stack.enter_context(serving(each)) for each in (drip, drip_headers, silent)]
         urls += [url.replace("http", "https") for url in urls]
         command = [sys.executable, "-c", IN_LOCUSTS_PROCESS, *urls]
-        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE)
     lines = said.stdout.splitlines()
     assert len(lines) == 6 and all(line.startswith("True http") for line in lines), lines
     assert sum("no answer within 0.4 s" in line for line in lines) >= 3, lines

@@ -15,6 +15,7 @@ from loadgen.client.http1 import Answer
 from loadgen.client.outcome import Reply, Stamps, make_reply
 from loadgen.records.record import COMPLETED, EMPTY, FAILED, UNFINISHED
 from tests.support.fakestreams import DONE, ROLE, answer, chunk, usage
+from tests.support.waiting import PATIENCE
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -170,7 +171,7 @@ ENDINGS = {
 @pytest.mark.parametrize("kind", ENDINGS)
 def test_an_answer_without_end_fills_no_memory(kind: str) -> None:
     command = [sys.executable, "-c", FLOOD, kind, "20"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     peak, *replies = done.stdout.splitlines()
     assert int(peak) < 400, "MiB"

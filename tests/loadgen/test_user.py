@@ -9,6 +9,7 @@ import pytest
 from common.ports import free_port
 from loadgen import events
 from loadgen.user import OpenLoopUser, _say_misspelt
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("asked", [["--headless"], []])
@@ -29,7 +30,9 @@ def test_a_locustfile_of_other_users_is_told_so(tmp_path: Path, asked: list[str]
         "chat-low",
     ]
     words += ["--web-port", str(free_port())]
-    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=60)
+    said = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert said.returncode == 2
     assert said.stderr.splitlines()[-1] == (
         "tokenswarm: no user class of the locustfile comes from loadgen.user.OpenLoopUser "

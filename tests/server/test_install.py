@@ -29,24 +29,24 @@ def vllm(root: Path) -> installed.Vllm:
     return installed.find(fakevllm.install(root / "fake"), "cpu-tiny")
 
 
-def test_a_second_call_installs_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install.install("gpu")
-    python = install.python_of("gpu")
-    assert python == root / ".venv-server-gpu" / "bin" / "python"
-    assert subprocess.run([python, "-c", "pass"], check=False).returncode == 0
-    monkeypatch.setattr(install, "_run", lambda command, *rest: pytest.fail(f"ran {command}"))
-    install.install("gpu")
-    (root / "requirements-server-gpu.txt").write_text("# something else\n")
-    assert not install.is_installed(root / ".venv-server-gpu", install.requirements("gpu"))
-
-
-def test_what_pip_cannot_install_is_one_line_and_not_taken_for_installed(root: Path) -> None:
-    wanted = install.requirements("gpu")
+def test_what_pip_cannot_install_is_one_line_and_a_second_call_installs_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, python = install.requirements("gpu"), install.python_of("gpu")
+    nothing = wanted.read_text()
     wanted.write_text("./no-such-package\n")
     with pytest.raises(
         UsageError, match="pip could not install requirements-server-gpu.txt; its output is above"
     ):
         install.install("gpu")
+    assert not install.is_installed(root / ".venv-server-gpu", wanted)
+    wanted.write_text(nothing)
+    install.install("gpu")
+    assert python == root / ".venv-server-gpu" / "bin" / "python"
+    assert subprocess.run([python, "-c", "pass"], check=False).returncode == 0
+    monkeypatch.setattr(install, "_run", lambda command, *rest: pytest.fail(f"ran {command}"))
+    install.install("gpu")
+    wanted.write_text("# something else\n")
     assert not install.is_installed(root / ".venv-server-gpu", wanted)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from loadgen.client.client import Client
 from loadgen.client.outcome import Reply
 from loadgen.client.transport import Host
+from tests.support.waiting import PATIENCE
 
 PATH = "/v1/chat/completions"
-PATIENCE = 20.0  # seconds after which a test has failed
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ class Chats:
     firsts: dict[str, list[float]] = field(default_factory=dict)
     sent: int = 0
 
-    def send(self, tokens: int = 5, timeout: float = 10.0, keep_text: bool = True) -> str:
+    def send(self, tokens: int = 5, timeout: float = 100.0, keep_text: bool = True) -> str:
         name = f"r-{self.sent}"
         self.sent += 1
         self.firsts[name] = []
@@ -60,7 +60,7 @@ class Chats:
         return [self.replies[f"r-{number}"] for number in range(self.sent)]
 
 
-def chat(url: str, timeout: float = 10.0, **options: Any) -> Reply:
+def chat(url: str, timeout: float = 100.0, **options: Any) -> Reply:
     """One request and its reply."""
     with client_of(url, **options) as client:
         chats = Chats(client)

@@ -5,7 +5,10 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
+
+from tests.support.waiting import PATIENCE
 
 CHUNKED = "transfer-encoding: chunked"
 
@@ -17,6 +20,20 @@ class Settings(Protocol):
     tpot: float
     byte_period: float
     stopping: threading.Event
+    read_each: bool
+    hold_after: int | None
+    go_on: threading.Event
+
+
+def _under_way(ours: int, theirs: int) -> bool:
+    """Whether bytes from one port of this host to another are on their way, or not read, by proc(5)."""
+    ends = {(ours, theirs): 0, (theirs, ours): 1}  # what has not come there yet; what is not read there
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        end = ends.get((int(local[-4:], 16), int(remote[-4:], 16)))
+        if end is not None and int(queues.split(":")[end], 16):
+            return True
+    return False
 
 
 class GoneError(Exception):
@@ -74,8 +91,12 @@ class Reply:
     def pieces(self, pieces: list[bytes]) -> None:
         """The body on the timetable: the first piece after ttft, each later one after tpot more."""
         for number, data in enumerate(pieces):
+            if number == self.server.hold_after:
+                self.server.go_on.wait(PATIENCE)
             self.wait_until(self.request.read + self.server.ttft + number * self.server.tpot)
             self.piece(data)
+            if self.server.read_each:
+                self.settle()
 
     def whole(self, status: str, body: bytes, *headers: str, content_type: str = "application/json") -> None:
         self.head(status, f"content-type: {content_type}", f"content-length: {len(body)}", *headers)
@@ -94,8 +115,11 @@ class Reply:
         raise GoneError
 
     def settle(self) -> None:
-        """Give the client time to read what was sent: a reset throws away what it has not read."""
-        self.wait_until(time.perf_counter() + 0.05)
+        """Until the client has read what was sent: a reset throws away what it has not."""
+        ours, theirs = self._sock.getsockname()[1], self._sock.getpeername()[1]
+        deadline = time.perf_counter() + PATIENCE
+        while _under_way(ours, theirs) and time.perf_counter() < deadline:
+            self.wait_until(time.perf_counter() + 0.002)
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""

@@ -23,6 +23,7 @@ import trustme
 
 from tests.support.fakefaults import BEHAVIOURS
 from tests.support.fakereply import GoneError, Received, Reply
+from tests.support.waiting import PATIENCE
 
 
 class FakeServer:
@@ -30,7 +31,8 @@ class FakeServer:
 
     ttft, tpot: seconds to the first piece of a body and between pieces. byte_period: of "slow-bytes".
     tls: serve https with a certificate that `ca_file` vouches for. gather: answer nothing until so many
-    requests have been read.
+    requests have been read. read_each: send no piece before the client has read the one before it.
+    hold_after: so many pieces of an answer leave before the event `go_on`.
     """
 
     def __init__(
@@ -40,8 +42,11 @@ class FakeServer:
         byte_period: float = 1.0,
         tls: bool = False,
         gather: int = 1,
+        read_each: bool = False,
+        hold_after: int | None = None,
     ) -> None:
         self.ttft, self.tpot, self.byte_period = ttft, tpot, byte_period
+        self.read_each, self.hold_after, self.go_on = read_each, hold_after, threading.Event()
         self.requests: list[Received] = []
         self.connections = 0
         self.stopping = threading.Event()
@@ -76,6 +81,7 @@ class FakeServer:
     def __exit__(self, *_: object) -> None:
         self.stopping.set()
         self._gathered.set()
+        self.go_on.set()
         # Wakes the thread in accept(), which close() alone does not.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -85,7 +91,7 @@ class FakeServer:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(PATIENCE)
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -114,7 +120,7 @@ class FakeServer:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
-            sock.settimeout(30)
+            sock.settimeout(PATIENCE)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True)
@@ -190,14 +196,6 @@ def _read_request(file: Any, number: int) -> Received | None:
 
 
 @contextlib.contextmanager
-def closed_port() -> Iterator[str]:
-    """The URL of a port that refuses connections, and that nobody else can open meanwhile."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-
-
-@contextlib.contextmanager
 def unanswering_port() -> Iterator[str]:
     """The URL of a port whose queue is full, so that a connection is neither made nor refused."""
     with contextlib.ExitStack() as stack:
@@ -213,14 +211,16 @@ def unanswering_port() -> Iterator[str]:
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """The URL of a server that gives one client these bytes, whatever it asks, and waits for it to go."""
+    """The URL of a server that gives one client these bytes, whatever it asks, and keeps the connection."""
+    accepted: list[socket.socket] = []
 
     def serve() -> None:
         sock, _ = listener.accept()
+        accepted.append(sock)
         with sock:
             sock.recv(65536)
             sock.sendall(answer)
-            sock.settimeout(30)
+            sock.settimeout(PATIENCE)
             with contextlib.suppress(OSError):
                 sock.recv(65536)
 
@@ -228,4 +228,7 @@ def answering(answer: bytes) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(30)
+        for sock in accepted:  # a client may keep it open, too
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)

@@ -19,10 +19,11 @@ def reason_against() -> str | None:
         return "ip not found (Debian: apt install iproute2)"
     if not Path("/dev/net/tun").exists():
         return "this kernel has no tap devices (/dev/net/tun), which the slow link is made of"
-    made = subprocess.run(["ip", "netns", "add", "tsw-probe"], capture_output=True, text=True, check=False)
+    probe = f"tsw{os.getpid()}probe"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         return f"network namespaces cannot be made here: {made.stderr.strip()}"
-    subprocess.run(["ip", "netns", "del", "tsw-probe"], check=False)
+    subprocess.run(["ip", "netns", "del", probe], check=False)
     return None
 
 

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +13,8 @@ from typing import Any, Self
 import pandas as pd
 
 from common.places import ROOT
-
-LIMIT = 90.0  # s; nothing here takes a third of it
+from loadgen.records.collect import BATCHES, known_arrivals
+from tests.support.waiting import PATIENCE, wait_until
 
 # Short and quick, with no warm-up: 5 s of 20 requests/s, 10 tokens each.
 SHORT = """
@@ -109,23 +108,43 @@ class LoadRun:
     def err(self) -> str:
         return self._err.read_text()
 
-    def wait_for(self, text: str, within: float = 60.0) -> None:
+    def wait_for(self, text: str) -> None:
         """Until stderr says it."""
-        deadline = time.monotonic() + within
-        while text not in self.err:
-            assert self.process.poll() is None, f"ended early: {self.err}{self._out.read_text()}"
-            assert time.monotonic() < deadline, f"never said {text!r}: {self.err}"
-            time.sleep(0.05)
+        self.wait_until(lambda: text in self.err, f"never said {text!r}")
+
+    def wait_until(self, true: Callable[[], object], what: str) -> None:
+        """Until it is true; it must be before the run ends."""
+
+        def looked() -> bool:
+            ended = self.process.poll() is not None
+            if true():
+                return True
+            assert not ended, f"ended early, {what}: {self.err}{self._out.read_text()}"
+            return False
+
+        wait_until(looked, lambda: f"{what}: {self.err}")
+
+    def wait_for_records(self, count: int, lanes: int = 1) -> set[int]:
+        """Until the run's folder has so many records, of each lane some; the arrivals that they are of."""
+        found: set[int] = set()
+
+        def there() -> bool:
+            found.update(known_arrivals(self.folder))
+            known = {path.name.split("-")[1] for path in (self.folder / BATCHES).glob("lane-*.arrow")}
+            return len(found) >= count and len(known) == lanes
+
+        self.wait_until(there, f"never had {count} records of {lanes} lanes")
+        return found
 
     def signal(self, number: int) -> None:
         """To the whole group, as a terminal does."""
         os.killpg(self.process.pid, number)
 
-    def end(self, within: float = LIMIT) -> Outcome:
+    def end(self) -> Outcome:
         try:
-            code = self.process.wait(within)
+            code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"did not end within {within} s: {self.err}") from None
+            raise AssertionError(f"did not end within {PATIENCE} s: {self.err}") from None
         return Outcome(code, self._out.read_text(), self.err, self.folder)
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.ports import free_port
+from tests.support.waiting import PATIENCE, wait_until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 CONFIG = """
-global: {scrape_interval: 250ms, scrape_timeout: 250ms}
+global: {scrape_interval: 1s, scrape_timeout: 1s}
 scrape_configs:
   - job_name: tokenswarm
     static_configs: [{targets: ["TARGET"]}]
@@ -38,7 +38,7 @@ def program(name: str) -> str:
 
 
 def scrape(url: str) -> str:
-    with urlopen(url, timeout=5) as answer:
+    with urlopen(url, timeout=PATIENCE) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -83,7 +83,7 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes `target` (host:port) four times a second."""
+    """A Prometheus that scrapes `target` (host:port) once a second."""
     command, port = program("prometheus"), free_port()
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.replace("TARGET", target))
@@ -93,16 +93,15 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
             [command, *options, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
         )
     try:
-        deadline = time.monotonic() + 30
-        while True:
+
+        def ready() -> bool:
+            assert process.poll() is None, (folder / "prometheus.log").read_text()
             with contextlib.suppress(OSError):
-                scrape(f"http://127.0.0.1:{port}/-/ready")
-                break
-            assert process.poll() is None and time.monotonic() < deadline, (
-                folder / "prometheus.log"
-            ).read_text()
-            time.sleep(0.1)
+                return bool(scrape(f"http://127.0.0.1:{port}/-/ready"))
+            return False
+
+        wait_until(ready, (folder / "prometheus.log").read_text)
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import socket
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 
 from common.ports import free_port
 from tests.support.loadrun import LoadRun
+from tests.support.waiting import PATIENCE, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -43,37 +43,34 @@ class WebRun(LoadRun):
     def answers(self) -> None:
         """Until it takes connections: it says that it starts a moment before."""
         self.wait_for("Starting web interface")
-        port, deadline = int(self.url.rpartition(":")[2]), time.monotonic() + 30
+        port = int(self.url.rpartition(":")[2])
         with socket.socket() as probe:
-            while probe.connect_ex(("127.0.0.1", port)):
-                assert time.monotonic() < deadline, self.err
-                time.sleep(0.1)
+            self.wait_until(lambda: probe.connect_ex(("127.0.0.1", port)) == 0, "takes no connections")
 
     def ready(self, workers: int) -> None:
         """Until the UI answers and the workers have joined."""
         self.answers()
-        deadline = time.monotonic() + 30
-        while self.get("/worker-count")["worker_count"] < workers:
-            assert time.monotonic() < deadline, self.err
-            time.sleep(0.1)
+        self.wait_until(lambda: self.get("/worker-count")["worker_count"] >= workers, "workers are missing")
 
     def get(self, path: str) -> Any:
         """The JSON at a path, by whatever way but a browser."""
-        for _ in range(100):
+
+        def answered() -> list[Any]:
             try:
-                with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
-                    return json.load(answer)
+                with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE) as answer:
+                    return [json.load(answer)]
             except ConnectionError:
-                time.sleep(0.1)
+                return []
             except urllib.error.URLError as error:
                 if not isinstance(error.reason, ConnectionError):
                     raise
-                time.sleep(0.1)
-        raise AssertionError(f"{self.url} does not answer: {self.err}")
+                return []
+
+        return wait_until(answered, lambda: f"{self.url} does not answer: {self.err}")[0]
 
     def head(self, path: str, headers: dict[str, str]) -> dict[str, str]:
         """The headers of the answer to GET."""
-        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection = HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         answer.read()
@@ -84,7 +81,7 @@ class WebRun(LoadRun):
 def post(url: str, path: str, content: bytes = b"", **headers: str) -> tuple[int, bytes]:
     """What a program does that starts or stops a run: it loads a page, and sends the token that it got."""
     address = urlsplit(url)
-    connection = HTTPConnection(address.netloc, timeout=30)
+    connection = HTTPConnection(address.netloc, timeout=PATIENCE)
     try:
         connection.request("GET", "/worker-count")
         answer = connection.getresponse()
@@ -107,6 +104,12 @@ def browser(*flags: str) -> Iterator[Any]:
         opened.close()
 
 
+def until(page: Any, expression: str) -> Any:
+    """What the JavaScript gives, once that is something true."""
+    looked, wait = f"never true: {expression}", page.wait_for_timeout
+    return wait_until(lambda: page.evaluate(expression), looked, lambda seconds: wait(1000 * seconds))
+
+
 class Tab:
     """A page of a browser with what it complained about."""
 
@@ -114,6 +117,7 @@ class Tab:
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.errors: list[str] = []
         self.foreign: list[str] = []
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.page.on(
             "console", lambda found: self.errors.append(found.text) if found.type == "error" else None
         )
@@ -127,13 +131,9 @@ class Tab:
             ),
         )
 
-    def until(self, expression: str, within: float = 20.0) -> Any:
+    def until(self, expression: str) -> Any:
         """Wait until the JavaScript gives something true (the pages' policies forbid wait_for_function)."""
-        deadline = time.monotonic() + within
-        while not (found := self.page.evaluate(expression)):
-            assert time.monotonic() < deadline, f"never true: {expression}"
-            self.page.wait_for_timeout(100)
-        return found
+        return until(self.page, expression)
 
     def close(self) -> None:
         assert not self.errors, self.errors

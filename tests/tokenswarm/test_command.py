@@ -11,6 +11,7 @@ import pytest
 from common import version
 from common.places import ROOT
 from common.usage import UsageError
+from tests.support.waiting import PATIENCE
 from tokenswarm.__main__ import main, parse, parser_of, run
 from tokenswarm.verbs import BENCHES, TOKENSWARM, VERBS, Group, Verb
 
@@ -81,7 +82,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     )
     for word in ("--help", "--version", "no-such-verb"):
         words = [sys.executable, "-c", code, word]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
@@ -100,12 +101,12 @@ def test_outside_a_clone_no_other_projects_commit_is_named(monkeypatch: pytest.M
 
 def test_bash_completes_verbs_options_and_names() -> None:
     words = [sys.executable, "-m", "tokenswarm", "completion", "bash"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
     ask = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_tokenswarm; echo "${COMPREPLY[*]}"'
 
     def offered(*typed: str) -> list[str]:
         shell = ["bash", "-c", f"{done.stdout}\n{ask}", "bash", *typed]
-        said = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        said = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
         return said.stdout.split()
 
     assert offered("tokenswarm", "ser") == ["serve", "server-setup"]

@@ -20,8 +20,9 @@ from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from loadgen.workload.vocabulary import estimate_vocabulary
 from tests.support import fakestreams
-from tests.support.fakechat import PATIENCE, client_of
+from tests.support.fakechat import client_of
 from tests.support.fakeserver import FakeServer
+from tests.support.waiting import PATIENCE
 
 CALL = "response.function_call_arguments.delta"
 
@@ -63,7 +64,7 @@ def asked(url: str, name: str, **options: Any) -> Reply:
             kind.path,
             b"{}",
             request_id="request-1",
-            timeout=10,
+            timeout=100,
             on_end=found.append,
             reading=kind.reading,
             **options,

@@ -14,6 +14,7 @@ from loadgen.client.outcome import Reply
 from loadgen.client.poller import Rounds
 from tests.support.fakechat import Chats, client_of
 from tests.support.fakeserver import FakeServer
+from tests.support.waiting import wait_until
 
 ROLE_AND_FIRST = 2  # pieces of an answer, to its first token
 
@@ -28,19 +29,19 @@ class Slept:
 
 
 def chat_asleep() -> Slept:
-    with FakeServer(ttft=0.1, tpot=1.0) as server, client_of(server.url("normal")) as client:
+    server = FakeServer(ttft=0.1, hold_after=ROLE_AND_FIRST)
+    with server, client_of(server.url("normal")) as client:
         chats = Chats(client)
         chats.send(tokens=2)
-        while not server.requests:
-            gevent.sleep(0.005)
+        wait_until(lambda: server.requests, "no request", gevent.sleep)
         request = server.requests[0]
         while request.left < ROLE_AND_FIRST:
             time.sleep(0.01)  # nothing of gevent's runs
         time.sleep(0.05)
         woke = time.perf_counter()
-        server.tpot = 0.0  # after the second: the rest needs no time
+        wait_until(lambda: chats.firsts["r-0"], "no token", gevent.sleep)
+        server.go_on.set()  # not before: what is read together shares a stamp
         reply = chats.wait()[0]
-        assert woke < request.sent[ROLE_AND_FIRST], "the second token came in its sleep, too"
         return Slept(reply, woke, client.stamps)
 
 
@@ -109,7 +110,7 @@ def test_rounds_read_what_is_ready_until_it_is_removed() -> None:
         rounds.add(ours.fileno(), lambda: read.append(ours.recv(100)))
         for text in (b"one", b"two"):
             theirs.send(text)
-            gevent.sleep(0.05)
+            wait_until(lambda: text in read, "not read", gevent.sleep)  # noqa: B023
         assert read == [b"one", b"two"]
         rounds.remove(ours.fileno())
         theirs.send(b"three")

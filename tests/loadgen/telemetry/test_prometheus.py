@@ -1,8 +1,10 @@
 """The live metrics of a real run, scraped by a real Prometheus: its answers are the records' numbers."""
 
+import contextlib
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,12 @@ from common.ports import free_port
 from loadgen.live.instruments import INSTRUMENTS
 from tests.support.loadrun import LoadRun, Outcome
 from tests.support.prometheus import Prometheus, prometheus, samples, scrape
+from tests.support.waiting import wait_until
 from tests.support.webrun import post
 
 DASHBOARD = ROOT / "deploy/grafana/dashboards/tokenswarm.json"
 # Live, a request counts as sent when it is handed to its connection; its record has when it was written.
-FROM_THE_LAUNCH = (
-    "gen_ai_server_time_to_first_token_seconds",
-    "gen_ai_client_operation_time_to_first_chunk_seconds",
-    "tokenswarm_dispatch_delay_seconds",
-)
-WRITING = 0.001  # s
+DELAY = "tokenswarm_dispatch_delay_seconds"
 MIX = """
 rate: 20
 duration: 5
@@ -80,6 +78,8 @@ def test_the_counters_are_the_records(watched: Watched) -> None:
 def test_the_distributions_are_the_records(watched: Watched) -> None:
     records = watched.records
     ttft = (records["first_token"] - records["sent"]).to_numpy()
+    scheduled = (records["first_token"] - records["due"]).to_numpy()
+    delay = (records["sent"] - records["due"]).to_numpy()
     tpot = ((records["last_token"] - records["first_token"]) / (records["output_tokens"] - 1)).to_numpy()
     found = {
         "gen_ai_server_time_to_first_token_seconds": ttft,
@@ -89,26 +89,30 @@ def test_the_distributions_are_the_records(watched: Watched) -> None:
         "gen_ai_client_operation_time_per_output_chunk_seconds": np.concatenate(
             [np.diff(times) for times in records["chunk_times"]]
         ),
-        "tokenswarm_scheduled_time_to_first_token_seconds": (
-            records["first_token"] - records["due"]
-        ).to_numpy(),
-        "tokenswarm_dispatch_delay_seconds": (records["sent"] - records["due"]).to_numpy(),
+        "tokenswarm_scheduled_time_to_first_token_seconds": scheduled,
+        DELAY: delay,
+    }
+    # Seen from when it was handed on: between the due time and the writing.
+    other_ends = {
+        "gen_ai_server_time_to_first_token_seconds": scheduled,
+        "gen_ai_client_operation_time_to_first_chunk_seconds": scheduled,
+        DELAY: np.zeros(len(delay)),
     }
     for name, values in found.items():
         rows = watched.server.query(f"sum by (le) (max_over_time({name}_bucket[10m]))")
         counted = {float(row["metric"]["le"]): float(row["value"][1]) for row in rows}
         assert len(counted) > 10 and counted[float("inf")] == len(values), name
-        slack = WRITING if name in FROM_THE_LAUNCH else 0.0
+        other = other_ends.get(name, values)
         for bound, count in counted.items():
-            assert (values <= bound - slack).sum() <= count <= (values <= bound + slack).sum(), (name, bound)
-        assert watched.last(f"{name}_sum") == pytest.approx(values.sum(), abs=slack * len(values) + 1e-6), (
-            name
-        )
+            between = sorted([(values <= bound).sum(), (other <= bound).sum()])
+            assert between[0] <= count <= between[1], (name, bound)
+        total = sorted([values.sum(), other.sum()])
+        assert total[0] - 1e-6 <= watched.last(f"{name}_sum") <= total[1] + 1e-6, name
     quantile = watched.server.value(
         "histogram_quantile(0.5, sum by (le) "
         "(max_over_time(gen_ai_server_time_to_first_token_seconds_bucket[10m])))"
     )
-    assert quantile == pytest.approx(np.median(ttft), abs=0.01), "half a bucket's width"
+    assert np.median(ttft) - 0.01 < quantile < np.median(scheduled) + 0.01, "half a bucket's width"
     for kind, column in (("input", "prompt_tokens"), ("output", "output_tokens")):
         one = f'gen_ai_client_token_usage_sum{{gen_ai_token_type="{kind}"}}'
         assert watched.last(one) == records[column].sum()
@@ -119,9 +123,7 @@ def test_counters_never_go_back(watched: Watched) -> None:
     names = [each.prometheus + ending for each in INSTRUMENTS for ending in endings[each.kind]]
     assert len(names) > 20
     for name in names:
-        assert watched.server.query(f"count_over_time({name}[10m]) > 10"), (
-            f"{name} was scraped from the start"
-        )
+        assert watched.server.query(f"count_over_time({name}[10m]) > 3"), f"{name} was scraped from the start"
         assert not watched.server.query(f"resets({name}[10m]) > 0"), name
 
 
@@ -161,7 +163,7 @@ def test_every_panel_of_the_dashboard_shows_something(watched: Watched) -> None:
     empty = []
     for title, targets in panels.items():
         for target in targets:
-            expression = target["expr"].replace("$__rate_interval", "2s")
+            expression = target["expr"].replace("$__rate_interval", "10s")
             expression = re.sub(r"\$\w+", ".*", expression)
             if not watched.server.range(expression, *watched.span):
                 empty.append((title, expression))
@@ -185,13 +187,10 @@ def test_the_web_ui_has_them_too_and_keeps_the_last_run(tmp_path: Path) -> None:
         assert sum(counts) == len(pd.read_parquet(running.folder / "requests.parquet")) > 10
 
 
-def _until(done: Any, within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            if done():
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def _until(done: Callable[[], bool]) -> None:
+    def answered() -> bool:
+        with contextlib.suppress(OSError):
+            return done()
+        return False
+
+    wait_until(answered, "never so")

@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from locust.event import Events
 
 from bench.process import metronome
 from common.places import ROOT
+from common.ports import free_port
 from common.usage import UsageError
 from loadgen.host import child_process
 from loadgen.live import instruments
@@ -34,7 +34,8 @@ from loadgen.telemetry.series import Observed, operation
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from tests.support.loadrun import LoadRun, load
-from tests.support.prometheus import free_port, scrape
+from tests.support.prometheus import scrape
+from tests.support.waiting import PATIENCE, wait_until
 
 BOUNDS = (0.1, 0.5, 2.0)
 values = st.lists(st.one_of(st.floats(0, 10), st.sampled_from(BOUNDS)), max_size=50)
@@ -204,36 +205,41 @@ def test_a_login_protects_the_metrics_too(tmp_path: Path) -> None:
     ):
         running.wait_for("Starting web interface")
         assert until(lambda: scrape(f"http://127.0.0.1:{port}/metrics")) == "", "there is no run yet"
-        with urlopen(f"http://127.0.0.1:{web}/metrics", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{web}/metrics", timeout=PATIENCE) as answer:
             assert answer.url.rstrip("/").endswith("/login") or "/login?" in answer.url
 
 
-def until(ask: Callable[[], str], within: float = 20.0) -> str:
-    deadline = time.monotonic() + within
-    while True:
+def until(ask: Callable[[], str]) -> str:
+    def answered() -> list[str]:
         try:
-            return ask()
+            return [ask()]
         except HTTPError:
             raise
         except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+            return []
+
+    return wait_until(answered, "never answers")[0]
 
 
-def test_a_child_is_run_while_others_go_on() -> None:
-    turns: list[float] = []
+def test_a_child_is_run_while_others_go_on(tmp_path: Path) -> None:
+    begun, went_on = tmp_path / "begun", tmp_path / "went on"
 
-    def count() -> None:
-        while True:
-            turns.append(time.monotonic())
-            gevent.sleep(0.01)
+    def go_on() -> None:
+        wait_until(begun.exists, "the child never began", gevent.sleep)
+        went_on.touch()
 
-    counting = gevent.spawn(count)
-    code = "import json, os, sys, time; time.sleep(0.5); print(json.dumps(dict(os.environ))); sys.exit(7)"
-    done = child_process.run([sys.executable, "-c", code], {"ONLY": "this"}, capture=True)
-    counting.kill()
+    other = gevent.spawn(go_on)
+    code = (
+        "import json, os, pathlib, sys, time\n"
+        "begun, went_on = map(pathlib.Path, sys.argv[1:])\n"
+        "begun.touch()\n"
+        "while not went_on.exists(): time.sleep(0.01)\n"
+        "print(json.dumps(dict(os.environ))); sys.exit(7)"
+    )
+    words = [sys.executable, "-c", code, str(begun), str(went_on)]
+    done = child_process.run(words, {"ONLY": "this"}, capture=True)
+    other.join()
     assert done.code == 7 and json.loads(done.out)["ONLY"] == "this" and "PATH" not in json.loads(done.out)
-    assert len(turns) > 20
     assert child_process.run(["sh", "-c", "kill -9 $$"]).code == -9
     with pytest.raises(OSError):
         child_process.run(["/no/such/program"])

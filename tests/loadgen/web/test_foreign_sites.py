@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.fakeserver import FakeServer
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.webrun import CHROMIUM, Tab, WebRun, browser, post
 
 pytestmark = [
@@ -103,16 +103,26 @@ def locust(named: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
-def page(request: pytest.FixtureRequest, chromium: Any, elsewhere: int, locust: WebRun) -> Iterator[Any]:
-    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
+@pytest.fixture(scope="module")
+def with_cookie(chromium: Any, locust: WebRun) -> Iterator[Any]:
+    """A browser's context that has been at the UI, and has its cookie."""
     context = chromium.new_context()
+    context.set_default_timeout(1000 * PATIENCE)
     own = context.new_page()
     own.goto(locust.url)
-    page = context.new_page()
+    own.close()
+    assert context.cookies(locust.url)
+    yield context
+    context.close()
+
+
+@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
+def page(request: pytest.FixtureRequest, with_cookie: Any, elsewhere: int) -> Iterator[Any]:
+    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
+    page = with_cookie.new_page()
     page.goto(request.param.format(elsewhere))
     yield page
-    context.close()
+    page.close()
 
 
 def keys_of(server: FakeServer) -> set[str | None]:
@@ -194,6 +204,7 @@ def test_a_link_of_another_site_may_be_followed(page: Any, locust: WebRun) -> No
 def test_a_name_that_is_made_to_lead_here_is_refused(chromium: Any, locust: WebRun, path: str) -> None:
     port = locust.url.rpartition(":")[2]
     tab = chromium.new_page()
+    tab.set_default_timeout(1000 * PATIENCE)
     answer = tab.goto(f"http://rebound.test:{port}{path}")
     assert answer.status == 403 and "--web-allowed-host" in answer.text()
     told = tab.evaluate("(path) => fetch(path, { method: 'POST' }).then((answer) => answer.status)", path)
@@ -244,13 +255,13 @@ def test_the_key_goes_to_the_host_of_the_command_line_only(
     tab.page.get_by_role("button", name="Start", exact=True).click()
     tab.until("document.querySelector('#llm-bar span').textContent.startsWith('without OPENAI_API_KEY')")
     ours.page.goto(f"{locust.url}/llm/")
-    ours.until("document.querySelectorAll('#runs tbody tr').length === 1", within=30)
+    ours.until("document.querySelectorAll('#runs tbody tr').length === 1")
     assert "without OPENAI_API_KEY" in ours.page.locator("#about").inner_text()
     assert "without OPENAI_API_KEY" in locust.err and other.url("normal") in locust.err
     assert len(other.requests) > 5 and keys_of(other) == {None}
     form = {"host": f"{own}/v1", "rps": "10"}
     assert json.loads(post(locust.url, "/swarm", urlencode(form).encode())[1])["success"]
-    ours.until("document.querySelectorAll('#runs tbody tr').length === 2", within=30)
+    ours.until("document.querySelectorAll('#runs tbody tr').length === 2")
     assert keys_of(named) == {f"Bearer {KEY}"}
     assert not re.search(KEY, locust.err)
     tab.close()
@@ -258,12 +269,10 @@ def test_the_key_goes_to_the_host_of_the_command_line_only(
 
 
 def test_stop_needs_the_page_s_token(locust: WebRun) -> None:
-    assert json.loads(post(locust.url, "/swarm", b"duration=20")[1])["success"]
-    while locust.get("/llm/data")["state"] != "running":
-        time.sleep(0.1)
+    assert json.loads(post(locust.url, "/swarm", b"duration=60")[1])["success"]
+    wait_until(lambda: locust.get("/llm/data")["state"] == "running", "never ran")
     assert post(locust.url, "/stop", Cookie="")[0] == 403
     assert post(locust.url, "/stop", Origin="http://evil.test")[0] == 403
     assert locust.get("/llm/data")["going_on"]
     assert post(locust.url, "/stop", Origin=locust.url)[0] == 200
-    while locust.get("/llm/data")["going_on"]:
-        time.sleep(0.1)
+    wait_until(lambda: idle(locust), "never ended")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from bench.process import metronome
 from tests.support.ports import refusing
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.webrun import CHROMIUM, Tab, WebRun, browser
 
 pytestmark = [
@@ -38,7 +38,7 @@ FIELDS = (
     *("input_tokens", "output_tokens", "slo_ttft", "slo_tpot", "slo_share"),
 )
 SLO = {"slo_ttft": "1000", "slo_tpot": "50", "slo_share": "0.99"}  # a scenario's, where its file has none
-START = "document.querySelector('form button[type=submit]')"
+COUNT = "Number(document.querySelector('table[data-workload=all] td:last-child')?.textContent ?? 0)"
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def start(tab: Tab, **values: str) -> None:
 def posted(tab: Tab, url: str, **content: Any) -> Any:
     """The answer to a POST, as a script sends it that has the browser's cookies, and so the token."""
     tab.page.request.get(urljoin(url, "/worker-count"), max_redirects=0)
-    return tab.page.request.post(url, timeout=60_000, **content)
+    return tab.page.request.post(url, timeout=1000 * PATIENCE, **content)
 
 
 def table(tab: Tab, workload: str) -> dict[str, dict[str, float]]:
@@ -136,12 +136,14 @@ def finished(locust: WebRun) -> list[dict[str, Any]]:
 
 def locust_rows(locust: WebRun, count: int) -> dict[str, dict[str, Any]]:
     """Locust's own table, once it has the last of `count` requests (it keeps its answer for 2 s)."""
-    for _ in range(50):
-        rows = {row["name"]: row for row in locust.get("/stats/requests")["stats"]}
-        if rows["Aggregated"]["num_requests"] == count:
-            return rows
-        time.sleep(0.1)
-    pytest.fail(f"{rows['Aggregated']['num_requests']} requests in Locust's table, not {count}")
+    rows: dict[str, dict[str, Any]] = {}
+
+    def whole() -> bool:
+        rows.update({row["name"]: row for row in locust.get("/stats/requests")["stats"]})
+        return bool(rows["Aggregated"]["num_requests"] == count)
+
+    wait_until(whole, lambda: f"{rows['Aggregated']['num_requests']} requests in Locust's table, not {count}")
+    return rows
 
 
 def test_the_form_follows_the_scenario(locust: WebRun, chromium: Any) -> None:
@@ -199,30 +201,21 @@ def test_a_start_that_cannot_be_is_explained(locust: WebRun, chromium: Any) -> N
     ours.close()
 
 
-def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) -> None:
+def test_figures_agree_with_the_records(locust: WebRun, chromium: Any) -> None:
     tab, ours = Tab(chromium), Tab(chromium)
     tab.page.goto(locust.url)
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
     # Empty: the scenario's own.
     start(tab, seed="", arrivals="", label="night run, rack=3", note="the new driver")
-    tab.page.get_by_role("tab", name="LLM").click()
-    tab.until("document.body.innerText.includes('Verdict so far')")
     ours.page.goto(f"{locust.url}/llm/")
-    count = "Number(document.querySelector('table[data-workload=all] td:last-child')?.textContent ?? 0)"
-    first = ours.until(f"{count} > 20 && {count}")
-    assert ours.until(f"{count} > {first} && {count}") > first, "the numbers move"
+    ours.until("document.querySelectorAll('#runs tbody tr').length === 1")
     ours.until("document.querySelectorAll('.chart path[d]').length >= 10")
-    second = posted(ours, f"{locust.url}/swarm", form={"rps": "1"}).json()
-    assert second["success"] is False and "a run is going on" in second["message"]
-    assert ours.page.get_by_role("button", name="Stop and drain").is_visible()
-    assert posted(ours, f"{locust.url}/llm/reports", data={"runs": ["run"]}).status == 409
-    ours.until("document.querySelectorAll('#runs tbody tr').length === 1", within=30)
     row = ours.page.inner_text("#runs td[data-label=Run]")
     assert row.splitlines() == ["night run", "run", "rack: 3; the new driver"]
     records = pd.read_parquet(locust.folder / "requests.parquet")
     seen = judged(records)
     ours.until(f"document.querySelector('#tiles').textContent.includes('{len(records)} done')")
-    assert ours.page.evaluate(count) == len(seen) < len(records), "the warm-up is left out"
+    assert ours.page.evaluate(COUNT) == len(seen) < len(records), "the warm-up is left out"
     assert_agree(ours, seen, "all")
     for workload, part in seen.groupby("workload"):
         assert_agree(ours, part, str(workload))
@@ -239,9 +232,9 @@ def test_figures_move_and_agree_with_the_records(locust: WebRun, chromium: Any) 
         np.array([second[name] for second in ours.page.evaluate("seconds")])
         for name in ("offered_rate", "completed_rate", "output_token_throughput")
     )
-    assert offered[4:7] == pytest.approx(len(records) / 8, rel=0.35), "/s, Poisson"
+    assert len(records) / 20 < offered[-1] < len(records) / 7, "/s, over 8 s, or a little more by the end"
     mean = records["output_tokens"].mean()
-    assert tokens[5] / completed[5] == pytest.approx(mean, rel=0.2), "tokens are counted, not events"
+    assert tokens.sum() / completed.sum() == pytest.approx(mean, rel=0.3), "tokens are counted, not events"
     assert "judge" not in ours.page.locator("#failure").text_content()
     assert ours.page.locator("#verdict").text_content() == summary["verdict"]
     tiles = ours.page.inner_text("#tiles")
@@ -267,7 +260,7 @@ def test_the_report_opens(locust: WebRun, chromium: Any) -> None:
     tab = Tab(chromium)
     tab.page.goto(f"{locust.url}/llm/")
     tab.page.get_by_role("button", name="Report", exact=True).click()
-    tab.page.wait_for_url("**/llm/files/reports/*/report.html", timeout=60_000)
+    tab.page.wait_for_url("**/llm/files/reports/*/report.html")
     assert "Appendix A" in tab.page.inner_text("body")
     tab.page.go_back()
     with tab.page.expect_download() as download:
@@ -280,17 +273,27 @@ def test_the_report_opens(locust: WebRun, chromium: Any) -> None:
     tab.close()
 
 
-def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chromium: Any) -> None:
+def test_figures_move_stop_drains_and_keeps_the_run_and_two_are_compared(
+    locust: WebRun, chromium: Any
+) -> None:
     tab, ours = Tab(chromium), Tab(chromium)
     tab.page.goto(locust.url)
     tab.page.get_by_role("button", name="New").click()
     tab.until("document.querySelector('form [name=rps]')?.value === '30'")
     start(tab, duration="60", rps="20")
+    tab.page.get_by_role("tab", name="LLM").click()
+    tab.until("document.body.innerText.includes('Verdict so far')")
     ours.page.goto(f"{locust.url}/llm/")
     ours.until("document.getElementById('state').textContent === 'running' && seconds.length > 3")
+    first = ours.until(f"{COUNT} > 20 && {COUNT}")
+    assert ours.until(f"{COUNT} > {first} && {COUNT}") > first, "the numbers move"
+    second = posted(ours, f"{locust.url}/swarm", form={"rps": "1"}).json()
+    assert second["success"] is False and "a run is going on" in second["message"]
+    assert ours.page.get_by_role("button", name="Stop and drain").is_visible()
+    assert posted(ours, f"{locust.url}/llm/reports", data={"runs": ["run"]}).status == 409
     tab.page.get_by_role("button", name="Stop", exact=True).click()
-    ours.until("document.querySelectorAll('#runs tbody tr').length === 2", within=30)
-    tab.page.get_by_role("button", name="New").click(timeout=20_000)
+    ours.until("document.querySelectorAll('#runs tbody tr').length === 2")
+    tab.page.get_by_role("button", name="New").click()
     tab.until("document.querySelector('form [name=rps]')?.value === '20'")
     assert tab.page.locator("form [name=duration]").input_value() == "60", "the last settings are kept"
     assert tab.page.locator("form [name=label]").input_value() == "", "and a run's name is its own"
@@ -304,7 +307,7 @@ def test_stop_drains_and_keeps_the_run_and_two_are_compared(locust: WebRun, chro
     for box in ours.page.locator("#runs input[type=checkbox]").all():
         box.check()
     ours.page.get_by_role("button", name="Compare the two chosen").click()
-    ours.page.locator("#summary").wait_for(timeout=60_000)
+    ours.page.locator("#summary").wait_for()
     title = ours.page.inner_text("#summary h3")
     said = ours.page.inner_text("#summary")
     assert "Confidence." in said and "night run, rack: 3, the new driver" in said and "Next. " in said
@@ -334,7 +337,7 @@ def test_a_phone_shows_all_of_it(locust: WebRun, chromium: Any, scheme: str) -> 
     for box in tab.page.locator("#runs input[type=checkbox]").all()[:2]:
         box.check()
     tab.page.get_by_role("button", name="Compare the two chosen").click()
-    tab.page.locator("#summary").wait_for(timeout=60_000)
+    tab.page.locator("#summary").wait_for()
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 400
     tab.page.goto(locust.url)
     tab.page.get_by_role("link", name="LLM: live charts").click()
@@ -358,7 +361,7 @@ def test_a_phone_shows_all_of_it(locust: WebRun, chromium: Any, scheme: str) -> 
 )
 def test_no_path_leads_out_of_results(locust: WebRun, path: str) -> None:
     """Byte by byte as it stands: a browser would tidy it up first."""
-    connection = HTTPConnection(locust.url.removeprefix("http://"), timeout=10)
+    connection = HTTPConnection(locust.url.removeprefix("http://"), timeout=PATIENCE)
     for whole, status in ((f"/llm/files/{path}", (404, 308)), ("/llm/files/run/manifest.json", (200,))):
         connection.request("GET", whole)
         answer = connection.getresponse()
@@ -379,17 +382,17 @@ def test_another_site_cannot_ask_for_reports(locust: WebRun, chromium: Any) -> N
 def test_a_stop_before_the_first_request_leaves_no_run(locust: WebRun, chromium: Any) -> None:
     before = finished(locust)
     tab = Tab(chromium)
-    assert posted(tab, f"{locust.url}/swarm", form={"duration": "30"}).json()["success"]
+    many = {"duration": "60", "rps": "300"}  # they take a moment to make
+    assert posted(tab, f"{locust.url}/swarm", form=many).json()["success"]
     again = posted(tab, f"{locust.url}/swarm", form={"duration": "31"}).json()
     assert not again["success"] and "a run is going on" in again["message"], "it would start nothing"
-    while locust.get("/llm/data")["state"] != "preparing":
-        time.sleep(0.05)
+    wait_until(lambda: locust.get("/llm/data")["state"] not in ("idle", "starting"), "never began")
     posted(tab, f"{locust.url}/stop")
     tab.page.goto(f"{locust.url}/llm/")
     tab.until("document.getElementById('failure').textContent.includes('nothing was measured')")
     assert tab.page.locator("#state").text_content() == "idle" and finished(locust) == before
-    assert posted(tab, f"{locust.url}/swarm", form={"duration": "1"}).json()["success"]
-    tab.until(f"document.querySelectorAll('#runs tbody tr').length === {len(before) + 1}", within=30)
+    assert posted(tab, f"{locust.url}/swarm", form={"duration": "1", "rps": "30"}).json()["success"]
+    tab.until(f"document.querySelectorAll('#runs tbody tr').length === {len(before) + 1}")
     assert tab.page.locator("#failure").is_hidden()
     tab.close()
 
@@ -437,8 +440,7 @@ def test_a_login_protects_all_of_it_and_one_process_is_enough(tmp_path: Path, ch
         for route in ("llm/reports", "swarm"):
             answer = posted(tab, f"{locust.url}/{route}", data={}, max_redirects=0)
             assert answer.status == 302 and "/login" in answer.headers["location"], route
-        tab.page.evaluate("fetch('/enter', {method: 'POST'})")
-        tab.page.wait_for_timeout(300)
+        tab.page.evaluate("fetch('/enter', {method: 'POST'}).then((answer) => answer.status)")
         for route in ("llm/reports", "swarm", "stop", "enter"):
             foreign = posted(tab, f"{locust.url}/{route}", headers={"Origin": "http://evil.test"})
             assert foreign.status == 403, "a login does not help another site's page"
@@ -446,7 +448,7 @@ def test_a_login_protects_all_of_it_and_one_process_is_enough(tmp_path: Path, ch
         tab.until("document.querySelector('form [name=rps]')?.value === '30'")
         start(tab, duration="3", warmup="2")
         tab.page.goto(f"{locust.url}/llm/")
-        tab.until("document.querySelectorAll('#runs tbody tr').length === 1", within=30)
+        tab.until("document.querySelectorAll('#runs tbody tr').length === 1")
         records = pd.read_parquet(locust.folder / "requests.parquet")
         tab.until(f"document.querySelector('#tiles').textContent.includes('{len(records)} done')")
         assert_agree(tab, judged(records), "all")

@@ -18,6 +18,7 @@ from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from loadgen.workload.vocabulary import Messages, estimate_vocabulary
 from tests.support.fakeserver import FakeServer
+from tests.support.waiting import wait_until
 
 
 class Faulty:
@@ -67,12 +68,7 @@ def test_a_fault_in_a_user_class_costs_no_arrival_its_record(monkeypatch: pytest
     found: list[Record] = []
     with FakeServer() as server:
         lane = lane_of(server.url("normal"), Faulty(), found)
-        lane.start(time.perf_counter())
-        while lane.now < 0.6:
-            lane.launch_due()
-            gevent.sleep(0.01)
-        lane.drain()
-        lane.close()
+        run_to_end(lane)
     assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
     said = {each.arrival % 3: (each.status, each.error) for each in found}
     assert said == {
@@ -83,23 +79,25 @@ def test_a_fault_in_a_user_class_costs_no_arrival_its_record(monkeypatch: pytest
 
 
 def test_a_worker_that_was_stopped_for_long_launches_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loadgen.worker.lane.ABSENT", 0.2)
     monkeypatch.setattr(Faulty, "request", lambda self, arrival, history: {"model": "fake", "max_tokens": 3})
     found: list[Record] = []
     with FakeServer() as server:
-        lane = lane_of(server.url("normal"), Faulty(), found)
+        lane = lane_of(server.url("normal"), Faulty(), found, duration=10)
         lane.start(time.perf_counter())
-        lane.launch_due()
-        while lane.now < 0.1:
+        while not lane.client.peak_in_flight:
             lane.launch_due()
             gevent.sleep(0.01)
-        launched = lane.client.peak_in_flight
+        stopped = lane.now
+        monkeypatch.setattr("loadgen.worker.lane.ABSENT", 0.2)
         gevent.sleep(0.5)  # as if it had been stopped
         lane.launch_due()
-        assert lane.idle and launched > 0
+        wait_until(lambda: lane.idle, "something is in flight", gevent.sleep)
         lane.close()
-    assert sorted(each.arrival for each in found) == [each.number for each in lane.arrivals]
-    assert {each.error for each in found if each.due > 0.2} == {"never left: the worker did not get to it"}
+    due = [each.number for each in lane.arrivals if each.due is not None and each.due < lane.end]
+    assert sorted(each.arrival for each in found) == due
+    assert {each.error for each in found if each.due > stopped} == {
+        "never left: the worker did not get to it"
+    }
 
 
 def run_to_end(lane: Lane) -> None:
@@ -108,6 +106,7 @@ def run_to_end(lane: Lane) -> None:
         lane.launch_due()
         gevent.sleep(0.01)
     lane.launch_due()  # the machine may have been busy
+    assert lane._upcoming is None
     lane.drain()
     lane.close()
 

@@ -1,6 +1,5 @@
 """report.html in a real browser: Chromium, headless, wide and narrow, light and dark."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ import pytest
 from reports.pages.render import render
 from tests.support.make_comparison import make_comparison
 from tests.support.make_report import make_pair
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+from tests.support.waiting import PATIENCE
+from tests.support.webrun import CHROMIUM, browser, until
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,17 +27,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+def chromium() -> Iterator[Any]:
+    with browser() as opened:
         yield opened
-        opened.close()
 
 
-def opened_page(browser: Any, address: str, width: int, scheme: str) -> tuple[Any, list[str], list[str]]:
+def opened_page(chromium: Any, address: str, width: int, scheme: str) -> tuple[Any, list[str], list[str]]:
     """(the page, its console errors, its requests beyond the file itself)."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.set_default_timeout(1000 * PATIENCE)
     errors: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -54,18 +50,9 @@ def opened_page(browser: Any, address: str, width: int, scheme: str) -> tuple[An
     )
 
 
-def until(page: Any, expression: str) -> None:
-    """Wait at most 20 s (the page's own policy forbids what wait_for_function does)."""
-    for _ in range(200):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(f"never true: {expression}")
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_the_page_is_whole(browser: Any, address: str, width: int, scheme: str) -> None:
-    page, errors, requests = opened_page(browser, address, width, scheme)
+def test_the_page_is_whole(chromium: Any, address: str, width: int, scheme: str) -> None:
+    page, errors, requests = opened_page(chromium, address, width, scheme)
     assert errors == [] and requests == []
     drawn = page.evaluate(
         "[...document.querySelectorAll('.panel')].map((panel) => [panel.querySelectorAll('path').length,"
@@ -80,8 +67,8 @@ def test_the_page_is_whole(browser: Any, address: str, width: int, scheme: str) 
     page.close()
 
 
-def test_tables_can_be_sorted(browser: Any, address: str) -> None:
-    page, errors, _ = opened_page(browser, address, 1280, "light")
+def test_tables_can_be_sorted(chromium: Any, address: str) -> None:
+    page, errors, _ = opened_page(chromium, address, 1280, "light")
     column = "#section-4 table:first-of-type tbody tr td:nth-child(3)"
     page.locator("#section-4 table").first.locator("th button", has_text="baseline").click()
     shown = page.eval_on_selector_all(column, "(cells) => cells.map((cell) => Number(cell.dataset.sort))")
@@ -91,8 +78,8 @@ def test_tables_can_be_sorted(browser: Any, address: str) -> None:
     page.close()
 
 
-def test_colours_follow_the_reader(browser: Any, address: str) -> None:
-    page, _, _ = opened_page(browser, address, 1280, "light")
+def test_colours_follow_the_reader(chromium: Any, address: str) -> None:
+    page, _, _ = opened_page(chromium, address, 1280, "light")
     page.emulate_media(color_scheme="dark")
     until(page, "getComputedStyle(document.querySelector('.panel text')).fill === 'rgb(232, 234, 237)'")
     page.close()

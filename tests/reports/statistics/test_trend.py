@@ -72,12 +72,12 @@ QUEUES = {  # slots, rate at load 1, mean tokens
 @pytest.mark.parametrize("arrivals", ["poisson", "constant"])
 def test_false_alarms_stay_below_the_stated_level(tmp_path: Path, queue: str, arrivals: str) -> None:
     shape = QUEUES[queue] | {"rate": 12.0, "arrivals": arrivals, "warmup": 6.0}
-    assert _found(tmp_path, 40, **shape) <= 0.05
+    assert _found(tmp_path, 20, **shape) <= 0.05
 
 
 def test_long_answers_that_nothing_holds_up_are_no_backlog(tmp_path: Path) -> None:
     shape = {"rate": 11.0, "ttft": 0.05, "tpot": 0.02, "output": 150, "output_sd": 200.0, "warmup": 2.0}
-    assert _found(tmp_path, 60, **shape) <= 0.02
+    assert _found(tmp_path, 30, **shape) <= 0.02
 
 
 @pytest.mark.parametrize(("over", "power"), [(1.05, 0.6), (1.2, 0.95)])
@@ -92,7 +92,7 @@ STEPS = {"steps": (5.0, 10.0, 20.0, 40.0), "duration": 240.0, "ttft": 0.05, "tpo
 
 def test_a_rate_that_rises_by_plan_is_no_backlog(tmp_path: Path) -> None:
     """In flight rises from 15 to 120, and nothing queues."""
-    assert _found(tmp_path, 20, **STEPS, output_sd=80.0) <= 0.05
+    assert _found(tmp_path, 8, **STEPS, output_sd=80.0) <= 0.05
     assert "the step of 4 in which most came to it" in backlog(load_run(tmp_path)).text
 
 

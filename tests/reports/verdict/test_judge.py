@@ -13,11 +13,12 @@ from bench.synthetic import edit_manifest, make_run
 from common.places import ROOT
 from reports.metrics.instrument import client_error
 from reports.verdict.judge import reconciliation
+from tests.support.waiting import PATIENCE
 
 
 def judge(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tokenswarm", "judge", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
