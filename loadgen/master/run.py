@@ -194,8 +194,8 @@ class Run:
         """Whether answers are waited for: of a run that was stopped early as long as its figures need."""
         if self.stopped_early is None or self.stopped_why is not None or self.now < self._deadline:
             return self.now < self._deadline
-        needed = due_between(self.schedule, 0, self.schedule.window_start)
-        needed += ANSWERED * due_between(self.schedule, self.schedule.window_start, self._end)
+        warmup = due_between(self.schedule, 0, self.schedule.window_start)
+        needed = warmup + ANSWERED * due_between(self.schedule, self.schedule.window_start, self._end)
         return self.now < self._end + self.schedule.scenario.drain and seen_of(self.live).answered < needed
 
     def stop_early(self) -> str | None:

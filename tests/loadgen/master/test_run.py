@@ -68,7 +68,14 @@ def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo
     for second in range(60):
         now = float(second)
         counts = {"chat": {"sent": 20 * second, "completed": 5 * second}}
-        pulse = {"lane": 0, "t": now, "due": 20 * second, "in_flight": 15 * second, "events": 0, "chunks": 0}
+        pulse: dict[str, Any] = {
+            "lane": 0,
+            "t": now,
+            "due": 20 * second,
+            "in_flight": 15 * second,
+            "events": 0,
+            "chunks": 0,
+        }
         pulse |= {"idle": False, "counts": counts, "digests": {}, "warmup": {}}
         first = ([0], [5], [0.1])
         run.on_pulse(pulse | {"histograms": {"chat": {"first_chunk": first}} if second else {}})

@@ -6,8 +6,7 @@ from bench.stopping import marks, pair
 from reports.comparison.changes import change, settle
 from reports.metrics.catalogue import ROW
 from reports.runs.conditions import conditions
-from reports.verdict import validity
-from reports.verdict.rules import server
+from reports.verdict.rules import measurement, server
 from reports.verdict.verdict import Verdict
 
 PAIR = 5  # of the bench's: the second server falls behind and is stopped
@@ -31,7 +30,7 @@ def test_a_stopped_run_is_saturated_and_complete_and_has_the_conditions_of_a_who
     whole = next(whole for whole, one in zip(every, cut, strict=True) if one is not whole)
     assert not server.stopped_early(early).passed and server.stopped_early(whole).passed
     assert early.window_length < whole.window_length
-    assert validity.rules.measurement.ran_to_the_end(early).passed
+    assert measurement.ran_to_the_end(early).passed
     assert server.stopped_early(early).verdict is Verdict.SATURATED
     assert conditions(early) == conditions(whole)
 
