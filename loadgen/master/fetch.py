@@ -55,6 +55,7 @@ class Fetcher:
         self._session.headers.update(headers)
         self._session.headers["Accept-Encoding"] = "identity"  # what is not packed cannot unfold
         self._session.verify = verify
+        self._kept = False  # whether a connection may have been
 
     def get(self, url: str, largest: int = LARGEST, may_cut: bool = False) -> Fetched:
         return self._fetch("GET", url, None, largest, may_cut)
@@ -68,15 +69,23 @@ class Fetcher:
         try:
             with gevent.Timeout(WITHIN):
                 # Redirects are not followed: they would take the key elsewhere, and each has its own time.
-                answer = self._session.request(
-                    method, url, json=body, stream=True, timeout=WITHIN, allow_redirects=False
-                )
+                answer = self._ask(method, url, json=body, stream=True, timeout=WITHIN, allow_redirects=False)
                 return _read(answer, largest, may_cut)
         except (gevent.Timeout, requests.Timeout):
             raise NotFetchedError(f"no answer within {WITHIN:g} s") from None
         finally:
             if answer is not None:
                 answer.close()
+
+    def _ask(self, method: str, url: str, **how: Any) -> requests.Response:
+        """Once more where the server closes a kept connection, as uvicorn does after each of its own 500."""
+        kept, self._kept = self._kept, True
+        try:
+            return self._session.request(method, url, **how)
+        except requests.ConnectionError:
+            if not kept:
+                raise
+            return self._session.request(method, url, **how)
 
 
 def _read(answer: requests.Response, largest: int, may_cut: bool) -> Fetched:
