@@ -17,6 +17,7 @@ from loadgen.client.chat_chunks import Reading
 from loadgen.client.connection import Connection
 from loadgen.client.deferred_parsing import Backlog
 from loadgen.client.http1 import request_bytes, request_head
+from loadgen.client.network import Network
 from loadgen.client.outcome import Reply
 from loadgen.client.poller import Rounds
 from loadgen.client.stream import Held, Stream
@@ -35,7 +36,8 @@ class Client:
     """Make it in the process and thread whose gevent hub shall serve it. Nothing queues for a pool.
 
     in_flight: sent, and its `on_end` not yet done. connections: opened so far. stamps: "kernel" where the
-    kernel gave those of all answers, "process" where it did not, None before the first answer.
+    kernel gave those of all answers, "process" where it did not, None before the first answer. network: of
+    the connections that have been closed.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Client:
         self.peak_in_flight = 0
         self.connections = 0
         self.stamps: str | None = None
+        self.network = Network()
         self._host = host
         self._head = request_head(host.authority, headers or {})
         self._context = _tls_context(verify) if host.server_name is not None else None
@@ -152,7 +155,7 @@ class Client:
         self._rounds.close()
 
     def _open(self, stream: Stream) -> Connection:
-        connection = Connection(self._host, self._context, stream, self._rounds)
+        connection = Connection(self._host, self._context, stream, self._rounds, self.network)
         self.connections += 1
         return connection
 

@@ -302,6 +302,7 @@ class Part:
             beside_server=self._beside_server,
             cores=os.cpu_count(),
             stamps=self.lane.client.stamps,
+            network=self.lane.client.network.as_dict(),
             scheduling=self._urgency.gained,
             watched=None if self._watching is None else watched.pack(self._samples.table()),
         )
