@@ -218,7 +218,7 @@ bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
 bench-capacity: $(ENV) ## How true searches for the capacity are, in simulation
 	@$(TS) bench capacity
 
-bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (9 min)
+bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (25 min)
 	@$(TS) bench blame
 
 bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)
