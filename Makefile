@@ -45,11 +45,11 @@ RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,w
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
 GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
-SERIES = $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
+SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
-  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS \
+  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
@@ -62,6 +62,7 @@ $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those ther
 GOALS_VARIANT = run capacity ui serve master
 GOALS_VARIANTS = compare sweep curve
 GOALS_REPEATS = compare sweep
+GOALS_STARTS = compare sweep
 GOALS_FRESH = compare sweep curve
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
@@ -80,7 +81,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -104,7 +105,7 @@ help: ## List the targets
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
-	@echo '  the rest     REPEATS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
+	@echo '  the rest     REPEATS STARTS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from common.results import REFUSED, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError, whole
+from reports.comparison.claims import START_SECONDS
 from reports.gate import options
 from reports.gate.gate import EXIT_CODE
 from reports.verdict.verdict import Verdict
@@ -33,6 +34,9 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     parser.add_argument(
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
+    parser.add_argument(
+        "--starts", type=whole, metavar="N", help=f"short for --repeats N --duration {START_SECONDS:g}"
+    )
     parser.add_argument("--fresh", action="store_true")  # these two are in docs/compare.md
     parser.add_argument("--strict", action="store_true")
     options.add_arguments(parser)
@@ -46,6 +50,8 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     7: the gate of --fail-on; 130: interrupted. After 2 and 130 the same command goes on from there.
     """
     options.check(given)
+    if given.starts is not None:
+        given.repeats, given.duration = given.starts, given.duration or f"{START_SECONDS:g}"
     load, variants = load_of(given), grid.variants_of(given)
     identity.check_variants(variants, given.repeats)
     load.check(variants)

@@ -35,7 +35,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
         "bench.calibrate", "the same, kept: reports then state the client's error", "--seconds 25"
     ),
     "verdict": Verb(
-        "bench.verdict", "count how often a comparison claims what, in simulation", "--pairs 100"
+        "bench.verdict", "count how often a comparison claims what, in simulation", "--campaigns 200"
     ),
     "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
     "stopping": Verb("bench.stopping", "see whether runs that are stopped early turn claims", "--pairs 100"),

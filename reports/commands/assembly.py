@@ -32,7 +32,6 @@ from reports.runs.index import Entry
 from reports.runs.machines import machines, one_server
 from reports.runs.runs import Run
 from reports.runs.selection import NotApplied
-from reports.statistics import intervals
 from reports.text import formatting
 from reports.verdict import validity
 from reports.verdict.rule import Rule as Judged
@@ -64,7 +63,10 @@ def assemble(
     ordered = [run for group in groups.values() for run in group]
     verdicts = {info.run: info.verdict for info in infos}
     others = [name for name in groups if name != baseline]
-    settled = [changes.settle(baseline, name, groups, verdicts, minimum_effect, floors) for name in others]
+    settled = [
+        changes.settle(baseline, name, groups, verdicts, minimum_effect, floors, known_runs)
+        for name in others
+    ]
     pairs, loads = [pair for pair, _ in settled], [each for _, found in settled for each in found]
     rows = [_metric(row, groups, pairs) for row in ROWS]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
@@ -101,7 +103,7 @@ def assemble(
         scenario_name=first.scenario_name or "unknown",
         slo=slo,
         minimum_effect=minimum_effect,
-        confidence=intervals.CONFIDENCE,
+        confidence=claims.level(),
         baseline=baseline,
         floors=dict(floors),
         labels=dict(labels or {}),

@@ -9,6 +9,7 @@ from reports.document.metric import Change
 from reports.document.schema import Difference
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import ROW, Row
+from reports.runs.index import Entry
 from reports.runs.runs import Run
 
 
@@ -19,14 +20,17 @@ def settle(
     verdicts: Mapping[str, str],
     minimum_effect: float,
     floors: Mapping[str, float] = claims.FLOORS,
+    known: Sequence[Entry] = (),
+    looks: int = 1,
 ) -> tuple[Pair, list[Difference]]:
     """The pair of two variants with all that its claims depend on, and in what their loads differ as they
-    came. `verdicts` by run."""
+    came. `verdicts` by run; `known`: the runs of the results folder; `looks`: how often this
+    comparison is looked at, so that all looks together keep the share of false claims."""
     both = [*groups[baseline], *groups[other]]
     end = stopped.end_of(both)
     if end is not None:
         groups = {name: [run.until(end) for run in groups[name]] for name in (baseline, other)}
-    pair = pair_up(baseline, other, groups, verdicts, minimum_effect)
+    pair = pair_up(baseline, other, groups, verdicts, minimum_effect, known, claims.level(looks))
     if end is not None:
         told = f"{pair.method.text} {stopped.text(both, end)}"
         pair = replace(pair, stopped=end, method=pair.method.model_copy(update={"text": told}))
@@ -39,7 +43,15 @@ def change(row: Row, pair: Pair) -> Change:
     repeats = [[catalogue.figure(run, row) for run in group] for group in (pair.baseline, pair.other)]
     in_pairs = pair.method.kind == "runs in pairs"
     found = claims.estimate(
-        row, pair.baseline, pair.other, pair.blocks, in_pairs, growing=pair.setting.growing
+        row,
+        pair.baseline,
+        pair.other,
+        pair.blocks,
+        in_pairs,
+        growing=pair.setting.growing,
+        spread=pair.spread,
+        drifts=pair.drifts,
+        confidence=pair.setting.confidence,
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
     untold = untold or stopped.untold(row, pair.stopped)

@@ -7,25 +7,76 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.records.record import COMPLETED, FAILED, UNFINISHED
-from reports.comparison import resampling
+from loadgen.records.record import COMPLETED, UNFINISHED
+from reports.comparison import resampling, starts
+from reports.comparison.starts import Spread
 from reports.document.metric import Change, Mark
 from reports.metrics import catalogue, request_metrics
 from reports.metrics.catalogue import COUNTS, ROWS, Row
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run
 from reports.statistics import intervals
+from reports.statistics.distributions import student_quantile
+from reports.statistics.drift import Drift, drift
 from reports.statistics.intervals import Blocks, Interval
+from reports.statistics.sample_size import runs_needed
 from reports.text import formatting
 
 Floats = NDArray[np.float64]
 
 # Seconds: a smaller change of a time is none that a user feels, whatever its percentage.
+# Any false claim in 5 % of the comparisons: a twentieth, shared (Bonferroni) among what can differ by chance
+# on its own, the server's pace, the wait and the rate served. Each has several figures that go together.
+FALSE_CLAIMS, APART = 0.05, 3
 FLOORS = {"ttft": 0.001, "latency": 0.001, "tpot": 0.0001, "itl": 0.0001}
 CONDITIONAL = ("tpot", "itl")  # of those that got a first token
 FEW = 0.001  # of the arrivals due: a count that changes by fewer does not matter, whatever its percentage
-STEEPEST = 20.0  # offered / (offered - served), where a queue grew by less than one in twenty
+START_SECONDS = 15.0  # of load: what a start is worth, where starts are what differs
 _COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
+
+
+def level(looks: int = 1) -> float:
+    """The confidence of each interval, where a comparison is looked at so often before it is believed."""
+    return 1 - FALSE_CLAIMS / (APART * looks)
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much a figure of one more run of each would differ by chance.
+
+    `moved`: the change seen, and `one_percent`: of the baseline's figure; both, and the square root of
+    `variance`, as logarithms or in the figure's unit. `seconds`: of load, in each of those runs.
+    """
+
+    moved: float
+    one_percent: float
+    variance: float
+    runs: int  # of each, that there are
+    seconds: float
+    of_starts: bool  # one start each, of which the spread is known from elsewhere
+
+    def more(self, minimum_effect: float, confidence: float) -> "More":
+        """How many runs of each would show a change as large as seen, or the least that matters."""
+        effect = max(abs(self.moved), 100 * minimum_effect * self.one_percent)
+        return More(self, runs_needed(self.variance, effect, confidence))
+
+
+@dataclass(frozen=True)
+class More:
+    """So many runs of each would decide; None: more than anyone makes."""
+
+    scatter: Scatter
+    runs: int | None
+
+    @property
+    def text(self) -> str:
+        """'not decidable from one start each: about 24 of 15 s each would show a change so large'"""
+        noun = "start" if self.scatter.of_starts else "run"
+        have = f"one {noun} each" if self.scatter.runs == 1 else f"{self.scatter.runs} {noun}s each"
+        if self.runs is None:
+            return f"not decidable from {have}, nor from any number that one can make"
+        many = f"{self.runs} of {self.scatter.seconds:.0f} s each"
+        return f"not decidable from {have}: about {many} would show a change so large"
 
 
 @dataclass(frozen=True)
@@ -44,6 +95,7 @@ class Estimate:
     at_most: bool = False
     difference: float | None = None
     apart: bool = False  # the interval of the change, or of the difference, excludes 0
+    scatter: Scatter | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +111,7 @@ class Setting:
     serves_less: str | None = None  # which of the two is shown to serve less than the other
     unserved: str | None = None  # who never got a first token, in words, where those are many
     floors: Mapping[str, float] = field(default_factory=lambda: dict(FLOORS))  # seconds, by metric
+    confidence: float = level()
 
     def floor(self, row: Row) -> float:
         """The least difference of that row that a user may feel, in seconds."""
@@ -83,10 +136,14 @@ def estimate(
     blocks: tuple[Blocks, Blocks] | None,
     in_pairs: bool = False,
     growing: Collection[str] = (),
+    spread: Spread | None = None,
+    drifts: bool = False,
+    confidence: float = level(),
 ) -> Estimate:
     """The change with its interval: from blocks of time if given (one run of each), else from the runs.
 
-    `growing`: the variants in whose runs a queue grew.
+    `growing`: the variants in whose runs a queue grew. `spread`: what one start of each leaves open; None
+    where the runs show it. `drifts`: take a drift over the order of the runs out of the change.
     """
     before = [catalogue.figure(run, row) for run in baseline]
     after = [catalogue.figure(run, row) for run in other]
@@ -94,19 +151,32 @@ def estimate(
     start, end = (base_bound if base is None else base), (new_bound if new is None else new)
     if start is None or end is None or (base is None and new is None):
         return Estimate(None)
-    absolute = row.name in COUNTS or row.of_slo or start <= 0
+    absolute = row.name in COUNTS or row.of_slo or start <= 0 or end <= 0
+    middle = end - start if absolute else math.log(end / start)
     if blocks is not None:
-        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, growing)
+        interval = _from_blocks(row, baseline[0], other[0], blocks, absolute, growing, confidence)
+    elif drifts and not absolute and (steady := without_drift(row, baseline, other)) is not None:
+        middle, interval = steady.difference, steady.interval(confidence)
     else:
-        interval = _from_runs(before, after, absolute, in_pairs)
+        interval = _from_runs(before, after, absolute, in_pairs, confidence)
+    scatter = None
+    if interval is not None:
+        below, above = 0.0, 0.0
+        if spread is not None:
+            below, above = _margins(row, baseline[0], other[0], growing, spread.reach, absolute)
+        one_percent = 0.01 * (start if absolute else 1.0)
+        scatter = _scatter(interval, (below + above) / 2, baseline, other, spread, confidence)
+        scatter = replace(scatter, moved=middle, one_percent=one_percent)
+        interval = interval.with_margin(middle, below, above)
     due = float(np.mean([figure.count for figure in (*before, *after)]))
     if interval is not None and row.name in COUNTS and due:
-        least = intervals.counting_error(_values(before), _values(after), due)
-        interval = interval.reaching(end - start, least)
-    found = Estimate(None, difference=end - start, apart=interval is not None and interval.excludes(0.0))
+        least = intervals.counting_error(_values(before), _values(after), due, confidence)
+        interval = interval.reaching(middle, least)
+    apart = interval is not None and interval.excludes(0.0)
+    found = Estimate(None, difference=end - start, apart=apart, scatter=scatter)
     if start <= 0:
         return found
-    relative = intervals.change(start, end)
+    relative = middle / start if absolute else math.expm1(middle)
     low, high = _relative(interval, start if absolute else None)
     if new is None and low is not None:  # the interval says no more than the bound itself
         low = min(low, relative)
@@ -115,14 +185,56 @@ def estimate(
     return replace(found, change=relative, low=low, high=high, at_least=new is None, at_most=base is None)
 
 
+def _margins(
+    row: Row, baseline: Run, other: Run, growing: Collection[str], pace: float, absolute: bool
+) -> tuple[float, float]:
+    """How far the change may lie below and above what one start of each shows, by the starts alone."""
+    first, second = (
+        starts.reach(run, row, pace, run.manifest.variant in growing, absolute) for run in (baseline, other)
+    )
+    return math.hypot(first.up, second.down), math.hypot(first.down, second.up)
+
+
+def _scatter(
+    interval: Interval,
+    margin: float,
+    baseline: Sequence[Run],
+    other: Sequence[Run],
+    spread: Spread | None,
+    confidence: float,
+) -> Scatter:
+    """Of one more run of each. `interval`: without what starts add; `margin`: that, as the interval has it.
+
+    Where starts differ, short runs of many tell more than a long one of each; within a run chance falls
+    with its length.
+    """
+    counts, window = (len(baseline), len(other)), baseline[0].window_length
+    share = 1 / counts[0] + 1 / counts[1]
+    within = ((interval.high - interval.low) / 2 / _quantile(counts, confidence)) ** 2 / share
+    seconds, between = window, 0.0
+    if spread is not None:
+        seconds = min(window, START_SECONDS)
+        between = (margin / spread.reach * spread.sd) ** 2 / share
+    variance = within * window / seconds + between
+    return Scatter(0.0, 0.0, variance, min(counts), seconds, spread is not None)
+
+
+def _quantile(counts: tuple[int, int], confidence: float) -> float:
+    """About as many standard errors as an interval of so many runs reaches."""
+    return student_quantile(sum(counts) - 2 if sum(counts) > 2 else math.inf, (1 + confidence) / 2)
+
+
 def _relative(interval: Interval | None, start: float | None) -> tuple[float | None, float | None]:
-    """The bounds as shares of the baseline's figure, `start`, where they are differences; None where open."""
+    """The bounds as shares of the baseline's figure, from logarithms of the change or, with `start`, from
+    differences; None where open."""
     if interval is None:
         return None, None
-    bounds = interval.low, interval.high
+    bounds = _finite(interval.low), _finite(interval.high)
     if start is not None:
-        bounds = max(bounds[0] / start, -1.0), max(bounds[1] / start, -1.0)
-    return _finite(bounds[0]), _finite(bounds[1])
+        low, high = (None if bound is None else max(bound / start, -1.0) for bound in bounds)
+    else:
+        low, high = (None if bound is None else math.expm1(bound) for bound in bounds)
+    return low, high
 
 
 def _from_blocks(
@@ -132,11 +244,12 @@ def _from_blocks(
     blocks: tuple[Blocks, Blocks],
     absolute: bool,
     growing: Collection[str],
+    confidence: float,
 ) -> Interval | None:
-    """The interval of the change (absolute: of the difference) from resamples of time."""
+    """The interval of the change's logarithm (absolute: of the difference) from resamples of time."""
     before = _draws(baseline, row, blocks[0], baseline.manifest.variant in growing)
     after = _draws(other, row, blocks[1], other.manifest.variant in growing)
-    together = max(blocks[0].together, blocks[1].together) if row.waits else 1.0
+    together = max(max(each.wander, each.together if row.waits else 1.0) for each in blocks)
     as_one = [
         # Where a queue grew, whoever waits longest came last, in every such run.
         1.0 if growing else resampling.clustering(run, row, drawn)
@@ -144,19 +257,19 @@ def _from_blocks(
     ]
     looks = min(blocks[0].count, blocks[1].count) / max(together, *as_one)
     if absolute:
-        return intervals.expanded_interval(after - before, looks, math.sqrt(together))
+        return intervals.expanded_interval(after - before, looks, math.sqrt(together), confidence)
     endless = np.isinf(before), np.isinf(after)
     if endless[0].any() or endless[1].any():  # beyond the data: at least as long as the longest seen
         before = np.where(endless[0], resampling.longest(baseline, row), before)
         after = np.where(endless[1], resampling.longest(other, row), after)
         before[endless[0] & endless[1]] = np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        interval = intervals.expanded_interval(np.log(after / before), looks, math.sqrt(together))
+        interval = intervals.expanded_interval(np.log(after / before), looks, math.sqrt(together), confidence)
     if interval is None:
         return None
-    often = (1 - intervals.CONFIDENCE) / 2
-    low = -math.inf if endless[0].mean() > often else math.expm1(interval.low)
-    return Interval(low, math.inf if endless[1].mean() > often else math.expm1(interval.high))
+    often = (1 - confidence) / 2
+    low = -math.inf if endless[0].mean() > often else interval.low
+    return Interval(low, math.inf if endless[1].mean() > often else interval.high)
 
 
 def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
@@ -192,21 +305,15 @@ def _queue_drift(run: Run, blocks: Blocks) -> Floats:
     The rate comes from other resamples than the waits (hence the roll), since no block's rate made its wait.
     """
     served = resampling.draws(run, _COMPLETED_RATE, blocks)
-    offered, mean = _queued_rate(run), float(served.mean())
-    if not offered or not mean:
+    mean = float(served.mean())
+    if not starts.queued_rate(run) or not mean:
         return np.ones(len(served))
-    steepness = min(offered / max(offered - mean, 0.0) if offered > mean else math.inf, STEEPEST)
     ratio = np.roll(served, len(served) // 2) / mean
-    return np.exp(-steepness * np.log(np.maximum(ratio, 0.5)))
-
-
-def _queued_rate(run: Run) -> float:
-    """Arrivals of the window that may have stood in the queue, per second: those that did not fail."""
-    return int((run.judged & ~run.records.status_is(FAILED)).sum()) / run.window_length
+    return np.exp(-starts.steepness(run, mean) * np.log(np.maximum(ratio, 0.5)))
 
 
 def _from_runs(
-    before: Sequence[Figure], after: Sequence[Figure], absolute: bool, in_pairs: bool
+    before: Sequence[Figure], after: Sequence[Figure], absolute: bool, in_pairs: bool, confidence: float
 ) -> Interval | None:
     """The interval from repeats: of the logarithm's difference, or (absolute) of the plain one."""
     sides = [_values(before), _values(after)]
@@ -214,14 +321,24 @@ def _from_runs(
         if any((side <= 0).any() for side in sides):
             return None
         sides = [np.log(side) for side in sides]
-    found = (
-        intervals.interval_of_pairs(sides[1] - sides[0])
-        if in_pairs
-        else intervals.interval_of_means(sides[0], sides[1])
-    )
-    if found is None or absolute:
-        return found
-    return Interval(math.expm1(found.low), math.expm1(found.high))
+    if in_pairs:
+        return intervals.interval_of_pairs(sides[1] - sides[0], confidence)
+    return intervals.interval_of_means(sides[0], sides[1], confidence)
+
+
+def without_drift(row: Row, baseline: Sequence[Run], other: Sequence[Run]) -> Drift | None:
+    """The logarithm of the change without a drift over the order in which the runs were made."""
+    ordered = sorted((run.manifest.started_at or "", run.name) for run in (*baseline, *other))
+    at = {name: place for place, (_, name) in enumerate(ordered)}
+    values, second = np.empty(len(at)), np.zeros(len(at), bool)
+    for run in (*baseline, *other):
+        figure = catalogue.figure(run, row)
+        value = figure.lower_bound if figure.value is None else figure.value
+        if not value or value < 0:
+            return None
+        values[at[run.name]] = math.log(value)
+    second[[at[run.name] for run in other]] = True
+    return drift(values, second)
 
 
 def _values(figures: Sequence[Figure]) -> Floats:
@@ -232,6 +349,8 @@ def _values(figures: Sequence[Figure]) -> Floats:
 def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], setting: Setting) -> Change:
     """The mark with its reason. `repeats`: the figures of the baseline's and of the variant's runs."""
     mark, reason = _of_all(row, setting, *_mark(row, found, repeats, setting))
+    more = _undecided(mark, found, setting) if row.better != "none" else None
+    reason = f"{reason}; {more.text}" if more else reason
     warning = None
     if row.latency and setting.saturated and mark != "not comparable":
         who = formatting.listed(list(setting.saturated))
@@ -252,7 +371,19 @@ def claim(row: Row, found: Estimate, repeats: Sequence[Sequence[Figure]], settin
         display_interval=formatting.span(found.low, found.high),
         reason=reason,
         warning=warning,
+        more_runs=more.runs if more else None,
+        more_runs_s=more.scatter.seconds if more else None,
     )
+
+
+def _undecided(mark: Mark, found: Estimate, setting: Setting) -> More | None:
+    """What would decide, where nothing is claimed and a change that matters may be there."""
+    ends = (found.low, found.high)
+    small = all(end is not None and abs(end) <= setting.minimum_effect for end in ends)
+    if mark not in ("no difference shown", "unstable") or found.scatter is None or found.apart or small:
+        return None
+    more = found.scatter.more(setting.minimum_effect, setting.confidence)
+    return None if more.runs is not None and more.runs <= found.scatter.runs else more
 
 
 def _of_all(row: Row, setting: Setting, mark: Mark, reason: str) -> tuple[Mark, str]:

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.comparison import resampling
+from reports.comparison import claims, resampling, starts
 from reports.comparison.claims import Setting
+from reports.comparison.starts import Spread
 from reports.document.metric import Method
 from reports.document.run import UNUSABLE
 from reports.runs.conditions import by_number, incomparable, same_schedule
 from reports.runs.importers.imported import one_burst
+from reports.runs.index import Entry
 from reports.runs.runs import Run
 from reports.statistics import intervals, queue_memory
+from reports.statistics.drift import Drift
 from reports.statistics.intervals import Blocks
 from reports.text import formatting
 from reports.verdict.rules import server
@@ -32,6 +35,8 @@ class Pair:
     method: Method
     blocks: tuple[Blocks, Blocks] | None
     setting: Setting
+    spread: Spread | None = None  # what one start of each leaves open
+    drifts: bool = False  # whether a drift over the order of the runs is shown, and taken out
     stopped: float | None = None  # when the first of its runs was stopped early, s from the start
 
 
@@ -41,8 +46,10 @@ def pair_up(
     groups: Mapping[str, list[Run]],
     verdicts: Mapping[str, str],
     minimum_effect: float,
+    known: Sequence[Entry] = (),
+    confidence: float = claims.level(),
 ) -> Pair:
-    """The pair of two variants. `groups`: each variant's runs; `verdicts` by run."""
+    """The pair of two variants. `groups`: each variant's runs; `verdicts` by run; `known`: of the history."""
     before, after = groups[baseline], groups[other]
     unusable = [
         f"{run.name} is {verdicts[run.name]}" for run in (*before, *after) if verdicts[run.name] in UNUSABLE
@@ -59,6 +66,7 @@ def pair_up(
         incomparable(before, after) or "; ".join(unusable) or (AT_ONCE if at_once else None),
         tuple(saturated),
         tuple(growing),
+        confidence=confidence,
     )
     blocks: tuple[Blocks, Blocks] | None = None
     if len(before) != 1 or len(after) != 1:
@@ -67,7 +75,28 @@ def pair_up(
         method = no_interval(at_once, other)
     else:
         method, blocks = by_time(before[0], after[0], growing=bool(growing))
-    return Pair(other, before, after, method, blocks, setting)
+    spread, drift = starts.spread(before, after, known), claims.without_drift(starts.PACE, before, after)
+    told = [method.text, *([spread.text] if spread else []), *([_drifted(drift)] if drift else [])]
+    method = method.model_copy(
+        update={
+            "text": " ".join(each for each in told if each),
+            "confidence": confidence,
+            "start_sd": spread and spread.sd,
+            "start_sd_from": spread and spread.source,
+        }
+    )
+    drifts = drift is not None and drift.shown and drift.separable
+    return Pair(other, before, after, method, blocks, setting, spread, drifts)
+
+
+def _drifted(drift: Drift) -> str:
+    """What became of a drift of the pace over the runs; '' where none is shown."""
+    if not drift.shown:
+        return ""
+    text = f"From run to run the pace drifted by {formatting.percent(math.expm1(drift.slope))}"
+    if drift.separable:
+        return f"{text}, which is taken out of the changes (a regression on the order of the runs)."
+    return f"{text}. The runs of the two do not take turns, so that cannot be told from the change."
 
 
 def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, tuple[Blocks, Blocks]]:
@@ -78,12 +107,12 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
     seed, other_seed = _seed(baseline.name, other.name), _seed(other.name, baseline.name)
     queue = 0.0 if growing else max(queue_memory.stretch(baseline), queue_memory.stretch(other))
     if same_schedule(baseline, other):
-        length = max(resampling.block_length(baseline, other), queue)
+        length = resampling.block_length(baseline, other)
         one = _draw(baseline, length, queue, seed, growing)
         blocks = one, one
         text = "Both runs had the same arrivals, so the same blocks of time were drawn for both"
     else:
-        length = max(resampling.block_length(baseline), resampling.block_length(other), queue)
+        length = max(resampling.block_length(baseline), resampling.block_length(other))
         one = _draw(baseline, length, queue, seed, growing)
         blocks = one, _draw(other, length, queue, other_seed, growing)
         text = (
@@ -100,22 +129,22 @@ def by_time(baseline: Run, other: Run, growing: bool = False) -> tuple[Method, t
             " A queue grew, so the local block bootstrap was used. The intervals of TTFT, latency and"
             " SLO attainment hold what chance in the served rate does to a queue."
         )
-    if one.together > 1:
+    if queue > one.length:
         text += (
             f" A queue came and went, and its autocorrelation time is {_seconds(queue, one.window)}. The"
             " intervals of TTFT, latency and SLO attainment are widened for that."
         )
-    if length > one.length:
+    if one.wander > 1:
         text += (
             f" The autocorrelation time is {_seconds(length, one.window)}, so the window holds few"
-            " independent stretches, and the interval may be too narrow."
-            " Repeats (make compare REPEATS=3) give a better one."
+            " independent stretches, and every interval is widened for that."
+            " Repeats (make compare REPEATS=3) give a narrower one."
         )
     method = Method(
         variant=other.manifest.variant,
         kind="paired blocks of time" if blocks[0] is blocks[1] else "unpaired blocks of time",
         text=text,
-        confidence=intervals.CONFIDENCE,
+        confidence=claims.level(),
         block_s=one.length,
         blocks=one.count,
         resamples=intervals.RESAMPLES,
@@ -133,16 +162,17 @@ def _seconds(time: float, window: float) -> str:
 def blocks_of(run: Run, growing: bool = False) -> Blocks:
     """Blocks of time of one run by itself; `growing`: a queue grew in it."""
     queue = 0.0 if growing else queue_memory.stretch(run)
-    return _draw(run, max(resampling.block_length(run), queue), queue, _seed(run.name), growing)
+    return _draw(run, resampling.block_length(run), queue, _seed(run.name), growing)
 
 
 def _draw(run: Run, length: float, queue: float, seed: int, local: bool) -> Blocks:
-    """Blocks of about `length` seconds; `queue`: seconds of one stretch of a queue that came and went."""
+    """Blocks of about `length` seconds, or `queue`, those of one stretch of a queue that came and went."""
     if by_number(run):
-        drawn = _with_end(intervals.draw_blocks(_last_send(run), length, seed), run, seed)
+        drawn = _with_end(intervals.draw_blocks(_last_send(run), max(length, queue), seed), run, seed)
     else:
-        drawn = intervals.draw_blocks(run.window_length, length, seed, local=local)
-    return replace(drawn, together=max(queue / drawn.length, 1.0))
+        drawn = intervals.draw_blocks(run.window_length, max(length, queue), seed, local=local)
+    wander = 1.0 if local else max(length / drawn.length, 1.0)
+    return replace(drawn, together=max(queue / drawn.length, 1.0), wander=wander)
 
 
 def _with_end(drawn: Blocks, run: Run, seed: int) -> Blocks:
@@ -190,7 +220,7 @@ def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
         text=f"{text} ({len(before)} and {len(after)} runs); of logarithms except counts and shares.",
         block_s=None,
         blocks=None,
-        confidence=intervals.CONFIDENCE,
+        confidence=claims.level(),
         repeats=[len(before), len(after)],
     )
 
@@ -203,7 +233,7 @@ def no_interval(at_once: Sequence[str], variant: str) -> Method:
         text=f"No interval: in {formatting.listed(list(at_once))} {AT_ONCE}.",
         block_s=None,
         blocks=None,
-        confidence=intervals.CONFIDENCE,
+        confidence=claims.level(),
         repeats=[1, 1],
     )
 

@@ -39,7 +39,7 @@ class Change(Part):
     variant: str
     mark: Mark
     change: float | None = Field(description="other / baseline - 1")
-    low: float | None = Field(description="95 % interval of the change; null: none could be computed")
+    low: float | None = Field(description="interval of the change; null: none could be computed")
     high: float | None
     above: float | None = Field(None, description="the variant's figure is only bounded: the change is above")
     below: float | None = Field(
@@ -48,6 +48,13 @@ class Change(Part):
     display: str = Field(description="'+20.0 %', or 'n/a'")
     display_interval: str = Field(description="'+18.1 to +22.0 %', or 'n/a'")
     reason: str = Field(description="why this mark, one clause")
+    more_runs: int | None = Field(
+        default=None,
+        description="runs of each (fresh starts, where they were launched) that would decide it, about",
+    )
+    more_runs_s: float | None = Field(
+        default=None, description="s of load in each of those; null: decided, or not known"
+    )
     warning: str | None = Field(None, description="stands in the same line wherever the claim stands")
 
 
@@ -77,3 +84,7 @@ class Method(Part):
     resamples: int | None = None
     seed: int | None = None
     repeats: list[int] = Field(default_factory=list, description="runs of the baseline, of the variant")
+    start_sd: float | None = Field(
+        default=None, description="sd of the logarithm of the pace between starts, which the intervals hold"
+    )
+    start_sd_from: str | None = Field(default=None, description="where it is known from")

@@ -191,6 +191,10 @@ def _confidence(facts: Facts, variant: str, methods: Sequence[Method]) -> str:
     method = next((each for each in methods if each.variant == variant), None)
     number = "one run of each" if runs == [1, 1] else f"{runs[0]} and {runs[1]} runs"
     parts = [f"{number}, {how[method.kind] if method else 'no intervals'}"]
+    if method and method.start_sd is not None:
+        parts.append(
+            f"starts are taken to differ by {100 * method.start_sd:.1f} % (sd; {method.start_sd_from})"
+        )
     short = [run for name in (facts.baseline, variant) for run in facts.runs_of(name) if _few(run)]
     if short:
         rule = next(rule for rule in short[0].rules if rule.rule == "enough_requests")

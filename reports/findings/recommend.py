@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
+from reports.document.metric import Change
 from reports.document.run import UNUSABLE, RunInfo
 from reports.findings.make_command import repeat, run_all
 from reports.runs.commandline import batch_limit
@@ -16,6 +17,7 @@ OPTION = re.compile(r"--(warmup|duration) (\d+)")
 SETTING = re.compile(r"\b(?:WARMUP|DURATION|WORKERS)=\d+")
 WORKERS = "WORKERS=n"  # as rules advise it
 TOO_FEW = "enough_requests"  # the rule's name
+MANY = 100  # starts of each: more are not advised
 SPIKES = 5.0  # ITL p99 so many times TPOT p50: something long sits between the steps
 FULL = 0.95  # share of the largest batch allowed that counts as full
 
@@ -167,6 +169,8 @@ def too_short(facts: Facts) -> list[Recommendation]:
 
 def unsure(facts: Facts) -> list[Recommendation]:
     """Repeats, where the data are too few for a mark."""
+    if broken(facts):
+        return []
     for variant in facts.others:
         if "SATURATED" in facts.verdicts(facts.baseline) | facts.verdicts(variant.name):
             continue  # longer and more runs of a growing queue say nothing more
@@ -180,16 +184,26 @@ def unsure(facts: Facts) -> list[Recommendation]:
             intervals = formatting.listed(
                 [f"{facts.metrics[n].label} {facts.change(n, variant.name).display_interval}" for n in unsure]
             )
-            return [repeated(facts, f"Wider than {100 * facts.minimum_effect:g} %: {intervals}.")]
+            told = f"Wider than {100 * facts.minimum_effect:g} %: {intervals}."
+            return [repeated(facts, told, [facts.change(name, variant.name) for name in unsure])]
     return []
 
 
-def repeated(facts: Facts, reason: str) -> Recommendation:
-    """The same comparison from several runs of each."""
+def repeated(facts: Facts, reason: str, unsure: Sequence[Change] = ()) -> Recommendation:
+    """The same comparison from several runs of each: as many as show the change that is nearest to it."""
+    count = max(3, 2 * max(len(each.runs) for each in facts.variants))
+    known = [(each.more_runs, each.more_runs_s or 0.0) for each in unsure if each.more_runs is not None]
+    runs, seconds = min(known, default=(0, 0.0))
+    if not count <= runs <= MANY:
+        return Recommendation(
+            text="Repeat the comparison, for narrower intervals.",
+            reason=reason,
+            command=repeat(ran(facts), count),
+        )
     return Recommendation(
-        text="Repeat the comparison, for narrower intervals.",
-        reason=reason,
-        command=repeat(ran(facts), max(3, 2 * max(len(each.runs) for each in facts.variants))),
+        text=f"Repeat the comparison from {runs} starts of {seconds:.0f} s each.",
+        reason=f"{reason} About so many show the change that is nearest to being shown.",
+        command=f"{repeat(ran(facts), runs)} DURATION={seconds:.0f}",
     )
 
 

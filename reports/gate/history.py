@@ -7,6 +7,7 @@ CLIENT-LIMITED) is none.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from reports.document.run import UNUSABLE
 from reports.gate.gate import FIGURES, Case, Gate
 from reports.metrics.catalogue import COUNTS, ROW, Row
-from reports.runs.conditions import DECISIVE, conditions
+from reports.runs.earlier import of_its_kind
 from reports.runs.index import Entry
 from reports.runs.selection import without_records
 from reports.statistics.change_point import Change, last_change
@@ -38,15 +39,9 @@ class Series:
 
 def series(checked: Entry, known: Sequence[Entry], last: int) -> Series:
     """The `last` runs of its kind before it, and the run."""
-    mine = _kind(checked)
-    found: list[Entry] = []
-    for each in sorted(known, key=_when, reverse=True):
-        if len(found) == last:
-            break
-        older = _when(each) < _when(checked) and each.manifest.ended == "complete"
-        if older and _kind(each) == mine and each.summary.verdict not in USELESS:
-            found.append(each)
-    entries = [*reversed(found), checked]
+    before = of_its_kind(without_records(checked.manifest, checked.folder), known)
+    usable = islice((each for each in before if each.summary.verdict not in USELESS), last)
+    entries = [*reversed(list(usable)), checked]
     return Series(
         [each.run for each in entries],
         {row.name: [each.summary.least(row.name) for each in entries] for row in JUDGED},
@@ -110,12 +105,3 @@ def _told(found: Series, change: Change, matters: bool) -> str:
 
 def _level(values: Floats, logs: bool) -> float:
     return float(np.exp(np.log(values).mean()) if logs else values.mean())
-
-
-def _kind(entry: Entry) -> dict[str, object]:
-    found = conditions(without_records(entry.manifest, entry.folder))
-    return {"variant": entry.manifest.variant} | {key: found[key] for key in DECISIVE}
-
-
-def _when(entry: Entry) -> tuple[str, str]:
-    return entry.manifest.started_at or "", entry.run

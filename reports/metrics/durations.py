@@ -73,11 +73,13 @@ def in_one_piece(run: Run) -> Mask:
 
 
 @kept
-def met_slo(run: Run, granted: float | None = None) -> Mask | None:
+def met_slo(
+    run: Run, granted: float | None = None, slower: tuple[tuple[str, float], ...] = ()
+) -> Mask | None:
     """Which judged arrivals met the SLO; shape (judged,), in the records' order. None without an SLO.
 
     `granted`: take service times instead of scheduled ones, less so many seconds; of TPOT, spread over the
-    tokens.
+    tokens. `slower`: had each time been so many times as long, by its name in the SLO.
     """
     bounds = run.manifest.scenario.get("slo") or {}
     late = granted is not None
@@ -93,7 +95,8 @@ def met_slo(run: Run, granted: float | None = None) -> Mask | None:
         if key == "tpot":
             after = run.records.numbers("output_tokens") - first_chunk(run)
             allowed /= np.maximum(after[found.rows], 1)
-        good[found.rows[~(found.known & (found.seconds - allowed <= bound))]] = False
+        seconds = found.seconds * dict(slower).get(key, 1.0) - allowed
+        good[found.rows[~(found.known & (seconds <= bound))]] = False
     return good[run.judged]
 
 

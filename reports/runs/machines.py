@@ -36,7 +36,7 @@ def one_server(groups: Mapping[str, Sequence[Run]]) -> str | None:
     if len(groups) < 2 or len(found) > 1 or host is None:
         return None
     firsts = [group[0] for group in groups.values()]
-    same = [_same_process(firsts[0], other) for other in firsts[1:]]
+    same = [same_process(firsts[0], other) for other in firsts[1:]]
     if False in same:
         return None
     where = _SIGN_IN.sub("", host)
@@ -46,7 +46,7 @@ def one_server(groups: Mapping[str, Sequence[Run]]) -> str | None:
     return f"One server process answered for every variant ({where}), so this compares it with itself."
 
 
-def _same_process(one: Run, other: Run) -> bool | None:
+def same_process(one: Run, other: Run) -> bool | None:
     """Whether one process served both runs; None where nothing tells.
 
     A process has one start and one configuration, and its counters never fall.

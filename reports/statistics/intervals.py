@@ -47,7 +47,8 @@ class Sample:
 class Blocks:
     """Resamples of time. `weights[b, c]` says how often resample b holds cell c of the window.
 
-    `together`: so many blocks as one stretch of a queue that came and went takes.
+    `together`: so many blocks as one stretch of a queue that came and went takes. `wander`: so many as
+    anything else hangs together for, where that is longer than a block can be.
     """
 
     window: float  # seconds
@@ -55,6 +56,7 @@ class Blocks:
     count: int  # whole blocks in the window
     weights: Floats
     together: float = 1.0
+    wander: float = 1.0
 
     def cells(self, at: Floats) -> NDArray[np.int64]:
         """The cell of each moment; moments outside the window go to its first or last cell."""
@@ -75,6 +77,14 @@ class Interval:
     def reaching(self, middle: float, least: float) -> "Interval":
         """This one, widened where it reaches less than `least` from the middle."""
         return Interval(min(self.low, middle - least), max(self.high, middle + least))
+
+    def with_margin(self, middle: float, below: float, above: float) -> "Interval":
+        """This one, with the reach of another source of chance, which does not depend on this one.
+
+        The reaches are added as squares (Zou and Donner, Statistics in Medicine 27 (2008) 1693-1702).
+        """
+        down, up = max(middle - self.low, 0.0), max(self.high - middle, 0.0)
+        return Interval(middle - math.hypot(down, below), middle + math.hypot(up, above))
 
     def scaled(self, middle: float, by: float) -> "Interval":
         """This one, reaching so many times as far from the middle."""

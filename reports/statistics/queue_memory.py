@@ -29,10 +29,24 @@ def stretch(run: Run) -> float:
     rate, uneven = int(run.judged.sum()) / run.window_length, _unevenness(run)
     if not rate or not uneven:
         return 0.0
-    return 8 * (rate * _mean_wait(run)) ** 2 / (rate * uneven)
+    return 8 * (rate * mean_wait(run)) ** 2 / (rate * uneven)
 
 
-def _mean_wait(run: Run) -> float:
+def steepness(run: Run) -> float:
+    """By how many per cent the wait grows where serving takes one per cent longer.
+
+    The wait goes like s u / (1 - u) with the service time s and the utilisation u (Kingman, Proc. Cambridge
+    Phil. Soc. 57 (1961) 902-904), which gives 2 + u / (1 - u). How many wait, over half the unevenness of
+    arrivals and service times, is u² / (1 - u). 1 where nothing can pile up.
+    """
+    rate, uneven = int(run.judged.sum()) / run.window_length, _unevenness(run)
+    if run.closed_loop or not rate or not uneven:
+        return 1.0
+    return 2 + 2 * rate * mean_wait(run) / uneven
+
+
+@kept
+def mean_wait(run: Run) -> float:
     """Seconds of TTFT beyond what it is where nothing waits. Of medians, since prompts differ."""
     due, first = (run.records.numbers(name)[run.judged] for name in ("due", "first_token"))
     seen = np.flatnonzero(~np.isnan(first))

@@ -81,6 +81,14 @@ def test_compare_takes_turns_and_reports_once_over_all_runs(
     assert {step["state"] for step in campaign["steps"]} == {"done"}
 
 
+def test_starts_are_repeats_of_little_load(tmp_path: Path) -> None:
+    runs = Runs()
+    assert runs.order("compare", "baseline", "optimized", "--starts", "2") == 0
+    assert runs.made == ["baseline", "optimized"] * 2
+    assert runs.order("compare", "baseline", "optimized", "--starts", "2", "--duration", "12") == 0
+    assert sorted(each["request"]["options"]["duration"] for each in campaigns(tmp_path)) == ["12", "15"]
+
+
 def test_locust_chooses_its_port_itself_as_it_starts() -> None:
     """The server takes minutes to start, and free ports of its own meanwhile."""
     words = ["run", "baseline", "--target", "cpu-tiny", "--workers", "2"]

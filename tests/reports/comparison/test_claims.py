@@ -173,10 +173,10 @@ def test_a_failure_more_or_less_is_chance(
     monkeypatch: pytest.MonkeyPatch, before: tuple[int, int], after: tuple[int, int], mark: str
 ) -> None:
     figures = [[Figure(float(count), "requests", 1200, "") for count in side] for side in (before, after)]
-    names = [["one", "two"], ["three", "four"]]
-    known = dict(zip(sum(names, []), sum(figures, []), strict=True))
-    monkeypatch.setattr(catalogue, "figure", lambda run, row: known[run])
-    found = estimate(ROW["failed"], names[0], names[1], None)  # type: ignore[arg-type]
+    runs = [[run_of(Shape(duration=1, variant=name), name) for _ in "12"] for name in "AB"]
+    known = dict(zip(map(id, sum(runs, [])), sum(figures, []), strict=True))
+    monkeypatch.setattr(catalogue, "figure", lambda run, row: known[id(run)])
+    found = estimate(ROW["failed"], runs[0], runs[1], None)
     assert claim(ROW["failed"], found, figures, SETTING).mark == mark
 
 

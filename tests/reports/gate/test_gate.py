@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from bench.synthetic import Shape, make_run
 from common.usage import UsageError
 from reports.document.schema import Comparison
 from reports.gate import files
@@ -34,6 +35,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_variant_that_is_worse_fails_the_gate_and_one_that_is_not_passes(
     baseline: str, code: int, results: Path
 ) -> None:
+    make_run(results / AFTER, Shape(duration=20, tpot=0.004), variant="optimized")
+    make_run(results / BEFORE, Shape(duration=20, tpot=0.01, noise_seed=2))
     junit, text = results / "gate.xml", results / "gate.md"
     words = ["report", *RUNS, "--baseline", baseline, "--fail-on", "worse", "--junit", str(junit)]
     assert main([*words, "--summary", str(text), "--name", "gate"]) == code

@@ -9,7 +9,7 @@ from tests.support.first_screens import LINES, NAMES, make
 from tests.support.prose import too_long
 
 TITLES = {
-    "good": r"Use optimized at 19\.8 req/s: TPOT p50 −\d+\.\d % and latency p50 −\d+\.\d %",
+    "good": r"Use optimized at 19\.8 req/s: TPOT p50 −\d+\.\d % and latency p\d\d −\d+\.\d %",
     "bad": r"Do not use optimized at 19\.8 req/s: it serves 8\.\d\d of 19\.77, baseline all of it",
     "both-drowned": r"Use neither at 19\.8 req/s: optimized serves 6\.\d\d of 19\.77, baseline 14\.\d\d; "
     r"baseline is the better of the two",
