@@ -126,11 +126,18 @@ $(ENV): .venv/.made
 	$(PY) -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
-.PHONY: setup server-setup
+.PHONY: setup server-setup wheelhouse offline-setup
 setup: $(ENV) ## Make the environment for load and reports
 
 server-setup: $(ENV) ## Make the server's environment, where one is launched here
 	@$(if $(HOST),true,$(TS) server-setup --target "$(TARGET)")
+
+wheelhouse: $(ENV) ## Download all wheels for a machine without network into wheelhouse/
+	@$(TS) wheelhouse --target "$(TARGET)"
+
+offline-setup: export PIP_NO_INDEX = 1
+offline-setup: export PIP_FIND_LINKS = $(CURDIR)/wheelhouse
+offline-setup: setup server-setup ## On that machine: make both environments from wheelhouse/
 
 # Measure -----------------------------------------------------------------------------------------
 
