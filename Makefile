@@ -99,7 +99,7 @@ help: ## List the targets
 	@echo '               INSECURE=1 METRICS_HOST'
 	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
 	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
-	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED=yes (no)'
+	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
