@@ -101,7 +101,7 @@ help: ## List the targets
 	@echo '               INSECURE=1 METRICS_HOST'
 	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
 	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
-	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED=yes (no)'
+	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
@@ -129,11 +129,18 @@ $(ENV): .venv/.made
 	$(PY) -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
-.PHONY: setup server-setup
+.PHONY: setup server-setup wheelhouse offline-setup
 setup: $(ENV) ## Make the environment for load and reports
 
 server-setup: $(ENV) ## Make the server's environment, where one is launched here
 	@$(if $(HOST),true,$(TS) server-setup --target "$(TARGET)")
+
+wheelhouse: $(ENV) ## Download all wheels for a machine without network into wheelhouse/
+	@$(TS) wheelhouse --target "$(TARGET)"
+
+offline-setup: export PIP_NO_INDEX = 1
+offline-setup: export PIP_FIND_LINKS = $(CURDIR)/wheelhouse
+offline-setup: setup server-setup ## On that machine: make both environments from wheelhouse/
 
 # Measure -----------------------------------------------------------------------------------------
 
@@ -222,7 +229,7 @@ bench-verdict: $(ENV) ## How often a comparison claims what, in simulation
 bench-capacity: $(ENV) ## How true searches for the capacity are, in simulation
 	@$(TS) bench capacity
 
-bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (9 min)
+bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (25 min)
 	@$(TS) bench blame
 
 bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)

@@ -1,30 +1,22 @@
 """Planted causes, and whom a run blames for them: `tokenswarm bench blame`.
 
-Each cause is planted some times beside a run of the real load path against the metronome. A run blames the
-right one where its verdict, or a stall that the report names, says so. Each run without a cause is compared
-with each one beside which another program ran: the server is the same, so no difference may be claimed.
+Each cause of `bench.causes` is planted some times beside a run of the real load path. Each run without one is
+compared with each beside which another program ran: the server is the same, so no difference may be claimed.
 """
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from urllib.request import urlopen
 
-import psutil
-
-from bench import load
-from bench.process import Child, metronome
+from bench import gateways, load
+from bench.causes import ANY, CAUSES, RATE, SECONDS, Cause
+from bench.stands import TPOT, Stand
 from common.results import SUMMARY
 from common.usage import UsageError
 from loadgen.host.machine import describe
@@ -34,20 +26,21 @@ from reports.metrics import request_metrics
 from reports.metrics.stalls import stalls
 from reports.runs.runs import Run, load_run
 
-RATE, SECONDS = 70.0, 10.0  # 700 requests in the window: enough for a p99
-CALM = ("VALID", "TOO-SHORT")
 LEAST = 0.95  # of the runs that blame the right one
-BEGUN = 5  # requests in flight: more than the one that is tried before a run
-Plant = contextlib.AbstractContextManager[None]
-_BURN = """
-import sys, time
-share = float(sys.argv[1])
-while True:
-    end = time.monotonic() + 0.1 * share
-    while time.monotonic() < end:
-        pass
-    time.sleep(0.1 * (1 - share))
-"""
+# Rules that blame somebody by themselves; the others are the verdict's, or come with these.
+BLAMING = (
+    "others_on_machine",
+    "server_process_full",
+    "engines_alike",
+    "stream_lumps",
+    "gateway_timeout",
+    "outside_server",
+    "network_loss",
+    "failed_share",
+    "empty_answers",
+    "warmup_long_enough",
+    "server_restarted",
+)
 
 
 @dataclass(frozen=True)
@@ -57,155 +50,8 @@ class Outcome:
     run: Run
     verdict: str
     failed: dict[str, str]  # rules, and what they say
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the report says that no token came for two seconds or more."""
-        return bool(stalls(self.run))
-
-
-@dataclass(frozen=True)
-class Cause:
-    """`plant`: what goes on while a run does. `right`: whether the run blames the right one. `server`: the
-    metronome's options."""
-
-    told: str
-    culprit: str
-    right: Callable[[Outcome], bool]
-    plant: Callable[[Child], Plant] = lambda server: contextlib.nullcontext()
-    server: tuple[str, ...] = ()
-    burns: bool = False
-
-
-def _calm(found: Outcome) -> bool:
-    return found.verdict in CALM and not found.stalled and "server_process_full" not in found.failed
-
-
-def _disturbed(found: Outcome) -> bool:
-    return found.verdict == "DISTURBED"
-
-
-def _stopped_server(found: Outcome) -> bool:
-    return found.stalled and found.verdict not in ("CLIENT-LIMITED", "DISTURBED")
-
-
-@contextlib.contextmanager
-def burning(share: float) -> Iterator[None]:
-    """Other programs, one for each core, that take this share of all of them."""
-    programs = [
-        subprocess.Popen([sys.executable, "-c", _BURN, str(share)]) for _ in range(os.cpu_count() or 1)
-    ]
-    try:
-        yield
-    finally:
-        for each in programs:
-            each.kill()
-            each.wait()
-
-
-@contextlib.contextmanager
-def halted(pid: int) -> Iterator[None]:
-    """A process that stands still."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def for_a_while(server: Child, seconds: float, cause: Callable[[], Plant]) -> Iterator[None]:
-    """The cause for so long, from three seconds after the load has begun on."""
-    over = threading.Event()
-
-    def wait() -> None:
-        while not over.wait(0.2):
-            if _in_flight(server.url) >= BEGUN and not over.wait(3.0):
-                with cause():
-                    over.wait(seconds)
-                return
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _in_flight(url: str) -> float:
-    with contextlib.suppress(OSError, ValueError), urlopen(f"{url}/metrics", timeout=2) as answer:
-        lines = answer.read().decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:num_requests_running"))
-    return 0.0
-
-
-def _worker() -> int:
-    """The process of the one worker, which the load generator that this process started has started."""
-    drives = [each for each in psutil.Process().children() if "locust" in each.cmdline()]
-    return drives[0].children()[0].pid
-
-
-def _pace(found: Outcome) -> bool:
-    value = request_metrics.percentile(found.run, "tpot", 0.5).value
-    return _calm(found) and value is not None and abs(value / load.TPOT - 1) < 0.02
-
-
-CAUSES: dict[str, Cause] = {
-    "nothing": Cause("nothing", "nobody", _calm),
-    "burn-60": Cause(
-        "another program takes 60 % of the cores all through",
-        "machine",
-        _disturbed,
-        lambda server: burning(0.6),
-        burns=True,
-    ),
-    "burn-30": Cause(
-        "another program takes 30 % of the cores all through",
-        "machine",
-        _disturbed,
-        lambda server: burning(0.3),
-        burns=True,
-    ),
-    "burn-4s": Cause(
-        "another program takes 60 % of the cores for 4 s",
-        "machine",
-        _disturbed,
-        lambda server: for_a_while(server, 4.0, lambda: burning(0.6)),
-        burns=True,
-    ),
-    "server-stops": Cause(
-        "the server stands still for 3 s",
-        "server",
-        _stopped_server,
-        lambda server: for_a_while(server, 3.0, lambda: halted(server.process.pid)),
-    ),
-    "client-stops": Cause(
-        "the worker stands still for 3 s",
-        "client",
-        lambda found: found.verdict == "CLIENT-LIMITED",
-        lambda server: for_a_while(server, 3.0, lambda: halted(_worker())),
-    ),
-    "service-limit": Cause(
-        "the server begins 50 requests/s at most",
-        "server",
-        lambda found: found.verdict == "SATURATED",
-        server=("--capacity", "50"),
-    ),
-    "speculation": Cause(
-        "chunks of 5 tokens (TPOT is as it was)",
-        "nobody",
-        _pace,
-        server=("--chunk", "5"),
-    ),
-    "refusals": Cause(
-        "the server fails one request in twenty",
-        "server",
-        lambda found: "failed_share" in found.failed and found.verdict == "INVALID",
-        server=("--fail", "0.05"),
-    ),
-}
+    said: str  # by all rules, and as the name of a gateway
+    stalled: bool  # whether the report says that no token came for two seconds or more
 
 
 @dataclass
@@ -221,15 +67,39 @@ class Count:
         return ", ".join(f"{verdict} {count}" for verdict, count in found.most_common())
 
 
-def measure(cause: Cause, folder: Path) -> Outcome:
+def wrong(cause: Cause, found: Outcome) -> str:
+    """What a run says amiss; empty where it blames the right one."""
+    blamed = set(found.failed) & set(BLAMING)
+    amiss = [
+        found.verdict not in cause.verdicts and f"{found.verdict}",
+        bool(lacking := sorted(set(cause.fails) - set(found.failed))) and f"not said: {', '.join(lacking)}",
+        cause.may != ANY
+        and bool(more := sorted(blamed - {*cause.fails, *cause.may}))
+        and f"blamed: {', '.join(more)}",
+        cause.says.lower() not in found.said.lower() and f"lacks {cause.says!r}",
+        cause.may != ANY and found.stalled and not cause.stalls and "a stall",
+        cause.stalls and not found.stalled and "no stall",
+        cause.same_pace and not _same_pace(found) and "another pace",
+    ]
+    return "; ".join(each for each in amiss if each)
+
+
+def _same_pace(found: Outcome) -> bool:
+    value = request_metrics.percentile(found.run, "tpot", 0.5).value
+    return value is not None and abs(value / TPOT - 1) < 0.02
+
+
+def measure(cause: Cause, stand: Stand, folder: Path) -> Outcome:
     """Make one run with the cause beside it. Raises UsageError when the run fails."""
-    with metronome("--ttft", "0.08", "--tpot", "0.02", "--as-vllm", *cause.server) as server:
-        with cause.plant(server):
-            load.drive(server.url, RATE, SECONDS, folder)
-        server.stop()
+    with cause.plant(stand):
+        more = {"drain": cause.drain, **stand.options}
+        load.drive(stand.url, cause.rate, cause.seconds, folder, prefix=stand.prefix, more=more)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     failed = {rule["rule"]: rule["text"] for rule in summary["rules"] if not rule["passed"]}
-    return Outcome(load_run(folder), summary["verdict"], failed)
+    run = load_run(folder)
+    said = [str((run.manifest.model_extra or {}).get("between"))]
+    said += [f"{rule['text']} {rule.get('advice', '')}" for rule in summary["rules"]]
+    return Outcome(run, summary["verdict"], failed, "\n".join(said), bool(stalls(run)))
 
 
 def false_claims(calm: list[Outcome], burnt: list[Outcome]) -> tuple[int, int]:
@@ -264,7 +134,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--tries", type=int, default=3, help="how often each cause is planted (default: 3)")
     parser.add_argument("--only", nargs="+", choices=CAUSES, metavar="CAUSE", help=", ".join(CAUSES))
     parser.add_argument(
-        "--within", type=float, default=3600.0, metavar="S", help="begin no run after so long"
+        "--within", type=float, default=7200.0, metavar="S", help="begin no run after so long"
     )
 
 
@@ -273,37 +143,68 @@ def run(given: Namespace) -> int:
     if given.tries < 1:
         raise UsageError(f"--tries {given.tries}: must be 1 or more")
     chosen = {name: cause for name, cause in CAUSES.items() if not given.only or name in given.only}
-    counts, began = {name: Count() for name in chosen}, time.monotonic()
+    lacking = {name: why for name, cause in chosen.items() if (why := cause.place.lacks())}
+    chosen = {name: cause for name, cause in chosen.items() if name not in lacking}
+    counts, until = {name: Count() for name in chosen}, time.monotonic() + given.within
+    own = [name for name, cause in chosen.items() if not cause.place.shared]
     with tempfile.TemporaryDirectory(prefix="blame-") as home:
         for number in range(given.tries):
-            for name, cause in chosen.items():
-                if time.monotonic() - began > given.within:
-                    break
-                variant = f"{name}-{number}"
-                found = measure(cause, Path(home, variant))
-                counts[name].runs.append(found)
-                right = cause.right(found)
-                counts[name].right += right
-                told = f"{variant}: {found.verdict}{'' if right else ' (wrong)'}"
-                why = "; ".join(f"{rule}: {text}" for rule, text in found.failed.items())
-                print(f"{told}: {why}", file=sys.stderr, flush=True)
-        return _show(chosen, counts)
+            for name in own:
+                if time.monotonic() < until and name not in lacking:
+                    try:
+                        with chosen[name].place.stand() as stand:
+                            _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
+                    except (
+                        UsageError
+                    ) as error:  # one gateway that does not start costs no other cause its runs
+                        lacking[name] = str(error)
+        shared = [name for name in chosen if name not in own]
+        if shared and time.monotonic() < until:
+            with chosen[shared[0]].place.stand() as stand:  # it takes a minute to start: one for all of them
+                for number in range(given.tries):
+                    for name in shared:
+                        if time.monotonic() < until:
+                            _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
+        return _show(chosen, counts, lacking)
 
 
-def _show(chosen: dict[str, Cause], counts: dict[str, Count]) -> int:
+def _try(cause: Cause, stand: Stand, folder: Path, count: Count) -> None:
+    found = measure(cause, stand, folder)
+    amiss = wrong(cause, found)
+    count.runs.append(found)
+    count.right += not amiss
+    why = "; ".join(f"{rule}: {text}" for rule, text in found.failed.items())
+    told = f"{folder.name}: {found.verdict}{f' WRONG ({amiss})' if amiss else ''}: {why}"
+    print(told, file=sys.stderr, flush=True)
+
+
+def must(cause: Cause) -> str:
+    """What a run must say of a cause, for the table."""
+    words = [" or ".join(cause.verdicts), *(f"`{rule}`" for rule in cause.fails)]
+    words += ["a stall"] * cause.stalls + ["TPOT 20 ms"] * cause.same_pace
+    return " + ".join(words) + (f", “{cause.says}”" if cause.says else "")
+
+
+def _show(chosen: dict[str, Cause], counts: dict[str, Count], lacking: dict[str, str]) -> int:
     here = describe()
-    print(f"{here['cpu']}, {here['cores']} cores; {RATE:g} requests/s for {SECONDS:g} s, metronome\n")
-    print("| planted | to blame | runs | verdicts | right |\n|---|---|--:|---|--:|")
+    print(f"{date.today()}, {here['cpu']}, {here['cores']} cores; runs of {SECONDS:g} s, {RATE:g} requests/s")
+    print("where nothing stands between\n")
+    print("| planted | to blame | must be said | runs | verdicts | right |\n|---|---|---|--:|---|--:|")
     for name, cause in chosen.items():
         count = counts[name]
-        print(f"| {cause.told} | {cause.culprit} | {len(count.runs)} | {count.verdicts} | {count.right} |")
+        print(f"| {cause.told} | {cause.culprit} | {must(cause)} ", end="")
+        print(f"| {len(count.runs)} | {count.verdicts} | {count.right} |")
+    for name, why in lacking.items():
+        print(f"\nnot planted: {name}: {why}")
+    between = [name for name in gateways.GATEWAYS if gateways.missing(name) is None]
+    print("\ngateways:", ", ".join(f"{name} {gateways.version(name)}" for name in between))
     every = [each for count in counts.values() for each in count.runs]
     right, total = sum(count.right for count in counts.values()), len(every)
     calm = counts["nothing"].runs if "nothing" in counts else []
-    burnt = [each for name, count in counts.items() if chosen[name].burns for each in count.runs]
-    pairs, claimed = false_claims(calm, burnt)
+    mine = [name for name, cause in chosen.items() if cause.burns and not cause.place.shared]
+    pairs, claimed = false_claims(calm, [each for name in mine for each in counts[name].runs])
     print(f"\nright: {right} of {total}; one server with itself, others beside one of them: a difference")
     print(f"claimed in {claimed} of {pairs} pairs.")
     print(f"the watching took {100 * watching(every):.2f} % of a core at most")
-    sound = "nothing" not in counts or counts["nothing"].right == len(counts["nothing"].runs)
+    sound = all(counts[name].right == len(counts[name].runs) for name in chosen if name.endswith("nothing"))
     return 0 if total and right >= LEAST * total and sound and not claimed else 1

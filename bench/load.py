@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,16 +76,19 @@ def drive(
     folder: Path,
     cpus: Collection[int] = (),
     workers: int = 1,
+    prefix: Sequence[str] = (),
     more: Mapping[str, object] | None = None,
 ) -> list[Look]:
     """Load the server as `run` does, on the cores `cpus` if any are given; looks at the first worker.
 
-    Raises UsageError when Locust ends badly.
+    prefix: words before Locust's command. more: options of the load, which win over those here. Raises
+    UsageError when Locust ends badly.
     """
     folder.mkdir(parents=True, exist_ok=True)
     options = {"scenario": SCENARIO, "rps": rate, "duration": seconds, "drain": _DRAIN, "seed": 1}
     options |= {"arrivals": "poisson", "model": "metronome", "processes": workers} | dict(more or {})
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py"), "--headless"]
+    command = [*prefix, sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "chat.py")]
+    command += ["--headless"]
     command += [
         part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))
     ]
@@ -98,7 +101,7 @@ def drive(
         try:
             if cpus:
                 os.sched_setaffinity(process.pid, cpus)  # its workers inherit it
-            looks = _watch(process, seconds + _DRAIN + _SLACK)
+            looks = _watch(process, seconds + float(str(options["drain"])) + _SLACK)
         finally:
             _stop(process)
     if process.returncode not in [verdict.exit_code for verdict in Verdict]:

@@ -89,10 +89,12 @@ class Metronome:
         model: str = "metronome",
         as_vllm: bool = False,
         shared: bool = False,
+        cold: float = 0.0,
     ) -> None:
         self._timetable, self._tokens = timetable, tokens
         self._gap = timetable.chunk * timetable.tpot  # seconds between two chunks
         self._stopping = False
+        self._cold, self._warm_at = cold, 0.0  # s from the load's first request on; time.perf_counter()
         self._model, self._as_vllm = model, as_vllm
         self._service = service
         self._answers: list[Answer] = []
@@ -262,22 +264,24 @@ class Metronome:
             connection.send(wire.error(500, "InternalServerError", "refused, as the timetable says"))
             return
         frames = wire.Frames(ask, self._timetable.role_first)
-        stream = Stream(
-            connection,
-            frames,
-            ask.tokens,
-            answer,
-            None if tried else self._timetable.cut_at(number, ask.tokens),
-        )
-        self._streams[connection] = stream
         self._gauges.prompt_tokens += len(words)
+        if ask.stream and self._timetable.is_empty(number) and not tried:
+            connection.send(wire.STREAM_HEAD + frames.nothing())
+            return
+        cut_at = None if tried else self._timetable.cut_at(number, ask.tokens)
+        stream = self._streams[connection] = Stream(connection, frames, ask.tokens, answer, cut_at)
         if ask.stream:
             connection.send(wire.STREAM_HEAD)
             if self._timetable.role_first:
                 connection.send(frames.role())
         start = self._service.arrive(stream, read)
         if start is not None:
-            self._begin(stream, start)
+            self._begin(stream, start if tried else self._warm(start))
+
+    def _warm(self, start: float) -> float:
+        """When the first requests of the load start: none before the server is warm."""
+        self._warm_at = self._warm_at or start + self._cold
+        return max(start, self._warm_at)
 
     def _ask(self, request: Request, body: dict[str, Any], prompt_tokens: int) -> wire.Ask:
         chat = request.path == "/v1/chat/completions"
@@ -394,6 +398,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-chunk", type=int, help="tokens of the first chunk (default: as --chunk)")
     parser.add_argument("--stall", type=float, default=0.0, help="seconds that each second half comes late")
     parser.add_argument("--fail", type=float, default=0.0, help="share of the requests that get HTTP 500")
+    parser.add_argument("--empty", type=float, default=0.0, help="share of the answers that hold no token")
+    parser.add_argument("--cold", type=float, default=0.0, help="seconds that the load's first requests wait")
     parser.add_argument("--cut", type=float, default=0.0, help="share of the answers that are cut in half")
     parser.add_argument("--role-first", action="store_true", help="the role chunk leaves at once, alone")
     limit = parser.add_mutually_exclusive_group()
@@ -407,10 +413,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     args.first_chunk = args.chunk if args.first_chunk is None else args.first_chunk
-    for name in ("tpot", "ttft", "stall"):
+    for name in ("tpot", "ttft", "stall", "cold"):
         if getattr(args, name) < 0:
             raise UsageError(f"--{name}: must be 0 or more seconds, is {getattr(args, name)}")
-    for name in ("fail", "cut"):
+    for name in ("fail", "empty", "cut"):
         if not 0 <= getattr(args, name) <= 1:
             raise UsageError(f"--{name}: must be a share from 0 to 1, is {getattr(args, name)}")
     for name in ("tokens", "slots", "capacity", "chunk", "first_chunk"):
@@ -436,6 +442,7 @@ def run(args: argparse.Namespace) -> int:
             args.model,
             as_vllm=args.as_vllm,
             shared=args.share_port,
+            cold=args.cold,
         )
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)

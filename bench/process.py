@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +42,17 @@ class Child:
 
 
 @contextlib.contextmanager
-def metronome(*options: str, cpu: int | None = None, port: int = 0) -> Iterator[Child]:
+def metronome(
+    *options: str, cpu: int | None = None, port: int = 0, prefix: Sequence[str] = ()
+) -> Iterator[Child]:
     """Run `tokenswarm bench metronome` with `options` on a free port or on `port`, on core `cpu` when given.
 
-    It is stopped on every way out. Raises UsageError when it does not start.
+    prefix: words before its command. It is stopped on every way out. Raises UsageError when it does not
+    start.
     """
     with unwound(), tempfile.TemporaryDirectory(prefix="metronome-") as folder:
         log = Path(folder, "truth.npz")
-        command = [sys.executable, "-m", "tokenswarm", "bench", "metronome"]
+        command = [*prefix, sys.executable, "-m", "tokenswarm", "bench", "metronome"]
         command += ["--port", str(port), "--log", str(log), *options]
         process = subprocess.Popen(
             command,

@@ -3,7 +3,7 @@
 # what came of it. vLLM is that of `make server-setup`; the others are pinned public packages, installed into a
 # temporary environment, or into $VENVS/NAME. $RUN_WITH, if given, starts the load ("taskset -c 1").
 set -euo pipefail
-servers="vllm vllm-api-servers vllm-data-parallel transformers llamacpp litellm vllm-router"
+servers="vllm vllm-api-servers transformers llamacpp"
 name=${1:?one of: $servers}
 shift
 source "$(dirname "$0")/../findings/support/packages.sh"
@@ -12,7 +12,6 @@ VENV=${VENV:-$TMP/venv}
 root=$(cd "$HERE/.." && pwd)
 model=$(cd "$root" && .venv/bin/python -m server.model)
 port=$(free_port)
-asked=$port # where the load goes
 options=()
 
 vllm() {
@@ -31,33 +30,7 @@ transformers() {
   begin "$VENV/bin/transformers" serve "$model" --device cpu --continuous-batching --cb-num-blocks 512 \
     --cb-max-batch-tokens 2048 --host 127.0.0.1 --port "$port"
   answers "http://127.0.0.1:$port/health"
-  options=(--model "$model" --tokenizer "$model") # it lists no model, and counts no tokens
-}
-
-litellm() {
-  packages 'litellm[proxy]==1.108.7'
-  vllm
-  asked=$(free_port)
-  cat >"$TMP/config.yaml" <<YAML
-model_list:
-  - model_name: cpu-tiny
-    litellm_params: {model: hosted_vllm/cpu-tiny, api_base: "http://127.0.0.1:$port/v1", api_key: none}
-YAML
-  unset LITELLM_MASTER_KEY
-  LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true LITELLM_LOCAL_MODEL_COST_MAP=True \
-    begin "$VENV/bin/litellm" --config "$TMP/config.yaml" --host 127.0.0.1 --port "$asked"
-  answers "http://127.0.0.1:$asked/health/liveliness"
-  options=(--tokenizer "$model" --metrics-host "http://127.0.0.1:$port")
-}
-
-vllm-router() {
-  packages vllm-router==0.1.17
-  vllm
-  asked=$(free_port)
-  begin "$VENV/bin/vllm-router" --host 127.0.0.1 --port "$asked" --prometheus-port "$(free_port)" \
-    --worker-urls "http://127.0.0.1:$port" --policy round_robin
-  answers "http://127.0.0.1:$asked/health"
-  options=(--tokenizer "$model" --metrics-host "http://127.0.0.1:$port")
+  options=(--model "$model" --tokenizer "$model") # it lists no model, and has no /tokenize
 }
 
 llamacpp() {
@@ -134,10 +107,9 @@ while True: time.sleep(60)" "$TMP/model.gguf" "$port"
 
 case $name in
 vllm-api-servers) vllm --api-server-count 2 ;;
-vllm-data-parallel) vllm --data-parallel-size 2 ;;
-vllm | transformers | llamacpp | litellm | vllm-router) "$name" ;;
+vllm | transformers | llamacpp) "$name" ;;
 *) echo "no server $name; there are: $servers"; exit 2 ;;
 esac
 [ "$name" != llamacpp ] || options=(--tokenizer "$model")
 cd "$root"
-${RUN_WITH:-} .venv/bin/python -m tokenswarm run "$name" --host "http://127.0.0.1:$asked" "${options[@]}" "$@"
+${RUN_WITH:-} .venv/bin/python -m tokenswarm run "$name" --host "http://127.0.0.1:$port" "${options[@]}" "$@"

@@ -421,6 +421,7 @@ def make_manifest(name: str, shape: Shape, truth: Truth) -> dict[str, Any]:
             }
             | {"stall_p99_ms": 0.8, "stall_max_ms": 4.0, "connections": 40, "peak_in_flight": 40}
             | {"open_files_limit": 65536, "beside_server": True, "cores": 2}
+            | {"round_trip_s": 0.00005, "segments": 20_000, "segments_lost": 0}
         )
     process: Any = shape.arrivals
     if shape.steps:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Timetable:
-    """Seconds and tokens. `fail` and `cut` are shares of the requests, spread evenly over their order."""
+    """Seconds and tokens. `fail`, `empty`, `cut`: shares of the requests, spread evenly over their order."""
 
     ttft: float
     tpot: float
@@ -19,6 +19,7 @@ class Timetable:
     first_chunk: int = 1  # tokens of the first chunk
     stall: float = 0.0  # by so much the second half of each answer comes late
     fail: float = 0.0  # answered with HTTP 500 at once
+    empty: float = 0.0  # answered with status 200, a role and no token
     cut: float = 0.0  # the connection is closed after half of the answer
     role_first: bool = False  # the role chunk leaves at once, by itself, not with the first token
 
@@ -36,6 +37,10 @@ class Timetable:
     def fails(self, number: int) -> bool:
         """Whether request `number` (from 0, in order of arrival) is refused."""
         return _every(self.fail, number)
+
+    def is_empty(self, number: int) -> bool:
+        """Whether the answer to request `number` holds no token."""
+        return _every(self.empty, number)
 
     def cut_at(self, number: int, asked: int) -> int | None:
         """After how many tokens request `number` is cut off; None: not at all."""

@@ -70,6 +70,11 @@ class Frames:
         """The role chunk by itself; nothing where the answer has none."""
         return _frame(self._role_event()) if self._ask.chat and self._ask.stream else b""
 
+    def nothing(self) -> bytes:
+        """A whole stream without a token: role, usage of 0, end."""
+        usage = _frame(self._envelope + b"]" + self._usage_field(0) + b"}\n\n") if self._ask.usage else b""
+        return self.role() + usage + _DONE
+
     def chunk(self, index: int, size: int) -> bytes:
         """All that leaves with `size` tokens from token `index` on: the role before them, the end after."""
         ask, last = self._ask, index + size - 1

@@ -10,7 +10,7 @@ from loadgen.workload.schedule import schedule
 
 AUTO = "auto"
 CHUNKS = 20_000  # chunks/s of one worker: 0.4 of a core (docs/cores.md), so that no stamp waits for others
-REQUESTS = 300  # requests/s of one worker; the same of requests of one token
+REQUESTS = 800  # requests/s of one worker: of one token they take 0.43 CPU s per 1,000 (docs/accuracy.md)
 PACE = 50.0  # chunks/s of a closed loop's stream, where nobody knows: one every 20 ms
 
 

@@ -16,3 +16,8 @@ HOME = (
 def cache() -> Path:
     """The folder of what can be made again (models, peaks, vLLM's flags): .cache/, or TOKENSWARM_CACHE."""
     return Path(os.environ.get("TOKENSWARM_CACHE") or HOME / ".cache")
+
+
+def short(path: Path) -> str:
+    """As it is said: within the project from there on, else whole."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

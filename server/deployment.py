@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common.places import ROOT
+from common.places import ROOT, short
 from common.strictyaml import bare
-from server import model, peaks, shape
+from server import llama, model, peaks, shape
 from server.command import Command, build
 from server.installed import Vllm
 from server.targets import CPU_TARGET, Target, read_target, resolve_name
@@ -31,24 +31,26 @@ class Deployment:
         """Where the server answers. Raises NotApplicableError as `command` does."""
         return self.command().url
 
-    @property
-    def builds_model(self) -> bool:
-        """Whether the model is the one that the project builds."""
-        return self.target.model == CPU_TARGET
-
     def fitted(self, python: Path) -> "Deployment":
         """With the CPU model's shape for this machine, whose speed is measured by `python` once."""
-        return replace(self, fit=shape.fit(peaks.pace(self.target, python))) if self.builds_model else self
+        if self.target.model != CPU_TARGET:
+            return self
+        return replace(self, fit=shape.fit(peaks.pace(self.target, python)))
 
     def command(self) -> Command:
         """The server's command. Raises NotApplicableError when the variant does not fit the target."""
-        where = self.target.model
-        if self.builds_model:
-            known = None if self.fit else peaks.known_pace(self.target)
-            fit = self.fit or (shape.fit(known) if known else None)
-            folder = model.folder(fit.layers if fit else shape.STANDARD)
-            where = str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder)
-        return build(self.target, self.variant, where, self.port)
+        built = self._built()
+        return build(self.target, self.variant, short(built) if built else self.target.model, self.port)
+
+    def _built(self) -> Path | None:
+        """The folder of the model where the project builds it."""
+        if self.target.model == llama.NAME:
+            return llama.folder()
+        if self.target.model != CPU_TARGET:
+            return None
+        known = None if self.fit else peaks.known_pace(self.target)
+        fit = self.fit or (shape.fit(known) if known else None)
+        return model.folder(fit.layers if fit else shape.STANDARD)
 
     def describe(self, command: Command, vllm: Vllm) -> dict[str, Any]:
         """server.json, but for what is known only once the server is up."""

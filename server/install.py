@@ -94,35 +94,39 @@ def _build(folder: Path, wanted: Path, kind: Kind) -> None:
     told = {name: f"{number} of {len(steps)}" for number, name in enumerate(steps, 1)}
     if "venv" in told:
         made = [sys.executable, "-m", "venv", "--clear", str(folder)]
-        _run(made, "making the environment failed", f"{told['venv']}: making {folder.name}", "venv")
+        step(made, "making the environment failed", f"{told['venv']}: making {folder.name}", "venv")
     if kind == "cpu":
-        _install_torch(pip, wanted, told["torch"])
+        torch_first(pip, wanted, told["torch"])
     what = f"{told['packages']}: installing {wanted.name}"
-    _run([*pip, "-r", str(wanted)], f"pip could not install {wanted.name}", what, "packages")
+    step([*pip, "-r", str(wanted)], f"pip could not install {wanted.name}", what, "packages")
     if kind == "cpu":
         what = f"{told['clashing']}: removing what clashes with the CPU torch ({', '.join(CLASHING)})"
         away = [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *CLASHING]
-        _run(away, "pip could not remove them", what, "clashing")
+        step(away, "pip could not remove them", what, "clashing")
     (folder / STAMP).write_text(_digest(wanted) + "\n")
     print(f"server environment: {folder.name} is ready")
 
 
-def _install_torch(pip: list[str], wanted: Path, place: str) -> None:
+def torch_first(pip: list[str], wanted: Path, place: str) -> None:
+    """Have `pip` (its command) take torch alone, from PyTorch's own index where the configured ones lack it.
+
+    Raises UsageError when neither has it.
+    """
     lines = [line for line in wanted.read_text().splitlines() if line.startswith("torch==")]
-    if _watched([*pip, *lines], f"{place}: installing torch alone first", "torch") == 0:
+    if _watched([*pip, *lines], f"{place}: torch alone first", "torch") == 0:
         return
     print(f"server environment: not on the configured indexes; trying {TORCH_CPU_INDEX}")
-    what = f"{place}: installing torch from there"
-    _run([*pip, "--index-url", TORCH_CPU_INDEX, *lines], "pip could not install torch", what, "torch")
+    what = f"{place}: torch from there"
+    step([*pip, "--index-url", TORCH_CPU_INDEX, *lines], "pip could not get torch", what, "torch")
 
 
-def _watched(command: list[str], what: str, step: str) -> int:
+def _watched(command: list[str], what: str, kind: str) -> int:
     """Run a step with a bar; its exit code."""
     begun, line = time.monotonic(), StatusLine(PLAIN_EVERY_S)
 
     def show() -> None:
         passed = time.monotonic() - begun
-        line.show(lambda width: f"server environment: {bar(passed, USUAL_S[step])} {what}"[:width])
+        line.show(lambda width: f"server environment: {bar(passed, USUAL_S[kind])} {what}"[:width])
 
     show()
     code = process.run(command, GRACE_S, show)
@@ -143,8 +147,9 @@ def _works(python: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _run(command: list[str], failure: str, what: str, step: str) -> None:
-    if _watched(command, what, step) != 0:
+def step(command: list[str], failure: str, what: str, kind: str) -> None:
+    """Run one with a bar of its `kind`'s usual time. Raises UsageError, with `failure`, when it fails."""
+    if _watched(command, what, kind) != 0:
         raise UsageError(f"{failure}; its output is above (command: {shlex.join(command)})")
 
 

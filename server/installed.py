@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.places import ROOT, cache
+from common.places import ROOT, cache, short
 from common.results import write_whole
 from common.usage import UsageError, meant
 from server import process
@@ -45,16 +45,16 @@ def find(python: Path, target: str) -> Vllm:
     """The vLLM that `python` has. Raises UsageError when there is none."""
     if not python.exists():
         raise UsageError(
-            f"the server environment is missing ({_short(python)}); "
+            f"the server environment is missing ({short(python)}); "
             f"run: tokenswarm server-setup --target {target}"
         )
     try:
         answer = process.answer([str(python), "-c", VERSION_CODE], VERSION_BOUND_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"the server's python {_short(python)} does not run: {error}") from None
+        raise UsageError(f"the server's python {short(python)} does not run: {error}") from None
     if not answer.stdout.strip():
         raise UsageError(
-            f"no vLLM in the server environment ({_short(python)}); "
+            f"no vLLM in the server environment ({short(python)}); "
             f"run: tokenswarm server-setup --target {target}"
         )
     distribution, version = json.loads(answer.stdout)
@@ -96,7 +96,3 @@ def _help(vllm: Vllm, environment: dict[str, str]) -> str:
         last = (answer.stderr.strip().splitlines() or ["no output"])[-1]
         raise UsageError(f"{vllm} cannot print its flags (--help=all): {last}")
     return answer.stdout
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

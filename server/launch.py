@@ -12,11 +12,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
-from server import health, in_force, installed, log, model, runfolder
+from server import health, in_force, installed, llama, log, model, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
@@ -108,6 +110,8 @@ def _find(deployment: Deployment) -> installed.Vllm:
 def _fitted(deployment: Deployment, vllm: installed.Vllm) -> Deployment:
     """The deployment with the CPU model's shape for this machine, where the project builds the model."""
     deployment = deployment.fitted(vllm.python)
+    if deployment.target.model == llama.NAME:
+        llama.ensure()
     if deployment.fit:
         model.ensure(deployment.fit.layers)
         say(f"model: {deployment.fit.text}")
@@ -140,6 +144,7 @@ def _serve(
             description["in_force"] = _require_effect(deployment, group, folder)
             description["ready_after_s"] = round(ready, 1)
             description["model_config"] = deployment.model_config()
+            description["launcher"] = {"pid": os.getpid(), "began": psutil.Process().create_time()}
             write_json(folder / SERVER, description)
             say(f"{deployment.variant_name} is ready after {ready:.0f} s at {deployment.url}")
             if command:

@@ -17,6 +17,7 @@ import math
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ CONFIG: dict[str, Any] = {
     "use_cache": True,
     "vocab_size": VOCABULARY,
 }
-TOKENIZER_CONFIG = {
+TOKENIZER_CONFIG: dict[str, Any] = {
     "bos_token": BEGIN,
     "clean_up_tokenization_spaces": False,
     "eos_token": END,
@@ -106,29 +107,27 @@ def folder(layers: int = STANDARD) -> Path:
 
 def ensure(layers: int = STANDARD) -> Path:
     """Build the model unless it is there; return its folder. Takes a few seconds the first time."""
-    place = folder(layers)
-    if (place / "config.json").is_file():
-        return place
-    try:
-        _build_whole(place, layers)
-    except OSError as error:
-        raise UsageError(f"{place}: the CPU model cannot be built there: {error.strerror}") from None
+    return whole(folder(layers), lambda work: _build_checked(work, layers))
+
+
+def whole(place: Path, make: Callable[[Path], None]) -> Path:
+    """`make` a model in `place` unless it is there: whole or not at all, for two first runs at once.
+
+    Raises UsageError where it cannot be written.
+    """
+    if not (place / "config.json").is_file():
+        try:
+            _make_beside(place, make)
+        except OSError as error:
+            raise UsageError(f"{place}: the model cannot be built there: {error.strerror}") from None
     return place
 
 
-def _build_whole(place: Path, layers: int) -> None:
-    """Build it beside `place`, and then rename it: whole or not at all, for two first runs at once."""
+def _make_beside(place: Path, make: Callable[[Path], None]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
     try:
-        build(work, layers)
-        for name, expected in digests(layers).items():
-            found = hashlib.sha256((work / name).read_bytes()).hexdigest()
-            if found != expected:
-                raise UsageError(
-                    f"the CPU model's {name} came out with sha256 {found}, not {expected}; "
-                    "install the packages at the versions in requirements.txt"
-                )
+        make(work)
         try:
             work.rename(place)
         except OSError:
@@ -138,16 +137,32 @@ def _build_whole(place: Path, layers: int) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _build_checked(place: Path, layers: int) -> None:
+    build(place, layers)
+    for name, expected in digests(layers).items():
+        found = hashlib.sha256((place / name).read_bytes()).hexdigest()
+        if found != expected:
+            raise UsageError(
+                f"the CPU model's {name} came out with sha256 {found}, not {expected}; "
+                "install the packages at the versions in requirements.txt"
+            )
+
+
 def build(place: Path, layers: int = STANDARD) -> None:
     """Write the model's files into the folder `place`."""
     tokenizer = train_tokenizer()
-    (place / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
-    _write_json(place / "tokenizer_config.json", {**TOKENIZER_CONFIG, "chat_template": CHAT_TEMPLATE})
+    write_tokenizer(place, tokenizer, TOKENIZER_CONFIG)
     weights = save(make_weights(speakable(tokenizer), layers), metadata={"format": "pt"})
     (place / "model.safetensors").write_bytes(weights)
+    write_json(place / "config.json", config(layers))
+
+
+def write_tokenizer(place: Path, tokenizer: Tokenizer, settings: Mapping[str, Any]) -> None:
+    """Its files, and how answers begin and end. `settings`: of its tokenizer_config.json."""
+    (place / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+    write_json(place / "tokenizer_config.json", {**settings, "chat_template": CHAT_TEMPLATE})
     ids = {name: CONFIG[name] for name in ("bos_token_id", "eos_token_id")}
-    _write_json(place / "generation_config.json", {"_from_model_config": True, "do_sample": False, **ids})
-    _write_json(place / "config.json", config(layers))
+    write_json(place / "generation_config.json", {"_from_model_config": True, "do_sample": False, **ids})
 
 
 def train_tokenizer() -> Tokenizer:
@@ -211,7 +226,8 @@ def _uniform(source: np.random.PCG64, rows: int, columns: int, scale: float | No
     return (unit * spread).reshape(rows, columns)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """One of the model's JSON files: the same bytes for the same content."""
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -108,6 +108,9 @@ VERBS: Final[Mapping[str, Verb | Group]] = {
     ),
     "variants": Verb("tokenswarm.commands.variants", "list the variants and what each changes", ""),
     "server-setup": Verb("server.install", "make the server's environment", "--target cpu-tiny"),
+    "wheelhouse": Verb(
+        "server.wheelhouse", "download all wheels for a machine without network", "--target h100-qwen2.5-7b"
+    ),
     "master": Verb(
         "tokenswarm.commands.master",
         "wait for workers of other hosts, then load a server",

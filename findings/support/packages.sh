@@ -10,9 +10,9 @@ packages() {
   }
 }
 
-# answers URL: wait at most 90 s until it answers 200.
+# answers URL: wait at most 180 s until it answers 200.
 answers() {
-  for _ in $(seq 450); do
+  for _ in $(seq 900); do
     python3 -c "import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=1)" "$1" 2>/dev/null && return
     sleep 0.2
   done

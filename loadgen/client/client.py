@@ -17,6 +17,7 @@ from loadgen.client.chat_chunks import Reading
 from loadgen.client.connection import Connection
 from loadgen.client.deferred_parsing import Backlog
 from loadgen.client.http1 import request_bytes, request_head
+from loadgen.client.network import Network
 from loadgen.client.outcome import Reply
 from loadgen.client.poller import Rounds
 from loadgen.client.stream import Held, Stream
@@ -24,6 +25,8 @@ from loadgen.client.transport import Host
 
 _LOOK = 0.25  # seconds between two looks at the streams under way
 _QUIET = 0.25  # seconds without a byte after which a stream is read as far as it came
+_AT_ONCE = 256  # streams that are looked at together: some 0.1 ms
+_TURN = 0.001  # s; with 0 the hub would come back before it looks at a socket
 _MANY_FILES = 65536
 _UNREAD = 1024  # pieces after which a stream is read before it ends, so that memory stays bounded
 CANCELLED = "cancelled by the client, as the scenario asks"
@@ -33,7 +36,8 @@ class Client:
     """Make it in the process and thread whose gevent hub shall serve it. Nothing queues for a pool.
 
     in_flight: sent, and its `on_end` not yet done. connections: opened so far. stamps: "kernel" where the
-    kernel gave those of all answers, "process" where it did not, None before the first answer.
+    kernel gave those of all answers, "process" where it did not, None before the first answer. network: of
+    the connections that have been closed.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Client:
         self.peak_in_flight = 0
         self.connections = 0
         self.stamps: str | None = None
+        self.network = Network()
         self._host = host
         self._head = request_head(host.authority, headers or {})
         self._context = _tls_context(verify) if host.server_name is not None else None
@@ -60,21 +65,25 @@ class Client:
         self._events_seen = 0
         self._empty = Event()
         self._empty.set()
-        self._look = gevent.get_hub().loop.timer(_LOOK, repeat=_LOOK)
+        loop = gevent.get_hub().loop
+        self._look, self._rest = loop.timer(_LOOK, repeat=_LOOK), loop.timer(0.0)
         self._look.start(self._look_round)
+        self._to_look_at: list[Stream] = []
         self._closed = False
 
-    @property
-    def events(self) -> int:
-        """SSE events seen so far; those not read yet are counted as one for each piece that came."""
-        unread = sum(stream.unread + stream.reading.events for stream in self._streams)
-        self._events_seen = max(self._events_seen, self._events_read + unread)
-        return self._events_seen
-
-    @property
-    def chunks_under_way(self) -> int:
-        """Chunks of text in the answers that have not ended; those not read yet: one for each piece."""
-        return sum(stream.unread + len(stream.reading.chunk_times) for stream in self._streams)
+    def progress(self) -> tuple[int, int]:
+        """SSE events seen so far, and chunks of text in the answers that have not ended; of what is not read
+        yet, one for each piece that came. Others have their turn between parts of many streams."""
+        streams, events, chunks = list(self._streams), self._events_read, 0
+        for start in range(0, len(streams), _AT_ONCE):
+            if start:
+                gevent.sleep(_TURN)
+            for stream in streams[start : start + _AT_ONCE]:
+                unread, reading = stream.unread, stream.reading
+                events += unread + reading.events
+                chunks += unread + len(reading.chunk_times)
+        self._events_seen = max(self._events_seen, events)
+        return self._events_seen, chunks
 
     def send(
         self,
@@ -140,12 +149,13 @@ class Client:
         for connection in self._idle:
             connection.close()
         self._idle.clear()
-        self._look.stop()
-        self._look.close()
+        for timer in (self._look, self._rest):
+            timer.stop()
+            timer.close()
         self._rounds.close()
 
     def _open(self, stream: Stream) -> Connection:
-        connection = Connection(self._host, self._context, stream, self._rounds)
+        connection = Connection(self._host, self._context, stream, self._rounds, self.network)
         self.connections += 1
         return connection
 
@@ -178,8 +188,17 @@ class Client:
 
     def _look_round(self) -> None:
         """Read long streams before they end, and silent ones: after [DONE] a server may hang."""
-        before = time.perf_counter() - _QUIET
-        for stream in list(self._streams):
+        if not self._to_look_at:
+            self._to_look_at = list(self._streams)
+            self._look_at_some()
+
+    def _look_at_some(self) -> None:
+        """At a part of them; the rest has its turn after whatever else is due."""
+        before, some = time.perf_counter() - _QUIET, self._to_look_at[-_AT_ONCE:]
+        del self._to_look_at[-_AT_ONCE:]
+        if self._to_look_at:
+            self._rest.start(self._look_at_some)
+        for stream in some:
             if stream.over:
                 continue
             quiet = stream.quiet_since(before)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gevent import get_hub
 
+from loadgen.client.network import Network
 from loadgen.client.poller import Rounds
 from loadgen.client.transport import Host, open_transport
 
@@ -30,12 +31,19 @@ class Connection:
     for every chunk, and its stamp would wait for those that were scheduled before it.
     """
 
-    __slots__ = ("_in_rounds", "_reader", "_rounds", "_transport", "_writer", "owner")
+    __slots__ = ("_in_rounds", "_network", "_reader", "_rounds", "_transport", "_writer", "owner")
 
-    def __init__(self, host: Host, context: ssl.SSLContext | None, owner: Owner, rounds: Rounds) -> None:
-        """Raises OSError where no socket can be had."""
+    def __init__(
+        self,
+        host: Host,
+        context: ssl.SSLContext | None,
+        owner: Owner,
+        rounds: Rounds,
+        network: Network,
+    ) -> None:
+        """network: counts the connection when it is closed. Raises OSError where no socket can be had."""
         self._transport = open_transport(host, context)
-        self._rounds = rounds
+        self._rounds, self._network = rounds, network
         self._in_rounds = False
         loop = get_hub().loop
         self._reader = loop.io(self._transport.fd, _READ)
@@ -80,7 +88,7 @@ class Connection:
         for watcher in (self._reader, self._writer):
             watcher.stop()
             watcher.close()
-        self._transport.close()
+        self._transport.close(self._network)
         del self.owner  # they refer to each other: nothing is left to the cyclic collector
 
     def _write(self, data: bytes = b"") -> None:

@@ -13,6 +13,7 @@ from gevent import monkey
 from common.redact import redact
 from common.usage import UsageError
 from loadgen.client.kernel_timestamps import SPACE, KernelStamps
+from loadgen.client.network import Network
 
 _socket = monkey.get_original("socket", "socket")  # gevent's own would wait cooperatively
 _READ_SIZE = 65536
@@ -152,7 +153,8 @@ class Transport:
     def wants_write(self) -> bool:
         return bool(self._outgoing) or not self.connected
 
-    def close(self) -> None:
+    def close(self, network: Network) -> None:
+        network.add(self._sock)
         self._sock.close()
 
     def _flush(self) -> bool:

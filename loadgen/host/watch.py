@@ -188,11 +188,12 @@ class Watch:
 
 
 class Watching:
-    """Takes a sample each second, in a thread, until it is stopped. `clock`: seconds from the run's start."""
+    """Takes a sample each second, in a thread, until it is stopped. `clock`: seconds from the run's start.
+    `keep` gets its rows."""
 
-    def __init__(self, watch: Watch, clock: Callable[[], float]) -> None:
-        self.watch, self._clock, self._threads = watch, clock, gevent.get_hub().threadpool
-        self.rows: list[Row] = []
+    def __init__(self, watch: Watch, clock: Callable[[], float], keep: Callable[[list[Row]], None]) -> None:
+        self.watch, self._clock, self._keep = watch, clock, keep
+        self._threads = gevent.get_hub().threadpool
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -211,7 +212,7 @@ class Watching:
             if looks and since >= looks[0]:
                 looks = looks[1:] or [looks[0] + LOOK_EVERY]
                 self._threads.apply(self.watch.look)
-            self.rows += self._threads.apply(self.watch.rows, (self._clock(),))
+            self._keep(self._threads.apply(self.watch.rows, (self._clock(),)))
             number += 1
             gevent.sleep(max(0.05, began + number * EVERY - time.monotonic()))
 

@@ -26,6 +26,7 @@ class Machines:
             [(each.address[0], machine.owns(each.family, each.address), each.address[1]) for each in hosts]
         )
         self._watching: Watching | None = None
+        self._samples = watched.Samples()
         self._tables: list[pa.Table] = []
 
     def start(self, ready: Mapping[int, dict[str, Any]], now: Callable[[], float]) -> dict[int, list[int]]:
@@ -45,7 +46,7 @@ class Machines:
         alone = all(process["space"] == ours for process in here.values())
         if clock.boot() and alone and (here or self._watch.server_here):
             self._watch.expect(process["pid"] for process in here.values())
-            self._watching = Watching(self._watch, now)
+            self._watching = Watching(self._watch, now, self._samples.extend)
             self._watching.start()
         for boot, lanes in lanes_of.items():
             if boot and len({process["space"] for process in lanes.values()}) == 1:
@@ -56,7 +57,7 @@ class Machines:
         """Of ours; a second call changes nothing."""
         if self._watching is not None:
             self._watching.stop()
-            self._tables.append(watched.table(self._watching.rows))
+            self._tables.append(self._samples.table())
             self._watching = None
 
     def take(self, content: bytes) -> None:

@@ -1,11 +1,14 @@
 """manifest.json: what was asked, on what, and how the run went. docs/design.md lists its keys."""
 
+import contextlib
 import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from common.places import IN_CLONE
 from common.results import DRAFT, MANIFEST, SERVER, now, results_folder, stamped
@@ -57,11 +60,12 @@ def draft(
 ) -> dict[str, Any]:
     """All that is known before the workers are ready; `lane_count` stands for `lanes`, and `master` is the
     process that makes a run of it."""
+    server = server_of(folder, host)
     return {
         "format": FORMAT,
         "run": folder.name,
         "variant": subject.variant,
-        "target": subject.target,
+        "target": subject.target or (server or {}).get("target"),
         "model": served.model,
         "host": host,
         **schedule.told(),
@@ -73,7 +77,7 @@ def draft(
             "worst_error": vocabulary.worst_error,
         },
         "dataset_remarks": list(schedule.remarks),
-        "server": _read_server(folder),
+        "server": server,
         "versions": {
             "tokenswarm": named(commit()),
             "python": platform.python_version(),
@@ -98,11 +102,24 @@ def commit() -> str | None:
     return answer.out.strip() or None if answer.code == 0 else None
 
 
-def _read_server(folder: Path) -> dict[str, Any] | None:
-    launched = os.environ.get("TOKENSWARM_RUN_DIR")  # of the session's first run: the server is the same
-    places = [folder / SERVER, *([Path(launched) / SERVER] if launched else [])]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def server_of(folder: Path, host: str) -> dict[str, Any] | None:
+    """What the launcher wrote of the server: in this run's folder, in that of the session's first run, or
+    where `tokenswarm serve` serves this host now."""
+    launched = os.environ.get("TOKENSWARM_RUN_DIR")
+    for place in [folder, *([Path(launched)] if launched else [])]:
+        if (place / SERVER).is_file():
+            content: dict[str, Any] = json.loads((place / SERVER).read_text(encoding="utf-8"))
+            return content
+    return _serving(host)
+
+
+def _serving(host: str) -> dict[str, Any] | None:
+    """Of all servers that were ever launched the one that answers at `host`: its launcher lives still."""
+    for path in results_folder().glob(f"*/{SERVER}"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # not one, or older
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            launcher = content["launcher"]
+            began = psutil.Process(launcher["pid"]).create_time()
+            if content["host"] == host and began == launcher["began"]:
+                return content
+    return None

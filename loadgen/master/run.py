@@ -430,6 +430,7 @@ class Run:
             "beside_server": closed.get("beside_server"),
             "cores": closed.get("cores"),
             "stamps": closed.get("stamps"),
+            **(closed.get("network") or {}),
             "scheduling": closed.get("scheduling"),
         }
 

@@ -93,6 +93,13 @@ class Cost(TypedDict):
 
 
 @with_config(_STRICT)
+class Network(TypedDict):
+    round_trip_s: FiniteFloat | None
+    segments: Count
+    segments_lost: Count
+
+
+@with_config(_STRICT)
 class Closed(TypedDict):
     run: Name
     lane: Count
@@ -107,6 +114,7 @@ class Closed(TypedDict):
     beside_server: bool
     cores: Count | None
     stamps: Name | None
+    network: Network
     scheduling: Name
     watched: Annotated[bytes, Field(max_length=messages.WATCHED_LARGEST)] | None
 

@@ -226,6 +226,7 @@ class Part:
         place = (host.address[0], self._beside_server, host.address[1])
         self._watch = Watch([place], f"worker {given['lane']}")
         self._watching: Watching | None = None
+        self._samples = watched.Samples()
         headers = request_headers(plan.with_key)
         if missing := sorted(set(plan.headers) - set(headers)):
             how = "OPENAI_API_KEY" if missing == ["Authorization"] else f"--header '{missing[0]}: …'"
@@ -249,7 +250,7 @@ class Part:
         gc.freeze()  # the schedule and the requests live on: the collector need not look at them again
         self.lane.start(zero)
         if beside is not None:
-            self._watching = Watching(self._watch, lambda: self.lane.now)
+            self._watching = Watching(self._watch, lambda: self.lane.now, self._samples.extend)
             self._watch.expect(beside)
             self._watching.start()
         gevent.spawn_later(max(zero - time.perf_counter(), 0.0), self._gauge.start)
@@ -260,14 +261,15 @@ class Part:
         if repeat:
             self.outbox.repeat()
         lane = self.lane
+        events, chunks = lane.client.progress()
         self._tell(
             messages.PULSE,
             lane=lane.number,
             t=lane.now,
             due=lane.due,
             in_flight=lane.client.in_flight,
-            events=lane.client.events,
-            chunks=lane.client.chunks_under_way,
+            events=events,
+            chunks=chunks,
             idle=lane.idle,
             **self._pulse.take(),
         )
@@ -300,8 +302,9 @@ class Part:
             beside_server=self._beside_server,
             cores=os.cpu_count(),
             stamps=self.lane.client.stamps,
+            network=self.lane.client.network.as_dict(),
             scheduling=self._urgency.gained,
-            watched=None if self._watching is None else watched.pack(self._watching.rows),
+            watched=None if self._watching is None else watched.pack(self._samples.table()),
         )
 
     def end(self) -> None:

@@ -54,6 +54,9 @@ class Lane(Tolerant):
     open_files_limit: int | None = None
     beside_server: bool | None = None
     cores: int | None = None
+    round_trip_s: float | None = None
+    segments: int | None = None
+    segments_lost: int | None = None
 
     @property
     def label(self) -> str:

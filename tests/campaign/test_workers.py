@@ -13,7 +13,7 @@ from loadgen.workload.scenario import Scenario
         (45_000, 300, 16, False, 3),
         (45_000, 300, 4, True, 2),
         (300_000, 2_000, 16, False, 15),
-        (1_000, 1_000, 16, False, 4),
+        (1_000, 1_000, 16, False, 2),
         (0, 0, 1, True, 1),
     ],
 )

@@ -66,12 +66,6 @@ def test_an_answer_without_the_tool_call_counts_as_failed(tmp_path: Path) -> Non
     assert good.records["text"].isna().all(), "text is kept only when asked for"
 
 
-def test_text_is_kept_when_asked_for(tmp_path: Path) -> None:
-    with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
-        found = load(tmp_path, server.url, *QUICK, "--keep-text", workers=None)
-    assert set(found.records["text"]) == {"".join(f" t{number:04}" for number in range(10))}
-
-
 def printed() -> dict[str, str]:
     """The Python examples of docs/writing-a-client.md, by the name of their class (or "listeners")."""
     text = (ROOT / "docs" / "writing-a-client.md").read_text(encoding="utf-8")
@@ -97,7 +91,7 @@ def test_the_printed_listeners_hear_two_workers(tmp_path: Path) -> None:
     assert "failed: " not in found.err
 
 
-def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
+def test_a_listener_hears_every_hook_and_text_is_kept_when_asked_for(tmp_path: Path) -> None:
     listening = tmp_path / "listening.py"
     listening.write_text(
         "import sys\nfrom collections import Counter\nfrom loadgen import events\n"
@@ -112,7 +106,8 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
         "        return {'messages': self.prompts.messages(arrival, history), 'max_tokens': 3}\n"
     )
     with metronome("--ttft", "0.02", "--tpot", "0.005") as server:
-        found = load(tmp_path, server.url, *QUICK, locustfile=str(listening), workers=None)
+        found = load(tmp_path, server.url, *QUICK, "--keep-text", locustfile=str(listening), workers=None)
+    assert set(found.records["text"]) == {"".join(f" t{number:04}" for number in range(3))}
     count = len(found.records)
     hooks = {"launched": count, "first_token": count, "chat_finished": count}
     assert f"HEARD run {found.summary['verdict']} {hooks}" in found.err
@@ -122,7 +117,6 @@ def test_a_listener_hears_every_hook(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--scenario", "chat-medum"), "did you mean 'chat-medium'"),
-        (("--rps", "-2"), "--rps: must be more than 0"),
         (
             ("--allow", "invalid"),
             "--allow invalid: unknown; there are: too-short, saturated, client-limited, disturbed",

@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from bench.hosts import Hosts, Link, reason_against
 from bench.process import metronome
 from bench.truth import Truth
 from common.places import ROOT
 from loadgen.records.collect import BATCHES, known_arrivals, recover
-from tests.support.hosts import Hosts, reason_against
 from tests.support.loadrun import SHORT, LoadRun, load
 from tests.support.waiting import PATIENCE
 
@@ -40,7 +40,7 @@ def test_five_hosts_make_the_load_of_one_process(tmp_path: Path) -> None:
     with metronome("--ttft", "0.1", "--tpot", "0.01") as server:
         alone = load(tmp_path / "alone", server.url, workers=None)
         words = sorted(server.stop().words)
-    with Hosts(["server", "master", *WORKERS], {"w4": DELAY}) as hosts, contextlib.ExitStack() as stack:
+    with Hosts(["server", "master", *WORKERS], {"w4": Link(DELAY)}) as hosts, contextlib.ExitStack() as stack:
         log = tmp_path / "truth.npz"
         timetable = ["--ttft", "0.1", "--tpot", "0.01", "--host", hosts.address("server"), "--port", "9000"]
         truth = start(hosts, "server", "-m", *METRONOME, *timetable, "--log", str(log), stack=stack)
@@ -75,7 +75,7 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
     home, disks = tmp_path / "master", {name: tmp_path / name for name in WORKERS}
     home.mkdir()
     scenario = SHORT.replace("duration: 5", "duration: 60").replace("drain: 10", "drain: 2")
-    with Hosts(["server", "master", *WORKERS], {"w4": DELAY}) as hosts, contextlib.ExitStack() as stack:
+    with Hosts(["server", "master", *WORKERS], {"w4": Link(DELAY)}) as hosts, contextlib.ExitStack() as stack:
         timetable = ["--ttft", "0.1", "--tpot", "0.01", "--host", hosts.address("server"), "--port", "9000"]
         start(hosts, "server", "-m", *METRONOME, *timetable, stack=stack)
         joining = ["-m", "locust", "-f", "locustfiles/chat.py", "--worker"]

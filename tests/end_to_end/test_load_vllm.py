@@ -17,7 +17,7 @@ from reports.verdict.rule import Verdict
 from tests.support import needs
 from tests.support.waiting import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(3000)]
 SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "6", "--warmup", "1", "--drain", "120"]
 WHOLE = {verdict.exit_code for verdict in Verdict if verdict is not Verdict.INVALID}  # however fast it was
 
@@ -41,7 +41,7 @@ def run_of(results: Path, variant: str) -> Path:
 def test_two_variants_and_their_report(tmp_path: Path) -> None:
     for variant in ("baseline", "optimized"):
         process = campaign(tmp_path, "run", variant)
-        _, said = process.communicate(timeout=2 * PATIENCE)
+        _, said = process.communicate(timeout=1400)  # a start may take 1200
         assert process.returncode in WHOLE, said
     records = {
         name: pd.read_parquet(run_of(tmp_path, name) / "requests.parquet")
@@ -90,7 +90,7 @@ def test_an_engine_that_dies_leaves_a_whole_record(tmp_path: Path) -> None:
         assert process.poll() is None, "ended early"
         return any(known_arrivals(draft.parent) for draft in tmp_path.glob("*-baseline/.manifest.json"))
 
-    wait_until(answered, "the run never began")
+    wait_until(answered, "the run never began", within=1400)
     family = psutil.Process(process.pid).children(recursive=True)
     next(each for each in family if "EngineCore" in " ".join([each.name(), *each.cmdline()])).kill()
     _, said = process.communicate(timeout=PATIENCE)

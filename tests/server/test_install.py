@@ -44,7 +44,7 @@ def test_what_pip_cannot_install_is_one_line_and_a_second_call_installs_nothing(
     install.install("gpu")
     assert python == root / ".venv-server-gpu" / "bin" / "python"
     assert subprocess.run([python, "-c", "pass"], check=False).returncode == 0
-    monkeypatch.setattr(install, "_run", lambda command, *rest: pytest.fail(f"ran {command}"))
+    monkeypatch.setattr(install, "step", lambda command, *rest: pytest.fail(f"ran {command}"))
     install.install("gpu")
     wanted.write_text("# something else\n")
     assert not install.is_installed(root / ".venv-server-gpu", wanted)

@@ -41,7 +41,7 @@ SHORT += "l.SERVER_GRACE_S = 0.3; from tokenswarm.__main__ import main; sys.exit
 TELL = """
 import os, sys, time, urllib.request
 def ask(path):
-    return urllib.request.urlopen(os.environ["LOCUST_HOST"] + path, timeout=PATIENCE).status
+    return urllib.request.urlopen(os.environ["LOCUST_HOST"] + path, timeout=300).status
 def tell(name):
     open(os.path.join(os.environ["TOKENSWARM_RUN_DIR"], name), "w").close()
 """

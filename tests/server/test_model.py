@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_is_named_and_leaves_nothing(
 
     monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path))
     monkeypatch.setattr(model, "build", build)
-    with pytest.raises(UsageError, match="the CPU model cannot be built there: No space left on device"):
+    with pytest.raises(UsageError, match="the model cannot be built there: No space left on device"):
         model.ensure()
     assert list((tmp_path / "models").iterdir()) == []
 

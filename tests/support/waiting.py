@@ -11,10 +11,13 @@ _Found = TypeVar("_Found")
 
 
 def wait_until(
-    true: Callable[[], _Found], what: Callable[[], str] | str, sleep: Callable[[float], object] = time.sleep
+    true: Callable[[], _Found],
+    what: Callable[[], str] | str,
+    sleep: Callable[[float], object] = time.sleep,
+    within: float = PATIENCE,
 ) -> _Found:
     """What `true` gives once that is something. `what` says what went wrong. sleep: gevent's, beside it."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + within
     while not (found := true()):
         assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         sleep(LOOK)

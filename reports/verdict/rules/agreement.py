@@ -36,7 +36,7 @@ def server_restarted(run: Run) -> Rule:
     most = max(falls, key=lambda each: falls[each], default=None)
     figure = falls[most] if most else 0
     text = f"{most} fell {figure} times, of {len(falls)} counters that did" if most else "no counter fell"
-    advice = "see the server's log; where several servers answer at one address, load each by its own"
+    advice = "see the server's log; where several servers answer at one address, name each: METRICS_HOST="
     return Rule(name, _INVALID, not figure, figure, 0, "falls", text, advice)
 
 
@@ -221,17 +221,24 @@ def _counts_agree(run: Run, name: str, counter: str, client: float, rest: float)
     return Rule(name, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
 
 
-def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:
+def means(run: Run, histogram: str, ours: Floats) -> tuple[float, float] | str:
+    """(client's, server's) mean of the same requests, s; or why they cannot be compared."""
     seen = ours[~np.isnan(ours)]
     if (why := _why_no_counters(run, f"{histogram}_count")) is not None:
-        return not_checked(name, _INVALID, None, "s", why)
+        return why
     theirs = run.server.histogram(histogram, *_whole(run))
     if theirs is None or theirs.mean is None or not len(seen):
-        return not_checked(name, _INVALID, None, "s", "nothing to compare")
+        return "nothing to compare"
     if abs(theirs.count - len(seen)) > COUNTS * len(seen):
-        why = f"the server counted {theirs.count:.0f} requests, the client {len(seen)}"
-        return not_checked(name, _INVALID, None, "s", why)
-    client, server = float(seen.mean()), theirs.mean
+        return f"the server counted {theirs.count:.0f} requests, the client {len(seen)}"
+    return float(seen.mean()), theirs.mean
+
+
+def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:
+    found = means(run, histogram, ours)
+    if isinstance(found, str):
+        return not_checked(name, _INVALID, None, "s", found)
+    client, server = found
     bound = max(MEAN_SECONDS, MEAN_SHARE * client)
     sign = "+" if client >= server else ""
     text = f"mean at the client {milliseconds(client)} = server {milliseconds(server)} "

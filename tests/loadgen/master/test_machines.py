@@ -51,7 +51,7 @@ def test_what_was_seen_is_written(server: FakeServer, tmp_path: Path) -> None:
     found.start({0: {"boot": clock.boot(), "process": here}}, lambda: 1.5)
     gevent.sleep(0.1)
     found.stop()
-    found.take(watched.pack([(2.0, "host:cores", '{"machine": "worker 3"}', 8.0)]))
+    found.take(watched.pack(watched.table([(2.0, "host:cores", '{"machine": "worker 3"}', 8.0)])))
     found.take(b"no table")
     found.write(tmp_path / "machine.parquet")
     read = read_server_metrics(tmp_path / "machine.parquet")

@@ -1,7 +1,10 @@
 """Each run has a folder of its own."""
 
+import json
+import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.master import manifest
@@ -31,3 +34,25 @@ def test_a_folder_whose_run_has_not_ended_is_not_taken_again(
     (given / DRAFT).unlink()
     (given / BATCHES).mkdir()  # its master died
     assert manifest.make_folder(subject).name == "run-3"
+
+
+def test_a_server_that_serve_serves_here_is_known_by_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    monkeypatch.delenv("TOKENSWARM_RUN_DIR", raising=False)
+    here = {"pid": os.getpid(), "began": psutil.Process().create_time()}
+    for name, host, launcher in (
+        ("another", "http://127.0.0.1:8001", here),
+        ("ended", "http://127.0.0.1:8000", here | {"began": 1.0}),
+        ("before", "http://127.0.0.1:8000", None),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "server.json").write_text(json.dumps({"host": host, "launcher": launcher}))
+    run = tmp_path / "run"
+    run.mkdir()
+    assert manifest.server_of(run, "http://127.0.0.1:8000") is None
+    assert manifest.server_of(run, "http://127.0.0.1:8001") == {
+        "host": "http://127.0.0.1:8001",
+        "launcher": here,
+    }

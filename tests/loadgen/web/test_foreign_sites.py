@@ -103,26 +103,17 @@ def locust(named: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
-@pytest.fixture(scope="module")
-def with_cookie(chromium: Any, locust: WebRun) -> Iterator[Any]:
-    """A browser's context that has been at the UI, and has its cookie."""
+@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
+def page(request: pytest.FixtureRequest, chromium: Any, elsewhere: int, locust: WebRun) -> Iterator[Any]:
+    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
     context = chromium.new_context()
     context.set_default_timeout(1000 * PATIENCE)
-    own = context.new_page()
-    own.goto(locust.url)
-    own.close()
+    assert context.request.get(f"{locust.url}/worker-count", timeout=1000 * PATIENCE).ok
     assert context.cookies(locust.url)
-    yield context
-    context.close()
-
-
-@pytest.fixture(params=["http://evil.test:{}", "http://127.0.0.1:{}", "http://localhost:{}"])
-def page(request: pytest.FixtureRequest, with_cookie: Any, elsewhere: int) -> Iterator[Any]:
-    """A page of another site, or of another port of this machine; the browser has the UI's cookie."""
-    page = with_cookie.new_page()
+    page = context.new_page()
     page.goto(request.param.format(elsewhere))
     yield page
-    page.close()
+    context.close()
 
 
 def keys_of(server: FakeServer) -> set[str | None]:

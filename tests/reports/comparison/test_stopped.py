@@ -38,7 +38,9 @@ def test_a_stopped_run_is_saturated_and_complete_and_has_the_conditions_of_a_who
 def test_both_sides_are_cut_to_the_time_that_both_have() -> None:
     every, cut, *_ = pair(PAIR)
     whole, early = every[0], next(one for w, one in zip(every, cut, strict=True) if one is not w)
-    early = dataclasses.replace(early, manifest=early.manifest.model_copy(update={"variant": "B"}))
+    early = dataclasses.replace(
+        early, manifest=early.manifest.model_copy(update={"variant": "B", "run": "B"})
+    )
     verdicts = {whole.name: "VALID", early.name: "SATURATED"}
     found, _ = settle("A", "B", {"A": [whole], "B": [early]}, verdicts, 0.03)
     assert found.baseline[0].window == found.other[0].window == early.window

@@ -224,6 +224,7 @@ def test_a_bound_on_records_holds_on_both_sides(tmp_path: Path, bound: str) -> N
 
 SHAPE_BOUNDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "server_ttft": ({"network": -0.0009}, {"network": -0.0011}),
+    "outside_server": ({"network": 0.0199}, {"network": 0.0201}),
     "server_latency": ({"network": -0.0042}, {"network": -0.0045}),  # 1 % of 440 ms
     "prefix_cache_hits": ({"prefix_hits": 0.0099}, {"prefix_hits": 0.0101}),
 }
@@ -242,6 +243,7 @@ MANIFEST_BOUNDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "worker_cpu": ({"lanes": {"cpu_s": 51.9}}, {"lanes": {"cpu_s": 52.1}}),  # of 65 s
     "shared_cores": ({"lanes": {"cpu_s": 32.4}}, {"lanes": {"cpu_s": 32.6}}),  # of 65 s on 2 cores
     "open_files": ({"lanes": {"open_files_limit": 45}}, {"lanes": {"open_files_limit": 44}}),  # peak: 40
+    "network_loss": ({"lanes": {"segments_lost": 100}}, {"lanes": {"segments_lost": 101}}),  # of 20,000
     "clocks": ({"lanes": {"clock_rtt_s": 0.099}}, {"lanes": {"clock_rtt_s": 0.101}}),
     "batches_lost": ({"lanes": {"batches_received": 20}}, {"lanes": {"batches_received": 19}}),
     "accounting": ({"due": 1300, "scheduled": 1300}, {"due": 1299, "scheduled": 1300}),
@@ -382,6 +384,7 @@ def test_without_server_metrics_the_rules_say_so(tmp_path: Path) -> None:
         "server_latency",
         "prefix_cache_hits",
         "engines_alike",
+        "outside_server",
     }
     assert skipped == names and failed(tmp_path) == set()
 
@@ -653,6 +656,9 @@ def test_answers_that_break_off_after_a_round_time_are_a_gateway_s(
     change_column(tmp_path, "end", lambda old: pc.if_else(cut, pc.add(sent, after), old))
     rule = rules(tmp_path)["gateway_timeout"]
     assert rule.passed is not told
+    token = pq.read_table(tmp_path / "requests.parquet")["last_token"]
+    change_column(tmp_path, "end", lambda old: pc.if_else(cut, pc.add(pc.coalesce(token, sent), after), old))
+    assert rules(tmp_path)["gateway_timeout"].passed is not told, "counted from the last token on"
     assert not told or ("after 60 s" in rule.text and "proxy_read_timeout" in rule.advice)
 
 

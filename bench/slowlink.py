@@ -1,6 +1,6 @@
-"""A slow link between two network namespaces: two tap devices, and every frame held back on its way.
+"""A slow or lossy link between two network namespaces: two tap devices, and every frame held back or dropped.
 
-    python -m tests.support.slowlink NAMESPACE DEVICE NAMESPACE DEVICE SECONDS
+    python -m bench.slowlink NAMESPACE DEVICE NAMESPACE DEVICE SECONDS SHARE
 
 Prints "ready" once both devices are there; they go with the process. (The kernel's own netem would do the
 same, but not every kernel has it.)
@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import random
 import select
 import struct
 import sys
@@ -40,9 +41,11 @@ def _enter(libc: ctypes.CDLL, descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def relay(one: int, other: int, delay: float) -> None:
-    """Carry frames both ways, each `delay` seconds late, in their order."""
+def relay(one: int, other: int, delay: float, loss: float) -> None:
+    """Carry frames both ways, each `delay` seconds late, in their order; the share `loss` is dropped, always
+    the same ones."""
     waiting: deque[tuple[float, int, bytes]] = deque()
+    dice = random.Random(1)
     while True:
         now = time.monotonic()
         while waiting and waiting[0][0] <= now:
@@ -52,10 +55,11 @@ def relay(one: int, other: int, delay: float) -> None:
         wait = max(0.0, waiting[0][0] - now) if waiting else None
         for ready in select.select([one, other], [], [], wait)[0]:
             frame = os.read(ready, FRAME)
-            waiting.append((time.monotonic() + delay, other if ready == one else one, frame))
+            if dice.random() >= loss:
+                waiting.append((time.monotonic() + delay, other if ready == one else one, frame))
 
 
 if __name__ == "__main__":
     near, far = tap(*sys.argv[1:3]), tap(*sys.argv[3:5])
     print("ready", flush=True)
-    relay(near, far, float(sys.argv[5]))
+    relay(near, far, *map(float, sys.argv[5:7]))

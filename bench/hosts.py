@@ -1,9 +1,10 @@
-"""Hosts of the tests' own: network namespaces on one bridge, each with an address and, if wanted, a delay."""
+"""Hosts of our own: network namespaces on one bridge, each with an address and, if wanted, a bad link."""
 
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.places import ROOT
@@ -27,11 +28,19 @@ def reason_against() -> str | None:
     return None
 
 
-class Hosts:
-    """`names` become hosts; `delays` (s) hold back what a host sends and gets. Gone when the context ends."""
+@dataclass(frozen=True)
+class Link:
+    """What becomes of the frames that a host sends and gets: each is late by `delay` s, a share is lost."""
 
-    def __init__(self, names: list[str], delays: dict[str, float] | None = None) -> None:
-        self._names, self._delays = names, delays or {}
+    delay: float = 0.0
+    loss: float = 0.0
+
+
+class Hosts:
+    """`names` become hosts, those in `links` behind such a link. Gone when the context ends."""
+
+    def __init__(self, names: list[str], links: dict[str, Link] | None = None) -> None:
+        self._names, self._links = names, links or {}
         self._hub = f"tsw{os.getpid()}hub"
         self._relays: list[subprocess.Popen[str]] = []
 
@@ -68,8 +77,9 @@ class Hosts:
     def _add(self, number: int, name: str) -> None:
         space, port = self._space(name), f"port{number}"
         _ip("netns", "add", space)
-        if name in self._delays:
-            self._relays.append(_slow_link(self._hub, port, space, "eth0", self._delays[name]))
+        if name in self._links:
+            bad = self._links[name]
+            self._relays.append(_slow_link(self._hub, port, space, "eth0", bad.delay, bad.loss))
         else:
             peer = ("type", "veth", "peer", "name", "eth0", "netns", space)
             _inside(self._hub, "ip", "link", "add", port, *peer)
@@ -79,9 +89,9 @@ class Hosts:
             _inside(space, "ip", "link", "set", link, "up")
 
 
-def _slow_link(*ends_and_delay: str | float) -> "subprocess.Popen[str]":
+def _slow_link(*ends_and_link: str | float) -> "subprocess.Popen[str]":
     """Join two namespaces by a slow link; it is there when this returns."""
-    command = [sys.executable, "-m", "tests.support.slowlink", *map(str, ends_and_delay)]
+    command = [sys.executable, "-m", "bench.slowlink", *map(str, ends_and_link)]
     relay = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert relay.stdout is not None
     if relay.stdout.readline().strip() != "ready":
