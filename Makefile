@@ -39,19 +39,21 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,API,api) $(call given,ENDPOINT,endpoint) $(call quoted,EXTRA_BODY,extra-body) $(call quoted,HEADER,header) \
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
+  $(call given,STOP_WHEN_SATURATED,stop-when-saturated) \
   $(call given,METRICS_HOST,metrics-host) $(LABELS)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 STRICT_FLAG = $(call on,STRICT,strict)
 GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
-SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(GATE)
+SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(call on,UNTIL_DECIDED,until-decided) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
   SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
-  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID \
+  FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
+  UNTIL_DECIDED \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -63,6 +65,7 @@ GOALS_VARIANTS = compare sweep curve
 GOALS_REPEATS = compare sweep
 GOALS_STARTS = compare sweep
 GOALS_FRESH = compare sweep curve
+GOALS_UNTIL_DECIDED = compare sweep
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
@@ -80,7 +83,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -98,13 +101,14 @@ help: ## List the targets
 	@echo '               INSECURE=1 METRICS_HOST'
 	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
 	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
-	@echo '               DRY_RUN=1 (make run)'
+	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED'
 	@echo '  capacity     TOLERANCE (per cent) MAX_STEPS'
 	@echo '  forecast     FROM (a run) FLAGS RATES (5,10) GPU SCORE=1'
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
-	@echo '  the rest     REPEATS STARTS FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
+	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1'
+	@echo '  the rest     FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
 # Set-up ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from loadgen.master.overload import NOTICE, Seen, beyond_doubt
 from loadgen.records.record import COMPLETED, FAILED, LOST, METRICS_SCHEMA, SCHEMA, UNFINISHED
 from loadgen.records.watched import table
 
@@ -189,6 +190,38 @@ def simulate(shape: Shape) -> Truth:
         lane = np.arange(count) % shape.lanes
         status[(lane == shape.lost_lane) & (due > sum(window) / 2)] = 3
     return Truth(due, sent, first, last, tokens, status, window, drained_at)
+
+
+def stopped(truth: Truth, drain: float) -> tuple[Truth, str] | None:
+    """The same, had it been stopped where the server falls behind beyond doubt, and why; None: it is not.
+
+    Those who came later stood behind those that are left, so their times stay what they are.
+    """
+    sent, first = np.sort(truth.sent), np.sort(truth.first_token)
+    start, end = truth.window
+    seen: list[Seen] = []
+    for t in np.arange(math.ceil(start), end):
+        seen.append(Seen(float(t), int(np.searchsorted(sent, t)), int(np.searchsorted(first, t))))
+        to_come = int(((truth.due >= t) & (truth.due < end)).sum())
+        if (why := beyond_doubt(seen, truth.window, to_come)) is not None:
+            break
+    else:
+        return None
+    at = min(float(t) + NOTICE, end)
+    kept, last = truth.due < at, float(truth.last_token[truth.due < at].max())
+    drained = min(at + drain, last + 0.01)
+    status = np.where(truth.last_token > drained, 2, 0).astype(np.int8)
+    cut = Truth(
+        truth.due[kept],
+        truth.sent[kept],
+        truth.first_token[kept],
+        truth.last_token[kept],
+        truth.tokens[kept],
+        status[kept],
+        (start, at),
+        drained,
+    )
+    return cut, why
 
 
 def queue_starts(arrivals: Floats, service: Floats, slots: int | None) -> Floats:

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from campaign import child, grid, identity, state
@@ -19,9 +20,14 @@ from common.results import REFUSED, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError, whole
+from reports.commands.compare import MINIMUM_EFFECT
+from reports.comparison import looks
 from reports.comparison.claims import START_SECONDS
 from reports.gate import options
 from reports.gate.gate import EXIT_CODE
+from reports.runs.index import index
+from reports.runs.runs import Run, load_run
+from reports.verdict import validity
 from reports.verdict.verdict import Verdict
 
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
@@ -36,6 +42,9 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     )
     parser.add_argument(
         "--starts", type=whole, metavar="N", help=f"short for --repeats N --duration {START_SECONDS:g}"
+    )
+    parser.add_argument(
+        "--until-decided", action="store_true", help="look after each repeat; end once all is decided"
     )
     parser.add_argument("--fresh", action="store_true")  # these two are in docs/compare.md
     parser.add_argument("--strict", action="store_true")
@@ -56,18 +65,20 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     identity.check_variants(variants, given.repeats)
     load.check(variants)
     wanted = identity.request(given.verb, load, variants, given.repeats)
+    wanted |= {"until_decided": True} if given.until_decided else {}
     name = identity.name_of(wanted)
     with state.held(name):
         campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted), given.fresh)
         if resumed:
             take_up(campaign)
         _say_what(campaign, load, resumed)
-        gated = reporter or partial(report, gate=options.words(given))
-        return _make_steps(campaign, load, runner) or _conclude(campaign, gated, given.strict)
+        code = _make_steps(campaign, load, runner)
+        told = reporter or partial(report, words=[*options.words(given), *_of_looks(campaign)])
+        return code or _conclude(campaign, told, given.strict)
 
 
-def report(runs: list[str], baseline: str, name: str, gate: Sequence[str] = ()) -> int:
-    """Write the report into results/reports/NAME, by `tokenswarm report`; `gate`: words of that command."""
+def report(runs: list[str], baseline: str, name: str, words: Sequence[str] = ()) -> int:
+    """Write the report into results/reports/NAME, by `tokenswarm report`; `words`: more of that command."""
     command = [
         sys.executable,
         "-m",
@@ -78,7 +89,7 @@ def report(runs: list[str], baseline: str, name: str, gate: Sequence[str] = ()) 
         baseline,
         "--name",
         name,
-        *gate,
+        *words,
     ]
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
@@ -87,12 +98,42 @@ def _make_steps(campaign: Campaign, load: Load, runner: Runner) -> int:
     """Make the runs that are still to be made; 0, or the exit code of the step that ended it."""
     for number in campaign.open_steps:
         _require_first(campaign)
+        if _decided(campaign, number):
+            break
         identity.require_unchanged(campaign.request, load)
         code = make_step(campaign, number, load, runner)
         if code is not None:
             return code
     _require_first(campaign)
     return 0
+
+
+def _decided(campaign: Campaign, number: int) -> bool:
+    """Whether the repeat that begins with this step is not needed, since all is decided; then it is noted."""
+    step, most = campaign.steps[number], campaign.request["repeats"]
+    before = [each for each in campaign.steps if each.repeat < step.repeat]
+    begins = campaign.steps[number - 1].repeat < step.repeat
+    if not (campaign.request.get("until_decided") and before and begins):
+        return False
+    groups: dict[str, list[Run]] = {}
+    for each in before:
+        if each.state == "done" and each.run:
+            groups.setdefault(bare(each.variant), []).append(load_run(results_folder() / each.run))
+    verdicts = {run.name: validity.verdict(validity.check(run)).label for run in chain(*groups.values())}
+    found = looks.look(groups, verdicts, MINIMUM_EFFECT / 100, most, index(results_folder())[0])
+    campaign.stopped = looks.ended(found, step.repeat - 1, most)
+    if campaign.stopped:
+        campaign.save()
+        say(campaign.stopped)
+    return campaign.stopped is not None
+
+
+def _of_looks(campaign: Campaign) -> list[str]:
+    """What the report is told of them."""
+    if not campaign.request.get("until_decided"):
+        return []
+    note = ["--note", campaign.stopped] if campaign.stopped else []
+    return ["--looks", str(campaign.request["repeats"]), *note]
 
 
 def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:

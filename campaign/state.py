@@ -50,6 +50,7 @@ class Campaign(BaseModel):
     request: dict[str, Any]
     started_at: str
     steps: list[Step]
+    stopped: str | None = None  # why the repeats left were not needed
     report: str | None = None  # its folder in the results, once it is written
 
     @property

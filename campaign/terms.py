@@ -6,14 +6,12 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from campaign import load as loads
 from campaign.load import Load
 from campaign.search import Search
 from common.usage import UsageError, number, whole
 from loadgen.workload.scenario import Scenario, Slo
-from loadgen.workload.schedule import schedule
+from loadgen.workload.schedule import Schedule, schedule
 
 STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 10, 4.0  # s, runs, per cent
 
@@ -99,34 +97,18 @@ def settled(load: Load) -> Load:
     scenario = load.resolved()
     if scenario.slo is None:
         return load
-    seed = int(load.options.get("seed", scenario.seed))
-    warmup = max(scenario.warmup, settling(scenario, scenario.slo, seed))
-    drain = min(scenario.drain, deciding(scenario, scenario.slo, seed) or scenario.drain)
-    usual = {"warmup": f"{warmup:g}", "drain": f"{drain:g}"}
+    arrivals = schedule(scenario, int(load.options.get("seed", scenario.seed)))
+    warmup = max(scenario.warmup, settling(arrivals, scenario.slo))
+    usual = {"warmup": f"{warmup:g}", "drain": f"{arrivals.drain:g}"}
     return load.with_options(**{name: value for name, value in usual.items() if name not in load.options})
 
 
-def settling(scenario: Scenario, slo: Slo, seed: int) -> float:
+def settling(load: Schedule, slo: Slo) -> float:
     """Seconds that a mean request may take under the SLO: so long the number in flight rises in any case.
 
     A window that began earlier would hold requests that the full server has yet to slow down.
     """
-    return _longest(slo, float(np.mean(_tokens(scenario, seed))))
-
-
-def deciding(scenario: Scenario, slo: Slo, seed: int) -> float:
-    """Seconds after which the longest request has met the SLO or missed it; 0 where the SLO does not say."""
-    return _longest(slo, float(max(_tokens(scenario, seed))))
-
-
-def _tokens(scenario: Scenario, seed: int) -> list[int]:
-    return schedule(scenario, seed).arrivals.numbers("output_tokens").tolist() or [0]
-
-
-def _longest(slo: Slo, tokens: float) -> float:
-    if slo.tpot is None:
-        return slo.latency or 0.0
-    return math.ceil(min((slo.ttft or 0.0) + slo.tpot * tokens, slo.latency or math.inf))
+    return slo.decided_after(float(load.arrivals.numbers("output_tokens").mean()) if load.arrivals else 0.0)
 
 
 def _check_numbers(given: Namespace) -> None:

@@ -38,6 +38,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
         "bench.verdict", "count how often a comparison claims what, in simulation", "--campaigns 200"
     ),
     "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
+    "stopping": Verb("bench.stopping", "see whether runs that are stopped early turn claims", "--pairs 100"),
     "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
     "forecast": Verb("bench.forecast", "hold forecasts against runs made after them", "--table"),
     "report": Verb("bench.report", "measure time and memory of reports", "1200 1000000"),

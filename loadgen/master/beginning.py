@@ -86,7 +86,18 @@ def begin(
     scraper = partial(Scraper, server, gpus=gpus)
     addresses = [settings.host, *settings.metrics_hosts]
     machines = Machines(*map(Host.resolve, addresses))
-    return Run(folder, load, plan, draft, workers, scraper, send, machines, settings.keep_going)
+    return Run(
+        folder,
+        load,
+        plan,
+        draft,
+        workers,
+        scraper,
+        send,
+        machines,
+        keep_going=settings.keep_going,
+        stop_when_saturated=settings.stop_when_saturated,
+    )
 
 
 def _try(

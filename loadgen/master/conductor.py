@@ -108,6 +108,8 @@ class Conductor:
         else:
             self._say_lost(self.run.mark_lost(self._alive))
             going_on = self.run.step()
+            if why := self.run.stop_early():
+                self._say(why)
             self._line.show(self.run.line)
             if not going_on:
                 self._finish(self.run)

@@ -20,6 +20,7 @@ from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
 from loadgen.master import status_line
 from loadgen.master.machines import Machines
+from loadgen.master.overload import ANSWERED, NOTICE, Seen, beyond_doubt, due_between, of_one_rate, seen_of
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
@@ -70,8 +71,10 @@ class Run:
         send: Send,
         machines: Machines,
         keep_going: bool = False,
+        stop_when_saturated: bool = False,
     ) -> None:
-        """keep_going: although the first answers all fail for one reason."""
+        """keep_going: although the first answers all fail for one reason. stop_when_saturated: where that is
+        beyond doubt, and the load is of one rate."""
         self.folder, self.schedule, self.plan = folder, schedule, plan
         self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
@@ -80,6 +83,7 @@ class Run:
         self.over = Event()
         self.phase = "preparing"
         self.stopped_why: str | None = None
+        self.stopped_early: str | None = None  # why the rest of the window was not needed
         self._trouble: OSError | None = None  # the first batch that could not be kept
         self._taking = True  # batches, until the records are put together
         self._writing = BoundedSemaphore()
@@ -90,6 +94,7 @@ class Run:
         self._end = schedule.end
         self._deadline = schedule.end + schedule.scenario.drain
         self._drained_at = 0.0
+        self._seen: list[Seen] | None = [] if stop_when_saturated and of_one_rate(schedule) else None
 
     @property
     def now(self) -> float:
@@ -181,8 +186,35 @@ class Run:
         if self.now >= self._end:
             self.phase = "draining"
         self.live.tick(self.now, self.scraper.latest)
-        waiting = self.now < self._end or (not self.live.idle and self.now < self._deadline)
+        waiting = self.now < self._end or (not self.live.idle and self._drains)
         return waiting and any(lane.closed is None for lane in self._living)
+
+    @property
+    def _drains(self) -> bool:
+        """Whether answers are waited for: of a run that was stopped early as long as its figures need."""
+        if self.stopped_early is None or self.stopped_why is not None or self.now < self._deadline:
+            return self.now < self._deadline
+        warmup = due_between(self.schedule, 0, self.schedule.window_start)
+        needed = warmup + ANSWERED * due_between(self.schedule, self.schedule.window_start, self._end)
+        return self.now < self._end + self.schedule.scenario.drain and seen_of(self.live).answered < needed
+
+    def stop_early(self) -> str | None:
+        """Launch no more once the server falls behind beyond doubt, and drain as long as the figures need:
+        the SLO is decided, and the median of the TTFT seen. Returns why, when that has just been found."""
+        if self._seen is None or self.phase != "running" or self.stopped_early or self.stopped_why:
+            return None
+        self._seen.append(seen_of(self.live))
+        window = self.schedule.window_start, self.schedule.window_end
+        why = beyond_doubt(self._seen, window, due_between(self.schedule, self._seen[-1].t, window[1]))
+        if why is None:
+            return None
+        self._end = self.live.end = min(self._end, self.now + NOTICE)
+        self._deadline = min(self._deadline, self._end + self.schedule.drain)
+        for lane in self.lanes:
+            self._send(messages.DRAIN, {"end": self._end}, lane.worker)
+        judged = f"{self._end - window[0]:.1f} of {window[1] - window[0]:g} s"
+        self.stopped_early = f"the server falls behind beyond doubt: {why}"
+        return f"stopped after {judged}: {self.stopped_early}"
 
     def close(self, alive: Callable[[str], bool]) -> list[LaneState]:
         """End what is in flight and collect the rest; the lanes that were lost meanwhile."""
@@ -233,6 +265,7 @@ class Run:
             "ended_at": now(),
             "ended": "complete" if why is None else "interrupted",
             "ended_why": why,
+            "stopped_early": self.stopped_early,
             "client_error": self._client_error(),
         }
         if self._collector.set_aside:

@@ -80,6 +80,12 @@ LOAD_OPTIONS = (
     ),
     Option("ca_file", "FILE", "authority to trust for https", asked=False, path=True),
     Option("insecure", None, "do not check the https certificate", asked=False),
+    Option(
+        "stop_when_saturated",
+        "yes|no",
+        "end a run once its server falls behind beyond doubt (default: no; campaigns: yes)",
+        asked=False,
+    ),
     Option("keep_going", None, "make the run although the server refuses its request", asked=False),
     Option(
         "polite",

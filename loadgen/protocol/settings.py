@@ -48,6 +48,7 @@ class Settings:
     keep_text: bool
     allow: str  # verdicts that exit with 0
     keep_going: bool  # although the server refuses the request
+    stop_when_saturated: bool  # beyond doubt: loadgen.master.overload
     labels: dict[str, str]  # what its user calls the run, for reports
     note: str | None
     with_key: bool = True  # whether requests carry the key
@@ -90,6 +91,7 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),
+        stop_when_saturated=stops_when_saturated(values),
         labels=labels_of(values.get("label")),
         note=_note(values.get("note")),
     )
@@ -102,9 +104,11 @@ def _addresses(text: str) -> tuple[str, ...]:
 def scenario_of(values: Mapping[str, Any]) -> Scenario:
     """The scenario with what the options change in it. Raises UsageError, naming the option.
 
-    The seed is no part of it, but a wrong one is named here too: before a server is started for it.
+    The seed is no part of it, but a wrong one is named here too, like a wrong --stop-when-saturated: before a
+    server is started for it.
     """
     _seed(values)
+    stops_when_saturated(values)
     scenario = Scenario.load(str(values.get("scenario") or DEFAULT_SCENARIO)).with_overrides(
         rate=_number(values, "rps", _positive),
         duration=_number(values, "duration", _positive),
@@ -123,6 +127,14 @@ def scenario_of(values: Mapping[str, Any]) -> Scenario:
         KINDS[scenario.request.api]  # names those there are
     require_possible(scenario)
     return scenario
+
+
+def stops_when_saturated(values: Mapping[str, Any]) -> bool:
+    """What --stop-when-saturated says. Raises UsageError."""
+    given = values.get("stop_when_saturated") or "no"
+    if given not in ("yes", "no"):
+        raise UsageError(f"--stop-when-saturated: must be yes or no, is {given!r}")
+    return bool(given == "yes")
 
 
 def labels_of(given: Any) -> dict[str, str]:

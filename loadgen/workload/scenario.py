@@ -5,6 +5,7 @@ docs/scenarios.md explains every key.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -151,6 +152,12 @@ class Slo(Strict):
     tpot: Seconds | None = 0.05
     latency: Seconds | None = None
     share: Share = 0.99
+
+    def decided_after(self, tokens: float) -> float:
+        """Seconds after which an answer of so many tokens has met or missed it; 0 where it does not say."""
+        if self.tpot is None:
+            return self.latency or 0.0
+        return math.ceil(min((self.ttft or 0.0) + self.tpot * tokens, self.latency or math.inf))
 
 
 class Scenario(Strict):

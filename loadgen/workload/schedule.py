@@ -62,6 +62,15 @@ class Schedule:
         )
         self._mix, self._lead, self._turns = Mix(scenario), lead, tuple(turns)
 
+    @property
+    def drain(self) -> float:
+        """Seconds after which each answer has met the SLO or missed it; the scenario's drain where that is
+        shorter, or the SLO does not say."""
+        scenario = self.scenario
+        longest = int(self.arrivals.numbers("output_tokens").max(initial=0))
+        decided = scenario.slo.decided_after(longest) if scenario.slo else 0.0
+        return min(scenario.drain, decided or scenario.drain)
+
     def told(self) -> dict[str, Any]:
         """What a manifest says of the load: all that follows from scenario and seed."""
         scenario = self.scenario

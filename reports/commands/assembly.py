@@ -52,9 +52,11 @@ def assemble(
     note: str | None = None,
     not_applied: Sequence[NotApplied] = (),
     known_runs: Sequence[Entry] = (),
+    looks: int = 1,
     written_at: str | None = None,
 ) -> Comparison:
-    """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history.
+    """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history. `looks`: how
+    often the runs are looked at.
 
     One variant alone gives a report without changes. Disturbed repeats are excluded from all figures
     where sound ones stand in (`exclusions`).
@@ -64,7 +66,7 @@ def assemble(
     verdicts = {info.run: info.verdict for info in infos}
     others = [name for name in groups if name != baseline]
     settled = [
-        changes.settle(baseline, name, groups, verdicts, minimum_effect, floors, known_runs)
+        changes.settle(baseline, name, groups, verdicts, minimum_effect, floors, known_runs, looks)
         for name in others
     ]
     pairs, loads = [pair for pair, _ in settled], [each for _, found in settled for each in found]
@@ -103,7 +105,7 @@ def assemble(
         scenario_name=first.scenario_name or "unknown",
         slo=slo,
         minimum_effect=minimum_effect,
-        confidence=claims.level(),
+        confidence=claims.level(looks),
         baseline=baseline,
         floors=dict(floors),
         labels=dict(labels or {}),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reports.comparison import claims, comparability, served_only
+from reports.comparison import claims, comparability, served_only, stopped
 from reports.comparison.pairs import Pair, pair_up
 from reports.document.metric import Change
 from reports.document.schema import Difference
@@ -26,7 +26,14 @@ def settle(
     """The pair of two variants with all that its claims depend on, and in what their loads differ as they
     came. `verdicts` by run; `known`: the runs of the results folder; `looks`: how often this
     comparison is looked at, so that all looks together keep the share of false claims."""
+    both = [*groups[baseline], *groups[other]]
+    end = stopped.end_of(both)
+    if end is not None:
+        groups = {name: [run.until(end) for run in groups[name]] for name in (baseline, other)}
     pair = pair_up(baseline, other, groups, verdicts, minimum_effect, known, claims.level(looks))
+    if end is not None:
+        told = f"{pair.method.text} {stopped.text(both, end)}"
+        pair = replace(pair, stopped=end, method=pair.method.model_copy(update={"text": told}))
     found = comparability.differences(pair.baseline, pair.other, minimum_effect)
     return _by_effect(_of_one_load(pair, found), floors), list(found)
 
@@ -47,6 +54,7 @@ def change(row: Row, pair: Pair) -> Change:
         confidence=pair.setting.confidence,
     )
     untold = next((why for run in (*pair.baseline, *pair.other) if (why := catalogue.untold(run, row))), None)
+    untold = untold or stopped.untold(row, pair.stopped)
     why = pair.setting.incomparable if untold is None else untold
     if few := thin(row, (*pair.baseline, *pair.other)):  # of a figure that is not given no change is either
         found = claims.Estimate(None)

@@ -37,6 +37,7 @@ class Pair:
     setting: Setting
     spread: Spread | None = None  # what one start of each leaves open
     drifts: bool = False  # whether a drift over the order of the runs is shown, and taken out
+    stopped: float | None = None  # when the first of its runs was stopped early, s from the start
 
 
 def pair_up(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from reports.charts.chart import Chart, Panel, Series, plain
+from reports.charts.chart import Chart, Panel, Series, Symbol, plain
 from reports.curve.points import ROWS, Point
 from reports.metrics.catalogue import Row
 from reports.text.formatting import scaled
 
 FIGURE, PARETO = "figures-against-rate", "per-user-against-per-gpu"
+STANDING: dict[Symbol, str] = {"dot": "", "ring": ", beaten", "cross": ", not sustained"}
 
 
 def rates(points: Sequence[Point], variants: Sequence[str]) -> Chart:
@@ -59,30 +60,35 @@ def _panel(
 
 
 def pareto(points: Sequence[Point], front: Sequence[Point], variants: Sequence[str]) -> Chart:
-    """Each point's tokens/s per user against tokens/s per GPU; filled: no other beats it in both."""
+    """Each point's tokens/s per user against tokens/s per GPU, drawn by what may be done with it."""
     known = [point for point in points if point.per_user is not None]
     series = []
     for number, variant in enumerate(variants):
-        for optimal in (True, False):
-            mine = [point for point in known if point.variant == variant and (point in front) == optimal]
+        for symbol, told in STANDING.items():
+            mine = [p for p in known if p.variant == variant and _symbol(p, front) == symbol]
             if mine:
                 series.append(
                     Series(
-                        variant if optimal else f"{variant}, beaten",
+                        f"{variant}{told}",
                         [point.per_gpu for point in mine],
                         [point.per_user or 0.0 for point in mine],
                         "points",
                         number,
                         texts=[f"{point.rate:g}/s" for point in mine],
-                        symbol="dot" if optimal else "ring",
+                        symbol=symbol,
                     )
                 )
     panel = Panel("Tokens/s per user against tokens/s per GPU", "tok/s per GPU", "tok/s per user", series)
     return Chart(
         PARETO,
         "Speed for one user against the yield of a GPU",
-        "Beside a point its rate. Filled: no other point is better in one and as good in the other.",
+        "Beside a point its rate. Filled: no other point is better in one and as good in the other. A cross "
+        "is none to choose: its server fell behind, or its run was disturbed.",
         "Tokens/s per user (1 / TPOT p50) against output tokens/s per GPU, for each variant and rate.",
         [panel],
         height=3.4,
     )
+
+
+def _symbol(point: Point, front: Sequence[Point]) -> Symbol:
+    return "dot" if point in front else "ring" if point.sustained else "cross"

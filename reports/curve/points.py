@@ -23,6 +23,7 @@ from reports.verdict.slo import Standing, bucket_step, standing, state_of
 ROWS = tuple(
     ROW[name] for name in ("slo_attainment", "ttft_p50", "ttft_p99", "tpot_p50", "output_token_throughput")
 )
+SUSTAINED = (Verdict.VALID.label, Verdict.TOO_SHORT.label)
 SEVERAL = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
 
 
@@ -52,6 +53,11 @@ class Point:
     def fell_behind(self) -> bool:
         """Whether its server could not keep up with the rate."""
         return self.verdict == Verdict.SATURATED.label
+
+    @property
+    def sustained(self) -> bool:
+        """Whether its figures are those of a server alone that kept up; else nobody can choose it."""
+        return self.verdict in SUSTAINED
 
     @cached_property
     def standing(self) -> Standing | None:
@@ -124,15 +130,15 @@ def limit(points: Sequence[Point], share: float) -> Crossing | None:
         for (point, standing), state in zip(found, states, strict=True)
         if state != "unclear"
     ]
-    begin, end = points[0].run.window
+    window = points[0].run.manifest.window  # as asked for: some may have been stopped early
     middle = float(np.exp(np.mean([np.log(step.rate) for step in steps])))
-    return crossing(steps, end - begin, begin, 1 - share, middle)
+    return crossing(steps, window.end - window.start, window.start, 1 - share, middle)
 
 
 def front(points: Sequence[Point], minimum_effect: float) -> list[Point]:
-    """The points that no other is better than: neither in tokens/s per user nor per GPU by more than the
-    minimum effect size without being worse in the other."""
-    known = [point for point in points if point.per_user is not None]
+    """The sustained points that no other of them is better than: neither in tokens/s per user nor per GPU by
+    more than the minimum effect size without being worse in the other."""
+    known = [point for point in points if point.sustained and point.per_user is not None]
     return [point for point in known if not any(_beats(other, point, minimum_effect) for other in known)]
 
 

@@ -52,7 +52,7 @@ def conditions(run: Run) -> dict[str, Json]:
         "input tokens": lengths(scenario.get("prompt_tokens")),
         "output tokens": lengths(scenario.get("output_tokens")),
         "SLO": slo(scenario["slo"]) if scenario.get("slo") else None,
-        "duration (s)": None if by_number(run) else round(run.window_length, 3),
+        "duration (s)": None if by_number(run) else round(_asked(run), 3),
         "drain (s)": manifest.drain_limit,
         "seed": manifest.seed,
         "warm-up (s)": round(manifest.window.start, 3),
@@ -69,6 +69,12 @@ def conditions(run: Run) -> dict[str, Json]:
         "python": _plain(manifest.versions.get("python")),
         "locust": _plain(manifest.versions.get("locust")),
     }
+
+
+def _asked(run: Run) -> float:
+    """Seconds of the window; of a run that was stopped early those that were asked for."""
+    window = run.manifest.window
+    return window.end - window.start if run.manifest.stopped_early else run.window_length
 
 
 def by_number(run: Run) -> bool:
@@ -94,7 +100,8 @@ def same_schedule(one: Run, other: Run) -> bool:
     """Whether arrival k of one run is arrival k of the other, due at the same moment."""
     if not same_requests(one, other):
         return False
-    due = [np.sort(run.records.numbers("due")) for run in (one, other)]
+    end = min(one.window[1], other.window[1])  # of one that was stopped early the later ones never came
+    due = [np.sort(due[due < end]) for due in (run.records.numbers("due") for run in (one, other))]
     return len(due[0]) == len(due[1]) and bool(np.allclose(due[0], due[1], rtol=0, atol=SAME_MOMENT))
 
 

@@ -96,6 +96,7 @@ class Manifest(Tolerant):
     started_at: str | None = None
     ended: str = "complete"
     ended_why: str | None = None
+    stopped_early: str | None = None  # why the rest of the window was not needed: the server fell behind
     labels: dict[str, str] = {}
     note: str | None = None
     due: int

@@ -175,8 +175,8 @@ class Run:
     def window(self) -> tuple[float, float]:
         """(start, end) of the measuring window, seconds from the run's start.
 
-        An interruption cuts it, so that rates are over the time for which arrivals came due; one before its
-        start leaves it whole, and empty.
+        An interruption or an early stop cuts it, so that rates are over the time for which arrivals came due;
+        one before its start leaves it whole, and empty.
         """
         start, end = self.manifest.window.start, self.manifest.window.end
         cut = min(end, self.manifest.schedule_end)
@@ -209,6 +209,11 @@ class Run:
     def judged(self) -> Mask:
         """Those of them that were not to be cancelled: when such a one ended is the client's doing."""
         return self.offered & np.isnan(self.records.numbers("cancel_after"))
+
+    def until(self, end: float) -> "Run":
+        """The same run as if its window had ended at `end` (s from the start), where it ends later."""
+        window = self.manifest.window.model_copy(update={"end": min(end, self.manifest.window.end)})
+        return replace(self, manifest=self.manifest.model_copy(update={"window": window}), memo={})
 
     def part(self, chosen: Mask) -> "Run":
         """The same run, of whose arrivals only the chosen ones (shape (records,)) are judged."""

@@ -24,6 +24,7 @@ from campaign.terms import settling, terms_of
 from common.places import ROOT
 from common.usage import UsageError
 from loadgen.workload.scenario import Scenario, Slo
+from loadgen.workload.schedule import schedule
 from reports.capacity import report as report
 from reports.capacity.chart import chart
 from reports.metrics.request_metrics import Figure
@@ -286,10 +287,11 @@ def test_a_scenario_without_an_slo_is_named(tmp_path: Path) -> None:
 
 def test_a_step_warms_up_as_long_as_the_number_in_flight_rises() -> None:
     chat = Scenario.load("chat-medium")
-    assert settling(chat, Slo(), 1) == pytest.approx(1 + 0.05 * 150, abs=1)
-    assert settling(chat, Slo(latency=3), 1) == 3 and settling(chat, Slo(tpot=None), 1) == 0
+    load = schedule(chat, 1)
+    assert settling(load, Slo()) == pytest.approx(1 + 0.05 * 150, abs=1)
+    assert settling(load, Slo(latency=3)) == 3 and settling(load, Slo(tpot=None)) == 0
     given = ["capacity", "v", "--host", "http://127.0.0.1:1"]
-    assert float(terms_of(parse(given)).load.options["warmup"]) == settling(chat, Slo(), 1)
+    assert float(terms_of(parse(given)).load.options["warmup"]) == settling(load, Slo())
     assert terms_of(parse([*given, "--warmup", "2"])).scenario.warmup == 2
     assert terms_of(parse([*given, "--duration", "7"])).scenario.duration == 7
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from xml.etree import ElementTree
 
@@ -12,7 +13,8 @@ from campaign.curve import order
 from campaign.curve import run as run_curve
 from campaign.load import Load
 from common.usage import UsageError
-from reports.curve.points import Point, changes
+from reports.curve.chart import pareto
+from reports.curve.points import SUSTAINED, Point, changes, front
 from reports.curve.words import Sides, sentence
 from reports.document.metric import Change, Mark
 from reports.runs.runs import load_run
@@ -138,6 +140,29 @@ def test_tokens_that_come_faster_to_those_whom_a_full_server_serves_are_no_win(t
     found = changes(many, few, 0.03)
     assert found["output_token_throughput"].mark == "worse"
     assert found["tpot_p50"].mark == "not comparable"
+
+
+@pytest.mark.parametrize("broken", ["SATURATED", "DISTURBED", "CLIENT-LIMITED", "INVALID"])
+def test_a_point_that_nobody_can_choose_is_on_no_front_and_beats_none(broken: str) -> None:
+    def point(rate: float, per_user: float, per_gpu: float, verdict: str = "VALID") -> Any:
+        return SimpleNamespace(
+            variant="A",
+            rate=rate,
+            per_user=per_user,
+            per_gpu=per_gpu,
+            sustained=verdict in SUSTAINED,
+            verdict=verdict,
+        )
+
+    best, beaten, full = point(5, 50, 100), point(10, 40, 90), point(20, 60, 300, broken)
+    every = [best, beaten, full]
+    assert front(every, 0.03) == [best]
+    [panel] = pareto(every, front(every, 0.03), ["A"]).panels
+    assert [(each.name, each.symbol) for each in panel.series] == [
+        ("A", "dot"),
+        ("A, beaten", "ring"),
+        ("A, not sustained", "cross"),
+    ]
 
 
 def test_what_fell_behind_is_not_to_be_taken() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ import pytest
 from bench.process import metronome
 from campaign import state
 from campaign.load import Load, load_of
+from campaign.series import _of_looks
 from campaign.series import run as run_series
+from campaign.state import Campaign
 from common.places import ROOT
 from common.usage import UsageError
 from tests.support.waiting import PATIENCE, wait_until
@@ -87,6 +90,32 @@ def test_starts_are_repeats_of_little_load(tmp_path: Path) -> None:
     assert runs.made == ["baseline", "optimized"] * 2
     assert runs.order("compare", "baseline", "optimized", "--starts", "2", "--duration", "12") == 0
     assert sorted(each["request"]["options"]["duration"] for each in campaigns(tmp_path)) == ["12", "15"]
+
+
+def test_a_comparison_ends_once_all_is_decided_and_tells_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[list[int], int]] = []
+
+    def look(groups: dict[str, list[str]], verdicts: object, effect: float, most: int, known: object) -> Any:
+        assert effect == 0.03
+        asked.append(([len(each) for each in groups.values()], most))
+        return {"optimized": ["shown", "open" if len(groups["optimized"]) < 2 else "within"]}
+
+    monkeypatch.setattr("campaign.series.looks.look", look)
+    monkeypatch.setattr("campaign.series.load_run", lambda path: SimpleNamespace(name=path.name))
+    monkeypatch.setattr("campaign.series.validity.check", lambda run: [])
+    words = ("compare", "baseline", "optimized", "--repeats", "5", "--until-decided")
+    first = Runs(run3="interrupted")
+    assert first.order(*words) == 130 and asked == [([1, 1], 5)]
+    second = Runs()
+    assert second.order(*words) == 0 and second.made == ["baseline", "optimized"], "and no third repeat"
+    assert asked[-1] == ([2, 2], 5) and len(second.reported[0][0]) == 4
+    told = "stopped after 2 of 5 repeats: every claim is decided"
+    assert told in capsys.readouterr().err
+    campaign = Campaign.model_validate(campaigns(tmp_path)[0])
+    assert campaign.stopped == told and _of_looks(campaign) == ["--looks", "5", "--note", told]
+    assert Runs().order(*words[:-1]) == 0 and len(asked) == 3, "without the word nobody looks"
 
 
 def test_locust_chooses_its_port_itself_as_it_starts() -> None:

@@ -40,7 +40,8 @@ _INVALID = Verdict.INVALID
 @rule
 def ran_to_the_end(run: Run) -> Rule:
     """Arrivals were launched, and watched, at least to the end of the window. Bound: the window's end."""
-    manifest, end = run.manifest, run.manifest.window.end
+    manifest = run.manifest
+    end = run.window[1] if manifest.stopped_early else manifest.window.end
     whole, last = manifest.ended == "complete", manifest.drained_at
     if not whole:
         last = min(last, manifest.schedule_end)

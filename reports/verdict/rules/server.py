@@ -68,6 +68,17 @@ def _in_flight(first: float, last: float, first_explained: float, last_explained
 
 
 @rule
+def stopped_early(run: Run) -> Rule:
+    """How much of its window the run went on for: one whose server falls behind beyond doubt is stopped.
+    Bound: all of it (docs/measure.md).
+    """
+    window, why = run.manifest.window, run.manifest.stopped_early
+    figure = run.window_length / (window.end - window.start) if why else 1.0
+    text = f"stopped after {run.window_length:.1f} s: {why}" if why else "not stopped early"
+    return Rule("stopped_early", Verdict.SATURATED, why is None, figure, 1.0, "share", text, _LOWER_RATE)
+
+
+@rule
 def unfinished_share(run: Run) -> Rule:
     """Share of the window's arrivals that were unfinished when the drain ended."""
     counts = request_metrics.accounting(run)
@@ -111,5 +122,5 @@ def _fails(each: Callable[[Run], Rule], run: Run) -> bool:
     return each.__name__ not in run.limits.rules and not each(run).passed
 
 
-QUEUE = (backlog, backlog_at_end)
+QUEUE = (backlog, backlog_at_end, stopped_early)
 SERVER = (*QUEUE, unfinished_share, refused_share)

@@ -1,6 +1,7 @@
 """A run on the master: how it waits, what it takes, who is lost."""
 
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -10,13 +11,14 @@ from loadgen.master import scrape
 from loadgen.master.machines import Machines
 from loadgen.master.run import Run
 from loadgen.master.server_info import Server
+from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
 from loadgen.records.collect import BATCHES
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 
 
-def waiting_run(folder: Path) -> Run:
+def waiting_run(folder: Path, **asked: bool) -> Run:
     """A run whose one worker never gets ready."""
     scenario = Scenario.load("chat-low")
     plan = Plan(
@@ -33,6 +35,7 @@ def waiting_run(folder: Path) -> Run:
         lambda now: scrape.Scraper(server, now),
         lambda *_: None,
         Machines(),
+        **asked,
     )
     run.hand_out([])
     return run
@@ -52,6 +55,38 @@ def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing
         "stopped",
         "stopped/server.log",
     ]
+
+
+def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = waiting_run(tmp_path / "run", stop_when_saturated=True)
+    sent: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(run, "_send", lambda name, data, worker: sent.append((name, data)))
+    monkeypatch.setattr(Run, "now", property(lambda self: now))
+    run.phase, told = "running", []
+    for second in range(60):
+        now = float(second)
+        counts = {"chat": {"sent": 20 * second, "completed": 5 * second}}
+        pulse: dict[str, Any] = {
+            "lane": 0,
+            "t": now,
+            "due": 20 * second,
+            "in_flight": 15 * second,
+            "events": 0,
+            "chunks": 0,
+        }
+        pulse |= {"idle": False, "counts": counts, "digests": {}, "warmup": {}}
+        first = ([0], [5], [0.1])
+        run.on_pulse(pulse | {"histograms": {"chat": {"first_chunk": first}} if second else {}})
+        monkeypatch.setattr("loadgen.master.run.due_between", lambda *_: 20 * (60 - second))  # noqa: B023
+        told += [why] if (why := run.stop_early()) else []
+    [why] = told
+    assert why.startswith("stopped after ") and "falls behind beyond doubt" in why
+    [(name, data)] = sent
+    assert name == messages.DRAIN and run.schedule.window_start < data["end"] < run.schedule.end
+    assert run._deadline == data["end"] + run.schedule.drain
+    assert run.stopped_early and run.stopped_why is None, "it is complete, as far as it goes"
 
 
 def closing(closed: dict[str, object] | None, alive: bool, monkeypatch: pytest.MonkeyPatch, at: Path) -> Run:

@@ -37,6 +37,18 @@ def test_a_run_has_a_name_labels_and_a_note() -> None:
         settings_of(EMPTY | {"note": "n" * 1001}, "http://127.0.0.1:1")
 
 
+def test_a_run_is_stopped_early_only_where_that_is_asked_for() -> None:
+    asked = {word: EMPTY | {"stop_when_saturated": word} for word in ("", "no", "yes", "perhaps")}
+    found = [settings_of(asked[w], "http://127.0.0.1:1").stop_when_saturated for w in ("", "no", "yes")]
+    assert found == [False, False, True]
+    with pytest.raises(UsageError, match="--stop-when-saturated: must be yes or no, is 'perhaps'"):
+        scenario_of(asked["perhaps"])
+    load = load_of(parse(["run", "v", "--host", "http://127.0.0.1:1"]))
+    assert load.stopping().options["stop_when_saturated"] == "yes"
+    told = load.with_options(stop_when_saturated="no").stopping()
+    assert told.options["stop_when_saturated"] == "no"
+
+
 def test_labels_given_one_by_one_are_kept_together() -> None:
     given = parse(["run", "baseline", "--label", "rack=3", "--label", "night run"])
     assert load_of(given).options["label"] == "rack=3, night run"
@@ -209,6 +221,7 @@ CHANGES: dict[str, tuple[Any, str]] = {  # option: a value, and what of the run 
     "ca_file": (certifi.where(), "verify"),
     "insecure": (True, "verify"),
     "keep_going": (True, "keep_going"),
+    "stop_when_saturated": ("yes", "stop_when_saturated"),
     "keep_text": (True, "keep_text"),
 }
 NOT_OF_THE_RUN = {"metrics_port", "polite", "dry_run"}  # of the process that makes it
