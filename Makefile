@@ -135,7 +135,7 @@ setup: $(ENV) ## Make the environment for load and reports
 server-setup: $(ENV) ## Make the server's environment, where one is launched here
 	@$(if $(HOST),true,$(TS) server-setup --target "$(TARGET)")
 
-wheelhouse: $(ENV) ## Download all wheels for a machine without network into wheelhouse/
+wheelhouse: $(ENV) ## Download all wheels for a machine without network
 	@$(TS) wheelhouse --target "$(TARGET)"
 
 offline-setup: export PIP_NO_INDEX = 1

@@ -46,7 +46,7 @@ def climb(terms: Terms, folder: Path, runner: Runner) -> Climb:
             say(f"{folder}: the folder of step {number} cannot be made: {error.strerror}")
             made.code = USAGE
             break
-        at = terms.load.stopping().with_options(rps=rate, seed=seed)
+        at = terms.load.with_options(rps=rate, seed=seed)
         made.code = runner(at, bare(terms.variant), where)
         if made.code not in loads.VERDICTS:
             break

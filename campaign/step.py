@@ -56,7 +56,7 @@ def _run(campaign: Campaign, step: Step, load: Load, runner: Runner) -> tuple[in
     step.state, step.run = "running", folder.name
     campaign.save()
     forecasts.foretell(load, step.variant, folder, campaign.steps[0].variant)
-    code = runner(load.stopping(), step.variant, folder)
+    code = runner(load, step.variant, folder)
     found = outcome_of(folder)
     with contextlib.suppress(OSError):
         if [path.name for path in folder.iterdir()] == [FORECAST]:

@@ -43,10 +43,6 @@ def test_a_run_is_stopped_early_only_where_that_is_asked_for() -> None:
     assert found == [False, False, True]
     with pytest.raises(UsageError, match="--stop-when-saturated: must be yes or no, is 'perhaps'"):
         scenario_of(asked["perhaps"])
-    load = load_of(parse(["run", "v", "--host", "http://127.0.0.1:1"]))
-    assert load.stopping().options["stop_when_saturated"] == "yes"
-    told = load.with_options(stop_when_saturated="no").stopping()
-    assert told.options["stop_when_saturated"] == "no"
 
 
 def test_labels_given_one_by_one_are_kept_together() -> None:
