@@ -395,7 +395,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tpot", type=float, default=0.02, help="seconds between tokens")
     parser.add_argument("--tokens", type=int, help="tokens of every answer (default: what is asked for)")
     parser.add_argument("--chunk", type=int, default=1, help="tokens of every chunk after the first")
-    parser.add_argument("--first-chunk", type=int, help="tokens of the first chunk (default: as --chunk)")
+    parser.add_argument(
+        "--first-chunk", type=int, metavar="N", help="tokens of the first chunk (default: as --chunk)"
+    )
     parser.add_argument("--stall", type=float, default=0.0, help="seconds that each second half comes late")
     parser.add_argument("--fail", type=float, default=0.0, help="share of the requests that get HTTP 500")
     parser.add_argument("--empty", type=float, default=0.0, help="share of the answers that hold no token")

@@ -106,8 +106,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
     group = add_load_arguments(parser)
-    group.add_argument("--port", type=whole, default=8000)  # of the server that is launched
-    group.add_argument("--workers", type=workers.workers, default=1, metavar="N|auto")
+    group.add_argument("--port", type=whole, default=8000, metavar="N")  # of the server that is launched
+    group.add_argument("--workers", type=workers.workers, default=1, metavar="N")
     group.add_argument("--master-port", type=whole, help=SUPPRESS)  # of a campaign that goes on
 
 
@@ -118,7 +118,7 @@ def add_load_arguments(parser: ArgumentParser) -> _ArgumentGroup:
     group.add_argument("--scenario", default=SCENARIO, metavar="NAME")
     for each in OPTIONS.values():
         group.add_argument(each.flag, **each.kind)
-    group.add_argument("--header", action="append", default=[], metavar="'K: V'")
+    group.add_argument("--header", action="append", default=[], metavar="K:V")
     return group
 
 

@@ -40,13 +40,9 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     parser.add_argument(
         "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
     )
-    parser.add_argument(
-        "--starts", type=whole, metavar="N", help=f"short for --repeats N --duration {START_SECONDS:g}"
-    )
-    parser.add_argument(
-        "--until-decided", action="store_true", help="look after each repeat; end once all is decided"
-    )
-    parser.add_argument("--fresh", action="store_true")  # these two are in docs/compare.md
+    parser.add_argument("--starts", type=whole, metavar="N")  # these four are in docs/compare.md
+    parser.add_argument("--until-decided", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--strict", action="store_true")
     options.add_arguments(parser)
     loads.add_arguments(parser)

@@ -49,6 +49,10 @@ class Parser(ArgumentParser):
         super().__init__(**{"formatter_class": Compact, "add_help": False, **more})
         self.add_argument("-h", "--help", action="help", help=SUPPRESS)  # who reads its line has found it
 
+    def format_help(self) -> str:
+        """The usage, and what it does right below it: so that all of it fits a screen."""
+        return super().format_help().replace("\n\n", "\n", 1)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         return super().parse_known_args(self._with_flags(args or []), namespace)
 

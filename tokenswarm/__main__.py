@@ -111,7 +111,7 @@ def _overview(path: Sequence[str], group: Group) -> str:
     width = max(map(len, group.verbs)) + 2
     usual = f" (without a verb: {group.usual})" if group.usual else " | --version"
     lines = [f"  {name:{width}}{each.line}" for name, each in group.verbs.items()]
-    return "\n".join([f"usage: {prog} VERB …{usual}; VERB --help says more", "", *lines])
+    return "\n".join([f"usage: {prog} VERB …{usual}; VERB --help says more", *lines])
 
 
 if __name__ == "__main__":

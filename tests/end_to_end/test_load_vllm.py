@@ -18,14 +18,15 @@ from tests.support import needs
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.vllm, needs.VLLM, pytest.mark.timeout(3000)]
-SMALL = ["--target", "cpu-tiny", "--rps", "6", "--duration", "6", "--warmup", "1", "--drain", "120"]
+SMALL = ["--target", "cpu-tiny", "--rps", "6", "--warmup", "1", "--drain", "120"]
 WHOLE = {verdict.exit_code for verdict in Verdict if verdict is not Verdict.INVALID}  # however fast it was
 
 
-def campaign(results: Path, *words: str) -> "subprocess.Popen[str]":
+def campaign(results: Path, *words: str, duration: str = "6") -> "subprocess.Popen[str]":
     """`tokenswarm …` with results of its own."""
+    more = [*SMALL, "--duration", duration, "--port", str(free_port())]
     return subprocess.Popen(
-        [sys.executable, "-m", "tokenswarm", *words, *SMALL, "--port", str(free_port())],
+        [sys.executable, "-m", "tokenswarm", *words, *more],
         cwd=ROOT,
         env={**os.environ, "TOKENSWARM_RESULTS": str(results)},
         stdout=subprocess.PIPE,
@@ -84,7 +85,7 @@ def test_two_variants_and_their_report(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_dies_leaves_a_whole_record(tmp_path: Path) -> None:
-    process = campaign(tmp_path, "run", "baseline")
+    process = campaign(tmp_path, "run", "baseline", duration="40")  # not over when the engine is found
 
     def answered() -> bool:
         assert process.poll() is None, "ended early"
