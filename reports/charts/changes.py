@@ -60,7 +60,7 @@ def changes(comparison: Comparison) -> Chart | None:
         "comparison",
         "Comparison",
         "Each dot is a metric of the variant divided by the baseline's, each line its "
-        f"{100 * comparison.confidence:.0f} % interval. ↑: more is better, "
+        f"{comparison.sure} interval. ↑: more is better, "
         "↓: less is better. The axis is logarithmic. An arrow instead of a dot: the "
         "data only say that it lies beyond, on that side.",
         "Changes of each metric against the baseline with intervals.",

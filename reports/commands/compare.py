@@ -256,7 +256,7 @@ def results_table(comparison: Comparison, other: str, intervals: bool = True) ->
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     headings = [comparison.baseline, other, "", "change"]
-    headings += [f"{100 * comparison.confidence:.0f} % interval"] if intervals else []
+    headings += [f"{comparison.sure} interval"] if intervals else []
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
     table.add_column("")

@@ -112,6 +112,11 @@ class Comparison(Part):
     files: list[File]
     audit: Audit | None = Field(default=None, description="of another tool's result files only")
 
+    @property
+    def sure(self) -> str:
+        """The confidence of each interval: '98.3 %', '95 %'."""
+        return f"{100 * self.confidence:.3g} %"
+
 
 def schema() -> str:
     """The JSON schema of comparison.json, as docs/comparison.schema.json holds it."""

@@ -37,6 +37,7 @@ class FirstScreen(Part):
     title: str
     baseline: str
     variant: str | None = Field(description="null: the rows are of the baseline alone, or there are none")
+    confidence: str = Field(description="of the rows' intervals: '98.3 %'")
     rows: list[ScreenRow]
     lines: list[ScreenLine]
     next: Recommendation | None

@@ -53,6 +53,7 @@ class Tiles:
 
     baseline: str
     variant: str | None
+    confidence: str
     items: list[ScreenRow]
     kind: Literal["tiles"] = "tiles"
 

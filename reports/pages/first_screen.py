@@ -39,6 +39,7 @@ def describe(comparison: Comparison) -> FirstScreen:
         title=title(comparison),
         baseline=comparison.baseline,
         variant=variant,
+        confidence=comparison.sure,
         rows=_rows(comparison, variant) if alone else [],
         lines=_lines(comparison),
         next=comparison.recommendations[0] if comparison.recommendations else None,
@@ -56,7 +57,9 @@ def title(comparison: Comparison) -> str:
 
 def blocks(screen: FirstScreen, figure: Drawing | None) -> list[Block]:
     """The same as parts of a page."""
-    made: list[Block] = [Tiles(screen.baseline, screen.variant, screen.rows)] if screen.rows else []
+    made: list[Block] = (
+        [Tiles(screen.baseline, screen.variant, screen.confidence, screen.rows)] if screen.rows else []
+    )
     made += [Text(line.text, f"{line.lead}. " if line.lead else "") for line in screen.lines]
     made += next_step(screen.next)
     return [*made, figure] if figure is not None else made
@@ -71,9 +74,9 @@ def next_step(step: Recommendation | None) -> list[Block]:
 
 def _lines(comparison: Comparison) -> list[ScreenLine]:
     lines = []
-    decisions, confidence = comparison.decisions, verdicts(comparison)
+    decisions, found = comparison.decisions, verdicts(comparison)
     if decisions:
-        confidence = f"{decisions[0].confidence} {confidence}"
+        found = f"{decisions[0].confidence} {found}"
     for each in decisions if decisions[1:] else []:
         lines.append((each.variant, f"{each.title}."))
     for each in decisions if not decisions[1:] else []:
@@ -83,7 +86,7 @@ def _lines(comparison: Comparison) -> list[ScreenLine]:
             lines.append(("", each.reason))
         if each.same_server:
             lines.append(("One server", each.same_server))
-    lines.append(("Confidence", confidence))
+    lines.append(("Confidence", found))
     if given := labels(comparison):
         lines.append(("Label", given))
     lines.append(("Setup", setup(comparison)))

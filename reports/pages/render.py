@@ -101,7 +101,7 @@ def markdown_tiles(tiles: Tiles) -> str:
         + (row(each.after, each.change, each.interval, each.mark) if tiles.variant else [])
         for each in tiles.items
     ]
-    more = [tiles.variant, "change", "95 % interval", ""] if tiles.variant else []
+    more = [tiles.variant, "change", f"{tiles.confidence} interval", ""] if tiles.variant else []
     return markdown_table(Table("", ["", tiles.baseline, *more], rows, frozenset({1, 2, 3, 4})))
 
 

@@ -204,7 +204,7 @@ def _table_of(comparison: Comparison, other: str) -> Table:
         comparison.baseline,
         other,
         "change",
-        f"{100 * comparison.confidence:.0f} % interval",
+        f"{comparison.sure} interval",
         "",
         "n",
     ]

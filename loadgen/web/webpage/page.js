@@ -215,7 +215,7 @@ function summarise({ path, screen }) {
   const tiles = screen.rows.map((row) => element("div", { title: row.definition },
     element("dt", { text: row.label }),
     element("dd", {}, row.after || row.before, " ", element("i", { text: row.unit })),
-    ...(screen.variant ? [small(`${screen.baseline} ${row.before}`), element("dd", { kind: row.tone }, element("small", { text: `${row.change} ${row.mark}` })), small(`95 %: ${row.interval}`)] : [])));
+    ...(screen.variant ? [small(`${screen.baseline} ${row.before}`), element("dd", { kind: row.tone }, element("small", { text: `${row.change} ${row.mark}` })), small(`${screen.confidence ?? "95 %"}: ${row.interval}`)] : [])));
   const line = (lead, text) => element("p", {}, ...(lead ? [element("b", { text: `${lead}. ` })] : []), text);
   byId("summary").replaceChildren(element("h3", { text: screen.title }),
     ...(tiles.length ? [element("dl", { kind: "tiles" }, ...tiles)] : []),
