@@ -26,7 +26,7 @@ from server.deployment import read_deployment
 NOT_FOUND = 1
 
 
-def run(given: Namespace, runner: Runner = loads.run_once) -> int:
+def run(given: Namespace, runner: Runner = loads.run_step) -> int:
     """Search, with a server that is launched once, and write what came of it.
 
     Exit code 0: found, as narrow as asked; 1: not; 2: a mistake, or a step made no run; 130: interrupted.

@@ -6,13 +6,14 @@ import re
 import shutil
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from campaign import child, workers
 from common.places import ROOT
-from common.results import LONGEST_NAME, SERVER, results_folder
+from common.results import LONGEST_NAME, QUIET, SERVER, results_folder
 from common.usage import UsageError, whole
 from loadgen.protocol.load_options import LOAD_OPTIONS
 from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
@@ -183,6 +184,11 @@ def run_once(load: Load, variant: str, folder: Path | None = None) -> int:
     return serve(load, variant, load.command(), folder)
 
 
+def run_step(load: Load, variant: str, folder: Path) -> int:
+    """The same of a step whose verdict the search says, in one line of its own."""
+    return serve(load, variant, load.command(), folder, {QUIET: "1"})
+
+
 def copy_description(folder: Path) -> bool:
     """Give a run's folder the launcher's word on the server; whether there was one, elsewhere."""
     launched = os.environ.get("TOKENSWARM_RUN_DIR")
@@ -206,9 +212,18 @@ def _launcher(load: Load, variant: str) -> list[str]:
     return [*words, "--target", load.target, "--port", str(load.port)]
 
 
-def serve(load: Load, variant: str, command: list[str], folder: Path | None = None) -> int:
-    """Run the command against the variant, launched for it, or against the load's host; its exit code."""
-    environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
+def serve(
+    load: Load,
+    variant: str,
+    command: list[str],
+    folder: Path | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Run the command against the variant, launched for it, or against the load's host; its exit code.
+
+    more: of its environment.
+    """
+    environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve()), **more}
     environment |= {"TOKENSWARM_WORKERS": load.workers_why} if load.workers_why else {}
     if load.host is None:
         place = ["--folder", str(folder)] if folder else []

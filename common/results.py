@@ -20,6 +20,7 @@ SUMMARY = "summary.json"  # what `reports judge` writes
 LOG = "server.log"
 COMPARISON = "comparison.json"  # of a report: every figure
 FORECAST = "forecast.json"  # what was to be expected, written before the run
+QUIET = "TOKENSWARM_QUIET"  # environment: the run is a step of a search, which says its own line of it
 SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:
 REFUSED: Final = "refused"  # another start would end the same way

@@ -7,6 +7,7 @@ there should be: one for each lane, until the run is over.
 import atexit
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
 from common import terminal
-from common.results import SERVER, SUMMARY
+from common.results import QUIET, SERVER, SUMMARY
 from common.usage import USAGE, UsageError
 from loadgen.host import child_process
 from loadgen.master import status_line, worker_processes
@@ -141,6 +142,7 @@ class Conductor:
     def _judge(self, run: Run) -> int:
         """Run `tokenswarm judge` in a process of its own, so that judging never disturbs a measurement."""
         words = ["judge", str(run.folder)]
+        words += ["--quiet"] if os.environ.get(QUIET) else []
         allow = self._environment.parsed_options.allow
         code = child_process.run_verb(words + (["--allow", allow] if allow else [])).code
         if code < 0:
