@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import gateways, load
 from bench.causes import ANY, CAUSES, RATE, SECONDS, Cause
-from bench.stands import TPOT, Stand
+from bench.stands import Stand
 from common.results import SUMMARY
 from common.usage import UsageError
 from loadgen.host.machine import describe
@@ -86,7 +86,7 @@ def wrong(cause: Cause, found: Outcome) -> str:
 
 def _same_pace(found: Outcome) -> bool:
     value = request_metrics.percentile(found.run, "tpot", 0.5).value
-    return value is not None and abs(value / TPOT - 1) < 0.02
+    return value is not None and abs(value / load.TPOT - 1) < 0.02
 
 
 def measure(cause: Cause, stand: Stand, folder: Path) -> Outcome:
@@ -151,13 +151,8 @@ def run(given: Namespace) -> int:
         for number in range(given.tries):
             for name in own:
                 if time.monotonic() < until and name not in lacking:
-                    try:
-                        with chosen[name].place.stand() as stand:
-                            _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
-                    except (
-                        UsageError
-                    ) as error:  # one gateway that does not start costs no other cause its runs
-                        lacking[name] = str(error)
+                    why = _try_apart(chosen[name], Path(home, f"{name}-{number}"), counts[name])
+                    lacking |= {name: why} if why else {}
         shared = [name for name in chosen if name not in own]
         if shared and time.monotonic() < until:
             with chosen[shared[0]].place.stand() as stand:  # it takes a minute to start: one for all of them
@@ -166,6 +161,17 @@ def run(given: Namespace) -> int:
                         if time.monotonic() < until:
                             _try(chosen[name], stand, Path(home, f"{name}-{number}"), counts[name])
         return _show(chosen, counts, lacking)
+
+
+def _try_apart(cause: Cause, folder: Path, count: Count) -> str | None:
+    """One run with a stand of its own. Why it could not be made: a gateway that does not start, say, which
+    costs no other cause its runs."""
+    try:
+        with cause.place.stand() as stand:
+            _try(cause, stand, folder, count)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _try(cause: Cause, stand: Stand, folder: Path, count: Count) -> None:

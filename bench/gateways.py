@@ -4,22 +4,19 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
+from bench.process import await_answer, stop_group
 from common.ports import free_port
 from common.usage import UsageError
 
 _START_LIMIT = 90.0  # s; LiteLLM takes 20 on two cores
-_STOP_LIMIT = 10.0
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
 
@@ -111,16 +108,15 @@ GATEWAYS = {
 
 def missing(name: str) -> str | None:
     """What to do to have it here; None where it is here."""
-    gateway = GATEWAYS[name]
-    found = shutil.which(gateway.program) or shutil.which(gateway.program, path="/usr/sbin:/usr/local/sbin")
-    return None if found else f"{gateway.program} not found ({gateway.get})"
+    one = GATEWAYS[name]
+    return None if _found(one) else f"{one.program} not found ({one.get})"
 
 
 def version(name: str) -> str:
     """As the program tells it."""
-    gateway = GATEWAYS[name]
+    one = GATEWAYS[name]
     told = subprocess.run(
-        [_program(gateway), gateway.version], capture_output=True, text=True, timeout=60, check=False
+        [_found(one) or one.program, one.version], capture_output=True, text=True, timeout=60, check=False
     )
     found = _VERSION.search(told.stdout + told.stderr)
     return found[0] if found else "of a version that it does not tell"
@@ -129,6 +125,8 @@ def version(name: str) -> str:
 @contextlib.contextmanager
 def gateway(name: str, servers: Sequence[str], more: str = "") -> Iterator[str]:
     """Run it before the servers at these URLs; yields its own. Raises UsageError where it does not start."""
+    if why := missing(name):
+        raise UsageError(why)
     one, port = GATEWAYS[name], free_port()
     with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
         places = [urlsplit(each).netloc for each in servers]
@@ -143,7 +141,7 @@ def gateway(name: str, servers: Sequence[str], more: str = "") -> Iterator[str]:
         environment = dict(each.split("=") for each in Template(one.environment).substitute(given).split())
         with log.open("w") as output:
             process = subprocess.Popen(
-                [_program(one), *words],
+                [_found(one) or one.program, *words],
                 cwd=folder,
                 env={**os.environ, **environment},
                 stdout=output,
@@ -151,36 +149,12 @@ def gateway(name: str, servers: Sequence[str], more: str = "") -> Iterator[str]:
                 start_new_session=True,
             )
         try:
-            _await(process, one.program, f"http://127.0.0.1:{port}{one.health}", log)
+            health = f"http://127.0.0.1:{port}{one.health}"
+            await_answer(process, health, _START_LIMIT, one.program, log)
             yield f"http://127.0.0.1:{port}"
         finally:
-            _stop(process)
+            stop_group(process)
 
 
-def _program(one: Gateway) -> str:
-    found = shutil.which(one.program) or shutil.which(one.program, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise UsageError(f"{one.program} not found ({one.get})")
-    return found
-
-
-def _await(process: "subprocess.Popen[bytes]", program: str, url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urlopen(url, timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.2)
-    lines = log.read_text(errors="replace").split("\n")
-    said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-    raise UsageError(f"{program} did not answer at {url}: {said[:300]}")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End it and what it started: they share a process group of their own."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_LIMIT)
-            return
+def _found(one: Gateway) -> str | None:
+    return shutil.which(one.program) or shutil.which(one.program, path="/usr/sbin:/usr/local/sbin")

@@ -1,7 +1,6 @@
 """One run of the real load path against the metronome, watched from outside."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from bench.process import metronome
+from bench.process import last_words, metronome, stop_group
 from bench.truth import Truth
 from common.places import ROOT
 from common.results import RECORDS
@@ -25,9 +24,8 @@ _DRAIN = 30
 _SLACK = 90.0  # seconds for locust to start, prepare its prompts, drain and write
 _PERIOD = 0.25  # seconds between two looks at the worker
 
-Look = tuple[
-    float, float, int, int
-]  # moment, CPU time of the worker (s), resident size of worker and master (bytes)
+# Moment, CPU time of the worker (s), resident size of worker and master (bytes).
+Look = tuple[float, float, int, int]
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,8 @@ def drive(
                 os.sched_setaffinity(process.pid, cpus)  # its workers inherit it
             looks = _watch(process, seconds + float(str(options["drain"])) + _SLACK)
         finally:
-            _stop(process)
+            if process.poll() is None:
+                stop_group(process)
     if process.returncode not in [verdict.exit_code for verdict in Verdict]:
         raise UsageError(f"locust ended with code {process.returncode}: {last_words(_log(folder))}")
     return looks
@@ -129,24 +128,5 @@ def _watch(process: "subprocess.Popen[bytes]", limit: float) -> list[Look]:
     return looks
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End Locust and its workers, which share a process group of their own."""
-    if process.poll() is not None:
-        return
-    for number, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        os.killpg(process.pid, number)
-        try:
-            process.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-
-
 def _log(folder: Path) -> Path:
     return folder / "locust.log"
-
-
-def last_words(log: Path) -> str:
-    """The last line of a program's log that says something."""
-    lines = log.read_text(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

@@ -1,14 +1,17 @@
-"""The metronome as a child process: started, known to listen, and surely stopped."""
+"""Programs that a bench starts, the metronome above all: known to answer, and surely stopped."""
 
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 from bench.truth import Truth
 from common.places import ROOT
@@ -17,6 +20,7 @@ from server.signals import unwound
 
 _START_LIMIT = 60.0  # seconds; it takes 1, and a busy machine ten times that
 _STOP_LIMIT = 60.0  # a long run's log takes a moment to write
+_GROUP_LIMIT = 10.0  # s, of each of the two signals
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,31 @@ def _read_url(process: "subprocess.Popen[str]") -> str:
 def _last_words(process: "subprocess.Popen[str]") -> str:
     assert process.stderr is not None
     return (process.stderr.read().splitlines() or ["it said nothing"])[-1]
+
+
+def await_answer(process: "subprocess.Popen[bytes]", url: str, limit: float, who: str, log: Path) -> None:
+    """Return once `url` answers with status 200. Raises UsageError where it has not within `limit` s, or the
+    program has ended: with the last words of its log."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urlopen(url, timeout=5) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise UsageError(f"{who} did not answer at {url}: {last_words(log)[:300]}")
+
+
+def stop_group(process: "subprocess.Popen[bytes]") -> None:
+    """End it and what it started, which share a process group of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GROUP_LIMIT)
+            return
+
+
+def last_words(log: Path) -> str:
+    """The last line of a program's log that says something."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

@@ -17,8 +17,8 @@ import psutil
 
 from bench.errors import differences, rows_by_number
 from bench.floor import TOKENS
-from bench.load import TPOT, TTFT, last_words
-from bench.process import metronome
+from bench.load import TPOT, TTFT
+from bench.process import last_words, metronome
 from bench.truth import Truth
 from common.places import ROOT
 from common.usage import UsageError

@@ -5,23 +5,21 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
 
 from bench.gateways import gateway, missing
 from bench.hosts import Hosts, Link, reason_against
-from bench.process import Child, metronome
+from bench.load import TPOT, TTFT
+from bench.process import Child, await_answer, metronome
 from common.places import ROOT
 from common.ports import free_port
 from common.usage import UsageError
 from server.install import python_of
 
-TTFT, TPOT = 0.08, 0.02  # s, of the metronome
 _TIMETABLE = ("--ttft", str(TTFT), "--tpot", str(TPOT), "--as-vllm")
 _PORT = 9000  # on a host of its own every port is free
 _START_LIMIT = 400.0  # s; a machine's first start of the CPU server measures its peaks, too
@@ -123,24 +121,13 @@ def _cpu_server() -> Iterator[Stand]:
                 [*command, "--port", str(port), "--folder", folder], cwd=ROOT, stdout=output, stderr=output
             )
         try:
-            _await(process, url, log)
+            await_answer(process, f"{url}/health", _START_LIMIT, "the CPU server", log)
             launched = psutil.Process(process.pid).children(recursive=True)
             pids = tuple(each.pid for each in launched)
             yield Stand(url, pids, {"model": "cpu-tiny", "warmup": 3, "output-tokens": 60})
         finally:
             process.terminate()
             process.wait(60)
-
-
-def _await(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urlopen(f"{url}/health", timeout=5):
-            return
-        time.sleep(0.5)
-    process.kill()
-    lines = log.read_text(errors="replace").splitlines()
-    raise UsageError(f"the CPU server did not start: {lines[-1] if lines else 'it said nothing'}")
 
 
 @contextlib.contextmanager

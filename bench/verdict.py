@@ -10,8 +10,7 @@ import dataclasses
 import math
 import time
 from argparse import ArgumentParser, Namespace
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +21,11 @@ from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import UsageError, whole
 from reports.commands.compare import MINIMUM_EFFECT
 from reports.comparison import changes
-from reports.comparison.claims import Setting, claim, estimate
-from reports.comparison.pairs import by_time
 from reports.document.metric import Change
 from reports.gate.history import JUDGED as CHECKED
 from reports.gate.history import Series, gate_of
 from reports.metrics import catalogue, durations, request_metrics
-from reports.metrics.catalogue import HEADLINE, ROW, ROWS, Row
+from reports.metrics.catalogue import ROW, ROWS, Row
 from reports.runs.manifest import Manifest
 from reports.runs.runs import Records, Run, load_run
 from reports.runs.server_metrics import ServerMetrics
@@ -52,16 +49,6 @@ CHAT_MEDIUM = Shape(
 )
 LOADS = ((67, 90), (92, 66), (98, 62))  # per cent of the capacity, by slots
 JUDGED = [row for row in ROWS if row.metric not in (None, "itl") or row.name == "completed_rate"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How often each metric was called worse, better or neither, and in how many pairs which held."""
-
-    marks: dict[str, Counter[str]]
-    quiet: int  # pairs in which no headline metric was claimed to differ
-    found: int  # pairs in which every headline metric was called worse
-    pairs: int
 
 
 def run_of(shape: Shape, name: str) -> Run:
@@ -93,40 +80,6 @@ def _table(truth: Truth) -> pa.Table:
             "output_asked": truth.tokens,
         }
     )
-
-
-def compare_pairs(shape: Shape, slower: float, pairs: int, repeats: int = 1) -> Outcome:
-    """Compare `pairs` pairs of one schedule each; the second server takes `slower` times as long."""
-    marks: dict[str, Counter[str]] = {row.name: Counter() for row in JUDGED}
-    quiet = found = 0
-    slow = dataclasses.replace(shape, ttft=shape.ttft * slower, tpot=shape.tpot * slower)
-    for number in range(pairs):
-        first: list[Run] = []
-        second: list[Run] = []
-        for repeat in range(repeats):
-            noise = 2 * (number * repeats + repeat)
-            one = dataclasses.replace(shape, seed=number, noise_seed=noise, variant="A")
-            two = dataclasses.replace(slow, seed=number, noise_seed=noise + 1, variant="B")
-            first.append(run_of(one, f"{noise}-A"))
-            second.append(run_of(two, f"{noise}-B"))
-        overloaded = [name for name, each in (("A", shape), ("B", slow)) if each.rate > each.capacity]
-        said = dict(_marks(first, second, overloaded))
-        for name, mark in said.items():
-            marks[name][mark] += 1
-        headline = [said[name] for name in HEADLINE]
-        quiet += not {"better", "worse"} & set(headline)
-        found += set(headline) == {"worse"}
-    return Outcome(marks, quiet, found, pairs)
-
-
-def _marks(baseline: list[Run], other: list[Run], overloaded: list[str]) -> Iterator[tuple[str, str]]:
-    """Each metric's mark. `overloaded`: who is offered more than it can serve, so runs SATURATED."""
-    setting = Setting("A", "B", MINIMUM_EFFECT / 100, None, tuple(overloaded), tuple(overloaded))
-    blocks = by_time(baseline[0], other[0], bool(overloaded))[1] if len(baseline) == 1 else None
-    for row in JUDGED:
-        figures = [[catalogue.figure(run, row) for run in side] for side in (baseline, other)]
-        found = estimate(row, baseline, other, blocks, growing=overloaded)
-        yield row.name, claim(row, found, figures, setting).mark
 
 
 def shape_of(run: Run) -> Shape:

@@ -37,6 +37,14 @@ class Deployment:
             return self
         return replace(self, fit=shape.fit(peaks.pace(self.target, python)))
 
+    def make_model(self) -> None:
+        """Build the model, where the project builds it and it is not there. Raises UsageError where it cannot
+        be written."""
+        if self.target.model == llama.NAME:
+            llama.ensure()
+        elif self.fit:
+            model.ensure(self.fit.layers)
+
     def command(self) -> Command:
         """The server's command. Raises NotApplicableError when the variant does not fit the target."""
         built = self._built()

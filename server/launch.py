@@ -18,7 +18,7 @@ from common.places import ROOT
 from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now, write_json
 from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
-from server import health, in_force, installed, llama, log, model, runfolder
+from server import health, in_force, installed, log, runfolder
 from server.command import DEFAULT_PORT, Command, NotApplicableError
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
@@ -110,10 +110,8 @@ def _find(deployment: Deployment) -> installed.Vllm:
 def _fitted(deployment: Deployment, vllm: installed.Vllm) -> Deployment:
     """The deployment with the CPU model's shape for this machine, where the project builds the model."""
     deployment = deployment.fitted(vllm.python)
-    if deployment.target.model == llama.NAME:
-        llama.ensure()
+    deployment.make_model()
     if deployment.fit:
-        model.ensure(deployment.fit.layers)
         say(f"model: {deployment.fit.text}")
         if deployment.fit.advice:
             say(f"model: {deployment.fit.advice}")

@@ -118,8 +118,11 @@ def _serving(host: str) -> dict[str, Any] | None:
     for path in results_folder().glob(f"*/{SERVER}"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):  # not one, or older
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            launcher = content["launcher"]
-            began = psutil.Process(launcher["pid"]).create_time()
-            if content["host"] == host and began == launcher["began"]:
+            if content["host"] == host and _lives(content["launcher"]):
                 return content
     return None
+
+
+def _lives(launcher: dict[str, Any]) -> bool:
+    """Whether it is the process that it was. Raises psutil.Error where there is none of its number."""
+    return bool(psutil.Process(launcher["pid"]).create_time() == launcher["began"])

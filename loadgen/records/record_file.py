@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 from common.results import RECORDS
 from loadgen.records.record import SCHEMA, Record, to_table
 
-GROUP = (
-    4 * 2**20
-)  # bytes of records in one row group: 2,200 of 150 chunks; it takes some times as much to write
+# Bytes of records in one row group: 2,200 of 150 chunks; it takes some times as much to write.
+GROUP = 4 * 2**20
 
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
 

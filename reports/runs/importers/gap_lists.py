@@ -52,10 +52,7 @@ class GapLists:
                 at = end or len(text)
             until = at if inside else max(at, len(text) - _REACH)
             out.append(text[at:until])
-            text, at = (
-                text[max(until - 1, 0) :],
-                min(until, 1),
-            )  # with the byte before, which may be a backslash
+            text, at = text[max(until - 1, 0) :], min(until, 1)  # the byte before may be a backslash
             if whole := b"".join(out):
                 yield whole
         if text[at:]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.synthetic import Shape, make_run, simulate
-from bench.verdict import CHAT_MEDIUM, compare_pairs, recorded, run_of, shape_of
+from bench.verdict import CHAT_MEDIUM, recorded, run_of, shape_of
 from reports.comparison import resampling
 from reports.comparison.claims import Estimate, Setting, _queue_drift, claim, estimate
 from reports.comparison.pairs import by_time, pair_up
@@ -23,6 +23,7 @@ from reports.statistics import intervals
 from reports.statistics.intervals import Blocks
 from reports.text import formatting
 from reports.verdict import validity
+from tests.support.compared_pairs import compare_pairs
 
 ROW = {row.name: row for row in ROWS}
 BOUNDED = ("ttft_p99", "tpot_p99", "latency_p99")  # where more than 1 % are unfinished
