@@ -183,5 +183,10 @@ def _of_slo(run: Run, row: Row, pace: float, queue_grew: bool) -> Reach:
             return Reach()
         met.append(float(found.sum()))
     best, now, worst = met
+    if row.better == "lower":  # energy for each of them
+        value = catalogue.figure(run, row).value or 0.0
+        return Reach(
+            value * (1 - now / best) if best else 0.0, value * (now / worst - 1) if worst else math.inf
+        )
     over = int(run.judged.sum()) if row.unit == "share" else run.window_length
     return Reach(max(now - worst, 0.0) / over, max(best - now, 0.0) / over) if over else Reach()
