@@ -76,6 +76,7 @@ GPU_ENERGY = Instrument(
     "J",
     "Of all the server's GPUs since their driver was loaded; by output tokens it is the energy of one",
 )
+OF_GPU = (GPU_POWER, GPU_ENERGY)  # which nobody has without one
 LANES = Instrument("tokenswarm.lanes", "gauge", "{lane}", "Workers that take part")
 LANES_LOST = Instrument("tokenswarm.lanes.lost", "gauge", "{lane}", "Workers that were lost")
 ELAPSED = Instrument("tokenswarm.elapsed", "gauge", "s", "Since the run's start; below 0 before it")

@@ -64,15 +64,14 @@ class Observed:
     def _totals(self, live: Live) -> Iterator[Observation]:
         point = live.points[-1] if live.points else None
         going = point if not self.run.over.is_set() else None  # a run that is over has no rates
-        gpus = self.run.scraper.latest
         values: dict[Instrument, float | None] = {
             instruments.ARRIVALS_DUE: live.due,
             instruments.IN_FLIGHT: live.in_flight,
             **{each: going.rates[name] if going else 0.0 for name, each in instruments.OF_RATES.items()},
             instruments.RUNNING: point.running if point else None,
             instruments.WAITING: point.waiting if point else None,
-            instruments.GPU_POWER: gpus.get("watts"),
-            instruments.GPU_ENERGY: gpus.get("joules"),
+            instruments.GPU_POWER: live.gauges.get("watts"),
+            instruments.GPU_ENERGY: live.gauges.get("joules"),
             instruments.LANES: len(live.lanes),
             instruments.LANES_LOST: len(live.lost),
             instruments.ELAPSED: point.t if point else self.run.now,
