@@ -9,11 +9,11 @@ from server import variants
 from server.targets import Target, flag_name
 from server.variants import Variant
 
-# The first experiment's command, and `vllm serve`. The former takes these without a word and ignores them
-# (vLLM 0.26 to 0.32, read in vllm/entrypoints/cli/serve.py).
+# The first experiment's command, and `vllm serve`, which alone acts on these flags and settings: the former
+# takes them without a word (vLLM 0.26 and 0.32, vllm/entrypoints/cli/serve.py).
 API_SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
-FLAGS_OF_SERVE, SETTINGS_OF_SERVE = ("--api-server-count", "-asc"), ("VLLM_USE_RUST_FRONTEND",)
+OF_SERVE = {"--api-server-count", "-asc", "VLLM_USE_RUST_FRONTEND"}
 DEFAULT_PORT = 8000
 EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
@@ -87,6 +87,6 @@ def build(target: Target, variant: Variant, model: str, port: int = DEFAULT_PORT
     except ValueError as error:
         raise NotApplicableError(f"the variant does not fit this target: {error}") from None
     environment = {**target.environment, **variant.environment}
-    needs_serve = {flag_name(words[0]) for words in flags} & {*FLAGS_OF_SERVE} or environment.keys() & {*SETTINGS_OF_SERVE}
-    argv = ["python", *(SERVE if needs_serve else API_SERVER), *(word for words in flags for word in words)]
-    return Command(argv, environment)
+    asked = {*(flag_name(words[0]) for words in flags), *environment}
+    program = API_SERVER if asked.isdisjoint(OF_SERVE) else SERVE
+    return Command(["python", *program, *(word for words in flags for word in words)], environment)

