@@ -145,7 +145,7 @@ def title(pid: int, process: Process) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()[:4096].decode(errors="replace").split("\0")
         if words[0].startswith(TITLE):
             return words[0].removeprefix(TITLE).split()[0]
-        if any("vllm" in word and "api_server" in word for word in words) or "serve" in words[1:3]:
+        if any("vllm" in word and "api_server" in word for word in words) or "serve" in words[1:4]:
             return "API server"
     return process.name
 

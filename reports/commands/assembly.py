@@ -70,7 +70,7 @@ def assemble(
         for name in others
     ]
     pairs, loads = [pair for pair, _ in settled], [each for _, found in settled for each in found]
-    rows = [_metric(row, groups, pairs) for row in ROWS]
+    rows = [_metric(row, groups, pairs) for row in ROWS if not row.of_gpu or _any_has(row, ordered)]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
     first = groups[baseline][0].manifest
@@ -142,6 +142,10 @@ def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], li
     kept = {variant: exclusions.without(excluded, group) for variant, group in groups.items()}
     names = {run.name for group in kept.values() for run in group}
     return kept, [info for group in repeats for info in group if info.run in names], excluded
+
+
+def _any_has(row: Row, runs: Sequence[Run]) -> bool:
+    return any(catalogue.figure(run, row).value is not None for run in runs)
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:

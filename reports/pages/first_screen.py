@@ -17,6 +17,7 @@ ROWS = (  # what users feel first; at most six are known
     "scheduled_ttft_p99",
     "tpot_p50",
     "energy_per_token",
+    "energy_per_good_request",
     "latency_p50",
 )
 MOST = 6

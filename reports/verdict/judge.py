@@ -177,6 +177,9 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
     text = f"{number(found['output_token_throughput'].value or 0.0, 'tok/s')} tok/s, "
     text += f"offered {number(offered, 'req/s')} and completed {number(completed, 'req/s')} req/s"
+    for name, of in (("energy_per_token", "token"), ("energy_per_good_request", "request within the SLO")):
+        if name in found:
+            text += f", {number(found[name].value, 'J')} J of the GPU per {of}"
     good = found["slo_attainment"].value
     if good is None:
         return f"{text}, no SLO asked"

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 from reports.runs.runs import Run
 from reports.verdict import rules
-from reports.verdict.rule import RULES, Rule, Verdict, not_checked
+from reports.verdict.rule import RULES, Rule, Verdict, concerns, not_checked
 
 ORDER = (
     "measurement",
     "agreement",
     "machine",
+    "gpu",
     "client",
     "path",
     "server",
@@ -31,7 +32,8 @@ def check(run: Run) -> list[Rule]:
 
     Where others took the cores, nobody knows who would have kept up: the rules that fail for it say so.
     """
-    found = [_within_limits(rule(run), run) for rule in sorted(RULES.values(), key=_place)]
+    asked = [rule for name, rule in RULES.items() if concerns(name, run)]
+    found = [_within_limits(rule(run), run) for rule in sorted(asked, key=_place)]
     if all(rule.passed for rule in found if rule.verdict == Verdict.DISTURBED):
         return found
     return [_while_disturbed(rule) for rule in found]
@@ -40,7 +42,7 @@ def check(run: Run) -> list[Rule]:
 def _while_disturbed(rule: Rule) -> Rule:
     if rule.passed or not (rule.verdict in CAUSED or rule.rule in CAUSED_RULES):
         return rule
-    advice = "nothing of it says who is to blame: others had the cores meanwhile (others_on_machine)"
+    advice = "nothing of it says who is to blame: others had the machine meanwhile"
     return replace(rule, verdict=Verdict.DISTURBED, advice=advice)
 
 
