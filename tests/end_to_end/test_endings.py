@@ -45,8 +45,8 @@ def reconciles(found: Outcome) -> None:
 )
 def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
     with (
-        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW) as running,
+        metronome("--ttft", "0.05", "--tpot", "0.1") as server,
+        LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW.replace("200", "20")) as running,
     ):
         running.wait_for_records(10, workers or 1)
         running.signal(number)
