@@ -436,7 +436,7 @@ def test_saturated_runs_are_results_and_invalid_ones_are_kept_and_said(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("baseline", "none"), "unknown variant 'none'; there are: "),
+        (("baseline", "none"), "unknown variant 'none'; there are: .*baseline, batch-16"),
         (("baseline",), "name two variants or more"),
         (("baseline", "baseline"), "variant baseline is named twice; --repeats 2"),
         (("baseline", "batch-8", "--repeats", "0"), "--repeats 0: must be 1 to 1,000"),
