@@ -137,7 +137,7 @@ def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], li
     groups: dict[str, list[Run]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.manifest.variant, []).append(run)
-    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
+    repeats = [[run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
     excluded = [info for group in repeats for info in exclusions.excluded(group)]
     kept = {variant: exclusions.without(excluded, group) for variant, group in groups.items()}
     names = {run.name for group in kept.values() for run in group}
@@ -180,7 +180,8 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
     )
 
 
-def _run_info(run: Run, repeat: int) -> RunInfo:
+def run_info(run: Run, repeat: int) -> RunInfo:
+    """What one run says, with its verdict; `repeat`: which one of its variant it is, from 1."""
     manifest, rules = run.manifest, validity.check(run)
     verdict = validity.verdict(rules)
     return RunInfo(
