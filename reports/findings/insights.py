@@ -52,7 +52,10 @@ def _side(facts: Facts, variant: str, mark: str) -> Insight | None:
 
 
 def why_ttft(facts: Facts, variant: str) -> Insight | None:
-    """Which part of the mean TTFT (scheduled) moved most, with the batch and the queue beside it."""
+    """Which part of the mean TTFT (scheduled) moved most, with the batch and the queue beside it; None where no
+    change of TTFT is claimed."""
+    if not _claimed(facts, variant):
+        return None
     parts: dict[str, tuple[float, float]] = {}
     for part in PARTS:
         before, after = facts.server(facts.baseline, part), facts.server(variant, part)
@@ -66,10 +69,7 @@ def why_ttft(facts: Facts, variant: str) -> Insight | None:
     shown = [f"{PARTS[part]} {_ms(before)} to {_ms(after)} ms" for part, (before, after) in parts.items()]
     text = f"The parts of TTFT are not known: {other}." if other else _in_parts(facts, variant, shown)
     moved = {part: after - before for part, (before, after) in parts.items()}
-    text += _largest(moved) if _claimed(facts, variant) else ""
-    text += batch
-    if not _claimed(facts, variant):
-        text += " No change of TTFT is claimed, so there is none to explain."
+    text += _largest(moved) + batch
     figures = {f"{part}_change": change for part, change in moved.items()}
     return Insight(kind="ttft", variant=variant, text=text, figures=dict(figures))
 
@@ -115,7 +115,8 @@ def _largest(moved: dict[str, float]) -> str:
 
 
 def why_tpot(facts: Facts, variant: str) -> Insight | None:
-    """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity."""
+    """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity; None where no
+    change of TPOT is claimed, and a smaller batch does not explain why."""
     wanted: dict[str, tuple[str, Callable[[float], str]]] = {
         "running_mean": ("requests in the batch (mean)", "{:.1f}".format),
         "running_max": ("at most", "{:.0f}".format),
@@ -136,9 +137,13 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
     text = f"{head}{facts.baseline} to {variant}: {', '.join(parts[:3])}."
     text += f" {formatting.capital(', '.join(parts[3:]))}." if parts[3:] else ""
     text += _tpot_cause(facts, variant, *pairs["running_mean"])
-    text += _same_bytes(facts, variant, *pairs["running_mean"], *pairs["bytes_per_step"])
-    if not any(facts.change(name, variant).mark in ("better", "worse") for name in ("tpot_p50", "tpot_p99")):
-        text += " No change of TPOT is claimed."
+    same_bytes = _same_bytes(facts, variant, *pairs["running_mean"], *pairs["bytes_per_step"])
+    claimed = any(
+        facts.change(name, variant).mark in ("better", "worse") for name in ("tpot_p50", "tpot_p99")
+    )
+    if not claimed and not same_bytes:
+        return None
+    text += same_bytes
     return Insight(
         kind="tpot", variant=variant, text=text, figures={key: two for key, (_, two) in known.items()}
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reports.document.run import ServerSide
 from reports.metrics import request_metrics
 from reports.metrics.rates import amounts
+from reports.runs import commandline
 from reports.runs.runs import Run
 from reports.runs.server_metrics import Histogram, Together
 
@@ -37,6 +38,8 @@ def server_side(run: Run) -> ServerSide:
         None if reads is None or writes is None else (reads + writes) or None
     )  # vLLM's 0: it did not count
     step_tokens = _histogram(run, STEP_TOKENS, run.window[0])
+    if _api_servers(run) > 1:  # each observes what it gets of a step, so a step counts once for each of them
+        step_tokens = None
     steps = step_tokens.count if step_tokens else None
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
     cache = _cache(run, "mean")
@@ -72,6 +75,12 @@ def server_side(run: Run) -> ServerSide:
         gpu_power_mean=_power(run),
         joules_per_token=request_metrics.rate(run, "energy_per_token").value,
     )
+
+
+def _api_servers(run: Run) -> int:
+    """How many processes speak HTTP, as far as the launcher's command says."""
+    value = commandline.flag(commandline.words(run.manifest.server or {}), "--api-server-count")
+    return int(value) if value and value.isdigit() else 1
 
 
 def mean_over(times: Floats, values: Floats, start: float, end: float) -> float | None:

@@ -1,5 +1,6 @@
 """The search for the highest rate: its rules, on synthetic runs of a known queue, and on the metronome."""
 
+import dataclasses
 import json
 import os
 import re
@@ -30,7 +31,7 @@ from reports.capacity.chart import chart
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import load_run
 from reports.statistics.leaky_bucket import Step as Bucket
-from reports.statistics.leaky_bucket import backlog
+from reports.statistics.leaky_bucket import backlog, crossing
 from reports.verdict.slo import Standing, standing, state_of
 from reports.verdict.validity import check
 from tests.support.make_step import make_step
@@ -142,6 +143,16 @@ def test_a_bucket_is_found_wherever_the_search_begins(limit: float, start: float
     assert met > 0.95, "such steps meet the SLO's share on average, or nearly"
     share = [queue(limit)(1.15 * high, 1000 + number)[0] for number in range(60)]
     assert sum(each.met for each in share) < 0.98 * sum(each.judged for each in share)
+
+
+def test_a_server_that_serves_less_far_above_its_limit_is_not_called_slower() -> None:
+    """vLLM's front end on an H200: 60 requests/s kept up, 52 served where 120 were asked for."""
+    steps = [queue(65.0)(rate, number)[1] for number, rate in enumerate([20.0, 40.0, 60.0, 80.0, 120.0])]
+    assert None not in steps
+    known = [step for step in steps if step is not None]
+    known[-1] = dataclasses.replace(known[-1], served=52.0)
+    found = crossing(known, 20.0, 2.0, 0.01, 50.0)
+    assert 60.0 < found.rate < 72.0 and found.interval[1] > 60.0
 
 
 def test_a_rate_that_cannot_be_measured_is_asked_for_again_and_ends_the_search_below() -> None:

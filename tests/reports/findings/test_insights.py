@@ -104,8 +104,7 @@ def test_why_ttft_explains_only_a_change_that_is_claimed(plain: Facts) -> None:
         scheduled_ttft_p50=quiet,
         scheduled_ttft_p99=quiet,
     )
-    found = insights.why_ttft(facts, "optimized")
-    assert found is not None and "makes up" not in found.text and "none to explain" in found.text
+    assert insights.why_ttft(facts, "optimized") is None
 
 
 def test_why_ttft_blames_no_part_where_the_servers_own_are_unknown(plain: Facts) -> None:
@@ -152,9 +151,9 @@ def test_a_smaller_batch_that_moves_the_same_bytes_is_named(plain: Facts) -> Non
     facts = marked(served(plain, before, after), tpot_p50="not comparable", tpot_p99="not comparable")
     found = insights.why_tpot(served(facts, before, after), "optimized")
     assert found is not None and "moved per step 14.8 GB to 14.3 GB" in found.text
-    assert "fewer requests share the same cost" in found.text and "No change of TPOT" in found.text
+    assert "fewer requests share the same cost" in found.text
     halved = insights.why_tpot(served(facts, before, after | {"bytes_per_step": 7e9}), "optimized")
-    assert halved is not None and "share the same cost" not in halved.text
+    assert halved is None, "no change is claimed, and there is none to explain"
 
 
 def test_a_tpot_that_is_not_known_is_excluded(plain: Facts) -> None:
@@ -162,7 +161,7 @@ def test_a_tpot_that_is_not_known_is_excluded(plain: Facts) -> None:
     unknown = [row.readings[0], row.readings[1].model_copy(update={"value": None, "display": "n/a"})]
     metrics = dict(plain.metrics) | {"tpot_p50": row.model_copy(update={"readings": unknown})}
     facts = served(dataclasses.replace(plain, metrics=metrics), {"running_mean": 34.0}, {"running_mean": 7.9})
-    found = insights.why_tpot(facts, "optimized")
+    found = insights.why_tpot(marked(facts, tpot_p99="better"), "optimized")
     assert found is not None and "n/a" not in found.text and "34.0 to 7.9" in found.text
 
 

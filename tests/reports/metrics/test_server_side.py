@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.synthetic import Shape, make_run
+from bench.synthetic import Shape, edit_manifest, make_run
 from loadgen.records.record import METRICS_SCHEMA
 from reports.metrics import request_metrics
 from reports.metrics.server_side import mean_over, server_side
@@ -52,6 +52,17 @@ def test_histograms_are_differenced_and_the_network_is_the_rest(tmp_path: Path) 
     assert found.network_mean == pytest.approx(0.002, abs=1e-6)
     assert found.prefill_mean is None
     assert found.running_mean == pytest.approx(30 * 0.13, rel=0.3)
+
+
+def test_several_api_servers_each_count_a_step(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", SHAPE)
+    add_rows(
+        tmp_path / "run", {"iteration_tokens_total_sum": (0, 800), "iteration_tokens_total_count": (0, 100)}
+    )
+    command = ["python", "-m", "vllm.entrypoints.cli.main", "serve", "--api-server-count", "2"]
+    edit_manifest(tmp_path / "run", server={"command": command})
+    found = server_side(load_run(tmp_path / "run"))
+    assert (found.steps, found.tokens_per_step, found.bytes_per_step) == (None, None, None)
 
 
 def test_no_network_where_the_server_saw_other_requests(tmp_path: Path) -> None:

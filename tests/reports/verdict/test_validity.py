@@ -454,6 +454,14 @@ def test_who_is_to_blame_for_failures(tmp_path: Path, status: int, rule: str) ->
     assert failed(tmp_path) == {rule}
 
 
+def test_a_queue_whose_tokens_come_in_lumps_later_is_not_blamed_on_its_warm_up(tmp_path: Path) -> None:
+    """vLLM's full front end: TPOT of the first half was 75 % above the rest's."""
+    make_run(tmp_path, slots=7, jitter=0.05)
+    edit_records(tmp_path, slower(lambda place: np.where(place < 0.3, 2.0, 1.0)))
+    found = rules(tmp_path)["warmup_long_enough"]
+    assert found.passed and "a queue grows" in found.text
+
+
 def test_a_saturated_run_is_not_blamed_on_its_warm_up(tmp_path: Path) -> None:
     make_run(tmp_path, slots=7)
     found = rules(tmp_path)
