@@ -1,6 +1,6 @@
 """Why the figures moved, in words from the figures: wins, trade-offs, TTFT, TPOT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from reports.document.decision import Insight
 from reports.document.lookup import Facts
@@ -17,6 +17,7 @@ PARTS = {
     "prefill_mean": "prefill",
 }
 
+TTFTS = ("ttft_p50", "ttft_p99", "scheduled_ttft_p50", "scheduled_ttft_p99")
 COUNTS_AGREE = 0.05  # share by which the server's count may differ from the client's
 SAME_BYTES = 0.25  # bytes of a step that fall by less than this part of the batch's fall: mostly weights
 
@@ -52,9 +53,11 @@ def _side(facts: Facts, variant: str, mark: str) -> Insight | None:
 
 
 def why_ttft(facts: Facts, variant: str) -> Insight | None:
-    """Which part of the mean TTFT (scheduled) moved most, with the batch and the queue beside it; None where no
-    change of TTFT is claimed."""
-    if not _claimed(facts, variant):
+    """Which part of the mean TTFT (scheduled) moved most, with the batch and the queue beside it.
+
+    None where no change of TTFT is claimed.
+    """
+    if not _claimed(facts, variant, TTFTS):
         return None
     parts: dict[str, tuple[float, float]] = {}
     for part in PARTS:
@@ -96,11 +99,8 @@ def _of_others(facts: Facts, variant: str) -> str | None:
     return None
 
 
-def _claimed(facts: Facts, variant: str) -> bool:
-    return any(
-        facts.change(name, variant).mark in ("better", "worse")
-        for name in ("ttft_p50", "ttft_p99", "scheduled_ttft_p50", "scheduled_ttft_p99")
-    )
+def _claimed(facts: Facts, variant: str, names: Sequence[str]) -> bool:
+    return any(facts.change(name, variant).mark in ("better", "worse") for name in names)
 
 
 def _largest(moved: dict[str, float]) -> str:
@@ -115,8 +115,10 @@ def _largest(moved: dict[str, float]) -> str:
 
 
 def why_tpot(facts: Facts, variant: str) -> Insight | None:
-    """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity; None where no
-    change of TPOT is claimed, and a smaller batch does not explain why."""
+    """Batch size and, where exported, tokens and bytes of a step and the arithmetic intensity.
+
+    None where no change of TPOT is claimed, and a smaller batch does not explain why.
+    """
     wanted: dict[str, tuple[str, Callable[[float], str]]] = {
         "running_mean": ("requests in the batch (mean)", "{:.1f}".format),
         "running_max": ("at most", "{:.0f}".format),
@@ -138,10 +140,7 @@ def why_tpot(facts: Facts, variant: str) -> Insight | None:
     text += f" {formatting.capital(', '.join(parts[3:]))}." if parts[3:] else ""
     text += _tpot_cause(facts, variant, *pairs["running_mean"])
     same_bytes = _same_bytes(facts, variant, *pairs["running_mean"], *pairs["bytes_per_step"])
-    claimed = any(
-        facts.change(name, variant).mark in ("better", "worse") for name in ("tpot_p50", "tpot_p99")
-    )
-    if not claimed and not same_bytes:
+    if not same_bytes and not _claimed(facts, variant, ("tpot_p50", "tpot_p99")):
         return None
     text += same_bytes
     return Insight(
