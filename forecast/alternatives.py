@@ -88,12 +88,13 @@ def on_hardware(calibration: Calibration, setting: Setting, name: str) -> Settin
 def _setting(
     calibration: Calibration, name: str, base: Sequence[str], variant: Variant, schedule: Schedule
 ) -> Setting:
-    flags = [shlex.join(part) for part in _grouped(base[_LEAD:])]
+    lead = next((place for place, word in enumerate(base) if word.startswith("--")), len(base))
+    flags = [shlex.join(part) for part in _grouped(base[lead:])]
     try:
         words = [word for part in variants.apply(flags, variant) for word in part]
     except ValueError as error:
         raise UsageError(f"{name}: the variant does not fit {calibration.run}: {error}") from None
-    command = [*base[:_LEAD], *words]
+    command = [*base[:lead], *words]
     differs = changed(calibration.command, command)
     remarks = refuse_unknowable(differs, calibration.run)
     settings = _settings(calibration, command)
@@ -105,9 +106,6 @@ def _setting(
             f"{calibration.run} ran with CUDA graphs and cannot say what a step takes without them"
         )
     return setting
-
-
-_LEAD = 3  # words before the first flag: python -m vllm.entrypoints.openai.api_server
 
 
 def _settings(calibration: Calibration, command: Sequence[str]) -> Settings:
@@ -156,7 +154,7 @@ def _here(calibration: Calibration) -> Hardware:
 
 
 def _bound(calibration: Calibration, hardware: Hardware) -> NDArray[np.float64]:
-    """Least seconds that each term of step_times.TERMS takes on the hardware; shape (5,)."""
+    """Least seconds that each term of step_times.TERMS takes on the hardware; shape (6,)."""
     if not calibration.model_config:
         raise UsageError(
             f"{calibration.run} does not hold the model's config, so nothing can be scaled from it"
@@ -172,6 +170,7 @@ def _bound(calibration: Calibration, hardware: Hardware) -> NDArray[np.float64]:
             flops,
             model.kv_bytes_per_token / hardware.peak_bytes_per_s,
             flops,
+            0.0,
             0.0,
         ]
     )

@@ -169,7 +169,7 @@ def replayed(
         [0] * len(rows),
         [0] * len(rows),
     )
-    return simulate(load, engine, times.coefficients, run.manifest.drained_at), ready
+    return simulate(load, engine, times.coefficients, run.manifest.drained_at, knot=times.knot), ready
 
 
 def running_at(outcome: Outcome, at: Floats) -> Floats:

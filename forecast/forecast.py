@@ -160,7 +160,7 @@ def _simulate(
         lag=end.lag,
     )
     limit = setting.schedule.end + setting.schedule.scenario.drain
-    outcome = simulate(traffic.load, engine, times.coefficients, limit, traffic.follow)
+    outcome = simulate(traffic.load, engine, times.coefficients, limit, traffic.follow, knot=times.knot)
     made = run_of(
         traffic, outcome, end, description(calibration, setting), calibration.chunk if chunks else None
     )

@@ -101,12 +101,14 @@ def simulate(
     horizon: float = math.inf,
     follow: Follow | None = None,
     pace: Callable[[float], float] | None = None,
+    knot: float = math.inf,
 ) -> Outcome:
-    """Run the load through the engine until `horizon` seconds. `coefficients`: of step_times.TERMS, seconds.
+    """Run the load through the engine until `horizon` seconds. `coefficients`, seconds, and `knot`: as
+    step_times has them.
 
     `load` grows by what `follow` gives (a conversation's next turn). `pace`: factor of step times over time.
     """
-    return _Simulation(load, engine, coefficients, horizon, follow, pace).run()
+    return _Simulation(load, engine, coefficients, horizon, follow, pace, knot).run()
 
 
 class _Simulation:
@@ -120,9 +122,10 @@ class _Simulation:
         horizon: float,
         follow: Follow | None,
         pace: Callable[[float], float] | None,
+        knot: float,
     ) -> None:
         self.load, self.engine, self.horizon, self.follow, self.pace = load, engine, horizon, follow, pace
-        self.terms = [float(value) for value in coefficients]
+        self.terms, self.knot = [float(value) for value in coefficients], knot
         self.now, self.step = 0.0, 0
         self.before = -math.inf  # start of the step before: with lookahead a step is planned then
         self.pointer, self.sent = 0, len(load.ready)  # arrivals that were known from the beginning
@@ -346,11 +349,12 @@ class _Simulation:
 
     def _seconds(self, tokens: int, requests: int) -> tuple[float, float]:
         """(seconds of the next step, growth for each that follows)."""
-        base, sequence, context, token, request = self.terms
+        base, sequence, context, token, request, crowd = self.terms
         factor = self.pace(self.now) if self.pace is not None else 1.0
         seconds = (
             base + sequence * self.decoding + context * self.context + token * tokens + request * requests
         )
+        seconds += crowd * max(self.decoding - self.knot, 0.0)
         return max(factor * seconds, 1e-7), factor * context * self.decoding
 
     def _advance(self, count: int, tokens: int, requests: int) -> None:

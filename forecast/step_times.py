@@ -1,9 +1,11 @@
 """Seconds of an engine step, as a function of what is in it: the model and its robust fit.
 
-    seconds = base + sequence · D + context · C + token · P + request · N
+    seconds = base + sequence · D + context · C + token · P + request · N + crowd · max(D − knot, 0)
 
 D sequences decode in the step, which hold C tokens of context together; P prompt tokens are computed, of N
-requests. No coefficient is negative, so more work never takes less time. Pure; no I/O.
+requests. The knot is the median D of the run. A small batch waits for memory, a large one for arithmetic, so
+the time bends upwards between them (the roofline of Williams, Waterman and Patterson 2009). No coefficient is
+negative, so more work never takes less time. Pure; no I/O.
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
+from reports.comparison.starts import PRIOR
+
 Floats = NDArray[np.float64]
 
-TERMS = ("base", "sequence", "context", "token", "request")
+TERMS = ("base", "sequence", "context", "token", "request", "crowd")
 BLOCK_S = 2.0  # blocks of time that are resampled: some hundred steps, and 30 of them in a minute
 RESAMPLES = 100
 SLOW_BLOCKS = 6  # spans of a run whose paces are compared: the slowest change that one run can show
-RUN_TO_RUN = 0.02  # share; two runs of one server on a quiet machine differ by about so much in pace
+START_TO_START = PRIOR.sd  # a forecast is of another start
 UNSEEN = 0.10  # share of the step's time for each doubling beyond what the run held; see docs/forecast.md
 
 
@@ -32,9 +36,10 @@ class Work:
     tokens: Floats | float
     requests: Floats | float
 
-    def columns(self) -> Floats:
-        """Shape (n, 5), in the order of TERMS."""
-        parts = (self.steps, self.sequences, self.context, self.tokens, self.requests)
+    def columns(self, knot: float = np.inf) -> Floats:
+        """Shape (n, 6), in the order of TERMS."""
+        crowd = np.maximum(self.sequences - knot * self.steps, 0.0)
+        parts = (self.steps, self.sequences, self.context, self.tokens, self.requests, crowd)
         return np.stack([np.asarray(part, dtype=np.float64) for part in np.broadcast_arrays(*parts)], axis=-1)
 
 
@@ -65,11 +70,13 @@ class Seen:
 class StepTimes:
     """The fitted coefficients (seconds), their spread, and how the pace moved.
 
-    `draws`: shape (RESAMPLES, 5), coefficients from resampled blocks of time. `pace_sd`: standard deviation
-    of log pace between sixths of the run, or RUN_TO_RUN if that is more. `residual_sd`: seconds, of a gap.
+    `knot`: sequences a step. `draws`: shape (RESAMPLES, 6), coefficients from resampled blocks of time.
+    `pace_sd`: standard deviation of log pace, between sixths of the run and between starts. `residual_sd`:
+    seconds, of a gap.
     """
 
     coefficients: Floats
+    knot: float
     draws: Floats
     pace_sd: float
     residual_sd: float
@@ -77,18 +84,18 @@ class StepTimes:
 
     def seconds(self, work: Work) -> Floats:
         """Time of the work."""
-        return np.asarray(work.columns() @ self.coefficients)
+        return np.asarray(work.columns(self.knot) @ self.coefficients)
 
     def times(self, factors: Floats | float) -> "StepTimes":
-        """Every coefficient (or each of the five) that many times as long."""
+        """Every coefficient (or each of them) that many times as long."""
         return replace(self, coefficients=self.coefficients * factors, draws=self.draws * factors)
 
     def spread(self, work: Work) -> float:
         """Standard deviation of the log of a step's time at such work (one step's means).
 
-        Fit (resampled), pace from run to run, and what lies outside of what was seen.
+        Fit (resampled), pace within the run and from start to start, and what lies outside of what was seen.
         """
-        columns = work.columns()
+        columns = work.columns(self.knot)
         own = float(columns @ self.coefficients)
         if own <= 0:
             return self.pace_sd
@@ -97,13 +104,13 @@ class StepTimes:
 
     def _unseen(self, work: Work) -> float:
         """What a shape that the run never showed may add, as a share of the step's time."""
-        own = work.columns() * self.coefficients
+        own = work.columns(self.knot) * self.coefficients
         shares = own / own.sum()
         sequences, tokens = float(work.sequences), float(work.tokens)
         context = float(work.context) / max(sequences, 1.0)
         low = _doublings(self.seen.sequences_low, max(sequences, 1.0))
         high = _doublings(sequences, self.seen.sequences_high)
-        batch = UNSEEN * (low * shares[0] + high * shares[1])
+        batch = UNSEEN * (low * shares[0] + high * (shares[1] + shares[5]))
         prompt = UNSEEN * _doublings(tokens, self.seen.tokens_high) * shares[3]
         held = UNSEEN * _doublings(context, self.seen.context_high) * (shares[1] + shares[2])
         return float(np.sqrt(batch**2 + prompt**2 + held**2))
@@ -127,7 +134,8 @@ def fit(seen: Observations) -> StepTimes:
     The robust fit leaves out part of what slow steps took, yet a run takes all of its time; so the whole is
     scaled to the sum that was seen. Its draws resample blocks of BLOCK_S seconds with the robust weights.
     """
-    columns, seconds, weight = seen.work.columns(), seen.seconds, seen.weight
+    knot = _quantiles(_sequences(seen.work), seen.weight, 0.5)[0]
+    columns, seconds, weight = seen.work.columns(knot), seen.seconds, seen.weight
     scale = _scales(columns, weight)
     unit = 0.25 * float(np.average(seconds, weights=weight))  # from here on a residual counts linearly
     scaled = columns * scale
@@ -145,8 +153,9 @@ def fit(seen: Observations) -> StepTimes:
     robust = weight / np.sqrt(1 + (left / unit) ** 2)
     return StepTimes(
         found,
+        knot,
         _draws(seen.at, scaled, seconds, robust, found) * scale,
-        max(_pace(seen.at, seconds, columns @ found, weight), RUN_TO_RUN),
+        float(np.hypot(_pace(seen.at, seconds, columns @ found, weight), START_TO_START)),
         float(np.sqrt(np.average(left**2, weights=weight))),
         _ranges(seen),
     )
@@ -195,12 +204,16 @@ def _pace(at: Floats, seconds: Floats, expected: Floats, weight: Floats) -> floa
 
 def _ranges(seen: Observations) -> Seen:
     work, weight = seen.work, seen.weight
-    steps = np.maximum(np.asarray(work.steps), 1e-9)
-    sequences = np.asarray(work.sequences) / steps
+    sequences = _sequences(work)
     context = np.asarray(work.context) / np.maximum(np.asarray(work.sequences), 1e-9)
     tokens = np.asarray(work.tokens)
     low, high = _quantiles(sequences, weight, 0.05, 0.95)
     return Seen(low, high, _quantiles(context, weight, 0.95)[0], float(tokens.max(initial=0.0)))
+
+
+def _sequences(work: Work) -> Floats:
+    """How many decode in a step."""
+    return np.asarray(work.sequences) / np.maximum(np.asarray(work.steps), 1e-9)
 
 
 def _quantiles(values: Floats, weight: Floats, *shares: float) -> list[float]:

@@ -21,11 +21,12 @@ COLUMNS = {  # figure: (heading, factor)
 
 def basis(found: Calibration) -> str:
     """What the run taught, in words."""
-    base, sequence, context, token, request = 1e3 * found.step_times.coefficients
-    seen = found.step_times.seen
+    base, sequence, context, token, request, crowd = 1e3 * found.step_times.coefficients
+    seen, knot = found.step_times.seen, found.step_times.knot
     return (
         f"From {found.run} ({found.gaps:,} gaps): a step takes {base:.3g} ms + {sequence:.3g} ms for each "
-        f"sequence that decodes + {1e3 * context:.3g} ms for 1,000 of context + {1e3 * token:.3g} ms for "
+        f"sequence that decodes ({sequence + crowd:.3g} beyond {knot:.0f} of them) + {1e3 * context:.3g} ms "
+        f"for 1,000 of context + {1e3 * token:.3g} ms for "
         f"1,000 prompt tokens + {request:.3g} ms for each prompt; front end and client add "
         f"{1e3 * found.front_end.base:.3g} ms to TTFT.\n"
         f"Seen: {seen.sequences_low:.0f} to {seen.sequences_high:.0f} sequences a step, prompts of up to "

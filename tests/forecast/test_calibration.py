@@ -24,7 +24,7 @@ def found() -> Calibration:
 
 def test_the_engine_s_step_times_are_found(found: Calibration) -> None:
     assert found.step_times.coefficients[:2] == pytest.approx(TIMES[:2], rel=0.05)
-    one_prompt = np.array([0, 0, 0, 50, 1])
+    one_prompt = np.array([0, 0, 0, 50, 1, 0])
     assert one_prompt @ found.step_times.coefficients == pytest.approx(one_prompt @ TIMES, rel=0.15)
     assert found.front_end.base == pytest.approx(FRONT.base, abs=0.0007)
     assert (found.settings.engine.max_num_seqs, found.settings.engine.lookahead) == (128, 0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from forecast.scheduler import FCFS, PRIORITY, Engine, Load, simulate
 from tests.support import reference_scheduler as reference
 
-TIMES = np.array([0.004, 0.0002, 1e-7, 3e-5, 0.0007])
+TIMES = np.array([0.004, 0.0002, 1e-7, 3e-5, 0.0007, 0.0003])
 
 
 def loads() -> st.SearchStrategy[Load]:
@@ -35,14 +35,15 @@ def loads() -> st.SearchStrategy[Load]:
     st.sampled_from([FCFS, PRIORITY]),
     st.integers(0, 1),
     st.sampled_from([0.0, 1e-7, 1e-6]),
+    st.sampled_from([2.5, np.inf]),
 )
 def test_skipping_events_changes_nothing(
-    load: Load, sequences: int, tokens: int, policy: str, lookahead: int, context: float
+    load: Load, sequences: int, tokens: int, policy: str, lookahead: int, context: float, knot: float
 ) -> None:
     times = TIMES.copy()
     times[2] = context
     engine = Engine(sequences, tokens, policy, lookahead=lookahead)
-    found, told = simulate(load, engine, times), reference.simulate(load, engine, times)
+    found, told = simulate(load, engine, times, knot=knot), reference.simulate(load, engine, times, knot)
     assert found.first.tolist() == [told.first[index] for index in range(len(load.ready))]
     assert found.last.tolist() == [told.last[index] for index in range(len(load.ready))]
     assert found.step_end == pytest.approx(told.step_end, rel=1e-9)
@@ -76,7 +77,7 @@ def test_preemption_happens_where_blocks_run_out() -> None:
 
 def test_one_request_takes_a_prefill_and_its_decode_steps() -> None:
     load = Load([1.0], [100], [3], [0], [0])
-    found = simulate(load, Engine(8, 2048), np.array([0.01, 0.001, 0.0, 1e-4, 0.002]))
+    found = simulate(load, Engine(8, 2048), np.array([0.01, 0.001, 0.0, 1e-4, 0.002, 0.0]))
     assert found.step_end == pytest.approx([1.0 + 0.022, 1.0 + 0.033, 1.0 + 0.044])
 
 
@@ -102,7 +103,7 @@ def test_cached_tokens_are_not_computed() -> None:
 
 def test_asynchronous_scheduling_costs_a_step_of_ttft() -> None:
     load = Load([0.0, 0.105], [10, 10], [100, 10], [0, 0], [0, 0])
-    times = np.array([0.01, 0.0, 0.0, 0.0, 0.0])
+    times = np.array([0.01, 0.0, 0.0, 0.0, 0.0, 0.0])
     found = [simulate(load, Engine(8, 2048, lookahead=each), times) for each in (0, 1)]
     waits = [each.step_end[each.first[1]] - 0.105 for each in found]
     assert waits[1] - waits[0] == pytest.approx(0.01, abs=1e-6)

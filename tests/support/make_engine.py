@@ -15,7 +15,7 @@ from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import Schedule, schedule
 from reports.runs.runs import Run
 
-TIMES = np.array([0.0045, 0.00018, 0.0, 3.2e-5, 0.0007])
+TIMES = np.array([0.0045, 0.00018, 0.0, 3.2e-5, 0.0007, 0.0])
 FRONT = FrontEnd(0.007, 0.0, 0.0005)
 ENGINE = Engine(128, 2048)
 COMMAND = ("python", "-m", "vllm.entrypoints.openai.api_server", "--model", "m", "--enforce-eager")

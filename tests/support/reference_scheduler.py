@@ -28,9 +28,9 @@ class Told:
     most_tokens: int = 0
 
 
-def simulate(load: Load, engine: Engine, coefficients: np.ndarray) -> Told:
+def simulate(load: Load, engine: Engine, coefficients: np.ndarray, knot: float = np.inf) -> Told:
     """Without KV limits, chains and a horizon."""
-    base, sequence, context, token, request = coefficients.tolist()
+    base, sequence, context, token, request, crowd = coefficients.tolist()
     order = sorted(range(len(load.ready)), key=lambda i: (load.ready[i], i))
     waiting: list[int] = []
     running: list[Running] = []
@@ -72,6 +72,7 @@ def simulate(load: Load, engine: Engine, coefficients: np.ndarray) -> Told:
         held = sum(load.prompt[one.index] + one.got for one in decoding)
         before = now
         now += base + sequence * len(decoding) + context * held + token * tokens + request * len(prefill)
+        now += crowd * max(len(decoding) - knot, 0.0)
         told.step_end.append(now)
         for one in decoding:
             one.got += 1
