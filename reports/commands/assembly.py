@@ -183,11 +183,13 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
 def run_info(run: Run, repeat: int) -> RunInfo:
     """What one run says, with its verdict; `repeat`: which one of its variant it is, from 1."""
     manifest, rules = run.manifest, validity.check(run)
+    verdict = validity.verdict(rules)
     return RunInfo(
         run=run.name,
         variant=manifest.variant,
         repeat=repeat,
-        verdict=validity.verdict(rules).label,
+        verdict=verdict.label,
+        elsewhere="" if (who := validity.who(run, verdict)) == validity.WHO[verdict] else who,
         rules=[_rule(rule) for rule in rules],
         started_at=manifest.started_at or "unknown",
         ended=manifest.ended,
