@@ -45,7 +45,7 @@ class ServerSide(Part):
     )
     gateway_low: float | None = Field(None, description="of its interval, 95 % confidence")
     gateway_high: float | None = None
-    gateway_past: int = Field(default=0, description="requests that went past it")
+    gateway_past: float | None = Field(None, description="requests that went past it")
     front_end_mean: float | None = Field(None, description="server's mean TTFT less its queue and prefill, s")
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")

@@ -49,7 +49,7 @@ def server_side(run: Run) -> ServerSide:
         gateway_ttft=way.ttft if way else None,
         gateway_low=way.low if way else None,
         gateway_high=way.high if way else None,
-        gateway_past=way.past if way else 0,
+        gateway_past=way.past if way else None,
         front_end_mean=_front_end(run),
         ttft_mean=_mean(run, TTFT),
         queue_mean=_mean(run, QUEUE),
