@@ -132,6 +132,7 @@ def _benchmark(source: Source, found: Mapping[str, Any], version: str | None) ->
         path=source.path,
         tool=GuideLlm.tool,
         table=requests.table(),
+        chunks=requests.chunks(),
         watched=requests.watched,
         due=int(made.get("total") or len(requests)),
         open_loop=open_loop,

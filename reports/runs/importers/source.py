@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,11 +110,13 @@ class Source:
             raise self.broken(error) from None
 
     @contextmanager
-    def events(self, key: str) -> Iterator[tuple[Iterable[tuple[str, str, Any]], dict[str, "array[float]"]]]:
+    def events(
+        self, keys: Collection[str]
+    ) -> Iterator[tuple[Iterable[tuple[str, str, Any]], dict[str, "array[float]"]]]:
         """(prefix, event, value) of ijson: one JSON value or several, one after the other; and the lists of
-        numbers below `key`, by the text that stands for each of them."""
+        numbers below the keys, by the text that stands for each of them."""
         with self.open() as file:
-            spliced = GapLists(file, key)
+            spliced = GapLists(file, keys)
             yield ijson.parse(spliced, use_float=True, multiple_values=True), spliced.taken
 
     def broken(self, error: Exception) -> UsageError:
