@@ -43,6 +43,8 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,METRICS_HOST,metrics-host) $(LABELS)
 RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
+NAMED = $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
+  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)"))
 STRICT_FLAG = $(call on,STRICT,strict)
 GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
 SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(call on,UNTIL_DECIDED,until-decided) $(GATE)
@@ -53,7 +55,7 @@ SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURREN
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
-  UNTIL_DECIDED \
+  UNTIL_DECIDED BY BUDGET \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -61,18 +63,20 @@ $(if $(UNKNOWN),$(error unknown setting $(UNKNOWN): `make help` lists those ther
 
 # Nor is one of use to a target that does not take it.
 GOALS_VARIANT = run capacity ui serve master
-GOALS_VARIANTS = compare sweep curve
-GOALS_REPEATS = compare sweep
-GOALS_STARTS = compare sweep
-GOALS_FRESH = compare sweep curve
+GOALS_VARIANTS = compare sweep tune curve
+GOALS_REPEATS = compare sweep tune
+GOALS_STARTS = compare sweep tune
+GOALS_FRESH = compare sweep tune curve
 GOALS_UNTIL_DECIDED = compare sweep
+GOALS_BY = tune
+GOALS_BUDGET = tune
 GOALS_TOLERANCE = capacity
 GOALS_MAX_STEPS = capacity
 GOALS_MASTER = worker
 GOALS_TOKEN_FILE = master worker
 GOALS_WEB_PORT = ui
 GOALS_FILES = audit
-GOALS_GRID = sweep curve
+GOALS_GRID = sweep tune curve
 GOALS_FAIL_ON = compare sweep
 GOALS_JUNIT = compare sweep check-run
 GOALS_SUMMARY = compare sweep check-run
@@ -83,7 +87,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED BY BUDGET TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -107,7 +111,7 @@ help: ## List the targets
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
-	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1'
+	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1; tune: BUDGET (30m) BY'
 	@echo '  the rest     FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 
@@ -144,7 +148,7 @@ offline-setup: setup server-setup ## On that machine: make both environments fro
 
 # Measure -----------------------------------------------------------------------------------------
 
-.PHONY: baseline optimized run report compare sweep capacity curve ui
+.PHONY: baseline optimized run report compare sweep tune capacity curve ui
 baseline optimized: server-setup ## Run a variant; once both have run, write the report
 	@$(TS) run $@ $(STRICT_FLAG) $(RUN)
 	@$(if $(filter $@,$(lastword $(filter baseline optimized,$(MAKECMDGOALS)))),$(TS) report --if-both)
@@ -159,16 +163,17 @@ compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare t
 	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
-	@$(TS) sweep $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
-	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) \
-	  $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(SERIES) $(RUN)
+	@$(TS) sweep $(NAMED) $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(SERIES) $(RUN)
+
+tune: server-setup ## Race VARIANTS, drop who is beaten, name the best; resumes
+	@$(TS) tune $(NAMED) $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(call given,STARTS,starts) \
+	  $(call given,BY,by) $(call given,BUDGET,budget) $(call on,FRESH,fresh) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
 	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
 
 curve: server-setup ## Run VARIANTS over RATES, and say which to take where; resumes
-	@$(TS) curve $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
-	  $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)")) $(call given,RATES,rates) $(call on,FRESH,fresh) $(RUN)
+	@$(TS) curve $(NAMED) $(call given,RATES,rates) $(call on,FRESH,fresh) $(RUN)
 
 ui: server-setup ## Open Locust's web UI with VARIANT behind it
 	@$(TS) ui "$(VARIANT)" --web-port $(WEB_PORT) $(RUN)

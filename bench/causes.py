@@ -208,6 +208,7 @@ CAUSES: dict[str, Cause] = {
         told="its 150 workers taken",
         verdicts=["SATURATED"],
         fails=["outside_server"],
+        says="The server itself was not at its limit",
     ),
     "litellm": _between("LiteLLM", culprit="gateway", rate=2.0, fails=["outside_server"], own_metrics=True),
     # 25 to 55 ms before an engine that takes its time to tokenize; the metronome does not.

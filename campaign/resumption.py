@@ -42,4 +42,4 @@ def _try_again(campaign: Campaign, variant: str) -> bool:
     """
     steps = [step for step in campaign.steps if step.variant == variant and step.not_applied]
     started = any(step.state == START_FAILED for step in steps)
-    return started or variant == campaign.steps[0].variant or not any(step.run for step in steps)
+    return started or variant == campaign.held_to or not any(step.run for step in steps)

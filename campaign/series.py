@@ -1,18 +1,18 @@
 """Several variants in turn, each run with a fresh server, and one report over all of them.
 
-`compare` and `sweep` are both this. It goes on where it stopped: campaign.json says which steps are done.
+`compare`, `sweep` and `tune` are this. It goes on where it stopped: campaign.json says which steps are done.
 """
 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from campaign import child, grid, identity, state
 from campaign import load as loads
 from campaign.load import Load, load_of, run_once
+from campaign.looking import Looks
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
@@ -20,14 +20,9 @@ from common.results import REFUSED, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError, whole
-from reports.commands.compare import MINIMUM_EFFECT
-from reports.comparison import looks
 from reports.comparison.claims import START_SECONDS
 from reports.gate import options
 from reports.gate.gate import EXIT_CODE
-from reports.runs.index import index
-from reports.runs.runs import Run, load_run
-from reports.verdict import validity
 from reports.verdict.verdict import Verdict
 
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
@@ -36,16 +31,19 @@ Reporter = Callable[[list[str], str, str], int]  # of these runs against a varia
 def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     """The arguments of compare and sweep; `repeats` is the default."""
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="the first is what others are held to")
-    grid.add_arguments(parser)
-    parser.add_argument(
-        "--repeats", type=whole, default=repeats, metavar="N", help=f"runs of each (default: {repeats})"
-    )
-    parser.add_argument("--starts", type=whole, metavar="N")  # these four are in docs/compare.md
-    parser.add_argument("--until-decided", action="store_true")
-    parser.add_argument("--fresh", action="store_true")
+    add_runs(parser, f"runs of each (default: {repeats})", repeats)
+    parser.add_argument("--until-decided", action="store_true")  # in docs/compare.md, as those without words
     parser.add_argument("--strict", action="store_true")
     options.add_arguments(parser)
     loads.add_arguments(parser)
+
+
+def add_runs(parser: ArgumentParser, repeats_help: str, repeats: int) -> None:
+    """The options that say which runs are made."""
+    grid.add_arguments(parser)
+    parser.add_argument("--repeats", type=whole, default=repeats, metavar="N", help=repeats_help)
+    parser.add_argument("--starts", type=whole, metavar="N")
+    parser.add_argument("--fresh", action="store_true")
 
 
 def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None = None) -> int:
@@ -62,14 +60,16 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     load.check(variants)
     wanted = identity.request(given.verb, load, variants, given.repeats)
     wanted |= {"until_decided": True} if given.until_decided else {}
+    wanted |= {"race": {"by": given.by, "budget": given.budget}} if given.verb == "tune" else {}
     name = identity.name_of(wanted)
     with state.held(name):
         campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted), given.fresh)
         if resumed:
             take_up(campaign)
         _say_what(campaign, load, resumed)
-        code = _make_steps(campaign, load, runner)
-        told = reporter or partial(report, words=[*options.words(given), *_of_looks(campaign)])
+        watch = Looks(campaign)
+        code = _make_steps(campaign, load, runner, watch)
+        told = reporter or partial(report, words=[*options.words(given), *_of_looks(campaign, watch)])
         return code or _conclude(campaign, told, given.strict)
 
 
@@ -90,46 +90,27 @@ def report(runs: list[str], baseline: str, name: str, words: Sequence[str] = ())
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
 
-def _make_steps(campaign: Campaign, load: Load, runner: Runner) -> int:
+def _make_steps(campaign: Campaign, load: Load, runner: Runner, watch: Looks) -> int:
     """Make the runs that are still to be made; 0, or the exit code of the step that ended it."""
     for number in campaign.open_steps:
         _require_first(campaign)
-        if _decided(campaign, number):
+        if watch.end_before(number):
             break
+        if campaign.steps[number].settled:  # dropped meanwhile
+            continue
         identity.require_unchanged(campaign.request, load)
         code = make_step(campaign, number, load, runner)
         if code is not None:
             return code
     _require_first(campaign)
+    watch.conclude()
     return 0
 
 
-def _decided(campaign: Campaign, number: int) -> bool:
-    """Whether the repeat that begins with this step is not needed, since all is decided; then it is noted."""
-    step, most = campaign.steps[number], campaign.request["repeats"]
-    before = [each for each in campaign.steps if each.repeat < step.repeat]
-    begins = campaign.steps[number - 1].repeat < step.repeat
-    if not (campaign.request.get("until_decided") and before and begins):
-        return False
-    groups: dict[str, list[Run]] = {}
-    for each in before:
-        if each.state == "done" and each.run:
-            groups.setdefault(bare(each.variant), []).append(load_run(results_folder() / each.run))
-    verdicts = {run.name: validity.verdict(validity.check(run)).label for run in chain(*groups.values())}
-    found = looks.look(groups, verdicts, MINIMUM_EFFECT / 100, most, index(results_folder())[0])
-    campaign.stopped = looks.ended(found, step.repeat - 1, most)
-    if campaign.stopped:
-        campaign.save()
-        say(campaign.stopped)
-    return campaign.stopped is not None
-
-
-def _of_looks(campaign: Campaign) -> list[str]:
+def _of_looks(campaign: Campaign, watch: Looks) -> list[str]:
     """What the report is told of them."""
-    if not campaign.request.get("until_decided"):
-        return []
     note = ["--note", campaign.stopped] if campaign.stopped else []
-    return ["--looks", str(campaign.request["repeats"]), *note]
+    return [*(["--looks", str(watch.count)] if watch.count > 1 else []), *note]
 
 
 def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:
@@ -160,7 +141,7 @@ def _say_what(campaign: Campaign, load: Load, resumed: bool) -> None:
 def _require_first(campaign: Campaign) -> None:
     """Raise UsageError when the variant that the others are compared with could not be served."""
     first = campaign.steps[0]
-    if first.not_applied:
+    if first.not_applied and first.variant == campaign.held_to:
         how = "was refused" if first.state == REFUSED else "did not start"
         raise UsageError(
             f"{bare(first.variant)}, which the others are compared with, {how}: {first.reason}; "
@@ -171,7 +152,7 @@ def _require_first(campaign: Campaign) -> None:
 def _report(campaign: Campaign, reporter: Reporter) -> int:
     runs = [step.run for step in campaign.steps if step.run is not None]
     folders = [str((results_folder() / run).resolve()) for run in runs]
-    code = reporter(folders, bare(campaign.steps[0].variant), campaign.name)
+    code = reporter(folders, campaign.best or bare(campaign.steps[0].variant), campaign.name)
     if code in (0, EXIT_CODE):
         campaign.report = f"reports/{campaign.name}"
         campaign.save()

@@ -23,14 +23,15 @@ class Step(BaseModel):
     variant: str  # as it was named
     repeat: int  # from 1
     rate: float | None = None  # requests/s, where the campaign varies it
-    state: Literal["waiting", "running", "done", "refused", "start_failed"] = "waiting"
+    state: Literal["waiting", "running", "done", "refused", "start_failed", "dropped"] = "waiting"
     run: str | None = None  # the run's folder in the results
     verdict: str | None = None  # of a step that is done
-    reason: str | None = None  # why the server refused the variant, or did not start
+    reason: str | None = None  # why the server refused the variant or did not start, or who beat it (dropped)
+    seconds: float = 0.0  # that its run took, with what was cut off before
 
     @property
     def settled(self) -> bool:
-        return self.state == "done" or self.not_applied
+        return self.state in ("done", "dropped") or self.not_applied
 
     @property
     def not_applied(self) -> bool:
@@ -50,12 +51,18 @@ class Campaign(BaseModel):
     request: dict[str, Any]
     started_at: str
     steps: list[Step]
-    stopped: str | None = None  # why the repeats left were not needed
+    stopped: str | None = None  # why the repeats left were not needed; of a race its last word
+    best: str | None = None  # of a race that is over
     report: str | None = None  # its folder in the results, once it is written
 
     @property
     def folder(self) -> Path:
         return folder_of(self.name)
+
+    @property
+    def held_to(self) -> str | None:
+        """The variant that the others are held to, without which nothing goes on; None in a race."""
+        return None if self.request.get("race") else self.steps[0].variant
 
     @property
     def open_steps(self) -> list[int]:

@@ -1,6 +1,7 @@
 """One step of a campaign: a variant's run is made, and what came of it is noted."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def _run(campaign: Campaign, step: Step, load: Load, runner: Runner) -> tuple[in
     step.state, step.run = "running", folder.name
     campaign.save()
     forecasts.foretell(load, step.variant, folder, campaign.steps[0].variant)
+    began = time.monotonic()
     code = runner(load, step.variant, folder)
+    step.seconds += time.monotonic() - began
     found = outcome_of(folder)
     with contextlib.suppress(OSError):
         if [path.name for path in folder.iterdir()] == [FORECAST]:
@@ -85,7 +88,7 @@ def _has_served(campaign: Campaign, variant: str) -> bool:
 
 
 def _say_outcome(campaign: Campaign, step: Step, told: str) -> None:
-    if step.not_applied and step.variant == campaign.steps[0].variant:
+    if step.not_applied and step.variant == campaign.held_to:
         return  # nothing goes on without the first, which is said next
     if step.not_applied:
         how = "refused by the server" if step.state == REFUSED else "did not start"

@@ -1,6 +1,7 @@
 """Errors that are meant for the person at the terminal."""
 
 import difflib
+import re
 import signal
 import textwrap
 from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
@@ -107,6 +108,14 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ArgumentTypeError(f"must be a number, is {text!r}") from None
+
+
+def seconds(text: str) -> float:
+    """The type of an option that is a time: '90', '90s', '30m', '2h'; in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smh]?)", text.strip())
+    if found is None or not float(found[1]):
+        raise ArgumentTypeError(f"must be a time like 90s, 30m or 2h, is {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def exit_code(command: Callable[[], int]) -> int:

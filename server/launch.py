@@ -19,7 +19,7 @@ from common.results import LOG, NOT_APPLIED, REFUSED, SERVER, START_FAILED, now,
 from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
 from server import health, in_force, installed, log, runfolder
-from server.command import DEFAULT_PORT, Command, NotApplicableError
+from server.command import DEFAULT_PORT, SERVE, Command, NotApplicableError
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
 from server.install import python_of
@@ -156,6 +156,8 @@ def _serve(
 def _start(vllm: installed.Vllm, server: Command, output: IO[bytes]) -> Group:
     environment = {**os.environ, **server.environment, "PYTHONUNBUFFERED": "1"}
     try:
+        if server.argv[1:4] == [*SERVE]:
+            environment |= installed.environment_of_serve(vllm)
         return Group([str(vllm.python), *server.argv[1:]], environment, output, cwd=ROOT)
     except OSError as error:
         raise UsageError(f"the server cannot be started by {vllm.python}: {error.strerror}") from None

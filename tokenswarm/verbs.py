@@ -37,6 +37,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     "verdict": Verb(
         "bench.verdict", "count how often a comparison claims what, in simulation", "--campaigns 200"
     ),
+    "race": Verb("bench.race", "count how often a race of variants ends right, in simulation", "--races 50"),
     "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
     "stopping": Verb("bench.stopping", "see whether runs that are stopped early turn claims", "--pairs 100"),
     "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
@@ -69,6 +70,11 @@ VERBS: Final[Mapping[str, Verb | Group]] = {
     ),
     "sweep": Verb(
         "tokenswarm.commands.sweep", "run many variants once each, and report", "baseline batch-8 compiled"
+    ),
+    "tune": Verb(
+        "tokenswarm.commands.tune",
+        "race variants, drop who is beaten, name the best",
+        "baseline batch-8 batch-16 --budget 30m",
     ),
     "capacity": Verb(
         "campaign.capacity",

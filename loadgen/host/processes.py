@@ -4,6 +4,7 @@ Linux only (proc(5)); elsewhere there are none to be seen.
 """
 
 import contextlib
+import itertools
 import os
 import socket
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ ALL_PIDS = 4026531836
 FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns")  # the server behind is in a container, unseen
 STARTERS = ("sh", "bash", "dash", "zsh", "fish", "make", "systemd", "tini")  # start other things, too
 TITLE = "VLLM::"  # begins how vLLM's engine core and workers name themselves
+ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/dxg", "/dev/davinci")
+MOST_FILES = 4096  # open files of a process that are looked at, some 2 us each
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 Table = dict[int, "Process"]
 
@@ -145,9 +148,22 @@ def title(pid: int, process: Process) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()[:4096].decode(errors="replace").split("\0")
         if words[0].startswith(TITLE):
             return words[0].removeprefix(TITLE).split()[0]
-        if any("vllm" in word and "api_server" in word for word in words) or "serve" in words[1:3]:
+        if any("vllm" in word and "api_server" in word for word in words) or "serve" in words[1:4]:
             return "API server"
     return process.name
+
+
+def accelerated(pids: Iterable[int]) -> bool | None:
+    """Whether one of them holds an accelerator's device open; None where none may be looked into."""
+    seen = False
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            seen = True
+            for entry in itertools.islice(entries, MOST_FILES):
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    if os.readlink(entry.path).startswith(ACCELERATORS):  # noqa: PTH115 (of thousands)
+                        return True
+    return False if seen else None
 
 
 def beyond_a_bridge(address: str) -> bool:

@@ -45,6 +45,7 @@ class Watch:
         self._clients: set[int] = set()  # beside this process
         self._ours: set[int] = set()
         self._server: dict[int, str] = {}  # its processes, and the names they go by
+        self._accelerated: bool | None = None  # whether the server uses an accelerator of this machine
         self._known = not self._ports and not self._hidden  # whose processes the server's are, if here
         self._before: Table = {}  # at the last look at every process
         self._cpu: dict[int, tuple[int, float]] = {}  # of our own and the server's at the last sample
@@ -75,6 +76,7 @@ class Watch:
             found = processes.serving(self._ports, among, kin)
             self._known = found is not None
             self._server = self._named(found or set(), among)
+        self._accelerated = processes.accelerated(self._server)
         for pid in self._server:
             self._threads[pid] = _busiest(pid, self._threads.get(pid, {}))
         for pid in self._kept() & among.keys():
@@ -171,6 +173,8 @@ class Watch:
     def _told(self, t: float) -> list[Row]:
         row, total = self._row, self._totals
         found = [row(t, "cores", self._cores), row(t, "server_known", float(self._known))]
+        if self._accelerated is not None:
+            found.append(row(t, "server_accelerated", float(self._accelerated)))
         found += [
             row(t, "cpu_seconds_total", total[who], who=who)
             for who in ("client", "server", "others", "interrupts", "steal", "idle")

@@ -14,6 +14,7 @@ from loadgen.records.rates import live as live_rates
 
 Kind = Literal["counter", "gauge", "histogram"]
 
+_SUFFIX = {"s": "_seconds", "J": "_joules", "W": "_watts"}  # Prometheus has the unit in the name
 _UCUM = {"1/s": "{request}/s", "tokens/s": "{token}/s"}
 _TOKENS = tuple(float(4**power) for power in range(14))
 
@@ -31,8 +32,7 @@ class Instrument:
     @property
     def prometheus(self) -> str:
         """The name in Prometheus, without the _total, _bucket, _sum or _count of its samples."""
-        suffix = "_seconds" if self.unit == "s" else ""
-        return self.name.replace(".", "_") + suffix
+        return self.name.replace(".", "_") + _SUFFIX.get(self.unit, "")
 
 
 def _histogram(name: str, unit: str, bounds: tuple[float, ...], text: str) -> Instrument:
@@ -69,6 +69,14 @@ RUNNING = Instrument(
 WAITING = Instrument(
     "tokenswarm.server.requests.waiting", "gauge", "{request}", "Requests that wait in the server, it says"
 )
+GPU_POWER = Instrument("tokenswarm.gpu.power", "gauge", "W", "Of all the server's GPUs, where they tell it")
+GPU_ENERGY = Instrument(
+    "tokenswarm.gpu.energy",
+    "counter",
+    "J",
+    "Of all the server's GPUs since their driver was loaded; by output tokens it is the energy of one",
+)
+OF_GPU = (GPU_POWER, GPU_ENERGY)  # which nobody has without one
 LANES = Instrument("tokenswarm.lanes", "gauge", "{lane}", "Workers that take part")
 LANES_LOST = Instrument("tokenswarm.lanes.lost", "gauge", "{lane}", "Workers that were lost")
 ELAPSED = Instrument("tokenswarm.elapsed", "gauge", "s", "Since the run's start; below 0 before it")

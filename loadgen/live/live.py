@@ -97,6 +97,7 @@ class Live:
         self.lanes = {number: LanePulse() for number in range(lanes)}
         self.lost: set[int] = set()
         self.points: list[Point] = []
+        self.gauges: dict[str, float] = {}  # the server's, and its GPUs', as last told
         self.histograms: dict[str, dict[str, Histogram]] = {}  # by workload; keys of instruments.COUNTED
         self._digests: dict[str, dict[str, Digest]] = {}  # of the window's requests, by workload
         self._latency = Digest()  # of all requests, the warm-up's too
@@ -127,12 +128,14 @@ class Live:
                 mine[name].merge(buckets)
 
     def tick(self, now: float, gauges: dict[str, float]) -> None:
-        """Close one second at `now`; `gauges`: the server's running and waiting, where it says them.
+        """Close one second at `now`; `gauges`: the server's running and waiting, and the joules and watts of
+        its GPUs, where they are told.
 
         There is nothing to close before the start (`now` below 0).
         """
         if now < 0:
             return
+        self.gauges = gauges
         self._seconds = [*self._seconds[1 - RECENT :], self._second]
         self._second = empty_digests()
         self._came = [*self._came[-RECENT:], self.came()]

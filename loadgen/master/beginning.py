@@ -82,7 +82,7 @@ def begin(
     draft |= {"between": served.between, "workers_why": subject.workers_why}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     draft |= {"labels": settings.labels, "note": settings.note}
-    gpus = Gpus() if _on_our_gpu(draft["server"]) else None
+    gpus = _gpus(draft["server"])
     scraper = partial(Scraper, server, gpus=gpus)
     addresses = [settings.host, *settings.metrics_hosts]
     machines = Machines(*map(Host.resolve, addresses))
@@ -147,9 +147,11 @@ def _unlisted_adapters(scenario: Scenario, served: Served) -> list[str]:
     return [f"the server lists no model {missing[0]!r}, one of {len(missing)} adapters that it lacks"]
 
 
-def _on_our_gpu(server: Mapping[str, Any] | None) -> bool:
-    """Whether the launcher beside us started the server, on a GPU."""
-    return server is not None and (server.get("hardware") or {}).get("kind") == "gpu"
+def _gpus(server: Mapping[str, Any] | None) -> Gpus | None:
+    """Those of this machine, where the launcher beside us started the server on one."""
+    if server is None or (server.get("hardware") or {}).get("kind") != "gpu":
+        return None
+    return Gpus(launcher=(server.get("launcher") or {}).get("pid"))
 
 
 def reach(settings: Settings) -> tuple[Server, Served]:

@@ -16,7 +16,7 @@ import gevent
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadgen.master.gpu import Gpus
+from loadgen.master.gpu import ENERGY, POWER, Gpus
 from loadgen.master.server_info import Server
 from loadgen.records import watched
 from loadgen.records.watched import Row
@@ -54,7 +54,12 @@ MODEL = re.compile(r'model_name="([^"]*)"')
 SERIES = 5000  # of one scrape; vLLM has 300 for each engine
 KEPT = 64 * 2**20  # bytes of all scrapes, packed; an hour of vLLM's takes 20 MB
 ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row where there is one engine
-GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
+GAUGES = {
+    "running": "vllm:num_requests_running",
+    "waiting": "vllm:num_requests_waiting",
+    "joules": ENERGY,
+    "watts": POWER,
+}
 AGE = "scrape:age_seconds"  # for which a page of metrics had lain in a cache
 ROWS = 50_000  # of a row group
 
@@ -175,7 +180,8 @@ class Scraper:
     def _select(self, text: str, place: int) -> tuple[list[str], bytes, bool]:
         beside = self._gpus.lines() if self._gpus and not place else ""
         age = self._server.metrics_age
-        return select(text, beside if age is None else f"{beside}{AGE} {age}\n")
+        kept, packed, more = select(text, beside if age is None else f"{beside}{AGE} {age}\n")
+        return [*kept, *beside.splitlines()], packed, more
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

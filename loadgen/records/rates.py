@@ -1,7 +1,8 @@
 """Every rate and share of a run, each a function of what came with one entry: name, label, unit, definition.
 
-A finished run's figure is the sum over the window / its length (a share: / the arrivals). While a run goes it
-is the growth of a count over the last RECENT seconds. RATES is read as METRICS of loadgen.records.metrics is.
+A finished run's figure is the sum over the window / its length, or / the sum of something else (`per`). While
+a run goes it is the growth of a count over the last RECENT seconds. RATES is read as METRICS of
+loadgen.records.metrics is.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 RECENT = 10  # s over which they are taken while a run goes
+Unit = Literal["1/s", "tokens/s", "share", "J/token", "J/request"]  # a share is one of the arrivals
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Rate:
 
     name: str
     label: str
-    unit: Literal["1/s", "tokens/s", "share"]  # of the arrivals
+    unit: Unit
     display_unit: str
     better: Literal["higher", "lower", "none"]
     definition: str  # the first paragraph of the function's docstring: what summary.json says
@@ -25,6 +27,8 @@ class Rate:
     of_slo: bool  # whether it says how many met the SLO
     exported: str  # its name in OpenTelemetry; "": not told while a run goes
     of: Callable[[Any], Any]
+    per: Callable[[Any], Any] | None  # likewise, what it is divided by; None: the time
+    of_gpu: bool  # whether it is told only where a GPU's energy is known
 
 
 RATES: dict[str, Rate] = {}  # in the order of the tables
@@ -32,19 +36,22 @@ RATES: dict[str, Rate] = {}  # in the order of the tables
 
 def rate(
     label: str,
-    unit: Literal["1/s", "tokens/s", "share"],
+    unit: Unit,
     display_unit: str,
     better: Literal["higher", "lower", "none"],
     *,
     of_slo: bool = False,
     exported: str = "",
+    per: Callable[[Any], Any] | None = None,
+    of_gpu: bool = False,
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """The entry of the function below it."""
 
     def keep(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         name, text = function.__name__, function.__doc__ or ""
         first, whole = (" ".join(each.split()) for each in (text.split("\n\n")[0], text))
-        RATES[name] = Rate(name, label, unit, display_unit, better, first, whole, of_slo, exported, function)
+        told = (label, unit, display_unit, better, first, whole, of_slo, exported, function, per, of_gpu)
+        RATES[name] = Rate(name, *told)
         return function
 
     return keep
@@ -81,7 +88,16 @@ def completed_rate(came: Any) -> Any:
     return came.completed
 
 
-@rate("SLO attainment", "share", "%", "higher", of_slo=True)
+@rate("GPU energy per token", "J/token", "J", "lower", per=lambda came: came.tokens, of_gpu=True)
+def energy_per_token(came: Any) -> Any:
+    """Energy of all the server's GPUs inside the window / the output tokens received inside it.
+
+    By the energy counters of NVML. Only where the server was launched here, on GPUs that tell it.
+    """
+    return came.energy
+
+
+@rate("SLO attainment", "share", "%", "higher", of_slo=True, per=lambda came: came.judged)
 def slo_attainment(came: Any) -> Any:
     """Arrivals that met every part of the scenario's SLO / all arrivals of the window.
 
@@ -95,3 +111,17 @@ def slo_attainment(came: Any) -> Any:
 def goodput_rate(came: Any) -> Any:
     """Arrivals that met every part of the scenario's SLO / the window's length."""
     return came.good
+
+
+@rate(
+    "GPU energy per request within the SLO",
+    "J/request",
+    "J",
+    "lower",
+    of_slo=True,
+    per=lambda came: came.good,
+    of_gpu=True,
+)
+def energy_per_good_request(came: Any) -> Any:
+    """Energy of all the server's GPUs inside the window / the arrivals that met every part of the SLO."""
+    return came.energy

@@ -70,6 +70,8 @@ class Observed:
             **{each: going.rates[name] if going else 0.0 for name, each in instruments.OF_RATES.items()},
             instruments.RUNNING: point.running if point else None,
             instruments.WAITING: point.waiting if point else None,
+            instruments.GPU_POWER: live.gauges.get("watts"),
+            instruments.GPU_ENERGY: live.gauges.get("joules"),
             instruments.LANES: len(live.lanes),
             instruments.LANES_LOST: len(live.lost),
             instruments.ELAPSED: point.t if point else self.run.now,

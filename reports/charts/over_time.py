@@ -68,6 +68,7 @@ def _timeline(run: Run, variant: int, tops: tuple[float, float, float, float], r
         _rates(run, variant, rug),
         Panel("Requests in the system", SECONDS, "requests", requests, y_range=(0, most)),
         *_cache(run, variant, cache),
+        *_power(run, variant),
         *_cores(run, variant),
     ]
     panels[0] = replace(panels[0], y_range=(0, rate))
@@ -129,6 +130,16 @@ def _cache(run: Run, variant: int, most: float) -> list[Panel]:
     top = 105.0 if most > 20 else max(1.0, 1.3 * most)
     series = [Series("KV cache in use", t, 100 * share, "line", variant, stroke="solid")]
     return [Panel("KV cache in use", SECONDS, "%", series, y_range=(0, top))]
+
+
+def _power(run: Run, variant: int) -> list[Panel]:
+    """Of all the server's GPUs, where they tell it."""
+    points = _gauge(run, "gpu:power_watts")
+    if points is None:
+        return []
+    series = [Series("power of the GPUs", *points, "line", variant, stroke="solid")]
+    top = 1.1 * max(1.0, float(points[1].max(initial=0)))
+    return [Panel("Power of the GPUs", SECONDS, "W", series, y_range=(0, top))]
 
 
 def _cores(run: Run, variant: int) -> list[Panel]:

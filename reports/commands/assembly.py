@@ -70,7 +70,7 @@ def assemble(
         for name in others
     ]
     pairs, loads = [pair for pair, _ in settled], [each for _, found in settled for each in found]
-    rows = [_metric(row, groups, pairs) for row in ROWS]
+    rows = [_metric(row, groups, pairs) for row in ROWS if not row.of_gpu or _any_has(row, ordered)]
     variants = [_variant(variant, group, verdicts) for variant, group in groups.items()]
     variants += [_absent(each) for each in not_applied]
     first = groups[baseline][0].manifest
@@ -137,11 +137,15 @@ def _sound(runs: Sequence[Run], baseline: str) -> tuple[dict[str, list[Run]], li
     groups: dict[str, list[Run]] = {baseline: []}
     for run in runs:
         groups.setdefault(run.manifest.variant, []).append(run)
-    repeats = [[_run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
+    repeats = [[run_info(run, number) for number, run in enumerate(group, 1)] for group in groups.values()]
     excluded = [info for group in repeats for info in exclusions.excluded(group)]
     kept = {variant: exclusions.without(excluded, group) for variant, group in groups.items()}
     names = {run.name for group in kept.values() for run in group}
     return kept, [info for group in repeats for info in group if info.run in names], excluded
+
+
+def _any_has(row: Row, runs: Sequence[Run]) -> bool:
+    return any(catalogue.figure(run, row).value is not None for run in runs)
 
 
 def _metric(row: Row, groups: dict[str, list[Run]], pairs: Sequence[Pair]) -> Metric:
@@ -176,13 +180,16 @@ def _reading(row: Row, runs: Sequence[Run], found: Sequence[request_metrics.Figu
     )
 
 
-def _run_info(run: Run, repeat: int) -> RunInfo:
+def run_info(run: Run, repeat: int) -> RunInfo:
+    """What one run says, with its verdict; `repeat`: which one of its variant it is, from 1."""
     manifest, rules = run.manifest, validity.check(run)
+    verdict = validity.verdict(rules)
     return RunInfo(
         run=run.name,
         variant=manifest.variant,
         repeat=repeat,
-        verdict=validity.verdict(rules).label,
+        verdict=verdict.label,
+        elsewhere="" if (who := validity.who(run, verdict)) == validity.WHO[verdict] else who,
         rules=[_rule(rule) for rule in rules],
         started_at=manifest.started_at or "unknown",
         ended=manifest.ended,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reports.comparison import claims, comparability, served_only, stopped
+from reports.comparison import claims, comparability, gpus, served_only, stopped
 from reports.comparison.pairs import Pair, pair_up
 from reports.document.metric import Change
 from reports.document.schema import Difference
@@ -34,8 +34,11 @@ def settle(
     if end is not None:
         told = f"{pair.method.text} {stopped.text(both, end)}"
         pair = replace(pair, stopped=end, method=pair.method.model_copy(update={"text": told}))
-    found = comparability.differences(pair.baseline, pair.other, minimum_effect)
-    return _by_effect(_of_one_load(pair, found), floors), list(found)
+    found = [
+        *comparability.differences(pair.baseline, pair.other, minimum_effect),
+        *gpus.differences(pair.baseline, pair.other, minimum_effect),
+    ]
+    return _by_effect(_of_one_load(pair, found), floors), found
 
 
 def change(row: Row, pair: Pair) -> Change:
@@ -81,6 +84,6 @@ def _by_effect(pair: Pair, floors: Mapping[str, float]) -> Pair:
 
 def _of_one_load(pair: Pair, found: Sequence[Difference]) -> Pair:
     """The pair; without a claim where its loads differ. A broken run is named for what broke it."""
-    if pair.setting.incomparable or not found:
+    if pair.setting.incomparable:
         return pair
     return replace(pair, setting=replace(pair.setting, incomparable=comparability.apart(found)))

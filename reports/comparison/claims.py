@@ -280,7 +280,7 @@ def _draws(run: Run, row: Row, blocks: Blocks, queue_grew: bool) -> Floats:
     if row.name in (COMPLETED, UNFINISHED):
         return _left(run, row, blocks)
     drawn = resampling.draws(run, row, blocks)
-    if row.waits and not row.of_slo:
+    if row.waits and not (row.of_slo and row.better == "higher"):
         return drawn * _queue_drift(run, blocks)
     if row.of_slo:  # those that met the SLO: no more than all that came
         every = 1.0 if row.unit == "share" else int(run.judged.sum()) / run.window_length

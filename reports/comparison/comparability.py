@@ -65,8 +65,8 @@ def differences(baseline: Sequence[Run], other: Sequence[Run], minimum_effect: f
 
 
 def apart(found: Sequence[Difference]) -> str | None:
-    """The differences as one reason, or None."""
-    return "; ".join(each.text for each in found) or None
+    """Those differences for which nothing can be compared as one reason, or None."""
+    return "; ".join(each.text for each in found if not each.comparable) or None
 
 
 def _counting(baseline: Sequence[Run], other: Sequence[Run]) -> Difference | None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from loadgen.records.rates import RATES
 from reports.metrics import durations, gaps, request_metrics, time_series
 from reports.metrics.catalogue import COUNTS, HEADLINE, ROWS, Row, figure
-from reports.metrics.rates import amounts, due
+from reports.metrics.rates import amounts, due, per
 from reports.runs.runs import Run, kept
 from reports.statistics import intervals
 from reports.statistics.intervals import Blocks, Sample
@@ -27,8 +27,9 @@ def draws(run: Run, row: Row, blocks: Blocks) -> Floats:
         return intervals.quantile_draws(blocks, sample(run, row.metric), row.share)
     at, amount = _amounts(run, row)
     sums = intervals.sum_draws(blocks, at, amount)
-    if row.unit == "share":
-        every = intervals.sum_draws(blocks, due(run), np.ones(int(run.judged.sum())))
+    base = per(run, row.name) if row.name in RATES else None
+    if base is not None:
+        every = intervals.sum_draws(blocks, base.at, base.each)
         return np.divide(sums, every, out=np.full_like(sums, np.nan), where=every > 0)
     return sums if row.name in COUNTS else sums / run.window_length
 

@@ -115,7 +115,8 @@ def reach(run: Run, row: Row, pace: float, queue_grew: bool, absolute: bool) -> 
     if row.of_slo:
         return _of_slo(run, row, pace, queue_grew)
     if row.name not in COUNTS:
-        kept_up = row.metric is None and not queue_grew and not paced_by_answers(run)
+        rate = row.metric is None and not row.of_gpu  # energy goes with how long a token takes
+        kept_up = rate and not queue_grew and not paced_by_answers(run)
         power = 0.0 if kept_up else pace * elasticity(run, row, queue_grew)  # then the load decides the rate
         found = catalogue.figure(run, row)
         value = (found.value if found.value is not None else found.lower_bound) or 0.0
@@ -183,5 +184,12 @@ def _of_slo(run: Run, row: Row, pace: float, queue_grew: bool) -> Reach:
             return Reach()
         met.append(float(found.sum()))
     best, now, worst = met
+    if row.better == "lower":  # energy, which goes with the pace, over them
+        value = catalogue.figure(run, row).value or 0.0
+        least, most = (
+            math.exp(-pace) * now / best if best else 1.0,
+            math.exp(pace) * now / worst if worst else math.inf,
+        )
+        return Reach(value * (1 - least), value * (most - 1))
     over = int(run.judged.sum()) if row.unit == "share" else run.window_length
     return Reach(max(now - worst, 0.0) / over, max(best - now, 0.0) / over) if over else Reach()

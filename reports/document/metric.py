@@ -63,8 +63,8 @@ class Metric(Part):
 
     name: str
     label: str
-    unit: Literal["s", "1/s", "tokens/s", "share", "requests"]
-    display_unit: str = Field(description="'ms', 'req/s', 'tok/s', '%', ''")
+    unit: Literal["s", "1/s", "tokens/s", "share", "requests", "J/token", "J/request"]
+    display_unit: str = Field(description="'ms', 'req/s', 'tok/s', '%', 'J', ''")
     better: Direction
     latency: bool = Field(description="a claim on it from a saturated run needs the warning")
     definition: str

@@ -84,6 +84,9 @@ class RunInfo(Part):
     variant: str
     repeat: int = Field(description="from 1, among the variant's runs of this report")
     verdict: str
+    elsewhere: str = Field(
+        default="", description="of SATURATED: who fell behind in place of the server's engine"
+    )
     rules: list[Rule]
     started_at: str
     ended: str

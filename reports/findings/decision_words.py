@@ -236,7 +236,7 @@ def _next(facts: Facts, given: Evidence, found: Choice) -> Recommendation:
         )
     behind = [side.name for side in (given.variant, given.baseline) if not side.keeps_up]
     if behind:
-        return recommend.capacity(behind[0], f"It fell behind{_at(given)}.")
+        return recommend.fell_behind(facts, behind[0], f"It fell behind{_at(given)}.")
     if longer := recommend.too_short(facts):
         return longer[0]
     if found.kind in ("trade-off", "no difference", "unclear"):

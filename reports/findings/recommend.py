@@ -35,6 +35,15 @@ def ordered(found: Sequence[Recommendation]) -> list[Recommendation]:
     return list({each.command or each.text: each for each in reversed(found)}.values())[::-1]
 
 
+def fell_behind(facts: Facts, variant: str, reason: str) -> Recommendation:
+    """Of a variant that ran SATURATED: the rate that it serves, or what kept requests from its engine."""
+    rules = [rule for run in facts.runs_of(variant) if run.elsewhere for rule in run.rules]
+    advice = [rule.advice for rule in rules if not rule.passed and rule.verdict == "SATURATED"]
+    if advice:
+        return Recommendation(text=f"{formatting.capital(advice[0])}.", reason=reason, command=None)
+    return capacity(variant, reason)
+
+
 def capacity(variant: str, reason: str) -> Recommendation:
     """The rate that a variant serves."""
     return Recommendation(
@@ -219,7 +228,7 @@ def _capacity(facts: Facts) -> list[Recommendation]:
         offered, completed = facts.reading("offered_rate", name), facts.reading("completed_rate", name)
         if "SATURATED" in facts.verdicts(name):
             served = f"{completed.display} of {offered.display} req/s were completed"
-            found.append(capacity(name, f"{name} ran SATURATED: {served}."))
+            found.append(fell_behind(facts, name, f"{name} ran SATURATED: {served}."))
     return found
 
 

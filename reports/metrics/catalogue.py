@@ -24,7 +24,8 @@ class Row:
     better: Direction
     metric: str | None = None
     share: float | None = None
-    of_slo: bool = False  # whether it says how many met the SLO
+    of_slo: bool = False  # whether it depends on how many met the SLO
+    of_gpu: bool = False  # whether it stands only where a run has it
 
     @property
     def waits(self) -> bool:
@@ -45,7 +46,11 @@ def percentile_row(metric: str, suffix: str) -> Row:
 
 def _rates(of_slo: bool) -> list[Row]:
     return [
-        Row(each.name, each.label, each.unit, each.display_unit, each.better, of_slo=of_slo)
+        Row(
+            *(each.name, each.label, each.unit, each.display_unit, each.better),
+            of_slo=of_slo,
+            of_gpu=each.of_gpu,
+        )
         for each in RATES.values()
         if each.of_slo == of_slo
     ]

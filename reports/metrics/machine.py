@@ -166,6 +166,13 @@ def server_processes(run: Run) -> list[ServerProcess]:
     return sorted(found, key=lambda each: -each.thread)
 
 
+def computes_on_cores(run: Run, machine: str) -> bool:
+    """Whether the server there is known to use no accelerator: then cores compute the model, and a full one
+    is what the machine is."""
+    found = run.machine.gauge("host:server_accelerated", "max", machine=machine)
+    return found is not None and not found[1].max()
+
+
 def _span(run: Run, labels: dict[str, str]) -> float:
     """Seconds between the samples that `increase` takes for the window."""
     series = run.machine.gauge("host:process_cpu_seconds_total", "sum", **labels)

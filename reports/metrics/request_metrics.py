@@ -12,7 +12,7 @@ from loadgen.records.metrics import METRICS
 from loadgen.records.rates import RATES
 from loadgen.records.record import STATUSES
 from reports.metrics import durations, gaps
-from reports.metrics.rates import amounts
+from reports.metrics.rates import amounts, per
 from reports.metrics.survival import Survival, needed
 from reports.runs.runs import Run, kept
 
@@ -37,12 +37,10 @@ class Figure:
 
 def rate(run: Run, name: str) -> Figure:
     """One of RATES."""
-    entry, judged = RATES[name], int(run.judged.sum())
-    found = amounts(run, name)
-    total = float(found.each.sum()) if found.total is None else found.total
-    over = judged if entry.unit == "share" else run.window_length
-    value = total / over if over and not np.isnan(total) else None
-    count = len(found.at) if found.total is None else round(total)
+    entry, found, base = RATES[name], amounts(run, name), per(run, name)
+    over = run.window_length if base is None else base.total
+    value = found.total / over if over > 0 and not np.isnan(found.total) else None
+    count = found.count if base is None else round(np.nan_to_num(base.total))
     return Figure(value, entry.unit, count, entry.definition)
 
 
@@ -77,7 +75,7 @@ def thin(figure: Figure, share: float) -> int | None:
 
 def figures(run: Run) -> dict[str, Figure]:
     """Every metric of summary.json: the rates, then <metric>_p50, _p90, _p95, _p99 and, of enough, _p99.9."""
-    found = {name: rate(run, name) for name in RATES}
+    found = {name: figure for name in RATES if not _nothing_of_a_gpu(name, figure := rate(run, name))}
     for name in METRICS:
         for suffix, share in SHARES.items():
             found[f"{name}_{suffix}"] = percentile(run, name, share)
@@ -86,6 +84,11 @@ def figures(run: Run) -> dict[str, Figure]:
         if not thin(extreme, share) and extreme.count:
             found[f"{name}_{suffix}"] = extreme
     return found
+
+
+def _nothing_of_a_gpu(name: str, figure: Figure) -> bool:
+    """Whether it is one that only a run with a GPU has, and this one has not."""
+    return RATES[name].of_gpu and figure.value is None
 
 
 def accounting(run: Run, window_only: bool = True) -> dict[str, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reports.document.run import ServerSide
 from reports.metrics import request_metrics
+from reports.metrics.rates import amounts
 from reports.runs.runs import Run
 from reports.runs.server_metrics import Histogram, Together
 
@@ -27,7 +28,6 @@ FLOPS = "vllm:estimated_flops_per_gpu_total"
 READ_BYTES = "vllm:estimated_read_bytes_per_gpu_total"
 WRITE_BYTES = "vllm:estimated_write_bytes_per_gpu_total"
 KV_CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # new name, old name
-GPU_ENERGY = "gpu:energy_joules_total"
 
 
 def server_side(run: Run) -> ServerSide:
@@ -41,7 +41,6 @@ def server_side(run: Run) -> ServerSide:
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
     cache = _cache(run, "mean")
     fullest = _cache(run, "max")
-    joules = run.server.increase(GPU_ENERGY, *run.window)
     return ServerSide(
         dispatch_delay_mean=_lag(run),
         network_mean=_network(run),
@@ -70,8 +69,8 @@ def server_side(run: Run) -> ServerSide:
         write_bytes=writes,
         bytes_per_step=_ratio(moved, steps),
         flops_per_byte=_ratio(flops, moved),
-        gpu_power_mean=_ratio(joules, run.window_length),
-        joules_per_token=None if joules is None else _ratio(joules, _tokens(run)),
+        gpu_power_mean=_power(run),
+        joules_per_token=request_metrics.rate(run, "energy_per_token").value,
     )
 
 
@@ -164,10 +163,10 @@ def _front_end(run: Run) -> float | None:
     return max(rest, 0.0) if rest >= -ROUNDING else None
 
 
-def _tokens(run: Run) -> float | None:
-    """Output tokens of the window, which GPU energy is divided by."""
-    rate = request_metrics.rate(run, "output_token_throughput").value
-    return None if rate is None else rate * run.window_length
+def _power(run: Run) -> float | None:
+    """W of all the server's GPUs, over the window."""
+    joules = amounts(run, "energy_per_token").total
+    return None if np.isnan(joules) or not run.window_length else joules / run.window_length
 
 
 def _mean_of(values: Floats) -> float | None:

@@ -17,6 +17,7 @@ ROWS = (  # what users feel first; at most six are known
     "scheduled_ttft_p99",
     "tpot_p50",
     "energy_per_token",
+    "energy_per_good_request",
     "latency_p50",
 )
 MOST = 6
@@ -165,10 +166,15 @@ def mark_of(metric: Metric, change: Change, minimum_effect: float) -> tuple[str,
 
 def verdicts(comparison: Comparison) -> str:
     """'Verdicts: baseline VALID, optimized SATURATED.'"""
-    told = [f"{run.variant} {run.verdict}" for run in comparison.runs]
+    told = [f"{run.variant} {run.verdict}{_elsewhere(run)}" for run in comparison.runs]
     text = f"Verdicts: {', '.join(dict.fromkeys(told))}."
     gone = [f"{run.run} ({run.verdict})" for run in comparison.excluded]
     return text + (f" Excluded, other repeats stand in: {listed(gone)}." if gone else "")
+
+
+def _elsewhere(run: RunInfo) -> str:
+    """' (via: 1.1 varnish fell behind)', where it was not the server."""
+    return f" ({run.elsewhere} fell behind)" if run.elsewhere else ""
 
 
 def where(comparison: Comparison) -> str:

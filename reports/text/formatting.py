@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 NOT_GIVEN = "not given"  # of a percentile that too few requests have
 _SCALE = {"ms": 1000.0, "%": 100.0}
-_MICROSECOND = 3  # decimals of a millisecond; our stamps are no finer
+_DECIMALS = {"ms": 3, "J": 4}  # at most, of what has three digits; our stamps are no finer than 1 us
 _SPREAD = 10.0  # so wide an interval that begins below 1 is read more easily as ratios
 _TIMES = 100.0  # from so many times the old figure on, a ratio is read more easily than per cent
 
@@ -27,15 +27,15 @@ def number(value: float | None, display_unit: str, lower_bound: float | None = N
         return f"{shown:,.0f}"
     if display_unit == "req/s":
         return f"{shown:.2f}"
-    if display_unit == "ms" and 0 < abs(shown) < 10:
-        return signed(_short(shown))
+    if display_unit in _DECIMALS and 0 < abs(shown) < 10:
+        return signed(_short(shown, _DECIMALS[display_unit]))
     return signed(f"{shown:,.0f}" if abs(shown) >= 1000 else f"{shown:.1f}")
 
 
-def _short(value: float) -> str:
+def _short(value: float, most: int) -> str:
     rounded = float(f"{value:.3g}")  # 9.996 is 10.0
     decimals = 2 - math.floor(math.log10(abs(rounded)))
-    return f"{value:.{min(decimals, _MICROSECOND)}f}"
+    return f"{value:.{min(decimals, most)}f}"
 
 
 def signed(digits: str) -> str:

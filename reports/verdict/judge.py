@@ -52,6 +52,7 @@ class Judgement:
 
     run: str
     verdict: Verdict
+    who: str  # is to blame for it
     rules: list[Rule]
     accounting: dict[str, int]
     accounting_all: dict[str, int]
@@ -62,9 +63,11 @@ class Judgement:
 def judge(run: Run) -> Judgement:
     """Check every rule and compute every metric. Pure but for reading the run."""
     rules = validity.check(run)
+    verdict = validity.verdict(rules)
     return Judgement(
         run.name,
-        validity.verdict(rules),
+        verdict,
+        validity.who(run, verdict),
         rules,
         request_metrics.accounting(run),
         request_metrics.accounting(run, window_only=False),
@@ -78,6 +81,7 @@ def summary(found: Judgement) -> dict[str, Any]:
     return {
         "run": found.run,
         "verdict": found.verdict.label,
+        "who": found.who,
         "rules": [
             {**vars(rule), "verdict": rule.verdict.label, "figure": _finite(rule.figure)}
             for rule in found.rules
@@ -107,7 +111,7 @@ def reconciliation(counts: dict[str, int]) -> str:
 def show(run: Run, found: Judgement, console: Console) -> None:
     """Print the verdict, the failed rules, the reconciliation and the main figures (in ms)."""
     title = Text.assemble(
-        (found.verdict.label, _COLOURS[found.verdict]), f"  {_MEANING[found.verdict]}  ", (found.run, "dim")
+        (found.verdict.label, _COLOURS[found.verdict]), f"  {_meaning(found)}  ", (found.run, "dim")
     )
     console.print(Group(Text(), title, *_rule_lines(found.rules)))
     console.print(Text(reconciliation(found.accounting)))
@@ -117,6 +121,11 @@ def show(run: Run, found: Judgement, console: Console) -> None:
     console.print(_percentiles(found.metrics))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
+
+
+def _meaning(found: Judgement) -> str:
+    named = validity.WHO[found.verdict]
+    return _MEANING[found.verdict].replace(named, f"{found.who}, not the engine,", int(found.who != named))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +186,9 @@ def _rates(found: dict[str, Figure], asked: dict[str, Any]) -> str:
     offered, completed = found["offered_rate"].value or 0.0, found["completed_rate"].value or 0.0
     text = f"{number(found['output_token_throughput'].value or 0.0, 'tok/s')} tok/s, "
     text += f"offered {number(offered, 'req/s')} and completed {number(completed, 'req/s')} req/s"
+    for name, of in (("energy_per_token", "token"), ("energy_per_good_request", "request within the SLO")):
+        if name in found:
+            text += f", {number(found[name].value, 'J')} J of the GPU per {of}"
     good = found["slo_attainment"].value
     if good is None:
         return f"{text}, no SLO asked"

@@ -29,6 +29,22 @@ def not_checked(rule: str, verdict: Verdict, bound: float | None, unit: str, why
 
 
 RULES: Registry[Callable[[Run], Rule]] = Registry("rule")  # each by the name that its outcome bears
+_THERE: dict[str, Callable[[Run], bool]] = {}  # of some: whether a run has what they are about
+
+
+def concerns(name: str, run: Run) -> bool:
+    """Whether a rule is about something that the run has."""
+    return name not in _THERE or _THERE[name](run)
+
+
+def rule_where(there: Callable[[Run], bool]) -> Callable[[Callable[[Run], Rule]], Callable[[Run], Rule]]:
+    """A decorator as `rule`; of a run that has not what it is about the verdict does not name it."""
+
+    def keep(function: Callable[[Run], Rule]) -> Callable[[Run], Rule]:
+        _THERE[function.__name__] = there
+        return rule(function)
+
+    return keep
 
 
 def rule(function: Callable[[Run], Rule]) -> Callable[[Run], Rule]:

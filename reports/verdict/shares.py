@@ -7,7 +7,9 @@ import numpy as np
 from loadgen.records.record import FAILED, OVERLOADED, gone, timed_out
 from reports.runs.runs import Mask, Run
 from reports.statistics.distributions import binomial_below
+from reports.verdict.both_sides import elsewhere
 
+CLOSED = tuple(f"connection {how} before the headers" for how in ("closed by the server", "reset"))
 PART_P = 0.01  # of a workload's share being above the bound by chance
 
 
@@ -50,10 +52,16 @@ def _by_chance(part: Share, bound: float) -> float:
 
 
 def overloaded(run: Run) -> Mask:
-    """Which records failed in a way that says the server had too much to do; shape (records,)."""
+    """Which records failed in a way that says the server had too much to do; shape (records,).
+
+    So do connections that were closed before an answer, where requests waited before the server.
+    """
     failed = run.records.status_is(FAILED)
     codes, texts = run.records.codes("error")
     timed = [code for code, text in enumerate(texts) if timed_out(text)]
     nobody = [code for code, text in enumerate(texts) if gone(text)]
     status = run.records.numbers("http_status")
-    return failed & ((np.isin(status, OVERLOADED) & ~np.isin(codes, nobody)) | np.isin(codes, timed))
+    there = elsewhere(run)
+    closed = [code for code, text in enumerate(texts) if text in CLOSED and there and there.outside]
+    turned_away = np.isin(status, OVERLOADED) & ~np.isin(codes, nobody)
+    return failed & (turned_away | np.isin(codes, [*timed, *closed]))

@@ -15,6 +15,7 @@ from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
 from reports.statistics import leaky_bucket
 from reports.verdict.rule import Rule, Verdict
+from reports.verdict.rules.gpu import others_on_gpu
 from reports.verdict.rules.machine import others_on_machine
 from reports.verdict.rules.server import SERVER
 
@@ -50,7 +51,8 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     failed = [rule for rule in rules if not rule.passed]
     invalid = [r for r in failed if r.verdict is Verdict.INVALID and r.rule not in NOT_ASKED]
     behind = [rule for rule in failed if rule.rule in FALLS_BEHIND]
-    disturbed = [rule for rule in failed if rule.rule == others_on_machine.__name__]
+    others = (others_on_machine.__name__, others_on_gpu.__name__)
+    disturbed = [r for r in failed if r.rule in others and r.verdict is Verdict.DISTURBED]
     late = [rule for rule in failed if rule.rule == "unsent_share" and not _bounds_lateness(run)]
     return Standing(
         len(good),

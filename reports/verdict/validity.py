@@ -10,18 +10,28 @@ from dataclasses import replace
 
 from reports.runs.runs import Run
 from reports.verdict import rules
-from reports.verdict.rule import RULES, Rule, Verdict, not_checked
+from reports.verdict.both_sides import elsewhere
+from reports.verdict.rule import RULES, Rule, Verdict, concerns, not_checked
 
 ORDER = (
     "measurement",
     "agreement",
     "machine",
+    "gpu",
     "client",
     "path",
     "server",
 )  # of the modules, as a reader wants them
 
 
+WHO = {
+    Verdict.VALID: "nobody",
+    Verdict.TOO_SHORT: "the run",
+    Verdict.SATURATED: "the server",
+    Verdict.CLIENT_LIMITED: "the load generator",
+    Verdict.DISTURBED: "others on the machine",
+    Verdict.INVALID: "the measurement",
+}
 CAUSED = (Verdict.SATURATED, Verdict.CLIENT_LIMITED)  # what others on the machine can bring about, and:
 CAUSED_RULES = ("warmup_long_enough",)
 
@@ -31,16 +41,30 @@ def check(run: Run) -> list[Rule]:
 
     Where others took the cores, nobody knows who would have kept up: the rules that fail for it say so.
     """
-    found = [_within_limits(rule(run), run) for rule in sorted(RULES.values(), key=_place)]
-    if all(rule.passed for rule in found if rule.verdict == Verdict.DISTURBED):
-        return found
-    return [_while_disturbed(rule) for rule in found]
+    asked = [rule for name, rule in RULES.items() if concerns(name, run)]
+    found = [_within_limits(rule(run), run) for rule in sorted(asked, key=_place)]
+    if not all(rule.passed for rule in found if rule.verdict == Verdict.DISTURBED):
+        found = [_while_disturbed(rule) for rule in found]
+    return [_by_whom(rule, run) for rule in found]
+
+
+def who(run: Run, verdict: Verdict) -> str:
+    """Who kept the figures from being the server's under this load: WHO, and of a queue who had it."""
+    there = elsewhere(run) if verdict is Verdict.SATURATED else None
+    return WHO[verdict] if there is None else there.who
+
+
+def _by_whom(rule: Rule, run: Run) -> Rule:
+    """A queue is not the server's, nor a lower rate its cure, where it stood before the server."""
+    if rule.passed or rule.verdict is not Verdict.SATURATED or (there := elsewhere(run)) is None:
+        return rule
+    return replace(rule, text=f"{rule.text}; {there.text}", advice=there.advice)
 
 
 def _while_disturbed(rule: Rule) -> Rule:
     if rule.passed or not (rule.verdict in CAUSED or rule.rule in CAUSED_RULES):
         return rule
-    advice = "nothing of it says who is to blame: others had the cores meanwhile (others_on_machine)"
+    advice = "nothing of it says who is to blame: others had the machine meanwhile"
     return replace(rule, verdict=Verdict.DISTURBED, advice=advice)
 
 

@@ -263,7 +263,7 @@ def test_a_search_that_measured_nothing_leaves_no_folder(code: int, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("none",), "unknown variant 'none'; there are: baseline"),
+        (("none",), "unknown variant 'none'; there are: "),
         (("baseline", "--scenario", "closed-loop-chat"), "has no rate to vary: a closed loop"),
         (("baseline", "--step-seconds", "0"), "--step-seconds 0: must be more than 0"),
         (("baseline", "--tolerance", "nan"), "--tolerance nan: must be more than 0"),

@@ -17,6 +17,7 @@ from tests.support.prometheus import samples, scrape, total
 from tests.support.waiting import PATIENCE, wait_until
 
 SLOW = SHORT.replace("duration: 5", "duration: 20").replace("output_tokens: 10", "output_tokens: 200")
+FEW_TOKENS = SLOW.replace("200", "20")
 GIVEN = {"TOKENSWARM_TOKEN": "t" * 64}  # else a worker waits for the master's file for some seconds only
 
 
@@ -45,8 +46,8 @@ def reconciles(found: Outcome) -> None:
 )
 def test_one_signal_drains_and_keeps_the_run(number: int, workers: int | None, tmp_path: Path) -> None:
     with (
-        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, workers=workers, scenario=SLOW) as running,
+        metronome("--ttft", "0.05", "--tpot", "0.1") as server,
+        LoadRun(tmp_path, server.url, workers=workers, scenario=FEW_TOKENS) as running,
     ):
         running.wait_for_records(10, workers or 1)
         running.signal(number)
@@ -133,8 +134,8 @@ def test_the_drain_is_bounded(drain: str, tmp_path: Path) -> None:
 
 def test_a_server_that_dies_fails_the_rest(tmp_path: Path) -> None:
     with (
-        metronome("--ttft", "0.05", "--tpot", "0.01") as server,
-        LoadRun(tmp_path, server.url, "--duration", "12", scenario=SLOW, workers=None) as running,
+        metronome("--ttft", "0.05", "--tpot", "0.1") as server,
+        LoadRun(tmp_path, server.url, "--duration", "12", scenario=FEW_TOKENS, workers=None) as running,
     ):
         running.wait_for_records(5)
         server.process.kill()

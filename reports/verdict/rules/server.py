@@ -98,11 +98,14 @@ def unfinished_share(run: Run) -> Rule:
 
 @rule
 def refused_share(run: Run) -> Rule:
-    """Share of the window's arrivals that an overloaded server turned away (429, 503) or let time out."""
+    """Share of the window's arrivals that an overloaded server turned away (429, 503) or let time out.
+
+    So does a gateway that is full and closes connections before it answers.
+    """
     if not run.judged.any():
         return not_checked("refused_share", Verdict.SATURATED, REFUSED_SHARE, "share", "nothing was due")
     worst = worst_share(run, overloaded(run), REFUSED_SHARE)
-    text, figure = f"{worst} refused (429, 503) or timed out", worst.share
+    text, figure = f"{worst} refused (429, 503, closed by a full gateway) or timed out", worst.share
     passed = figure <= REFUSED_SHARE
     return Rule("refused_share", Verdict.SATURATED, passed, figure, REFUSED_SHARE, "share", text, _LOWER_RATE)
 

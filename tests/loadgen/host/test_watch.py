@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -138,3 +139,11 @@ def test_this_machine_is_read() -> None:
     }
     assert found["host:cpu_seconds_total"] > 0.01 and found["host:cores"] == os.cpu_count()
     assert found["host:watch_cpu_seconds_total"] > 0
+
+
+def test_a_process_with_a_device_open_is_accelerated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "ACCELERATORS", (str(tmp_path),))
+    assert processes.accelerated([ME]) is False and processes.accelerated([]) is None
+    with (tmp_path / "device0").open("w"):
+        assert processes.accelerated([2**22 + 1, ME]) is True, "one of them is enough"
+    assert processes.accelerated([2**22 + 1]) is None, "of a process that has gone nothing is known"

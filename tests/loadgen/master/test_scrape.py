@@ -140,7 +140,10 @@ def test_readings_of_a_gpu_stand_beside_the_servers_own(
     found = read_server_metrics(tmp_path / "m.parquet")
     assert found.increase(ENERGY, 0.0, 2.0) == 450.0
     assert found.gauge(POWER, gpu="0") is None, "what the card does not tell is left out"
-    assert found.names == [ENERGY, "gpu:memory_used_bytes", "vllm:num_requests_running"]
+    assert found.names == [
+        *(ENERGY, "gpu:memory_used_bytes", "gpu:watch_cpu_seconds_total", "vllm:num_requests_running")
+    ]
+    assert scraper.latest == {"running": 3.0, "joules": 1350.0}
 
 
 class OneGpu:

@@ -133,6 +133,14 @@ def test_every_series_is_there_before_the_first_request() -> None:
     assert len(ours) == 3
 
 
+def test_a_gpu_is_told_of_only_where_there_is_one() -> None:
+    live = Live(20.0, (0.0, 20.0), 1)
+    one = observed(live)
+    assert found(one, "tokenswarm.gpu.power") == found(one, "tokenswarm.gpu.energy") == []
+    live.tick(1.0, {"watts": 310.5, "joules": 1e6})
+    assert found(one, "tokenswarm.gpu.power") == [310.5] and found(one, "tokenswarm.gpu.energy") == [1e6]
+
+
 def test_a_lost_lane_shows_at_once() -> None:
     live = Live(20.0, (0.0, 20.0), 2)
     one = observed(live)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from bench.process import metronome
+from loadgen.live.histogram import LEAST
 from tests.support.ports import refusing
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.webrun import CHROMIUM, Tab, WebRun, browser
@@ -103,12 +104,15 @@ def judged(records: pd.DataFrame) -> pd.DataFrame:
     return records[records["due"] >= WARMUP]
 
 
+def with_pace(records: pd.DataFrame) -> pd.DataFrame:
+    """Those that have a TPOT: on a busy machine an answer may come in one piece."""
+    return records[records["last_token"] > records["first_token"]]
+
+
 def expected(records: pd.DataFrame) -> dict[str, np.ndarray]:
     """Each metric's values from the records, ms."""
     done = records[records["status"] == "completed"]
-    paced = done[
-        done["last_token"] > done["first_token"]
-    ]  # on a busy machine an answer may come in one piece
+    paced = with_pace(done)
     found = {
         "TTFT (service)": records["first_token"] - records["sent"],
         "TTFT (scheduled)": records["first_token"] - records["due"],
@@ -126,7 +130,8 @@ def assert_agree(tab: Tab, records: pd.DataFrame, workload: str) -> None:
         assert shown[name]["count"] == len(values), name
         for level in (50, 90, 95, 99):
             exact = np.percentile(values, level, method="inverted_cdf")
-            assert shown[name][f"p{level}"] == pytest.approx(exact, rel=SHOWN), (workload, name, level)
+            near = pytest.approx(exact, rel=SHOWN, abs=1e3 * LEAST)  # chunks may come together
+            assert shown[name][f"p{level}"] == near, (workload, name, level)
 
 
 def finished(locust: WebRun) -> list[dict[str, Any]]:
@@ -244,7 +249,8 @@ def test_figures_agree_with_the_records(locust: WebRun, chromium: Any) -> None:
     ours.until(f"document.getElementById('tiles').textContent.includes('Completed{rate:.1f} /s')")
     tab.until("document.body.innerText.includes('STOPPED')")
     rows = locust_rows(locust, len(records))
-    assert rows["TTFT"]["num_requests"] == rows["TPOT"]["num_requests"] == len(records)
+    assert rows["TTFT"]["num_requests"] == len(records)
+    assert rows["TPOT"]["num_requests"] == len(with_pace(records))
     assert rows["Aggregated"]["total_rps"] == pytest.approx(
         rows["chat"]["total_rps"] + rows["code"]["total_rps"]
     )

@@ -10,6 +10,7 @@ import pytest
 
 from bench.synthetic import Shape, make_run
 from loadgen.records.record import METRICS_SCHEMA
+from reports.metrics import request_metrics
 from reports.metrics.server_side import mean_over, server_side
 from reports.runs.runs import load_run
 
@@ -131,6 +132,12 @@ def test_energy_of_the_window_over_its_tokens(tmp_path: Path) -> None:
     }
     table = pq.read_table(path).cast(METRICS_SCHEMA)
     pq.write_table(pa.concat_tables([table, pa.table(fresh).cast(METRICS_SCHEMA)]), path)
-    found = server_side(load_run(tmp_path / "run"))
-    assert found.gpu_power_mean == pytest.approx(300.0)
-    assert found.joules_per_token == pytest.approx(300.0 / (30 * 10), rel=0.2)
+    run = load_run(tmp_path / "run")
+    assert server_side(run).gpu_power_mean == pytest.approx(300.0)
+    figures = request_metrics.figures(run)
+    tokens = figures["output_token_throughput"].value
+    assert figures["energy_per_token"].value == server_side(run).joules_per_token
+    assert figures["energy_per_token"].value == pytest.approx(300.0 / (tokens or 0))
+    good = figures["goodput_rate"].value
+    assert figures["energy_per_good_request"].value == pytest.approx(300.0 / (good or 0))
+    assert figures["energy_per_good_request"].count == round((good or 0) * 20)

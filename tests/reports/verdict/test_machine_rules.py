@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bench.synthetic import edit_manifest, make_run
@@ -72,6 +73,33 @@ def test_without_samples_nothing_is_said(tmp_path: Path) -> None:
     edit_manifest(tmp_path)
     found = rules(tmp_path)
     assert not found["others_on_machine"].checked and not found["server_process_full"].checked
+
+
+@pytest.mark.parametrize(
+    ("process", "accelerated", "behind", "named"),
+    [
+        ("EngineCore", 1.0, False, True),
+        ("EngineCore", 0.0, False, False),  # it is what computes
+        ("EngineCore", 0.0, True, True),
+        ("API server", 0.0, False, True),
+    ],
+)
+def test_a_core_that_computes_the_model_bounds_nothing(
+    process: str,
+    accelerated: float,
+    behind: bool,
+    named: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_run(tmp_path, slots=6 if behind else None)
+    table = pq.read_table(tmp_path / "machine.parquet")
+    rows = [row | {"labels": row["labels"].replace("EngineCore", process)} for row in table.to_pylist()]
+    known = [row for row in rows if row["name"] == "host:server_known"]
+    rows += [row | {"name": "host:server_accelerated", "value": accelerated} for row in known]
+    pq.write_table(table.from_pylist(rows, table.schema), tmp_path / "machine.parquet")
+    monkeypatch.setattr(machine, "FULL", 0.4)
+    assert rules(tmp_path)["server_process_full"].passed is not named
 
 
 def test_a_full_thread_of_the_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
