@@ -66,7 +66,7 @@ GOALS_VARIANT = run capacity ui serve master
 GOALS_VARIANTS = compare sweep tune curve
 GOALS_REPEATS = compare sweep tune
 GOALS_STARTS = compare sweep tune
-GOALS_FRESH = compare sweep tune curve
+GOALS_FRESH = compare sweep tune curve capacity
 GOALS_UNTIL_DECIDED = compare sweep
 GOALS_BY = tune
 GOALS_BUDGET = tune
@@ -170,7 +170,7 @@ tune: server-setup ## Race VARIANTS, drop who is beaten, name the best; resumes
 	  $(call given,BY,by) $(call given,BUDGET,budget) $(call on,FRESH,fresh) $(RUN)
 
 capacity: server-setup ## Find the highest rate at which VARIANT meets the SLO
-	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(RUN)
+	@$(TS) capacity "$(VARIANT)" $(call given,TOLERANCE,tolerance) $(call given,MAX_STEPS,max-steps) $(call on,FRESH,fresh) $(RUN)
 
 curve: server-setup ## Run VARIANTS over RATES, and say which to take where; resumes
 	@$(TS) curve $(NAMED) $(call given,RATES,rates) $(call on,FRESH,fresh) $(RUN)

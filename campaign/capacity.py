@@ -1,20 +1,23 @@
-"""The highest rate at which a variant meets the scenario's SLO: short runs against one running server."""
+"""The highest rate at which a variant meets the scenario's SLO: short runs against one running server.
+
+It goes on where it stopped: campaign.json says which steps are done, and the rest is searched for anew.
+"""
 
 import shutil
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from campaign import forecasts
+from campaign import forecasts, identity, state
 from campaign import load as loads
 from campaign.climb import Climb, Runner, climb
 from campaign.identity import label
 from campaign.load import INTERRUPTED
-from campaign.state import folder_of
+from campaign.state import Campaign
 from campaign.terms import Terms, terms_of
 from campaign.terms import add_arguments as add_arguments
-from common.results import SERVER, make_new, stamped, write_json
+from common.results import SERVER, make_new, now, write_json
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError
@@ -30,32 +33,66 @@ def run(given: Namespace, runner: Runner = loads.run_step) -> int:
     """Search, with a server that is launched once, and write what came of it.
 
     Exit code 0: found, as narrow as asked; 1: not; 2: a mistake, or a step made no run; 130: interrupted.
+    After 2 and 130 the same command goes on from there.
     """
     terms = terms_of(given)
-    if terms.load.host is None:
-        return _launch(replace(terms, load=forecasts.begin_at(terms.load, terms.variant)))
-    folder = given.into or _make_folder(terms)
-    scenario = terms.scenario
+    if given.within:  # told by the command itself, which has launched the server
+        return _search(state.read(state.folder_of(given.within) / state.FILE), terms, runner)
+    wanted = _request(terms)
+    name = identity.name_of(wanted)
+    with state.held(name):
+        campaign, resumed = state.find(name, lambda numbered: _begin(numbered, wanted, terms), given.fresh)
+        if resumed:
+            say(f"going on with {name}: {len(campaign.steps)} steps are done (--fresh begins anew)")
+        terms = terms.beginning_at(campaign.request["start"])
+        code = _search(campaign, terms, runner) if terms.load.host else _launch(campaign, terms)
+        if code not in (0, NOT_FOUND):
+            say("the same command goes on from there")
+        _discard_empty(campaign.folder)
+        return code
+
+
+def _request(terms: Terms) -> dict[str, Any]:
+    """What the search is told by: two equal ones are the same."""
+    asked = {"step_seconds": terms.search.step_seconds, "tolerance": terms.search.tolerance}
+    wanted = identity.request("capacity", terms.load, [loads.absolute(terms.variant)], 1)
+    return wanted | asked | {"max_steps": terms.max_steps}
+
+
+def _begin(name: str, wanted: dict[str, Any], terms: Terms) -> Campaign:
+    """A new one, which begins where the variant is forecast to leave the SLO, if anything can be forecast."""
+    load = terms.load if terms.load.host else forecasts.begin_at(terms.load, terms.variant)
+    whole = wanted | {"start": load.resolved().mean_rate}
+    campaign = Campaign(name=name, request=whole, started_at=now(), steps=[])
+    campaign.save()
+    return campaign
+
+
+def _search(campaign: Campaign, terms: Terms, runner: Runner) -> int:
+    """Search against the load's host, and write what came of it; an exit code."""
+    scenario, folder = terms.scenario, campaign.folder
     length = f"{scenario.warmup:g} + {scenario.duration:g} s and drain"
     say(f"capacity of {bare(terms.variant)}: at most {terms.max_steps} steps of {length}; into {folder}")
-    made = climb(terms, folder, runner)
+    made = climb(campaign, terms, runner)
     if made.first is None:
-        _discard(folder)
         return made.code
-    found = conclude(terms, folder.name, made, _conditions(terms, made.first))
+    found = conclude(terms, campaign.name, made, _conditions(terms, made.first))
     _write(found, folder)
+    if made.code == 0:
+        campaign.report = f"campaigns/{campaign.name}"
+        campaign.save()
     say(report.headline(found))
     say(f"{folder}/: README.md, capacity.json, {report.FIGURE}.svg")
     return made.code or (0 if found.found else NOT_FOUND)
 
 
-def _discard(folder: Path) -> None:
+def _discard_empty(folder: Path) -> None:
     """Remove the folder of a search that measured nothing, unless the server's log is in it."""
-    for step in folder.glob(f"{folder.name}-step-*"):
+    for step in folder.glob("*-step-*"):
         if {path.name for path in step.iterdir()} <= {SERVER}:
             shutil.rmtree(step)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    if {path.name for path in folder.iterdir()} <= {state.FILE, state.LOCK}:
+        shutil.rmtree(folder)
 
 
 def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -> report.Capacity:
@@ -77,21 +114,13 @@ def conclude(terms: Terms, name: str, made: Climb, conditions: dict[str, str]) -
     )
 
 
-def _launch(terms: Terms) -> int:
+def _launch(campaign: Campaign, terms: Terms) -> int:
     """Serve the variant once, and search against it by this same command with --host."""
     variant = loads.absolute(terms.variant)
     url = read_deployment(variant, terms.load.target, terms.load.port).url
-    folder = _make_folder(terms)
-    server = folder / "server"
-    server.mkdir()
-    words = ["capacity", label(terms.variant), "--host", url, "--into", str(folder), *terms.arguments()]
-    command = [sys.executable, "-m", "tokenswarm", *words]
-    return loads.serve(terms.load, variant, command, server)
-
-
-def _make_folder(terms: Terms) -> Path:
-    """results/campaigns/<UTC time>-capacity-<variant>/, a new one even within the same second."""
-    return make_new(folder_of(stamped(f"capacity-{bare(terms.variant)}")).resolve())
+    server = make_new(campaign.folder.resolve() / "server")
+    words = ["capacity", label(terms.variant), "--host", url, "--within", campaign.name, *terms.arguments()]
+    return loads.serve(terms.load, variant, [sys.executable, "-m", "tokenswarm", *words], server)
 
 
 def _ended(terms: Terms, made: Climb) -> str:

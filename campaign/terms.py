@@ -3,8 +3,7 @@
 import math
 import shlex
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from campaign import load as loads
 from campaign.load import Load
@@ -35,6 +34,11 @@ class Terms:
         """The first step's."""
         return self.load.resolved()
 
+    def beginning_at(self, rate: float) -> "Terms":
+        """The same search from another rate on."""
+        search, load = replace(self.search, start=rate), self.load.with_options(rps=rate)
+        return replace(self, search=search, load=load)
+
     def arguments(self) -> list[str]:
         """The words of `add_arguments` that give these terms again, without variant and host."""
         words = ["--step-seconds", f"{self.search.step_seconds:g}", "--max-steps", str(self.max_steps)]
@@ -61,9 +65,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PCT",
         help=f"from the rate to the ends of its interval (default: {TOLERANCE:g} %%)",
     )
+    parser.add_argument("--fresh", action="store_true")
     loads.add_arguments(parser)
     # What the command tells itself, once it has launched the server.
-    parser.add_argument("--into", type=Path, help=SUPPRESS)
+    parser.add_argument("--within", help=SUPPRESS)
     parser.add_argument("--again", help=SUPPRESS)
 
 

@@ -15,7 +15,7 @@ WHOLE = 103.0  # per cent: room for half a dot above 100
 
 def chart(found: Capacity) -> Chart:
     """Three panels on one axis of rates; the ends of the interval are vertical lines. Needs a step."""
-    rates = [step.rate for step in found.steps]
+    rates = [*(step.rate for step in found.steps), *(found.interval or ())]
     span = min(rates) / 1.3, max(rates) * 1.3
     panels = [
         _time_panel(found, "scheduled TTFT", "ttft", span),
