@@ -35,11 +35,8 @@ OBJECTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), max_size=5)
 def test_what_is_read_is_the_same_however_the_text_is_cut(
     done: list[object], failed: list[object], beside: object, indent: int | None, block: int
 ) -> None:
-    whole = {
-        "a": beside,
-        "in": [{"failed": failed, "done": done}, {"done": 3}, {"done": [1, 2]}],
-        "b": beside,
-    }
+    plain = [{"done": 3}, {"done": [1, 2]}]
+    whole = {"a": beside, "in": [{"failed": failed, "done": done}, *plain], "b": beside}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(object_lists, "BLOCK", block)
         found = ObjectLists(io.BytesIO(json.dumps(whole, indent=indent).encode()), ("done", "failed"))
