@@ -33,7 +33,7 @@ WHO = {
     Verdict.INVALID: "the measurement",
 }
 CAUSED = (Verdict.SATURATED, Verdict.CLIENT_LIMITED)  # what others on the machine can bring about, and:
-CAUSED_RULES = ("warmup_long_enough",)
+CAUSED_RULES = ("warmup_long_enough", "outside_server")
 
 
 def check(run: Run) -> list[Rule]:
