@@ -34,6 +34,7 @@ model: simulated/metronome
 flags: [--served-model-name metronome, --host 127.0.0.1]
 hardware: H200
 dtype: float32
+start_within_s: 120
 """
 SERVER = """
 import os, sys

@@ -1,4 +1,4 @@
-"""What a campaign's runs need not do: they take the time that figures and claims need, unless told otherwise."""
+"""What runs of a campaign need not do: they take the time that its claims need, unless told otherwise."""
 
 import math
 
