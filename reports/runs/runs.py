@@ -207,8 +207,10 @@ class Run:
 
     @cached_property
     def judged(self) -> Mask:
-        """Those of them that were not to be cancelled: when such a one ended is the client's doing."""
-        return self.offered & np.isnan(self.records.numbers("cancel_after"))
+        """Those of them that were not to be cancelled: when such a one ended is the client's doing. Nor those
+        that went past the gateway: the figures are of what users go through."""
+        past = self.records.numbers("direct") > 0
+        return self.offered & np.isnan(self.records.numbers("cancel_after")) & ~past
 
     def until(self, end: float) -> "Run":
         """The same run as if its window had ended at `end` (s from the start), where it ends later."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from loadgen.records.record import FAILED, timed_out
 from reports.metrics.gaps import token_flow
+from reports.metrics.gateway import gateway
 from reports.metrics.stalls import stalls
 from reports.runs.runs import Run
 from reports.text.formatting import milliseconds
@@ -86,6 +87,8 @@ def outside_server(run: Run) -> Rule:
     trip, named = _round_trip(run), between(run)
     if trip is not None:
         text += f", a round trip of the network {milliseconds(trip)}"
+    if (past := gateway(run)) is not None:
+        text += f"; past the gateway {past.past} requests had it {milliseconds(past.ttft)} earlier"
     at = f" ({named})" if named else ""
     advice = f"load the server itself, past what stands between{at}: the difference is no speed of the engine"
     return Rule(name, Verdict.VALID, figure <= bound, figure, bound, "s", text, advice)

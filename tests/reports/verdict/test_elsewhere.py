@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -62,6 +63,24 @@ def test_a_gateway_is_called_by_its_name_from_the_terminal_to_the_first_screen(t
     assert "baseline SATURATED (via: 1.1 gate fell behind)" in first_screen.verdicts(document)
     [first, *_] = [each for each in document.recommendations if "SATURATED" in each.reason]
     assert first.text.startswith("Via: 1.1 gate holds requests back") and first.command is None
+
+
+def test_requests_past_the_gateway_say_so_where_the_server_does_not(tmp_path: Path) -> None:
+    without = judge(full(tmp_path, 0.95)).who
+    table = pq.read_table(tmp_path / "requests.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        row["direct"] = row["arrival"] % 50 == 49
+        if row["direct"] and row["first_token"] is not None:
+            row["first_byte"] = row["first_token"] = row["sent"] + 0.05
+            row["chunk_times"] = [row["first_token"], *row["chunk_times"][1:]]
+    named = "direct" in table.schema.names
+    schema = table.schema if named else table.schema.append(pa.field("direct", pa.bool_()))
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "requests.parquet")
+    found = judge(load_run(tmp_path))
+    assert without == "the server" and found.who == "the gateway"
+    [backlog] = [rule for rule in found.rules if rule.rule == "backlog"]
+    assert "past the gateway TTFT is 50 ms" in backlog.text
 
 
 def one(run: Run) -> Comparison:
