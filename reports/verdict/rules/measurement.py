@@ -14,6 +14,7 @@ from reports.metrics.survival import needed
 from reports.runs.runs import Run
 from reports.statistics import trend
 from reports.text.formatting import counted, milliseconds
+from reports.verdict.both_sides import elsewhere
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 from reports.verdict.rules.server import saturated
 from reports.verdict.shares import overloaded, worst_share
@@ -236,7 +237,7 @@ def warmup_long_enough(run: Run) -> Rule:
     simulation (bench.verdict's server, windows of 60 s, 200 runs each) 0 to 3 % of the runs failed that
     had no such beginning, at loads of 67, 81, 87 and 92 %; of those whose first 3 to 30 s took 1.3 to 10
     times as long, all did at 67 % and 70 to 90 % at 81 %. In a saturated run a fast beginning is the
-    growing queue, not the warm-up.
+    growing queue, not the warm-up; in one whose requests wait before the engine any beginning is.
     """
     span = _first_steady(run)
     if span is None:
@@ -248,7 +249,11 @@ def warmup_long_enough(run: Run) -> Rule:
         least = WARM_BLOCKS * WARM_PER_BLOCK
         return not_checked("warmup_long_enough", _INVALID, WARM_SIZE, "share", f"fewer than {least} requests")
     queue = saturated(run)
+    before_engine = (
+        queue and elsewhere(run) is not None
+    )  # then less and less comes to it: its pace is no sign
     failing = [found for found in known if found.apart and (found.change > 0 or not queue)]
+    failing = [] if before_engine else failing
     if failing and (still := [each for each in stalls(run) if each.start < span[1] and each.end > span[0]]):
         why = (
             f"no token came to anyone from {still[0].start:.0f} to {still[0].end:.0f} s, which is no warm-up"
@@ -258,7 +263,7 @@ def warmup_long_enough(run: Run) -> Rule:
     first = (span[1] - span[0]) * shown.blocks / WARM_BLOCKS
     text = f"{shown.name} of the first {first:.3g} s is {100 * shown.change:+.0f} % against the rest"
     if not failing and abs(shown.change) > WARM_SIZE:
-        queued = queue and shown.change < 0
+        queued = before_engine or (queue and shown.change < 0)
         text += ": a queue grows" if queued else ", but does not stand out from how the rest varies or drifts"
     advice = f"warm up longer: --warmup {np.ceil(run.window[0] + 2 * first):.0f}"
     return Rule("warmup_long_enough", _INVALID, not failing, shown.change, WARM_SIZE, "share", text, advice)

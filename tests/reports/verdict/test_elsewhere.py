@@ -1,6 +1,7 @@
 """Who is told to have kept requests waiting: the server's engine, its front end, or what stands before it."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,9 +21,9 @@ PARTS = ("vllm:request_queue_time_seconds", "vllm:request_prefill_time_seconds")
 LOST = "connection closed by the server before the headers"
 
 
-def full(folder: Path, server: float = 1.0, front_end: float = 0.0, failed: float = 0.0) -> Run:
+def full(folder: Path, server: float = 1.0, front_end: float = 0.0, failed: float = 0.0, **more: Any) -> Run:
     """A run whose queue grows; `server`: its share of the TTFT, `front_end`: of that before its engine."""
-    make_run(folder, slots=6, failed_share=failed)
+    make_run(folder, **{"slots": 6, "failed_share": failed, **more})
     path = folder / "server_metrics.parquet"
     table = pq.read_table(path).cast(METRICS_SCHEMA).to_pylist()
     for row in table:
@@ -63,6 +64,15 @@ def test_a_gateway_is_called_by_its_name_from_the_terminal_to_the_first_screen(t
     assert "baseline SATURATED (via: 1.1 gate fell behind)" in first_screen.verdicts(document)
     [first, *_] = [each for each in document.recommendations if "SATURATED" in each.reason]
     assert first.text.startswith("Via: 1.1 gate holds requests back") and first.command is None
+
+
+@pytest.mark.parametrize(("front_end", "passed"), [(0.0, False), (0.2, False), (0.5, True)])
+def test_a_front_end_that_is_slow_itself_is_no_gateway(
+    front_end: float, passed: bool, tmp_path: Path
+) -> None:
+    run = full(tmp_path, 1.0, front_end, slots=None, network=0.02)
+    [rule] = [rule for rule in judge(run).rules if rule.rule == "outside_server"]
+    assert rule.passed is passed, rule
 
 
 def test_requests_past_the_gateway_say_so_where_the_server_does_not(tmp_path: Path) -> None:
