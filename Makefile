@@ -40,22 +40,23 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,TEMPERATURE,temperature) $(call given,TOP_P,top-p) \
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
   $(call given,STOP_WHEN_SATURATED,stop-when-saturated) \
-  $(call given,METRICS_HOST,metrics-host) $(LABELS)
-RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
+  $(call given,METRICS_HOST,metrics-host) $(call given,DIRECT,direct) $(LABELS)
+RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) $(call on,PIN,pin) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 NAMED = $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
   $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)"))
 STRICT_FLAG = $(call on,STRICT,strict)
 GATE = $(foreach reason,$(FAIL_ON),--fail-on $(reason)) $(call given,JUNIT,junit) $(call given,SUMMARY,summary)
-SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(call on,UNTIL_DECIDED,until-decided) $(GATE)
+SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(call on,UNTIL_DECIDED,until-decided) \
+  $(call on,EVERY_REPEAT,every-repeat) $(GATE)
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
-  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
+  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS PIN TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
-  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DRY_RUN LABEL NOTE \
+  API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DIRECT DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
-  UNTIL_DECIDED BY BUDGET \
+  UNTIL_DECIDED EVERY_REPEAT BY BUDGET \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -68,6 +69,7 @@ GOALS_REPEATS = compare sweep tune
 GOALS_STARTS = compare sweep tune
 GOALS_FRESH = compare sweep tune curve capacity
 GOALS_UNTIL_DECIDED = compare sweep
+GOALS_EVERY_REPEAT = compare sweep
 GOALS_BY = tune
 GOALS_BUDGET = tune
 GOALS_TOLERANCE = capacity
@@ -87,7 +89,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED BY BUDGET TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED EVERY_REPEAT BY BUDGET TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -98,11 +100,11 @@ help: ## List the targets
 	@echo
 	@echo 'Settings, as in: make baseline RPS=10 DURATION=30 (see docs/measure.md)'
 	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY'
-	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS PIN=1'
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'
-	@echo '               INSECURE=1 METRICS_HOST'
+	@echo '               INSECURE=1 METRICS_HOST DIRECT'
 	@echo '  the request  API ENDPOINT EXTRA_BODY (JSON) HEADER (one "K: V")'
 	@echo '               TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS=1 KEEP_GOING=1'
 	@echo '               DRY_RUN=1 (make run) STOP_WHEN_SATURATED'
@@ -111,7 +113,8 @@ help: ## List the targets
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
-	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1; tune: BUDGET (30m) BY'
+	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1 EVERY_REPEAT=1'
+	@echo '  tune         BUDGET (30m) BY (ttft_p50)'
 	@echo '  the rest     FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
 

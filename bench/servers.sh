@@ -3,7 +3,7 @@
 # what came of it. vLLM is that of `make server-setup`; the others are pinned public packages, installed into a
 # temporary environment, or into $VENVS/NAME. $RUN_WITH, if given, starts the load ("taskset -c 1").
 set -euo pipefail
-servers="vllm vllm-api-servers transformers llamacpp"
+servers="vllm vllm-api-servers vllm-data-parallel vllm-tools vllm-adapters litellm vllm-router transformers llamacpp"
 name=${1:?one of: $servers}
 shift
 source "$(dirname "$0")/../findings/support/packages.sh"
@@ -21,6 +21,60 @@ vllm() {
   PYTHONPATH=$TMP/named begin "$root/.venv-server/bin/python" -m vllm.entrypoints.cli.main serve "$model" --served-model-name cpu-tiny \
     --host 127.0.0.1 --port "$port" --dtype float32 --max-model-len 20480 --enforce-eager "$@"
   answers "http://127.0.0.1:$port/health"
+}
+
+adapters() {
+  for name in one two; do
+    "$root/.venv-server/bin/python" - "$model" "$TMP/$name" <<'PY'
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+model, folder = Path(sys.argv[1]), Path(sys.argv[2])
+config = json.loads((model / "config.json").read_text())
+width, rank = config["hidden_size"], 8
+heads = {"q_proj": config["num_attention_heads"], "v_proj": config["num_key_value_heads"]}
+weights = {}
+for layer in range(config["num_hidden_layers"]):
+    for name, count in heads.items():
+        place = f"base_model.model.model.layers.{layer}.self_attn.{name}"
+        weights[f"{place}.lora_A.weight"] = 0.02 * torch.randn(rank, width)
+        weights[f"{place}.lora_B.weight"] = 0.02 * torch.randn(count * config["head_dim"], rank)
+folder.mkdir()
+save_file(weights, folder / "adapter_model.safetensors")
+about = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 16, "bias": "none",
+         "target_modules": list(heads), "base_model_name_or_path": str(model)}
+(folder / "adapter_config.json").write_text(json.dumps(about))
+PY
+  done
+  sed '$a adapters: {names: [one, two], zipf: 1}' "$root/scenarios/chat-medium.yaml" >"$TMP/adapters.yaml"
+  options=(--scenario "$TMP/adapters.yaml")
+  vllm --enable-lora --max-lora-rank 8 --lora-modules "one=$TMP/one" "two=$TMP/two"
+}
+
+litellm() {
+  vllm
+  packages 'litellm[proxy]==1.108.7'
+  echo "model_list: [{model_name: cpu-tiny, litellm_params: {model: hosted_vllm/cpu-tiny, api_key: none," \
+    "api_base: http://127.0.0.1:$port/v1}}]" >"$TMP/litellm.yaml"
+  export LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true LITELLM_LOCAL_MODEL_COST_MAP=True
+  options=(--metrics-host "http://127.0.0.1:$port")
+  port=$(free_port)
+  begin "$VENV/bin/litellm" --config "$TMP/litellm.yaml" --host 127.0.0.1 --port "$port"
+  answers "http://127.0.0.1:$port/v1/models"
+}
+
+router() {
+  vllm
+  packages vllm-router==0.1.17
+  options=(--metrics-host "http://127.0.0.1:$port")
+  local server=http://127.0.0.1:$port
+  port=$(free_port)
+  begin "$VENV/bin/vllm-router" --host 127.0.0.1 --port "$port" --prometheus-port "$(free_port)" --worker-urls "$server"
+  answers "http://127.0.0.1:$port/v1/models"
 }
 
 transformers() {
@@ -107,7 +161,11 @@ while True: time.sleep(60)" "$TMP/model.gguf" "$port"
 
 case $name in
 vllm-api-servers) vllm --api-server-count 2 ;;
-vllm | transformers | llamacpp) "$name" ;;
+vllm-data-parallel) vllm --data-parallel-size 2 ;;
+vllm-tools) vllm --enable-auto-tool-choice --tool-call-parser hermes ;;
+vllm-adapters) adapters ;;
+vllm-router) router ;;
+vllm | litellm | transformers | llamacpp) "$name" ;;
 *) echo "no server $name; there are: $servers"; exit 2 ;;
 esac
 [ "$name" != llamacpp ] || options=(--tokenizer "$model")

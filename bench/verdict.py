@@ -10,7 +10,7 @@ import dataclasses
 import math
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from bench.synthetic import STATUS_NAMES, Shape, Truth, make_manifest, simulate
 from common.usage import UsageError, whole
 from reports.commands.compare import MINIMUM_EFFECT
-from reports.comparison import changes
+from reports.comparison import changes, looks
 from reports.document.metric import Change
 from reports.gate.history import JUDGED as CHECKED
 from reports.gate.history import Series, gate_of
@@ -209,14 +209,47 @@ def sides(situation: Situation, design: Design, number: int, slower: float) -> t
     return runs
 
 
-def claims_of(baseline: list[Run], other: list[Run], rows: Sequence[Row]) -> list[Change]:
-    """What a report says of these rows."""
+def claims_of(baseline: list[Run], other: list[Run], rows: Sequence[Row], sharing: float = 1) -> list[Change]:
+    """What a report says of these rows; `sharing`: looks that share the false claims."""
     groups = {"A": baseline, "B": other}
-    verdicts = {
-        run.name: "SATURATED" if server.growing(run) else "VALID" for side in groups.values() for run in side
-    }
-    pair, _ = changes.settle("A", "B", groups, verdicts, MINIMUM_EFFECT / 100)
+    pair, _ = changes.settle("A", "B", groups, _verdicts(groups), MINIMUM_EFFECT / 100, looks=sharing)
     return [changes.change(row, pair) for row in rows]
+
+
+def _verdicts(groups: Mapping[str, list[Run]]) -> dict[str, str]:
+    runs = [run for side in groups.values() for run in side]
+    return {run.name: "SATURATED" if server.growing(run) else "VALID" for run in runs}
+
+
+def made_of(baseline: list[Run], other: list[Run]) -> int:
+    """How many repeats `compare` makes of these, looking after each."""
+    most = len(baseline)
+    for made in range(1, most):
+        groups = {"A": baseline[:made], "B": other[:made]}
+        found = looks.look(groups, _verdicts(groups), MINIMUM_EFFECT / 100, (made, most))
+        if looks.ended(found, made, most, give_up=False):
+            return made
+    return most
+
+
+def show_looks(shape: Shape, count: int) -> None:
+    """Print the same of campaigns that end once all is decided, with how many repeats they made."""
+    print(f"| load | starts of each | any false mark | {100 * (SLOWER - 1):.0f} % in TPOT found | made |")
+    print("|---|---:|---:|---:|---:|")
+    for situation in situations(shape)[: len(LOADS)]:
+        false = found = repeats = 0
+        for number in range(count):
+            for slower in (1.0, SLOWER):
+                both = sides(situation, DESIGNS[1], number, slower)
+                made = made_of(*both)
+                first, second = (side[:made] for side in both)
+                rows = apart(first, second) if slower == 1 else [ROW["tpot_p50"]]
+                told = claims_of(first, second, rows, looks.sharing(made, DESIGNS[1].starts))
+                false += slower == 1 and any(each.mark in ("better", "worse") for each in told)
+                found += slower > 1 and told[0].mark == "worse"
+                repeats += made
+        shares = " | ".join(f"{100 * each / count:.1f} %" for each in (false, found))
+        print(f"| {situation.name} | {DESIGNS[1].name} | {shares} | {repeats / count / 2:.2f} |", flush=True)
 
 
 def apart(baseline: list[Run], other: list[Run]) -> list[Row]:
@@ -290,7 +323,7 @@ def describe(shape: Shape) -> str:
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--campaigns", type=whole, default=200, help="of each kind (default: 200)")
-    parser.add_argument("--only", choices=("history",), help="only of runs against their history")
+    parser.add_argument("--only", choices=("history", "looks"), help="of history, or of looks")
     parser.add_argument("--from", dest="like", type=Path, metavar="RUN", help="a run folder to be like")
 
 
@@ -302,6 +335,9 @@ def run(given: Namespace) -> int:
         show_history()
         return 0
     shape = shape_of(load_run(given.like)) if given.like else CHAT_MEDIUM
+    if given.only == "looks":
+        show_looks(shape, given.campaigns)
+        return 0
     began = time.process_time()
     print(describe(shape))
     holds = show(shape, given.campaigns)

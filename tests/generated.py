@@ -30,7 +30,6 @@ from reports.runs.importers.registry import IMPORTERS
 from reports.runs.runs import load_run
 from reports.text import formatting
 from reports.verdict import validity
-from reports.verdict.rule import RULES
 from tokenswarm.__main__ import run as tokenswarm
 
 GOLDEN = ROOT / "tests" / "data" / "golden"  # two small runs (bench.synthetic), and what is made of them
@@ -160,9 +159,10 @@ def _modules() -> str:
 
 
 def _rules() -> str:
-    rows = []
-    for outcome in validity.check(load_run(GOLDEN / RUNS[0])):
-        text, _, said = _first(RULES[outcome.rule].__doc__).partition(" Bound: ")
+    rows, run = [], load_run(GOLDEN / RUNS[0])
+    for rule in validity.in_order().values():
+        outcome = rule(run)
+        text, _, said = _first(rule.__doc__).partition(" Bound: ")
         brings = outcome.verdict.label if outcome.verdict else "only warns"
         bound = formatting.measured(outcome.bound, outcome.unit)
         rows.append((f"`{outcome.rule}`", brings, text, said.rstrip(".") or bound))

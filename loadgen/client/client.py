@@ -32,6 +32,34 @@ _UNREAD = 1024  # pieces after which a stream is read before it ends, so that me
 CANCELLED = "cancelled by the client, as the scenario asks"
 
 
+class _Way:
+    """To one host: what requests begin with, and the connections that are kept."""
+
+    __slots__ = ("_client", "_context", "_host", "head", "idle")
+
+    def __init__(self, client: "Client", host: Host, headers: Mapping[str, str], verify: bool | str) -> None:
+        self._client, self._host = client, host
+        self.head = request_head(host.authority, headers)
+        self._context = _tls_context(verify) if host.server_name is not None else None
+        self.idle: list[Connection] = []  # the last used at the end
+
+    def target(self, path: str) -> str:
+        return self._host.target(path)
+
+    def open(self, stream: Stream) -> Connection:
+        client = self._client
+        connection = Connection(self._host, self._context, stream, client.rounds, client.network)
+        client.connections += 1
+        return connection
+
+    def over(self, stream: Stream, connection: Connection | None) -> None:
+        if connection is not None:
+            connection.hurry()
+            connection.owner = _Idle(connection, self.idle)
+            self.idle.append(connection)
+        self._client.over(stream)
+
+
 class Client:
     """Make it in the process and thread whose gevent hub shall serve it. Nothing queues for a pool.
 
@@ -41,9 +69,15 @@ class Client:
     """
 
     def __init__(
-        self, host: Host, *, headers: Mapping[str, str] | None = None, verify: bool | str = True
+        self,
+        host: Host,
+        *,
+        headers: Mapping[str, str] | None = None,
+        verify: bool | str = True,
+        direct: Host | None = None,
     ) -> None:
-        """verify: check an https server's certificate, against this CA file where it is a path.
+        """verify: check an https server's certificate, against this CA file where it is a path. direct: the
+        server itself, where the host is a gateway.
 
         Raises UsageError for a header that cannot be sent and a CA file that cannot be read.
         """
@@ -52,15 +86,13 @@ class Client:
         self.connections = 0
         self.stamps: str | None = None
         self.network = Network()
-        self._host = host
-        self._head = request_head(host.authority, headers or {})
-        self._context = _tls_context(verify) if host.server_name is not None else None
+        self._way, *past = (_Way(self, each, headers or {}, verify) for each in (host, direct) if each)
+        self._past = past[0] if past else self._way
         _make_room_for_files()
         self._backlog = Backlog(self._read)
-        self._rounds = Rounds()
+        self.rounds = Rounds()
         self._held = Held()
         self._streams: set[Stream] = set()  # not delivered yet
-        self._idle: list[Connection] = []  # the last used at the end
         self._events_read = 0
         self._events_seen = 0
         self._empty = Event()
@@ -97,22 +129,25 @@ class Client:
         keep_text: bool = False,
         reading: type[Reading] = Reading,
         cancel_after: float | None = None,
+        direct: bool = False,
     ) -> None:
         """POST `body`, a JSON text, to `path`. Never blocks; may be called from a greenlet or the hub.
 
         on_first_token gets, live, in the hub, when the request was sent and the stamp of the first text.
         on_end is called exactly once, in a greenlet. timeout: seconds for the whole exchange, from its start.
         reading: how the answer is read. cancel_after: seconds after which it is given up, UNFINISHED.
+        direct: to the server itself, where the client knows it.
         """
         if self._closed:
             raise RuntimeError("the client is closed")
+        way = self._past if direct else self._way
         stream = Stream(
-            request_bytes(self._host.target(path), self._head, request_id, body),
+            request_bytes(way.target(path), way.head, request_id, body),
             request_id,
             timeout,
             reading(keep_text),
-            self._open,
-            self._over,
+            way.open,
+            way.over,
             on_first_token,
             on_end,
             self._held,
@@ -121,7 +156,7 @@ class Client:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         self._empty.clear()
-        stream.start(self._idle.pop() if self._idle else None)
+        stream.start(way.idle.pop() if way.idle else None)
         if cancel_after is not None:
             gevent.spawn_later(cancel_after, stream.abandon, CANCELLED)
 
@@ -146,26 +181,19 @@ class Client:
             return
         self._closed = True
         self.abandon()
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        for way in (self._way, self._past):
+            for connection in way.idle:
+                connection.close()
+            way.idle.clear()
         for timer in (self._look, self._rest):
             timer.stop()
             timer.close()
-        self._rounds.close()
+        self.rounds.close()
 
-    def _open(self, stream: Stream) -> Connection:
-        connection = Connection(self._host, self._context, stream, self._rounds, self.network)
-        self.connections += 1
-        return connection
-
-    def _over(self, stream: Stream, connection: Connection | None) -> None:
+    def over(self, stream: Stream) -> None:
+        """Nothing more will come on it; what has come is to be read."""
         if stream.stamped_by_kernel is not None and self.stamps != "process":
             self.stamps = "kernel" if stream.stamped_by_kernel else "process"
-        if connection is not None:
-            connection.hurry()
-            connection.owner = _Idle(connection, self._idle)
-            self._idle.append(connection)
         self._backlog.add(stream)
 
     def _read(self, stream: Stream) -> None:

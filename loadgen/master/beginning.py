@@ -64,6 +64,7 @@ def begin(
         checksum=load.checksum,
         lanes=len(workers),
         host=settings.host,
+        direct=settings.direct,
         model=served.model,
         vllm=served.vllm_version is not None,
         extensions=list(EXTENSIONS if served.vllm_version is not None else EXTENSIONS[:1]),
@@ -73,18 +74,21 @@ def begin(
         with_key=settings.with_key,
         headers=list(request_headers(settings.with_key)),
     )
-    tried = _try(plan, load, settings, served.unlisted, say, first_request)
+    tried = _try(settings.host, plan, load, settings, served.unlisted, say, first_request)
+    if settings.direct:
+        _try(settings.direct, plan, load, settings, "", say, first_request)
     folder = manifest.make_folder(subject)
     plan = replace(plan, run=folder.name, extensions=tried.extensions)
     say(_summary(load, settings, served, len(workers)))
     draft = manifest.draft(folder, subject, load, served, settings.host, vocabulary, len(workers))
     draft |= {"request_headers": plan.headers, "metrics_hosts": list(settings.metrics_hosts)}
+    draft |= {"direct": settings.direct}
     draft |= {"between": served.between, "workers_why": subject.workers_why}
     draft |= {"extensions": tried.extensions, "usage": tried.usage}
     draft |= {"labels": settings.labels, "note": settings.note}
     gpus = _gpus(draft["server"])
     scraper = partial(Scraper, server, gpus=gpus)
-    addresses = [settings.host, *settings.metrics_hosts]
+    addresses = [settings.host, *settings.metrics_hosts, *([settings.direct] if settings.direct else [])]
     machines = Machines(*map(Host.resolve, addresses))
     return Run(
         folder,
@@ -101,6 +105,7 @@ def begin(
 
 
 def _try(
+    host: str,
     plan: Plan,
     load: Schedule,
     settings: Settings,
@@ -112,14 +117,14 @@ def _try(
     if unlisted:
         say(unlisted)
     headers = request_headers(settings.with_key)
-    client = Client(Host.resolve(settings.host), headers=headers, verify=settings.verify)
+    client = Client(Host.resolve(host), headers=headers, verify=settings.verify)
     salt = replace(plan, run=f"{NAME}-{time.time_ns()}")
     try:
         make = first_request(salt, load, client, plan.seed + 1)
         tried = preflight(client, make, settings.scenario.request)
     except UsageError as error:
         if not settings.keep_going:
-            raise UsageError(f"{settings.host}: {error}{f'; {unlisted}' if unlisted else ''}") from None
+            raise UsageError(f"{host}: {error}{f'; {unlisted}' if unlisted else ''}") from None
         say(f"{error}")
         return Preflight(plan.extensions, [], "unknown")
     finally:
@@ -157,7 +162,7 @@ def _gpus(server: Mapping[str, Any] | None) -> Gpus | None:
 def reach(settings: Settings) -> tuple[Server, Served]:
     """The server and what it serves. Raises UsageError where it does not answer, or lacks the model."""
     Host.resolve(settings.host)
-    for each in settings.metrics_hosts:
+    for each in [*settings.metrics_hosts, *([settings.direct] if settings.direct else [])]:
         Host.resolve(each)
     headers = request_headers(settings.with_key)
     server = Server(settings.host, headers, settings.verify, settings.metrics_hosts)

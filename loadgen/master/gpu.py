@@ -122,7 +122,8 @@ class Gpus:
             last = int((time.time() - 1.5 * SELDOM) * 1e6)
             samples = nvml.nvmlDeviceGetProcessUtilization(handle, last)
         except nvml.NVMLError as error:
-            return {} if getattr(error, "value", None) == getattr(nvml, "NVML_ERROR_NOT_FOUND", -1) else None
+            none = (nvml.NVML_SUCCESS, nvml.NVML_ERROR_NOT_FOUND)  # no sample: the binding raises for both
+            return {} if error.value in none else None
         found: dict[int, float] = {}
         for each in samples:
             found[each.pid] = max(found.get(each.pid, 0.0), each.smUtil / 100)

@@ -55,6 +55,7 @@ class Plan:
     keep_text: bool
     with_key: bool  # whether requests carry the key, and the headers, of the worker's own environment
     headers: list[str]  # names of those; a worker that lacks one would send other requests
+    direct: str | None = None  # the server itself, where the host is a gateway: some requests go there
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

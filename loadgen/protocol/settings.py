@@ -42,6 +42,7 @@ class Settings:
     seed: int
     host: str
     metrics_hosts: tuple[str, ...]  # of the engines behind the host; none: the host's own /metrics
+    direct: str | None  # the server itself, where the host is a gateway
     model: str | None  # None: the only one that the server has
     tokenizer: Path | None  # a folder with tokenizer.json, where the server has no /tokenize
     verify: bool | str  # TLS: whether to check, or the file of an authority
@@ -76,6 +77,9 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         raise UsageError("no server is named: give --host http://127.0.0.1:8000")
     address, mark, query = host.partition("?")
     host = address.rstrip("/").removesuffix("/v1") + mark + query  # "/v1": as OpenAI's clients want it
+    direct = str(values.get("direct") or "").strip().rstrip("/").removesuffix("/v1") or None
+    if direct == host:
+        raise UsageError("--direct: is the host itself; it names the server behind it")
     scenario = scenario_of(values)
     _check_allowed(values["allow"])
     seed = _seed(values)
@@ -85,9 +89,10 @@ def settings_of(values: Mapping[str, Any], host: str | None) -> Settings:
         seed=scenario.seed if seed is None else seed,
         host=host,
         metrics_hosts=metrics_hosts,
+        direct=direct,
         model=values["model"] or None,
         tokenizer=Path(values["tokenizer"]) if values["tokenizer"] else None,
-        verify=_verify(values["ca_file"], values["insecure"], (host, *metrics_hosts)),
+        verify=_verify(values["ca_file"], values["insecure"], (host, *metrics_hosts, direct or "")),
         keep_text=bool(values["keep_text"]),
         allow=values["allow"],
         keep_going=bool(values.get("keep_going")),

@@ -236,7 +236,7 @@ def itl() -> None:
 
     A chunk of several tokens is one gap. The gap that was running when the drain ended is censored; the
     one that a failure broke off never ended. `count` is of gaps. Held as 32-bit floats (1 part in 10
-    million).
+    million). More than a million are counted by size, to 2 parts in 100,000.
     """
 
 

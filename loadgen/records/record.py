@@ -54,6 +54,7 @@ SCHEMA = pa.schema(
         pa.field("held", pa.float64()),  # s for which max_concurrency held it back; null without it
         pa.field("cancel_after", pa.float64()),  # s after which it was to be given up; null: never
         pa.field("adapter", pa.string()),  # that it was for, in place of the model
+        pa.field("direct", pa.bool_()),  # whether it went past the gateway; null where no way led there
     ]
 )
 
@@ -65,6 +66,7 @@ ADDED = (
     "adapter",
     "first_answer",
     "reasoning_tokens",
+    "direct",
 )  # columns that older runs lack
 
 METRICS_SCHEMA = pa.schema(
@@ -112,6 +114,7 @@ class Record:
     held: float | None = None
     cancel_after: float | None = None
     adapter: str | None = None
+    direct: bool | None = None
 
 
 def timed_out(error: str) -> bool:

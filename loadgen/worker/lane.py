@@ -27,6 +27,7 @@ from loadgen.workload.schedule import Schedule, schedule
 from loadgen.workload.vocabulary import Messages
 
 MADE_AHEAD = 256 * 2**20  # bytes of requests made before the run; what is beyond is made when it is due
+DIRECT_EVERY = 50  # arrivals for one past the gateway: 2 % of the load still move no median
 YIELD = 0.05  # s of making requests, after which others (heartbeats) have their turn
 START_LOOK = 0.02  # s between two looks for the start
 END_LOOK = 0.5  # s between two looks once nothing more will come due
@@ -258,9 +259,14 @@ class Lane:
             on_first_token=lambda sent, moment: self._first(arrival, due, sent, moment),
             reading=self.kind.reading,
             cancel_after=arrival.cancel_after,
+            direct=bool(self._direct(arrival)),
             keep_text=self.plan.keep_text or arrival.history or self._maker.wants_text,
         )
         events.launched.fire(environment=self._environment, arrival=arrival, due=due, now=launched)
+
+    def _direct(self, arrival: Arrival) -> bool | None:
+        """Whether it goes past the gateway; None where no way leads there."""
+        return arrival.number % DIRECT_EVERY == DIRECT_EVERY - 1 if self.plan.direct else None
 
     def _path(self) -> str:
         """The user class's own, unless the scenario names another."""
@@ -302,6 +308,7 @@ class Lane:
         record.chunk_times = np.frombuffer(reply.chunk_times) - zero
         record.chunk_tokens, record.new_connection = reply.chunk_tokens, reply.new_connection
         record.text = reply.text if self.plan.keep_text else None
+        record.direct = self._direct(arrival)
         if record.status == COMPLETED and (wrong := self._check(arrival, reply)):
             record.status, record.error = FAILED, wrong
         self._finish(arrival, record)

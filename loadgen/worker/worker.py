@@ -233,7 +233,8 @@ class Part:
             raise UsageError(
                 f"this worker lacks the header {missing[0]}, which the master has: give it {how}"
             )
-        client = Client(host, headers=headers, verify=plan.verify)
+        direct = Host.resolve(plan.direct) if plan.direct else None
+        client = Client(host, headers=headers, verify=plan.verify, direct=direct)
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, self.lane.due_times)
         self.outbox = Outbox(self._send_batch)

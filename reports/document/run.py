@@ -40,6 +40,12 @@ class ServerSide(Part):
 
     dispatch_delay_mean: float | None = Field(None, description="client: sent - due, mean, s")
     network_mean: float | None = Field(None, description="client's mean TTFT less the server's, s")
+    gateway_ttft: float | None = Field(
+        None, description="TTFT through the gateway less past it, s (--direct)"
+    )
+    gateway_low: float | None = Field(None, description="of its interval, 95 % confidence")
+    gateway_high: float | None = None
+    gateway_past: float | None = Field(None, description="requests that went past it")
     front_end_mean: float | None = Field(None, description="server's mean TTFT less its queue and prefill, s")
     ttft_mean: float | None = None
     queue_mean: float | None = Field(None, description="waiting for a place in the batch, s")

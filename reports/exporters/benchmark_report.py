@@ -68,7 +68,7 @@ def _statistics(run: Run, metric: str, unit: str) -> dict[str, Any] | None:
     known = request_metrics.survival(run, metric).known
     if not len(known):
         return None
-    found: dict[str, Any] = {"units": unit, "mean": float(np.mean(known))}
+    found: dict[str, Any] = {"units": unit, "mean": float(known.mean())}
     for name, share in request_metrics.SHARES.items():
         value = request_metrics.percentile(run, metric, share).value
         if value is not None:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from loadgen.records.metrics import first_of
 from loadgen.records.record import FAILED, UNFINISHED
+from reports.metrics.folded import Folded, Gathered
 from reports.metrics.lumps import Lumps, Streams
 from reports.metrics.survival import Survival
 from reports.runs.runs import ChunkBatch, Floats, Mask, Run, kept
 
 _FIRST = "tokens of the first chunk"
-GAPS_KEPT = 2_000_000  # for the interval of ITL; the percentile itself uses all
+GAPS_KEPT = 1_000_000  # for the interval of ITL; the percentile itself uses all
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +70,19 @@ def token_flow(run: Run) -> TokenFlow:
     start, end = run.window
     received = np.zeros(len(run.records))
     output = run.records.numbers("output_tokens")
-    gaps = np.empty(run.records.chunk_limit, np.float32)
-    filled, in_window, one_by_one = 0, 0.0, True
+    limit = run.records.chunk_limit
+    gathered, every = Gathered(limit), max(1, -(-limit // GAPS_KEPT))
+    in_window, one_by_one = 0.0, True
     per_second = np.zeros(max(int(np.ceil(run.manifest.drained_at)), 1))
     last_chunk = np.full(len(run.records), np.nan)
     unseen, first = _unseen(run), np.ones(len(run.records))
     chunks, unsaid = np.zeros(len(run.records), np.int64), np.zeros(len(run.records), bool)
-    streams, every = Streams(), max(1, -(-run.records.chunk_limit // GAPS_KEPT))
-    chosen = run.judged & (np.arange(len(run.records)) % every == 0)
-    some, taken = SomeGaps(chosen, np.empty(len(gaps), np.int32), np.empty(len(gaps), np.float32)), 0
+    streams, chosen = Streams(), run.judged & (np.arange(len(run.records)) % every == 0)
+    some, taken = SomeGaps(chosen, np.empty(limit, np.int32), np.empty(limit, np.float32)), 0
     for batch in run.records.chunk_batches():
         rows = slice(batch.first_row, batch.first_row + len(batch.counts))
         tokens = _tokens(batch, output[rows])
-        found = np.diff(batch.times, prepend=0.0)[_ends_gap(batch, run.judged[rows])]
-        gaps[filled : filled + len(found)] = found
-        filled += len(found)
+        gathered.add(np.diff(batch.times, prepend=0.0)[_ends_gap(batch, run.judged[rows])])
         of, those = _gaps_of(batch, chosen[rows])
         some.rows[taken : taken + len(of)], some.seconds[taken : taken + len(of)] = of, those
         taken += len(of)
@@ -99,11 +98,9 @@ def token_flow(run: Run) -> TokenFlow:
         first[rows][begun] = _first(batch, output[rows], unseen[rows], begun)
         chunks[rows] = batch.counts
         unsaid[rows][begun] = np.isnan(batch.tokens[batch.offsets[:-1][begun]])
-    known = gaps[:filled]
-    known.sort()
     run.of_records[_FIRST] = first
     return TokenFlow(
-        _with_open_gaps(run, known, last_chunk),
+        _with_open_gaps(run, gathered.ascending(), last_chunk),
         one_by_one,
         received,
         in_window,
@@ -161,7 +158,7 @@ def _ends_gap(batch: ChunkBatch, judged: Mask) -> Mask:
     return wanted
 
 
-def _with_open_gaps(run: Run, known: NDArray[np.float32], last_chunk: Floats) -> Survival:
+def _with_open_gaps(run: Run, known: NDArray[np.float32] | Folded, last_chunk: Floats) -> Survival:
     """Add the gaps that were running when the drain ended, and those that a failure broke off."""
     still, broken = open_gaps(run, last_chunk)
     censored = np.sort((run.closed_at - last_chunk)[still])
@@ -178,8 +175,8 @@ def open_gaps(run: Run, last_chunk: Floats) -> tuple[Mask, Mask]:
 
 @kept
 def _gaps_per_token(run: Run) -> Survival:
-    output = run.records.numbers("output_tokens")
-    parts = [np.zeros(0, np.float32)]
+    output, flow = run.records.numbers("output_tokens"), token_flow(run)
+    gathered = Gathered(int(flow.received.sum()) + 1)
     for batch in run.records.chunk_batches():
         rows = slice(batch.first_row, batch.first_row + len(batch.counts))
         tokens = _tokens(batch, output[rows])
@@ -188,8 +185,5 @@ def _gaps_per_token(run: Run) -> Survival:
         )  # as many chunks as tokens: one each
         chosen = said & _ends_gap(batch, run.judged[rows])
         times = tokens[chosen].astype(np.int64)
-        parts.append(np.repeat((np.diff(batch.times, prepend=0.0)[chosen] / times).astype(np.float32), times))
-    known = np.concatenate(parts)
-    known.sort()
-    whole = token_flow(run).itl
-    return Survival(known, whole.censored, whole.never)
+        gathered.add(np.repeat(np.diff(batch.times, prepend=0.0)[chosen] / times, times))
+    return Survival(gathered.ascending(), flow.itl.censored, flow.itl.never)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reports.document.run import ServerSide
 from reports.metrics import request_metrics
+from reports.metrics.gateway import gateway
 from reports.metrics.rates import amounts
 from reports.runs import commandline
 from reports.runs.runs import Run
@@ -44,9 +45,14 @@ def server_side(run: Run) -> ServerSide:
     running, waiting = _gauge(run, "vllm:num_requests_running"), _gauge(run, "vllm:num_requests_waiting")
     cache = _cache(run, "mean")
     fullest = _cache(run, "max")
+    way = gateway(run)
     return ServerSide(
         dispatch_delay_mean=_lag(run),
         network_mean=_network(run),
+        gateway_ttft=way.ttft if way else None,
+        gateway_low=way.low if way else None,
+        gateway_high=way.high if way else None,
+        gateway_past=way.past if way else None,
         front_end_mean=_front_end(run),
         ttft_mean=_mean(run, TTFT),
         queue_mean=_mean(run, QUEUE),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.metrics.folded import Folded
 from reports.statistics.distributions import binomial_below
 
 Floats = NDArray[np.floating[Any]]
@@ -38,7 +39,7 @@ class Survival:
     """Durations in seconds, ascending: `known` ones, `censored` ones (lower bounds), and a count of
     those that never end (`never`: the request failed)."""
 
-    known: Floats
+    known: Floats | Folded
     censored: Floats
     never: int = 0
 
@@ -59,7 +60,7 @@ class Survival:
         """Stretches of known durations between censored ones: (where each starts, how many are at risk
         there, the share that lasts longer than the stretch). Inside a stretch the product telescopes."""
         censored = self.censored.astype(self.known.dtype)  # of two kinds numpy would copy all that is known
-        cuts = np.searchsorted(self.known, censored, "right")  # at a tie, the known one came first
+        cuts = self.known.searchsorted(censored, "right")  # at a tie, the known one came first
         starts = np.concatenate([[0], cuts]).astype(np.int64)
         sizes = np.diff(np.append(starts, len(self.known)))
         at_risk = self.count - starts - np.arange(len(starts))
@@ -82,7 +83,7 @@ class Survival:
             return Percentile(None, None)
         rank = math.ceil(self.count * share - _SLACK * self.count)
         if len(self.known) < rank:
-            seen = np.sort(np.concatenate([self.known, self.censored]))
+            seen = np.sort(np.concatenate([np.asarray(self.known), self.censored]))
             return Percentile(None, float(seen[min(rank, len(seen)) - 1]) if len(seen) else 0.0)
         starts, at_risk, lasting = self._groups
         group = int(np.argmax(lasting <= 1 - share + _SLACK))
@@ -109,7 +110,11 @@ class Survival:
         """
         beyond = allowed_beyond(self.count, share, confidence)
         rank = beyond - len(self.censored) - self.never
-        return float(self.known[-1 - rank]) if beyond >= 0 and 0 <= rank < len(self.known) else None
+        return (
+            float(self.known[len(self.known) - 1 - rank])
+            if beyond >= 0 and 0 <= rank < len(self.known)
+            else None
+        )
 
 
 def needed(share: float, confidence: float, beyond: int) -> int:

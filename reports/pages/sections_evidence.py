@@ -23,7 +23,7 @@ from reports.pages.blocks import (
     row,
 )
 from reports.pages.section import Charts, section
-from reports.text.formatting import capital, listed, measured, milliseconds, quantity
+from reports.text.formatting import capital, gateway, listed, measured, milliseconds, quantity
 
 TONES: dict[str, Tone] = {
     "VALID": "good",
@@ -84,7 +84,10 @@ def where_time_went(comparison: Comparison) -> Table:
     ]
     with_gpu = any(run.server.gpu_power_mean is not None for run in comparison.runs)
     columns += ["GPU power, mean", "GPU energy per output token"] if with_gpu else []
-    rows = [_server_row(run) + (_gpu_cells(run) if with_gpu else []) for run in comparison.runs]
+    with_gateway = any(run.server.gateway_ttft is not None for run in comparison.runs)
+    columns += ["gateway's part of TTFT"] if with_gateway else []
+    more = [_gpu_cells] * with_gpu + [_gateway_cells] * with_gateway
+    rows = [sum((cells(run) for cells in more), _server_row(run)) for run in comparison.runs]
     caption = "Where the time went: means of the server's own histograms, window and drain"
     return Table(caption, columns, rows, frozenset(range(1, len(columns))))
 
@@ -106,6 +109,11 @@ def _server_row(run: RunInfo) -> list[Cell]:
         quantity(server.preemptions),
         "n/a" if server.prefix_hit_share is None else f"{100 * server.prefix_hit_share:.0f} %",
     )
+
+
+def _gateway_cells(run: RunInfo) -> list[Cell]:
+    """What of "network" the gateway has: requests through it less those past it."""
+    return row(gateway(run.server.gateway_ttft, run.server.gateway_low, run.server.gateway_high))
 
 
 def _gpu_cells(run: RunInfo) -> list[Cell]:

@@ -51,12 +51,23 @@ class ChunkBatch:
         return np.diff(self.offsets)
 
 
+@dataclass(frozen=True)
+class Chunks:
+    """Chunk lists that lie outside a table of records."""
+
+    count: int  # of all records
+    batches: Callable[[], Iterator[ChunkBatch]]
+
+
 class Records:
     """The columns of requests.parquet, or of a table in memory with (some of) the same columns."""
 
-    def __init__(self, source: pq.ParquetFile | pa.Table, where: str = "records") -> None:
+    def __init__(
+        self, source: pq.ParquetFile | pa.Table, where: str = "records", chunks: Chunks | None = None
+    ) -> None:
         self._source = source
         self._where = where
+        self._chunks = chunks
         self._numbers: dict[str, Floats] = {}
         self._codes: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
         self._statuses: dict[tuple[str, ...], Mask] = {}
@@ -99,6 +110,8 @@ class Records:
     @property
     def chunk_limit(self) -> int:
         """An upper limit of the number of chunks in all records, read from the file's footer."""
+        if self._chunks:
+            return self._chunks.count
         if not self.has("chunk_times"):
             return 0
         if isinstance(self._source, pq.ParquetFile):
@@ -112,6 +125,8 @@ class Records:
 
         Without `tokens` those are NaN: half of what is to be read.
         """
+        if self._chunks:
+            yield from self._chunks.batches()
         if not self.has("chunk_times"):
             return
         names = ["chunk_times"] + ["chunk_tokens"] * (tokens and self.has("chunk_tokens"))
@@ -207,8 +222,10 @@ class Run:
 
     @cached_property
     def judged(self) -> Mask:
-        """Those of them that were not to be cancelled: when such a one ended is the client's doing."""
-        return self.offered & np.isnan(self.records.numbers("cancel_after"))
+        """Those of them that were not to be cancelled: when such a one ended is the client's doing. Nor those
+        that went past the gateway: the figures are of what users go through."""
+        past = self.records.numbers("direct") > 0
+        return self.offered & np.isnan(self.records.numbers("cancel_after")) & ~past
 
     def until(self, end: float) -> "Run":
         """The same run as if its window had ended at `end` (s from the start), where it ends later."""

@@ -38,6 +38,14 @@ def _short(value: float, most: int) -> str:
     return f"{value:.{min(decimals, most)}f}"
 
 
+def gateway(ttft: float | None, low: float | None, high: float | None) -> str:
+    """'+18.2 ms (17.1 to 19.3)' of TTFT; 'n/a' where it was not measured."""
+    if ttft is None:
+        return "n/a"
+    sign = "+" if ttft >= 0 else ""
+    return f"{sign}{number(ttft, 'ms')} ms ({number(low, 'ms')} to {number(high, 'ms')})"
+
+
 def signed(digits: str) -> str:
     """With a minus sign in front where a hyphen stood."""
     return "\N{MINUS SIGN}" + digits[1:] if digits.startswith("-") else digits

@@ -19,9 +19,11 @@ from common.usage import UsageError
 from loadgen.records.metrics import METRICS, live
 from loadgen.records.record import STATUSES
 from reports.metrics import request_metrics
+from reports.metrics.gateway import Gateway, gateway
 from reports.metrics.instrument import client_error
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import Run, load_run
+from reports.text import formatting
 from reports.text.console import console_of
 from reports.text.formatting import measured, number, slo
 from reports.verdict import validity
@@ -58,6 +60,7 @@ class Judgement:
     accounting_all: dict[str, int]
     errors: dict[str, int]
     metrics: dict[str, Figure]
+    gateway: Gateway | None  # where some requests went past it
 
 
 def judge(run: Run) -> Judgement:
@@ -73,6 +76,7 @@ def judge(run: Run) -> Judgement:
         request_metrics.accounting(run, window_only=False),
         request_metrics.errors(run),
         request_metrics.figures(run),
+        gateway(run),
     )
 
 
@@ -90,6 +94,7 @@ def summary(found: Judgement) -> dict[str, Any]:
         "accounting_all": found.accounting_all,
         "errors": found.errors,
         "metrics": {name: vars(figure) for name, figure in found.metrics.items()},
+        **({"gateway": vars(found.gateway)} if found.gateway else {}),
     }
 
 
@@ -119,6 +124,9 @@ def show(run: Run, found: Judgement, console: Console) -> None:
         console.print(Text(f"  {count} x {text}"), style="red")
     console.print(Text(_rates(found.metrics, run.manifest.scenario.get("slo") or {})))
     console.print(_percentiles(found.metrics))
+    if (way := found.gateway) is not None:
+        told = formatting.gateway(way.ttft, way.low, way.high)
+        console.print(Text(f"gateway: {told} of TTFT, by {way.past} requests past it"))
     stated = client_error(run.manifest.client_error)
     console.print(Text(f"client error at this load: {stated}", style="dim"))
 

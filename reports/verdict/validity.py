@@ -33,7 +33,7 @@ WHO = {
     Verdict.INVALID: "the measurement",
 }
 CAUSED = (Verdict.SATURATED, Verdict.CLIENT_LIMITED)  # what others on the machine can bring about, and:
-CAUSED_RULES = ("warmup_long_enough",)
+CAUSED_RULES = ("warmup_long_enough", "outside_server")
 
 
 def check(run: Run) -> list[Rule]:
@@ -41,11 +41,16 @@ def check(run: Run) -> list[Rule]:
 
     Where others took the cores, nobody knows who would have kept up: the rules that fail for it say so.
     """
-    asked = [rule for name, rule in RULES.items() if concerns(name, run)]
-    found = [_within_limits(rule(run), run) for rule in sorted(asked, key=_place)]
+    asked = [rule for name, rule in in_order().items() if concerns(name, run)]
+    found = [_within_limits(rule(run), run) for rule in asked]
     if not all(rule.passed for rule in found if rule.verdict == Verdict.DISTURBED):
         found = [_while_disturbed(rule) for rule in found]
     return [_by_whom(rule, run) for rule in found]
+
+
+def in_order() -> dict[str, Callable[[Run], Rule]]:
+    """All rules there are by their names, as `check` gives those that concern a run."""
+    return dict(sorted(RULES.items(), key=lambda each: _place(each[1])))
 
 
 def who(run: Run, verdict: Verdict) -> str:

@@ -1,4 +1,4 @@
-"""tune: variants of known truth race; who is beaten drops out, the best is named; it resumes."""
+"""tune: variants of known truth race; who is beaten drops out, the best is named; it resumes. And compare."""
 
 import json
 import math
@@ -50,7 +50,9 @@ class Servers:
         pace = math.exp(0.01 * np.random.default_rng(number).standard_normal())
         shape: dict[str, Any] = {"jitter": 0.03, "ttft": 0.05 * pace, "noise_seed": number}
         shape["started_at"] = f"2026-01-01T00:{number:02d}:00+00:00"
-        make_step(folder, load.with_options(seed=1), variant, tpot=TPOT[variant] * pace, **shape)
+        shape["slots"] = 1 if variant == "drowns" else None
+        tpot = TPOT.get(variant, 0.010) * pace
+        make_step(folder, load.with_options(seed=1), variant, tpot=tpot, **shape)
         write_summary(folder, judge(load_run(folder)))
         return 0
 
@@ -59,9 +61,13 @@ class Servers:
         return 0
 
     def tune(self, folder: Path, *words: str) -> int:
+        return self.order(folder, "tune", "slow", "quick", "middle", *words)
+
+    def order(self, folder: Path, *words: str) -> int:
+        """`tokenswarm WORDS`; its exit code."""
         (folder / "quick.yaml").write_text(SCENARIO)
-        given = ["tune", "slow", "quick", "middle", "--scenario", str(folder / "quick.yaml"), *words]
-        return run_series(parse([*given, "--host", "http://127.0.0.1:1"]), self.run, self.report)
+        given = [*words, "--scenario", str(folder / "quick.yaml"), "--host", "http://127.0.0.1:1"]
+        return run_series(parse(given), self.run, self.report)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +127,20 @@ def test_claims_are_shared_among_looks_and_pairs() -> None:
     request = {"race": {"by": "ttft_p50"}, "repeats": 10, "variants": ["a", "b", "c", "d"]}
     made = Campaign(name="x", request=request, started_at="", steps=[Step(variant="a", repeat=1)])
     assert looking.Looks(made).count == 10 * 6
+    made.request = {"repeats": 3}
+    assert looking.Looks(made).count == 20, "a comparison's, of which nothing is done yet"
+
+
+def test_a_comparison_with_one_that_serves_less_ends_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = Servers()
+    assert runs.order(tmp_path, "compare", "quick", "drowns", "--repeats", "4") == 0
+    assert len(runs.made) < 8
+    assert " of 4 repeats: every claim is decided" in capsys.readouterr().err
+    whole = Servers()
+    assert whole.order(tmp_path, "compare", "quick", "drowns", "--repeats", "3", "--every-repeat") == 0
+    assert whole.made == ["quick", "drowns"] * 3
 
 
 @pytest.mark.parametrize(("text", "found"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400)])

@@ -27,7 +27,7 @@ ADDED = {  # the name of what the page adds, as a test's parameter or in what a 
     "A section of the report": "[Appendix F: seeds]",
     "An audited file format": "[Stopwatch]",
     "A scenario": "[lunch]",
-    "A variant": "[batch-64-",
+    "A variant": "[batch-48-",
     "A target": "l4-qwen2.5-7b]",
     "A locustfile": "[greetings]",
 }

@@ -1,4 +1,4 @@
-"""The real vLLM on the CPU target, launched as users launch it: one start for all of these."""
+"""The real vLLM on the CPU target, launched as users launch it: one start, which the last of these kills."""
 
 import contextlib
 import http.client
@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,12 +21,13 @@ from sseclient import SSEClient
 from common.places import ROOT
 from common.ports import free_port
 from common.usage import UsageError
+from loadgen.records.collect import known_arrivals
 from server import installed
 from server.command import Command
 from server.install import python_of
 from server.targets import read_target
 from tests.support import needs
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 START_BOUND_S = 1200  # as the target's
 pytestmark = [
@@ -42,6 +43,7 @@ class Server:
 
     port: int
     folder: Path
+    launcher: "subprocess.Popen[bytes]"
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         """Status and body of one request."""
@@ -68,7 +70,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`tokenswarm serve baseline`, stopped by Ctrl-C; it must leave nothing running."""
+    """`tokenswarm serve baseline`, stopped by Ctrl-C unless it died; it leaves nothing running."""
     results = tmp_path_factory.mktemp("results")
     port = free_port()
     command = ["-m", "tokenswarm", "serve", "baseline", "--target", "cpu-tiny", "--port", str(port)]
@@ -82,21 +84,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + START_BOUND_S
-        while not (found := list(results.glob("*/server.json"))):
+
+        def described() -> list[Path]:
             assert launcher.poll() is None, (results / "launch.log").read_text()
-            assert time.monotonic() < deadline, (results / "launch.log").read_text()
-            time.sleep(0.5)
+            return list(results.glob("*/server.json"))
+
+        found = wait_until(described, (results / "launch.log").read_text, within=START_BOUND_S)
         family = psutil.Process(launcher.pid).children(recursive=True)
         assert len(family) > 1  # vLLM's engine is a process of its own
-        yield Server(port, found[0].parent)
+        yield Server(port, found[0].parent, launcher)
     finally:
+        died = launcher.poll() is not None
         launcher.send_signal(signal.SIGINT)
         try:
             code = launcher.wait(PATIENCE)
         finally:
             launcher.kill()
-    assert code == 0, (results / "launch.log").read_text()
+    said = (results / "launch.log").read_text()
+    assert (code, " during the run: " in said) == ((1, True) if died else (0, False)), said
     assert [process for process in family if runs(process)] == []
 
 
@@ -205,3 +210,31 @@ def test_a_flag_that_vllm_does_not_know_is_refused() -> None:
         UsageError, match=r"does not know the flag --max-num-seqz; did you mean --max-num-seqs\?"
     ):
         installed.check_flags(vllm, command)
+
+
+def test_an_engine_that_dies_leaves_a_whole_record(server: Server, tmp_path: Path) -> None:
+    """The last of this module: it ends the server."""
+    load = ["--host", f"http://127.0.0.1:{server.port}", "--rps", "6", "--warmup", "1", "--drain", "120"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tokenswarm", "run", "baseline", *load, "--duration", "40"],
+        cwd=ROOT,
+        env={**os.environ, "TOKENSWARM_RESULTS": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+
+        def answered() -> bool:
+            assert run.poll() is None, "ended early"
+            return any(known_arrivals(draft.parent) for draft in tmp_path.glob("*/.manifest.json"))
+
+        wait_until(answered, "the run never began")
+        family = psutil.Process(server.launcher.pid).children(recursive=True)
+        next(each for each in family if "EngineCore" in " ".join([each.name(), *each.cmdline()])).kill()
+        _, said = run.communicate(timeout=PATIENCE)
+    assert server.launcher.wait(PATIENCE) == 1, "it says why, and ends"
+    (folder,) = (path.parent for path in tmp_path.glob("*/manifest.json"))
+    records = pd.read_parquet(folder / "requests.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["due"] == len(records) and set(records["status"]) == {"completed", "failed"}, said
+    assert records.loc[records["status"] == "failed", "error"].notna().all()
+    assert json.loads((folder / "summary.json").read_text())["verdict"] == "INVALID"

@@ -15,7 +15,7 @@ Tokens are counted from the text with the client's tokenizer, unless --use-serve
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from reports.runs.importers.imported import (
     number,
     tokens_of,
 )
+from reports.runs.importers.number_lists import NumberLists
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
@@ -77,7 +78,7 @@ class AiPerf(Importer):
 
     def read(self, source: Source) -> list[Imported]:
         requests, left_out, base = Requests(source.path), 0, 0
-        gaps: list[Floats] = []
+        gaps = NumberLists()
         for line, found in source.values():
             if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
                 raise UsageError(f"{source.path}: line {line}: is no record of AIPerf (metadata, metrics)")
@@ -88,7 +89,7 @@ class AiPerf(Importer):
                 base = _stamp(
                     found["metadata"].get("request_start_ns"), f"{requests.where}: request_start_ns"
                 )
-            gaps.append(_add(requests, found, base))
+            gaps.add(_add(requests, found, base))
         beside = _aggregate(source.path)
         claims = _claims(beside, requests, gaps) if beside else []
         config = beside[1].get("input_config") or {} if beside else {}
@@ -101,17 +102,18 @@ class AiPerf(Importer):
             )
         if left_out:
             notes.append(f"{left_out} requests of the warm-up are left out, as the tool leaves them out.")
-        if not any(len(each) for each in gaps):
+        if not gaps.total:
             notes.append("The file has no times of chunks: a request's tokens are taken to have come evenly.")
         limits = {"slo_attainment": "the file names no SLO that this reads", "lost": NO_LANES}
         limits["goodput_rate"] = limits["slo_attainment"]
-        if not any(len(each) for each in gaps):
+        if not gaps.total:
             limits["itl"] = "the file has no times between a request's first and last token"
         return [
             Imported(
                 path=source.path,
                 tool=self.tool,
                 table=requests.table(),
+                chunks=requests.chunks(),
                 watched=requests.watched,
                 due=len(requests),
                 open_loop=rated is not None,
@@ -232,12 +234,12 @@ def _aggregate(path: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _claims(
-    beside: tuple[Path, dict[str, Any]], requests: Requests | None = None, gaps: Sequence[Floats] = ()
+    beside: tuple[Path, dict[str, Any]], requests: Requests | None = None, gaps: NumberLists | None = None
 ) -> list[Claim]:
     path, found = beside
     took = _took(found)
     own = {}
-    if requests:
+    if requests and gaps is not None:
         own = definitions.figures(requests, gaps, tpot_to="last", latency_to="last", took=took)
         tokens = (found.get("total_output_tokens") or found.get("total_osl") or {}).get("avg")
         own |= {"output_token_throughput": tokens / took} if took and tokens is not None else {}

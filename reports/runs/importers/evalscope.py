@@ -33,6 +33,7 @@ from reports.runs.importers.imported import (
     number,
     tokens_of,
 )
+from reports.runs.importers.number_lists import NumberLists
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
@@ -91,9 +92,9 @@ class EvalScope(Importer):
             raise UsageError(
                 f"{source.path}: no database of evalscope perf: its table result lacks {missing[0]}"
             )
-        requests, gaps = Requests(source.path), []
+        requests, gaps = Requests(source.path), NumberLists()
         for row in source.query(f"SELECT {', '.join(_COLUMNS)} FROM result ORDER BY start_time"):  # noqa: S608
-            gaps.append(_add(requests, dict(zip(_COLUMNS, row, strict=True))))
+            gaps.add(_add(requests, dict(zip(_COLUMNS, row, strict=True))))
         summary = source.path.with_name("benchmark_summary.json")
         arguments = _beside(source.path.with_name("benchmark_args.json")) or {}
         rate = arguments.get("rate")
@@ -106,6 +107,7 @@ class EvalScope(Importer):
                 path=source.path,
                 tool=TOOL,
                 table=requests.table(),
+                chunks=requests.chunks(),
                 watched=requests.watched,
                 due=len(requests),
                 open_loop=rate is not None and bool(arguments.get("open_loop", True)),
@@ -131,7 +133,7 @@ class EvalScopeSums(Importer):
     def read(self, source: Source) -> list[Imported]:
         found = source.value()
         due = int(number(found.get("Total Requests"), f"{source.path}: Total Requests"))
-        claims = _claims(source.path.parent, None, [], source.path)
+        claims = _claims(source.path.parent, summary=source.path)
         return [
             no_records(
                 source.path,
@@ -171,7 +173,10 @@ def _add(requests: Requests, found: Mapping[str, Any]) -> Floats:
 
 
 def _claims(
-    folder: Path, requests: Requests | None, gaps: list[Floats], summary: Path | None = None
+    folder: Path,
+    requests: Requests | None = None,
+    gaps: NumberLists | None = None,
+    summary: Path | None = None,
 ) -> list[Claim]:
     path = summary or folder / "benchmark_summary.json"
     found = _beside(path)
@@ -180,7 +185,7 @@ def _claims(
     took = found.get("Test Duration (s)")
     took = number(took, f"{path}: Test Duration (s)") if took is not None else None
     own = {}
-    if requests:
+    if requests and gaps is not None:
         own = definitions.figures(requests, gaps, tpot_to="end", latency_to="end", took=took, rule="nearest")
     claims = Claims(f"{path}: ", own, MEANING)
     for name, (row, factor, rounding) in SUMMARY.items():

@@ -58,6 +58,7 @@ def _experiment(source: Source, found: Mapping[str, Any]) -> Imported:
         path=source.path,
         tool=GenAiPerf.tool,
         table=requests.table(),
+        chunks=requests.chunks(),
         watched=requests.watched,
         due=len(requests),
         open_loop=rated,

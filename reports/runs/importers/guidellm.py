@@ -17,8 +17,11 @@ successful requests. Rates are over the measured time, which ends with the last 
 
 import json
 import math
+from array import array
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -87,12 +90,17 @@ class GuideLlm(Importer):
         return source.shape == "object" and "guidellm_version" in source.names
 
     def read(self, source: Source) -> list[Imported]:
-        found = source.value()
+        rows: dict[int, _Rows] = {}
+
+        def take(number: int, request: Any) -> None:
+            rows.setdefault(number, _Rows(source.path)).add(request)
+
+        found = source.value_around(tuple(STATUS), take)
         benchmarks = found.get("benchmarks")
         if not isinstance(benchmarks, list) or not benchmarks:
             raise UsageError(f"{source.path}: benchmarks is empty; there is nothing to audit")
         version = (found.get("metadata") or {}).get("guidellm_version")
-        return [_benchmark(source, each, version) for each in benchmarks]
+        return [_benchmark(source, each, version, rows) for each in benchmarks]
 
 
 @importer
@@ -111,13 +119,21 @@ class GuideLlmTable(Importer):
         return [_row(source, list(zip(*head, strict=False)), row) for row in rows]
 
 
-def _benchmark(source: Source, found: Mapping[str, Any], version: str | None) -> Imported:
-    """One benchmark of the JSON file."""
+def _benchmark(
+    source: Source, found: Mapping[str, Any], version: str | None, rows: "Mapping[int, _Rows]"
+) -> Imported:
+    """One benchmark of the JSON file; `rows`: what its lists of requests held, by their number."""
     requests = Requests(source.path)
     lists = found.get("requests") or {}
     for name, status in STATUS.items():
-        for each in lists.get(name) or []:
-            _add(requests, each, status)
+        listed = lists.get(name) or []
+        if len(listed) == 1 and isinstance(listed[0], int):
+            rows[listed[0]].go_into(requests, status)
+        else:
+            whole = _Rows(source.path, len(requests))
+            for each in listed:
+                whole.add(each)
+            whole.go_into(requests, status)
     strategy = (found.get("config") or {}).get("strategy") or {}
     claims = _claims(source, found, requests)
     made = (found.get("scheduler_metrics") or {}).get("requests_made") or {}
@@ -132,6 +148,7 @@ def _benchmark(source: Source, found: Mapping[str, Any], version: str | None) ->
         path=source.path,
         tool=GuideLlm.tool,
         table=requests.table(),
+        chunks=requests.chunks(),
         watched=requests.watched,
         due=int(made.get("total") or len(requests)),
         open_loop=open_loop,
@@ -150,31 +167,57 @@ def _benchmark(source: Source, found: Mapping[str, Any], version: str | None) ->
     )
 
 
-def _add(requests: Requests, found: Mapping[str, Any], status: str) -> None:
-    info = found.get("info") or {}
-    timings = info.get("timings") or {}
-    where = requests.where
-    names = (
-        "targeted_start",
-        "request_start",
-        "first_token_iteration",
-        "last_token_iteration",
-        "request_end",
-    )
-    due, sent, first, last, end = (optional(timings.get(name), f"{where}: {name}") for name in names)
-    if math.isnan(sent):  # it ended before it could be sent
-        sent = number(timings.get("resolve_start") or timings.get("scheduled_at"), f"{where}: request_start")
-    requests.add(
-        sent,
-        first,
-        last if status != UNFINISHED else math.nan,
-        due=due,
-        end=optional(timings.get("resolve_end"), f"{where}: resolve_end") if math.isnan(end) else end,
-        status=status,
-        error=info.get("error") if status == FAILED else None,
-        prompt_tokens=tokens_of(found.get("prompt_tokens"), f"{where}: prompt_tokens"),
-        output_tokens=tokens_of(found.get("output_tokens"), f"{where}: output_tokens"),
-    )
+@dataclass
+class _Rows:
+    """What is read of a list of requests."""
+
+    path: Path
+    before: int = 0  # requests of the file that precede them
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))  # WIDTH of each
+    errors: list[object] = field(default_factory=list)
+
+    WIDTH: ClassVar = 7
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """One request. Raises UsageError."""
+        info = found.get("info") or {}
+        timings = info.get("timings") or {}
+        where = f"{self.path}: record {self.before + len(self.errors)} (from 0)"
+        names = (
+            "targeted_start",
+            "request_start",
+            "first_token_iteration",
+            "last_token_iteration",
+            "request_end",
+        )
+        due, sent, first, last, end = (optional(timings.get(name), f"{where}: {name}") for name in names)
+        if math.isnan(sent):  # it ended before it could be sent
+            began = timings.get("resolve_start") or timings.get("scheduled_at")
+            sent = number(began, f"{where}: request_start")
+        if math.isnan(end):
+            end = optional(timings.get("resolve_end"), f"{where}: resolve_end")
+        tokens = (
+            tokens_of(found.get(name), f"{where}: {name}") for name in ("prompt_tokens", "output_tokens")
+        )
+        self.numbers.extend((due, sent, first, last, end, *tokens))
+        self.errors.append(info.get("error"))
+
+    def go_into(self, requests: Requests, status: str) -> None:
+        """All of them, which ended in that way."""
+        rows = np.array(self.numbers).reshape(-1, self.WIDTH)
+        for row, error in zip(rows, self.errors, strict=True):
+            due, sent, first, last, end, prompt_tokens, output_tokens = row.tolist()
+            requests.add(
+                sent,
+                first,
+                last if status != UNFINISHED else math.nan,
+                due=due,
+                end=end,
+                status=status,
+                error=error if status == FAILED else None,
+                prompt_tokens=prompt_tokens,
+                output_tokens=output_tokens,
+            )
 
 
 def _claims(source: Source, found: Mapping[str, Any], requests: Requests) -> list[Claim]:

@@ -78,6 +78,7 @@ def read_harness(path: Path, found: dict[str, Any]) -> Imported:
         path=path,
         tool=TOOL,
         table=requests.table(),
+        chunks=requests.chunks(),
         watched=ended - origin,
         due=len(records) if total is None else int(number(total, f"{path}: metrics.total_requests")),
         open_loop=True,

@@ -1,7 +1,7 @@
 """Another tool's result file as a run: what it holds becomes records, what it cannot tell is named."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from loadgen.records.rates import RATES
 from loadgen.records.record import STATUSES
 from reports.runs.columns import column_of, floats, texts_of
 from reports.runs.manifest import FORMAT, Manifest, Window
-from reports.runs.runs import Floats, Limits, Records, Run
+from reports.runs.runs import Chunks, Floats, Limits, Records, Run
 from reports.runs.server_metrics import ServerMetrics
 from reports.text import escape
 
@@ -80,6 +80,7 @@ class Imported:
     path: Path
     tool: str
     table: pa.Table  # columns of loadgen.records.record.SCHEMA, as many as the file allows
+    chunks: Chunks | None  # when they came
     watched: float  # up to here the file knows something
     due: int  # requests that the tool says there were
     open_loop: bool  # requests came due at a rate of their own
@@ -132,7 +133,7 @@ class Imported:
             started_at=self.started_at,
             due=self.due,
         )
-        records = Records(self.table, str(self.path))
+        records = Records(self.table, str(self.path), self.chunks)
         return Run(manifest, records, ServerMetrics(), None, self._all_limits())
 
     def _all_limits(self) -> Limits:
@@ -213,12 +214,9 @@ class Claims:
 
 def no_records(path: Path, tool: str, claims: list[Claim], due: int, **known: Any) -> Imported:
     """A result of sums only: its claims stand, and nothing can be held against them."""
-    table = make_table(
-        {name: np.zeros(0) for name in ("due", "sent", "first_token", "last_token", "end")},
-        Chunks.of([]),
-    )
-    table = table.append_column("status", texts_of([]))
-    return Imported(path, tool, table, 1.0, due, False, claims, placed=False, **known)
+    times = {name: np.zeros(0) for name in ("due", "sent", "first_token", "last_token", "end")}
+    table = make_table({**times, "status": []})
+    return Imported(path, tool, table, None, 1.0, due, False, claims, placed=False, **known)
 
 
 def tokens_of(value: object, where: str) -> float:
@@ -260,32 +258,16 @@ def in_order(path: Path, index: int, sent: float, first: float, last: float) -> 
         raise UsageError(f"{where}: negative duration: it ended {sent - last:.3f} s before it was sent")
 
 
-@dataclass(frozen=True, eq=False)
-class Chunks:
-    """When chunks came, seconds: those of record i are times[offsets[i]:offsets[i + 1]]."""
-
-    offsets: NDArray[np.int64]  # one more than records
-    times: Floats
-
-    @classmethod
-    def of(cls, each: Sequence[Floats]) -> "Chunks":
-        """From one array for each record."""
-        offsets = np.concatenate([[0], np.cumsum([len(times) for times in each], dtype=np.int64)])
-        return cls(offsets, np.concatenate([np.zeros(0), *each]))
-
-
-def make_table(columns: dict[str, Any], chunks: Chunks) -> pa.Table:
+def make_table(columns: dict[str, Any]) -> pa.Table:
     """Columns (arrays of float64, lists of texts) as a table; NaN becomes null."""
+    count = len(columns["sent"])
     arrays = {
         name: column_of(values) if isinstance(values, np.ndarray) else texts_of(values)
         for name, values in columns.items()
     }
-    count = len(chunks.offsets) - 1
     arrays["arrival"] = column_of(np.arange(count, dtype=np.int32))
     arrays["lane"] = column_of(np.zeros(count, np.int16))
     arrays["workload"] = texts_of(["chat"] * count)
-    offsets = column_of(chunks.offsets.astype(np.int32))
-    arrays["chunk_times"] = pa.ListArray.from_arrays(offsets, column_of(chunks.times))
     return pa.table(arrays)
 
 

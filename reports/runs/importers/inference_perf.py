@@ -32,6 +32,7 @@ from reports.runs.importers.imported import (
     optional,
     tokens_of,
 )
+from reports.runs.importers.number_lists import NumberLists
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.requests import Requests
 from reports.runs.importers.source import Source
@@ -63,12 +64,12 @@ class InferencePerf(Importer):
         return source.shape == "array" and {"start_time", "end_time", "response_metrics"} <= source.names
 
     def read(self, source: Source) -> list[Imported]:
-        requests, pooled = Requests(source.path), []
+        requests, gaps = Requests(source.path), NumberLists()
         for found in source.items():
-            pooled.append(_add(requests, found))
+            gaps.add(_add(requests, found))
         summary = source.path.with_name("summary_lifecycle_metrics.json")
         beside = Source(summary).value() if summary.is_file() else None
-        claims = [] if beside is None else _claims(summary, beside, _own(requests, pooled))
+        claims = [] if beside is None else _claims(summary, beside, _own(requests, gaps))
         notes = (
             []
             if beside
@@ -79,6 +80,7 @@ class InferencePerf(Importer):
                 path=source.path,
                 tool=TOOL,
                 table=requests.table(),
+                chunks=requests.chunks(),
                 watched=requests.watched,
                 due=len(requests),
                 open_loop=True,
@@ -144,7 +146,7 @@ def _add(requests: Requests, found: object) -> Floats:
     return np.diff(tokens)
 
 
-def _own(requests: Requests, gaps: list[Floats]) -> dict[str, float]:
+def _own(requests: Requests, gaps: NumberLists) -> dict[str, float]:
     took = max(requests.end) - min(requests.sent)
     return definitions.figures(requests, gaps, tpot_to="last", latency_to="end", took=took)
 

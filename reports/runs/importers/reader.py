@@ -3,12 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from common.registry import import_all
 from common.usage import UsageError
 from reports.runs import importers
-from reports.runs.columns import floats
 from reports.runs.importers.imported import LONGEST, Imported
 from reports.runs.importers.registry import Importer, find, kinds
 from reports.runs.importers.source import Source
@@ -58,10 +55,6 @@ def _require_times(found: Imported) -> None:
         raise UsageError(
             f"{found.path}: holds a time {found.watched:.3g} s after the first request, as no run does"
         )
-    if "chunk_times" in found.table.column_names:
-        for chunk in found.table["chunk_times"].chunks:
-            if not np.isfinite(floats(chunk.values)).all():  # null included
-                raise UsageError(f"{found.path}: holds a time of a chunk that is no number")
 
 
 def _told(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """The requests of a file that lists them one by one, gathered into columns."""
 
 import math
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,16 +14,20 @@ from loadgen.records.record import UNFINISHED
 from reports.runs.importers.imported import (
     LONGEST,
     ROUNDING,
-    Chunks,
     error_line,
     in_order,
     make_table,
     one_clock,
     spread,
 )
-from reports.runs.runs import Floats
+from reports.runs.importers.number_lists import NumberLists
+from reports.runs.runs import ChunkBatch, Chunks, Floats
 
 CHUNKS = 64  # at most, to spread a request's tokens over its time where the file has no chunks
+
+
+def _numbers() -> "array[float]":
+    return array("d")
 
 
 @dataclass
@@ -29,16 +35,16 @@ class Requests:
     """Times are seconds of the file's own clock, NaN for what did not happen."""
 
     path: Path
-    due: list[float] = field(default_factory=list)
-    sent: list[float] = field(default_factory=list)
-    first: list[float] = field(default_factory=list)
-    last: list[float] = field(default_factory=list)
-    end: list[float] = field(default_factory=list)
+    due: "array[float]" = field(default_factory=_numbers)
+    sent: "array[float]" = field(default_factory=_numbers)
+    first: "array[float]" = field(default_factory=_numbers)
+    last: "array[float]" = field(default_factory=_numbers)
+    end: "array[float]" = field(default_factory=_numbers)
     status: list[str] = field(default_factory=list)
     error: list[str | None] = field(default_factory=list)
-    prompt_tokens: list[float] = field(default_factory=list)
-    output_tokens: list[float] = field(default_factory=list)
-    chunks: list[Floats] = field(default_factory=list)
+    prompt_tokens: "array[float]" = field(default_factory=_numbers)
+    output_tokens: "array[float]" = field(default_factory=_numbers)
+    lists: NumberLists = field(default_factory=NumberLists)  # when chunks came
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -76,6 +82,8 @@ class Requests:
             count = 1 if math.isnan(output_tokens) else min(max(int(output_tokens), 1), CHUNKS)
             stop = next((each for each in (last, until) if not math.isnan(each)), first)
             chunks = np.zeros(0) if math.isnan(first) else spread(first, stop, count)
+        elif not np.isfinite(chunks).all():
+            raise UsageError(f"{self.where}: holds a time of a chunk that is no number")
         elif len(chunks) > 1 and float(np.diff(chunks).min()) < -ROUNDING:
             raise UsageError(f"{self.where}: a token came before the one before it")
         self.due.append(sent if math.isnan(due) else min(due, sent))
@@ -87,7 +95,7 @@ class Requests:
         self.error.append(None if error is None else error_line(error))
         self.prompt_tokens.append(prompt_tokens)
         self.output_tokens.append(output_tokens)
-        self.chunks.append(chunks)
+        self.lists.add(chunks)
 
     @property
     def origin(self) -> float:
@@ -116,4 +124,15 @@ class Requests:
             "prompt_tokens": np.array(self.prompt_tokens),
             "output_tokens": np.array(self.output_tokens),
         }
-        return make_table(columns, Chunks.of([each - origin for each in self.chunks]))
+        return make_table(columns)
+
+    def chunks(self) -> Chunks:
+        """When chunks came, from the origin."""
+        origin = self.origin
+
+        def batches() -> Iterator[ChunkBatch]:
+            for part in self.lists.parts():
+                unsaid = np.full(len(part.numbers), np.nan)
+                yield ChunkBatch(part.first, part.offsets, part.numbers - origin, unsaid)
+
+        return Chunks(self.lists.total, batches)

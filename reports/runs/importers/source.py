@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +23,7 @@ import yaml
 
 from common.usage import UsageError
 from reports.runs.importers.gap_lists import GapLists
+from reports.runs.importers.object_lists import ObjectLists
 from reports.text import escape
 
 Shape = Literal["object", "array", "table", "database", "yaml", "text"]
@@ -88,6 +89,19 @@ class Source:
         except orjson.JSONDecodeError:
             return self._slowly(text)
 
+    def value_around(self, keys: Collection[str], take: Callable[[int, Any], None]) -> Any:
+        """As `value`, but objects in lists by one of the keys go to `take`, with their list's number: in its
+        place stands `[number]`. A text that is no plain JSON is read as a whole; then the lists are in it."""
+        with self.open() as file:
+            objects = ObjectLists(file, keys)
+            try:
+                for number, each in objects:
+                    take(number, each)
+                return orjson.loads(objects.rest)
+            except orjson.JSONDecodeError:
+                pass
+        return self.value()
+
     def values(self) -> Iterator[tuple[int, Any]]:
         """(line, JSON value) of each line that is not empty; lines count from 1."""
         with self.open() as file:
@@ -110,11 +124,13 @@ class Source:
             raise self.broken(error) from None
 
     @contextmanager
-    def events(self, key: str) -> Iterator[tuple[Iterable[tuple[str, str, Any]], dict[str, "array[float]"]]]:
+    def events(
+        self, keys: Collection[str]
+    ) -> Iterator[tuple[Iterable[tuple[str, str, Any]], dict[str, "array[float]"]]]:
         """(prefix, event, value) of ijson: one JSON value or several, one after the other; and the lists of
-        numbers below `key`, by the text that stands for each of them."""
+        numbers below the keys, by the text that stands for each of them."""
         with self.open() as file:
-            spliced = GapLists(file, key)
+            spliced = GapLists(file, keys)
             yield ijson.parse(spliced, use_float=True, multiple_values=True), spliced.taken
 
     def broken(self, error: Exception) -> UsageError:

@@ -21,7 +21,6 @@ tokens have N gaps; from 0.33 on it must carry text.
 """
 
 import datetime
-import itertools
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from typing import Any
 import ijson
 import numpy as np
 from ijson.common import ObjectBuilder
+from numpy.typing import NDArray
 
 from common.usage import UsageError
 from loadgen.records.record import COMPLETED, FAILED
@@ -39,7 +39,6 @@ from reports.runs.importers import definitions
 from reports.runs.importers.imported import (
     MOST_TOKENS,
     ROUNDING,
-    Chunks,
     Claim,
     Claims,
     Imported,
@@ -49,13 +48,15 @@ from reports.runs.importers.imported import (
     number,
     one_clock,
 )
+from reports.runs.importers.number_lists import NumberLists, Part
 from reports.runs.importers.registry import Importer, importer
 from reports.runs.importers.source import Source
 from reports.runs.importers.vllm_load import Load, load_limits, load_notes, read_load
-from reports.runs.runs import Floats, Limits, Mask
+from reports.runs.runs import ChunkBatch, Chunks, Floats, Limits, Mask
 
 LISTS = ("ttfts", "itls", "input_lens", "output_lens", "errors")
 EXTRA = ("start_times", "latencies", "queue_times")
+NUMBERS = ("ttfts", "input_lens", "output_lens", *EXTRA)
 MARKS = ("request_throughput", "output_throughput", "num_prompts", "ttfts", "start_times")
 UNREAD = ("generated_texts",)
 ROLE_FIRST = 0.95  # share of the answers whose chunks must show it
@@ -106,23 +107,43 @@ VLLM = Dialect("vllm bench serve", CLAIMS, MEANING)
 
 @dataclass
 class Result:
-    """One JSON object; the gaps of all requests flat, those of request i at offsets[i]:offsets[i + 1]."""
+    """One JSON object, and beside it the gaps of each request."""
 
     found: dict[str, Any]
-    gaps: Floats = field(default_factory=lambda: np.zeros(0))
-    offsets: Sequence[int] = (0,)
+    gaps: NumberLists = field(default_factory=NumberLists)
 
     @cached_property
-    def streamed(self) -> Floats:
-        """Seconds from the first to the last chunk of each request."""
-        found, some = np.zeros(len(self.offsets) - 1), self.counts > 0
-        found[some] = np.add.reduceat(self.gaps, np.asarray(self.offsets)[:-1][some]) if some.any() else 0.0
+    def counts(self) -> NDArray[np.int64]:
+        """Gaps of each request."""
+        return self.gaps.counts
+
+    @cached_property
+    def streams(self) -> "Streams":
+        """What one pass over all gaps gives."""
+        lasted, first, least = np.zeros((3, len(self.gaps)))
+        found = Streams(lasted, first, least)
+        for part in self.gaps.parts():
+            found.add(part)
         return found
 
-    @property
-    def counts(self) -> Floats:
-        """Gaps of each request."""
-        return np.diff(np.asarray(self.offsets)).astype(np.float64)
+
+@dataclass
+class Streams:
+    """Of each request, s: its gaps in all, its first and its least gap; 0 without any."""
+
+    lasted: Floats
+    first: Floats
+    least: Floats
+    apart: int = 0  # gaps of all requests that are longer than 2 * AT_ONCE
+
+    def add(self, part: Part) -> None:
+        self.apart += int(np.count_nonzero(part.numbers > 2 * AT_ONCE))
+        some = part.counts > 0
+        begins = part.offsets[:-1][some]
+        if len(begins):
+            self.lasted[part.rows][some] = np.add.reduceat(part.numbers, begins)
+            self.first[part.rows][some] = part.numbers[begins]
+            self.least[part.rows][some] = np.minimum.reduceat(part.numbers, begins)
 
 
 @importer
@@ -158,42 +179,47 @@ def _streamed(source: Source) -> Iterator[Result]:
     inside = "item." if source.shape == "array" else ""
     gap, gaps, one = f"{inside}itls.item.item", f"{inside}itls.item", inside.removesuffix(".")
     unread = {f"{inside}{name}.item" for name in UNREAD}
-    flat, offsets, builder = array("d"), [0], ObjectBuilder()
-    with source.events("itls") as (events, lists):
+    gap_lists, one_list, builder = NumberLists(), array("d"), ObjectBuilder()
+    with source.events(("itls", *NUMBERS)) as (events, lists):
         for prefix, event, value in events:
             if prefix == gap:
                 if event == "string" and value in lists:
-                    flat.extend(lists.pop(value))
+                    one_list = lists.pop(value)
                 elif event == "number":
-                    flat.append(value)
+                    one_list.append(value)
                 else:
-                    where = f"{source.path}: record {len(offsets) - 1} (from 0): itls holds"
+                    where = f"{source.path}: record {len(gap_lists)} (from 0): itls holds"
                     raise UsageError(f"{where} {str(value)[:40]!r}, not a number")
             elif prefix == gaps:
                 if event == "end_array":
-                    offsets.append(len(flat))
+                    gap_lists.add(one_list)
+                    one_list = array("d")
                 elif event != "start_array":
                     raise UsageError(
-                        f"{source.path}: record {len(offsets) - 1} (from 0): itls is no list of gaps"
+                        f"{source.path}: record {len(gap_lists)} (from 0): itls is no list of gaps"
                     )
             elif prefix not in unread:
                 builder.event(event, value)
                 if prefix == one and event == "end_map":
                     found = builder.value[-1] if inside else builder.value
-                    yield Result(found, np.frombuffer(flat), offsets)
-                    flat, offsets = array("d"), [0]
-                    builder = ObjectBuilder()
+                    yield Result(found | _taken(found, lists), gap_lists)
+                    gap_lists, builder = NumberLists(), ObjectBuilder()
                     if inside:
                         builder.event("start_array", None)
+
+
+def _taken(found: Mapping[str, Any], lists: "dict[str, array[float]]") -> "dict[str, array[float]]":
+    """The lists of numbers that marks stand for."""
+    marks = {name: found[name][0] for name in NUMBERS if isinstance(found.get(name), list) and found[name]}
+    return {name: lists.pop(mark) for name, mark in marks.items() if mark in lists}
 
 
 def _whole(path: Path, found: Any) -> Result:
     if not isinstance(found, dict):
         raise UsageError(f"{path}: holds a {type(found).__name__}, not the JSON object that a tool writes")
     lists = found.get("itls")
-    gaps = [_gaps(path, index, each) for index, each in enumerate(lists if isinstance(lists, list) else [])]
-    offsets = [0, *itertools.accumulate(map(len, gaps))]
-    return Result(found, np.concatenate([np.zeros(0), *gaps]), offsets)
+    gaps = (_gaps(path, index, each) for index, each in enumerate(lists if isinstance(lists, list) else []))
+    return Result(found, NumberLists(gaps))
 
 
 def _gaps(path: Path, index: int, found: Any) -> Floats:
@@ -201,7 +227,9 @@ def _gaps(path: Path, index: int, found: Any) -> Floats:
         raise UsageError(f"{path}: record {index} (from 0): itls is no list of gaps")
     gaps = np.array(found, np.float64) if {float, int}.issuperset(map(type, found)) else None
     if gaps is None or not np.isfinite(gaps).all():
-        gaps = np.array([number(each, f"{path}: record {index} (from 0): itls") for each in found])
+        gaps = np.array(
+            [number(each, f"{path}: record {index} (from 0): itls") for each in found], np.float64
+        )
     return gaps
 
 
@@ -209,7 +237,7 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
     """One result as records. Raises UsageError for nonsense, with the request's number (from 0)."""
     found = result.found
     model = str(found["model_id"]) if found.get("model_id") else None
-    if not any(isinstance(found.get(name), list) for name in ("ttfts", "itls")):
+    if not any(isinstance(found.get(name), list | array) for name in ("ttfts", "itls")):
         if "output_throughput" not in found and ("latencies" in found or "rtfx" not in found):
             raise UsageError(f"{path}: {_pooling(found)}")
         claims = Claims(f"{path}: ", meaning=dialect.meaning).take(found, dialect.claims).all()
@@ -227,23 +255,19 @@ def read_vllm(path: Path, result: Result, dialect: Dialect = VLLM) -> Imported:
             ],
         )
     lists = _lists(path, found)
-    numbers = {
-        name: np.array([number(value, f"{path}: {name}[{i}]") for i, value in enumerate(lists[name])])
-        for name in ("ttfts", "input_lens", "output_lens", *EXTRA)
-        if name in lists
-    }
-    if len(result.offsets) != len(numbers["ttfts"]) + 1:
-        raise UsageError(f"{path}: its lists are not of one length (itls {len(result.offsets) - 1})")
+    numbers = {name: _numbers(lists[name], f"{path}: {name}") for name in NUMBERS if name in lists}
+    if len(result.gaps) != len(numbers["ttfts"]):
+        raise UsageError(f"{path}: its lists are not of one length (itls {len(result.gaps)})")
     _sensible(path, numbers, result)
     failed = _failed(lists, numbers)
     records = _Records(path, result, numbers, failed)
     load = _load(path, found, records)
-    chunks = records.chunks(load)
-    columns = records.columns(load, lists["errors"], chunks)
+    columns = records.columns(load, lists["errors"])
     return Imported(
         path=path,
         tool=dialect.tool,
-        table=make_table(columns, chunks),
+        table=make_table(columns),
+        chunks=records.chunks(load),
         watched=max(float(columns["end"].max()), ROUNDING),
         due=_counted(path, found, len(failed)),
         open_loop=load is not None and load.open_loop,
@@ -270,7 +294,7 @@ class _Records:
     @property
     def until(self) -> Floats:
         """Seconds from the send to the last chunk."""
-        return self.numbers["ttfts"] + self.result.streamed
+        return self.numbers["ttfts"] + self.result.streams.lasted
 
     @property
     def latency(self) -> Floats:
@@ -288,9 +312,9 @@ class _Records:
 
     def _sent_with_first(self, done: Mask) -> bool:
         """Whether the first two chunks of nearly all answers came together and the others did not."""
-        gaps, first = self.result.gaps, self.result.gaps[np.asarray(self.result.offsets)[:-1][done]]
-        others = len(gaps) - len(first)
-        apart = np.count_nonzero(gaps > 2 * AT_ONCE) - np.count_nonzero(first > 2 * AT_ONCE)
+        streams, first = self.result.streams, self.result.streams.first[done]
+        others = self.result.gaps.total - len(first)
+        apart = streams.apart - np.count_nonzero(first > 2 * AT_ONCE)
         return bool((first < AT_ONCE).mean() >= ROLE_FIRST and apart > others / 2)
 
     def sent(self, load: Load | None) -> Floats:
@@ -301,21 +325,15 @@ class _Records:
     def first(self) -> Floats:
         """Seconds from the send to the first chunk with text; NaN where none came."""
         ttft = np.where(self.numbers["ttfts"] > 0, self.numbers["ttfts"], np.nan)
-        if self.role_first:
-            starts = np.asarray(self.result.offsets)[:-1]
-            has = self.result.counts > 0
-            ttft[has] += self.result.gaps[starts[has]]
-        return ttft
+        return ttft + self.result.streams.first if self.role_first else ttft
 
-    def columns(self, load: Load | None, errors: Sequence[Any], chunks: Chunks) -> dict[str, Any]:
-        sent, first = self.sent(load), self.first()
-        last = np.full(len(self.failed), np.nan)
-        some = chunks.offsets[1:] > chunks.offsets[:-1]
-        last[some] = chunks.times[chunks.offsets[1:][some] - 1]
+    def columns(self, load: Load | None, errors: Sequence[Any]) -> dict[str, Any]:
+        sent = self.sent(load)
+        last = np.where(self.came, sent + self.until, np.nan)
         return {
             "due": sent if load is None else load.due - float(load.due.min()),
             "sent": sent,
-            "first_token": sent + first,
+            "first_token": sent + self.first(),
             "last_token": last,
             "end": np.fmax(last, sent),
             "status": [FAILED if each else COMPLETED for each in self.failed],
@@ -326,38 +344,36 @@ class _Records:
             "output_tokens": np.where(self.failed, np.nan, self.numbers["output_lens"]),
         }
 
+    @property
+    def came(self) -> Mask:
+        """Whose first chunk came."""
+        return self.numbers["ttfts"] > 0
+
     def chunks(self, load: Load | None) -> Chunks:
         """When the chunks with text of each request came."""
-        gaps, counts = self.result.gaps, self.result.counts.astype(np.int64)
-        came = self.numbers["ttfts"] > 0
-        if not came.all():
-            gaps, counts = gaps[np.repeat(came, counts)], np.where(came, counts, 0)
-        shown = came & ~(self.role_first & (counts > 0))  # whose first chunk has text
-        began = self.sent(load) + self.numbers["ttfts"]
-        starts = np.cumsum(counts) - counts
-        # Steps from each chunk to the next, of one request after the other.
-        steps = np.insert(gaps, starts[shown], 0.0)
-        offsets = np.concatenate([[0], np.cumsum(counts + shown)])
-        some = offsets[1:] > offsets[:-1]
-        ends = (began + np.where(came, self.result.streamed, 0.0))[some]
-        steps[offsets[:-1][some]] += began[some] - np.concatenate([[0.0], ends[:-1]])
-        return Chunks(offsets, np.cumsum(steps, out=steps))
+        shown = self.came & ~(self.role_first & (self.result.counts > 0))  # whose first chunk has text
+        began, ended = self.sent(load) + self.numbers["ttfts"], self.sent(load) + self.until
+        count = int(self.result.counts[self.came].sum() + np.count_nonzero(shown))
+
+        def batches() -> Iterator[ChunkBatch]:
+            for part in self.result.gaps.parts():
+                of = part.rows
+                yield _chunks(part, began[of], ended[of], self.came[of], shown[of])
+
+        return Chunks(count, batches)
 
     def own(self, duration: float | None) -> dict[str, float]:
         """The figures as the tool defines them, by row."""
         kept, tokens = ~self.failed, self.numbers["output_lens"]
         ttft, latency = self.numbers["ttfts"][kept], self.latency[kept]
-        pooled = self.result.gaps
-        if not kept.all():
-            pooled = pooled[np.repeat(kept, self.result.counts.astype(np.int64))]
         figures = definitions.statistics(
             {
                 "ttft": ttft,
                 "tpot": definitions.per_token(ttft, latency, tokens[kept]),
-                "itl": pooled,
                 "latency": latency,
             }
         )
+        figures |= definitions.pooled("itl", self.result.gaps, kept)
         figures |= {"completed": float(kept.sum()), "failed": float(self.failed.sum())}
         if duration:
             figures["output_token_throughput"] = float(tokens[kept].sum()) / duration
@@ -395,6 +411,23 @@ class _Records:
         return notes
 
 
+def _chunks(part: Part, began: Floats, ended: Floats, came: Mask, shown: Mask) -> ChunkBatch:
+    """The chunks of some requests: from when to when each came, s, whether any did, and the first shows."""
+    gaps, counts = part.numbers, part.counts
+    if not came.all():
+        gaps, counts = gaps[np.repeat(came, counts)], np.where(came, counts, 0)
+    starts = np.cumsum(counts) - counts
+    # Steps from each chunk to the next, of one request after the other.
+    steps = np.insert(gaps, starts[shown], 0.0)
+    offsets = np.concatenate([[0], np.cumsum(counts + shown)])
+    some = offsets[1:] > offsets[:-1]
+    begins = offsets[:-1][some]
+    steps[begins] += began[some] - np.concatenate([[0.0], ended[some][:-1]])
+    times = np.cumsum(steps, out=steps)
+    times[offsets[1:][some] - 1] = ended[some]  # the sum to the last bit, for windows end there
+    return ChunkBatch(part.first, offsets, times, np.full(len(times), np.nan))
+
+
 _NO_STARTS = [
     "The file does not say when requests were sent (no start_times: vLLM 0.8, or SGLang). Durations are "
     "read; rates and whatever rests on the order of the requests are not."
@@ -423,14 +456,23 @@ def _load(path: Path, found: dict[str, Any], records: _Records) -> Load | None:
     return read_load(path, found, start, start + records.until, records.numbers.get("queue_times"))
 
 
-def _lists(path: Path, found: dict[str, Any]) -> dict[str, list[Any]]:
+def _numbers(values: "list[Any] | array[float]", where: str) -> Floats:
+    found = np.array(values) if isinstance(values, array) else None
+    if found is None or not np.isfinite(found).all():
+        found = np.array([number(value, f"{where}[{i}]") for i, value in enumerate(values)])
+    return found
+
+
+def _lists(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """The lists of the file, all of one length."""
-    missing = [name for name in LISTS if not isinstance(found.get(name), list)]
+    missing = [name for name in LISTS if not isinstance(found.get(name), list | array)]
     if missing:
         raise UsageError(
             f"{path}: has no list {missing[0]}, so no single requests; save it again with --save-detailed"
         )
-    names = [name for name in (*LISTS, *EXTRA) if name != "itls" and isinstance(found.get(name), list)]
+    names = [
+        name for name in (*LISTS, *EXTRA) if name != "itls" and isinstance(found.get(name), list | array)
+    ]
     lists = {name: found[name] for name in names}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
@@ -460,13 +502,14 @@ def _sensible(path: Path, numbers: dict[str, Floats], result: Result) -> None:
             raise UsageError(
                 f"{path}: record {index} (from 0): {name} is {values[index]:g}, not a number of tokens"
             )
-    if not np.isfinite(result.gaps).all():
-        index = int(np.searchsorted(result.offsets, int(np.isinf(result.gaps).argmax()), "right")) - 1
+    streams = result.streams
+    if not np.isfinite(streams.lasted).all():
+        index = int((~np.isfinite(streams.lasted)).argmax())
         raise UsageError(f"{path}: record {index} (from 0): itls holds a number that is not finite")
-    if (result.gaps < -ROUNDING).any():
-        index = int(np.searchsorted(result.offsets, int((result.gaps < -ROUNDING).argmax()), "right")) - 1
+    if (streams.least < -ROUNDING).any():
+        index = int((streams.least < -ROUNDING).argmax())
         raise UsageError(
-            f"{path}: record {index} (from 0): itls holds {result.gaps.min():g} s, a negative duration: "
+            f"{path}: record {index} (from 0): itls holds {streams.least[index]:g} s, a negative duration: "
             "a token came before the one before it"
         )
     latency = numbers.get("latencies", np.zeros(0))

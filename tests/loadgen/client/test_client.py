@@ -57,7 +57,7 @@ def test_an_idle_connection_that_the_server_closed_is_not_used(server: FakeServe
         for _ in range(5):
             chats.send()
             chats.wait()
-            wait_until(lambda: not client._idle, "its close never comes", gevent.sleep)
+            wait_until(lambda: not client._way.idle, "its close never comes", gevent.sleep)
         assert [reply.new_connection for reply in chats.wait()] == [True] * 5
         assert len(server.requests) == 5
 

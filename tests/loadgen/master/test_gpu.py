@@ -11,7 +11,7 @@ from loadgen.master.gpu import EVENTS, SELDOM, Gpus
 class Card:
     """NVML of one card with two processes on it: the server's, which is this one, and another's."""
 
-    NVML_ERROR_NOT_FOUND = 6
+    NVML_SUCCESS, NVML_ERROR_NOT_FOUND = 0, 6
 
     class NVMLError(Exception):
         def __init__(self, value: int = 999) -> None:

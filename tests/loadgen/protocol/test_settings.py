@@ -212,6 +212,7 @@ CHANGES: dict[str, tuple[Any, str]] = {  # option: a value, and what of the run 
     "max_tokens_field": ("n", "scenario"),
     "no_ignore_eos": (True, "scenario"),
     "metrics_host": ("https://h:1", "metrics_hosts"),
+    "direct": ("https://h:1", "direct"),
     "model": ("m", "model"),
     "tokenizer": ("folder", "tokenizer"),
     "ca_file": (certifi.where(), "verify"),

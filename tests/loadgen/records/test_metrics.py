@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -73,7 +74,7 @@ def test_one_request_and_many_have_the_same_figure(metric: Metric, run: Run) -> 
     each = [value(row, metric) for row in rows]
     whole = request_metrics.survival(run, metric.name)
     known = sorted(seconds for seconds, judged in zip(each, run.judged, strict=True) if judged and seconds)
-    assert whole.known.tolist() == pytest.approx(known, rel=1e-6) and len(known) > 50
+    assert np.asarray(whole.known).tolist() == pytest.approx(known, rel=1e-6) and len(known) > 50
 
 
 def test_a_moment_that_is_not_there_gives_none() -> None:

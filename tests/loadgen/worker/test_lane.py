@@ -49,16 +49,19 @@ class Plain(Faulty):
         return None
 
 
-def lane_of(url: str, maker: RequestMaker, found: list[Record], **keys: Any) -> Lane:
+def lane_of(
+    url: str, maker: RequestMaker, found: list[Record], direct: str | None = None, **keys: Any
+) -> Lane:
     """A lane of 60 requests/s for half a second, ready to start."""
     usual = {"name": "s", "rate": 60, "duration": 0.5, "warmup": 0, "prompt_tokens": 9, "output_tokens": 3}
     load = Scenario.from_dict({**usual, **keys})
     plan = Plan(
         run="r", scenario=load.to_dict(), seed=1, checksum=schedule(load, 1).checksum, lanes=1, host=url,
         model="fake", vllm=False, extensions=[], vocabulary=estimate_vocabulary().to_dict(), verify=True,
-        keep_text=False, with_key=True, headers=[],
+        keep_text=False, with_key=True, headers=[], direct=direct,
     )  # fmt: skip
-    lane = Lane(Environment(), plan, 0, Client(Host.resolve(url)))
+    client = Client(Host.resolve(url), direct=Host.resolve(direct) if direct else None)
+    lane = Lane(Environment(), plan, 0, client)
     lane.prepare(maker, found.append)
     return lane
 
@@ -76,6 +79,25 @@ def test_a_fault_in_a_user_class_costs_no_arrival_its_record(monkeypatch: pytest
         1: (FAILED, "the request could not be made: KeyError"),
         2: (FAILED, "check failed: ValueError: no number"),
     }
+
+
+def test_one_request_in_fifty_goes_past_the_gateway() -> None:
+    found: list[Record] = []
+    with FakeServer() as gateway, FakeServer() as server:
+        lane = lane_of(gateway.url("normal"), Plain(), found, server.url("normal"), rate=260)
+        run_to_end(lane)
+        counts = len(gateway.requests), len(server.requests)
+    past = sorted(each.arrival for each in found if each.direct)
+    assert len(found) > 100 and past == [each for each in range(len(found)) if each % 50 == 49]
+    assert counts == (len(found) - len(past), len(past))
+    assert {each.status for each in found} == {COMPLETED} and {each.direct for each in found} == {True, False}
+
+
+def test_without_a_way_past_it_no_record_says_so() -> None:
+    found: list[Record] = []
+    with FakeServer() as server:
+        run_to_end(lane_of(server.url("normal"), Plain(), found))
+    assert {each.direct for each in found} == {None}
 
 
 def test_a_worker_that_was_stopped_for_long_launches_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

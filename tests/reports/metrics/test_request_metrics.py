@@ -125,7 +125,7 @@ def test_gaps(tmp_path: Path, tokens_per_chunk: int) -> None:
         frame = run.records.frame(["due", "chunk_tokens"])
         inside = frame[(frame.due >= run.window[0]) & (frame.due < run.window[1])]
         assert each.count == sum(int(tokens[1:].sum()) for tokens in inside.chunk_tokens)
-        assert each.known.sum() == pytest.approx(plain.sum(), rel=1e-4)
+        assert np.asarray(each.known).sum() == pytest.approx(plain.sum(), rel=1e-4)
 
 
 def test_running_and_broken_gaps_count(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_unknown_chunk_tokens_share_the_requests_total(tmp_path: Path) -> None:
     odd = Run(run.manifest, Records(table), run.server)
     flow = gaps.token_flow(odd)
     assert flow.received.tolist() == [6, 2, 2] and not flow.one_by_one
-    assert request_metrics.survival(odd, "itl_per_token").known.tolist() == pytest.approx(
+    assert np.asarray(request_metrics.survival(odd, "itl_per_token").known).tolist() == pytest.approx(
         [0.1, 0.5]
     )  # 3 chunks of 6 tokens: unknown
 

@@ -1,7 +1,9 @@
 """Who is told to have kept requests waiting: the server's engine, its front end, or what stands before it."""
 
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,9 +21,9 @@ PARTS = ("vllm:request_queue_time_seconds", "vllm:request_prefill_time_seconds")
 LOST = "connection closed by the server before the headers"
 
 
-def full(folder: Path, server: float = 1.0, front_end: float = 0.0, failed: float = 0.0) -> Run:
+def full(folder: Path, server: float = 1.0, front_end: float = 0.0, failed: float = 0.0, **more: Any) -> Run:
     """A run whose queue grows; `server`: its share of the TTFT, `front_end`: of that before its engine."""
-    make_run(folder, slots=6, failed_share=failed)
+    make_run(folder, **{"slots": 6, "failed_share": failed, **more})
     path = folder / "server_metrics.parquet"
     table = pq.read_table(path).cast(METRICS_SCHEMA).to_pylist()
     for row in table:
@@ -62,6 +64,33 @@ def test_a_gateway_is_called_by_its_name_from_the_terminal_to_the_first_screen(t
     assert "baseline SATURATED (via: 1.1 gate fell behind)" in first_screen.verdicts(document)
     [first, *_] = [each for each in document.recommendations if "SATURATED" in each.reason]
     assert first.text.startswith("Via: 1.1 gate holds requests back") and first.command is None
+
+
+@pytest.mark.parametrize(("front_end", "passed"), [(0.0, False), (0.2, False), (0.5, True)])
+def test_a_front_end_that_is_slow_itself_is_no_gateway(
+    front_end: float, passed: bool, tmp_path: Path
+) -> None:
+    run = full(tmp_path, 1.0, front_end, slots=None, network=0.02)
+    [rule] = [rule for rule in judge(run).rules if rule.rule == "outside_server"]
+    assert rule.passed is passed, rule
+
+
+def test_requests_past_the_gateway_say_so_where_the_server_does_not(tmp_path: Path) -> None:
+    without = judge(full(tmp_path, 0.95)).who
+    table = pq.read_table(tmp_path / "requests.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        row["direct"] = row["arrival"] % 50 == 49
+        if row["direct"] and row["first_token"] is not None:
+            row["first_byte"] = row["first_token"] = row["sent"] + 0.05
+            row["chunk_times"] = [row["first_token"], *row["chunk_times"][1:]]
+    named = "direct" in table.schema.names
+    schema = table.schema if named else table.schema.append(pa.field("direct", pa.bool_()))
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "requests.parquet")
+    found = judge(load_run(tmp_path))
+    assert without == "the server" and found.who == "the gateway"
+    [backlog] = [rule for rule in found.rules if rule.rule == "backlog"]
+    assert "past the gateway TTFT is 50 ms" in backlog.text
 
 
 def one(run: Run) -> Comparison:

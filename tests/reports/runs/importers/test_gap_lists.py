@@ -19,17 +19,18 @@ OTHER = st.sampled_from(
 
 @given(
     lists=st.lists(st.one_of(NUMBERS, OTHER), max_size=8),
+    flat=st.one_of(NUMBERS, OTHER),
     beside=OTHER,
     indent=st.sampled_from([None, 1]),
     block=st.integers(1, 60),
 )
 def test_what_is_read_is_the_same_however_the_text_is_cut(
-    lists: list[object], beside: object, indent: int | None, block: int
+    lists: list[object], flat: object, beside: object, indent: int | None, block: int
 ) -> None:
-    whole = {"a\\": "\\", '"itls': beside, "itls": lists, "texts": [beside], "end": 1.5}
+    whole = {"a\\": "\\", '"itls': beside, "itls": lists, "ttfts": flat, "texts": [beside], "end": 1.5}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(gap_lists, "BLOCK", block)
-        file = GapLists(io.BytesIO(json.dumps(whole, indent=indent).encode()), "itls")
+        file = GapLists(io.BytesIO(json.dumps(whole, indent=indent).encode()), ("itls", "ttfts"))
         found = next(ijson.items(file, "", use_float=True))
 
     def restored(value: object) -> object:
@@ -43,8 +44,8 @@ def test_what_is_read_is_the_same_however_the_text_is_cut(
 
 
 def test_lists_of_numbers_do_not_reach_the_parser() -> None:
-    text = b'{"itls" : [ [0.25, 1],\n [], [3e-2] ], "ttfts": [0.5]}'
-    file = GapLists(io.BytesIO(text), "itls")
+    text = b'{"itls" : [ [0.25, 1],\n [], [3e-2] ], "ttfts": [ 0.5, 2], "texts": [1]}'
+    file = GapLists(io.BytesIO(text), ("itls", "ttfts"))
     found = b"".join(iter(file.read, b""))
-    assert found == b'{"itls" : [ ["#0"],\n ["#1"], ["#2"] ], "ttfts": [0.5]}'
-    assert [list(each) for each in file.taken.values()] == [[0.25, 1.0], [], [0.03]]
+    assert found == b'{"itls" : [ ["#0"],\n ["#1"], ["#2"] ], "ttfts": ["#3"], "texts": [1]}'
+    assert [list(each) for each in file.taken.values()] == [[0.25, 1.0], [], [0.03], [0.5, 2.0]]
