@@ -51,13 +51,13 @@ about = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha":
 PY
   done
   sed '$a adapters: {names: [one, two], zipf: 1}' "$root/scenarios/chat-medium.yaml" >"$TMP/adapters.yaml"
-  options=(--scenario "$TMP/adapters.yaml")
+  options=(--scenario "$TMP/adapters.yaml" --model cpu-tiny)
   vllm --enable-lora --max-lora-rank 8 --lora-modules "one=$TMP/one" "two=$TMP/two"
 }
 
 litellm() {
   vllm
-  packages 'litellm[proxy]==1.108.7'
+  [ -x "$VENV/bin/litellm" ] || packages 'litellm[proxy]==1.108.7'
   echo "model_list: [{model_name: cpu-tiny, litellm_params: {model: hosted_vllm/cpu-tiny, api_key: none," \
     "api_base: http://127.0.0.1:$port/v1}}]" >"$TMP/litellm.yaml"
   export LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY=true LITELLM_LOCAL_MODEL_COST_MAP=True
@@ -69,7 +69,7 @@ litellm() {
 
 router() {
   vllm
-  packages vllm-router==0.1.17
+  [ -x "$VENV/bin/vllm-router" ] || packages vllm-router==0.1.17
   options=(--metrics-host "http://127.0.0.1:$port")
   local server=http://127.0.0.1:$port
   port=$(free_port)
