@@ -54,7 +54,7 @@ def climb(campaign: Campaign, terms: Terms, runner: Runner) -> Climb:
             say(f"step {number}: {error}")
             made.code = USAGE
             break
-        at = terms.load.with_options(rps=rate, seed=seed)
+        at = terms.load.stopping().with_options(rps=rate, seed=seed)
         made.code = runner(at, bare(terms.variant), where)
         if made.code not in loads.VERDICTS:
             break

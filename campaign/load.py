@@ -97,6 +97,10 @@ class Load:
         """The scenario with what the options change in it. Raises UsageError."""
         return scenario_of({"scenario": self.scenario, **self.options})
 
+    def stopping(self) -> "Load":
+        """The same load, of which a run ends early where its server falls behind, unless told otherwise."""
+        return replace(self, options={"stop_when_saturated": "yes", **self.options})
+
     def with_options(self, **options: object) -> "Load":
         """The same load with some OPTIONS set."""
         return replace(self, options=self.options | {name: str(value) for name, value in options.items()})

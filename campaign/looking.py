@@ -21,19 +21,20 @@ EFFECT = MINIMUM_EFFECT / 100
 
 
 class Looks:
-    """The looks at one campaign; none where its command asked for none."""
+    """The looks at one campaign; none where its command asked for every repeat."""
 
     def __init__(self, campaign: Campaign) -> None:
         self._campaign = campaign
         self._read: dict[str, tuple[Run, RunInfo]] = {}
 
     @property
-    def count(self) -> int:
-        """Claims that share the 5 %: of all looks, and in a race of all pairs."""
-        wanted = self._campaign.request
+    def count(self) -> float:
+        """Claims that share the 5 %: in a race of all looks and pairs, else as the look that ended it has."""
+        wanted, steps = self._campaign.request, self._campaign.steps
         if wanted.get("race"):
             return int(wanted["repeats"]) * race.pairs(len(wanted["variants"]))
-        return int(wanted["repeats"]) if wanted.get("until_decided") else 1
+        made = max(step.repeat for step in steps if step.settled)
+        return 1.0 if wanted.get("every_repeat") else looks.sharing(made, wanted["repeats"])
 
     def end_before(self, number: int) -> bool:
         """Whether the campaign ends before this step, which is noted then. Beaten variants are dropped."""
@@ -43,7 +44,7 @@ class Looks:
             return False
         if wanted.get("race"):
             return self._race_ends(repeat - 1, wanted["race"])
-        return bool(wanted.get("until_decided")) and self._all_decided(repeat - 1, wanted["repeats"])
+        return not wanted.get("every_repeat") and self._all_decided(repeat - 1, wanted["repeats"])
 
     def conclude(self) -> None:
         """Note who won a race whose repeats are all made."""
@@ -52,8 +53,9 @@ class Looks:
             self._note_winner(self._stand(campaign.request["race"]), "")
 
     def _all_decided(self, made: int, most: int) -> bool:
-        found = looks.look(*self._groups(), EFFECT, most, index(results_folder())[0])
-        self._campaign.stopped = looks.ended(found, made, most)
+        found = looks.look(*self._groups(), EFFECT, (made, most), index(results_folder())[0])
+        give_up = bool(self._campaign.request.get("until_decided"))
+        self._campaign.stopped = looks.ended(found, made, most, give_up)
         if self._campaign.stopped:
             self._campaign.save()
             say(self._campaign.stopped)

@@ -11,6 +11,7 @@ from typing import Any
 
 from campaign import child, grid, identity, state
 from campaign import load as loads
+from campaign.economy import economical
 from campaign.load import Load, load_of, run_once
 from campaign.looking import Looks
 from campaign.resumption import take_up
@@ -33,6 +34,7 @@ def add_arguments(parser: ArgumentParser, repeats: int) -> None:
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="the first is what others are held to")
     add_runs(parser, f"runs of each (default: {repeats})", repeats)
     parser.add_argument("--until-decided", action="store_true")  # in docs/compare.md, as those without words
+    parser.add_argument("--every-repeat", action="store_true")
     parser.add_argument("--strict", action="store_true")
     options.add_arguments(parser)
     loads.add_arguments(parser)
@@ -58,8 +60,9 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     load, variants = load_of(given), grid.variants_of(given)
     identity.check_variants(variants, given.repeats)
     load.check(variants)
+    load, shorter = economical(load, given.repeats)
     wanted = identity.request(given.verb, load, variants, given.repeats)
-    wanted |= {"until_decided": True} if given.until_decided else {}
+    wanted |= {name: True for name in ("until_decided", "every_repeat") if getattr(given, name)}
     wanted |= {"race": {"by": given.by, "budget": given.budget}} if given.verb == "tune" else {}
     name = identity.name_of(wanted)
     with state.held(name):
@@ -67,6 +70,8 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
         if resumed:
             take_up(campaign)
         _say_what(campaign, load, resumed)
+        if shorter:
+            say(shorter)
         watch = Looks(campaign)
         code = _make_steps(campaign, load, runner, watch)
         told = reporter or partial(report, words=[*options.words(given), *_of_looks(campaign, watch)])
@@ -110,7 +115,7 @@ def _make_steps(campaign: Campaign, load: Load, runner: Runner, watch: Looks) ->
 def _of_looks(campaign: Campaign, watch: Looks) -> list[str]:
     """What the report is told of them."""
     note = ["--note", campaign.stopped] if campaign.stopped else []
-    return [*(["--looks", str(watch.count)] if watch.count > 1 else []), *note]
+    return [*(["--looks", f"{watch.count:.6g}"] if watch.count > 1 else []), *note]
 
 
 def _conclude(campaign: Campaign, reporter: Reporter, strict: bool) -> int:

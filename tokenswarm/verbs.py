@@ -39,6 +39,7 @@ BENCHES: Final[Mapping[str, Verb | Group]] = {
     ),
     "race": Verb("bench.race", "count how often a race of variants ends right, in simulation", "--races 50"),
     "capacity": Verb("bench.capacity", "see how true simulated capacity searches are", "--searches 50"),
+    "campaigns": Verb("bench.campaigns", "time campaigns against another build", "--base ../before"),
     "stopping": Verb("bench.stopping", "see whether runs that are stopped early turn claims", "--pairs 100"),
     "blame": Verb("bench.blame", "plant causes, and see whom runs blame for them", "--tries 3"),
     "forecast": Verb("bench.forecast", "hold forecasts against runs made after them", "--table"),

@@ -52,7 +52,7 @@ def assemble(
     note: str | None = None,
     not_applied: Sequence[NotApplied] = (),
     known_runs: Sequence[Entry] = (),
-    looks: int = 1,
+    looks: float = 1,
     written_at: str | None = None,
 ) -> Comparison:
     """Everything of the report. `minimum_effect`: a fraction. `known_runs`: of the history. `looks`: how

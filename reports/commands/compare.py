@@ -17,7 +17,7 @@ from rich.text import Text
 
 from common.results import COMPARISON, results_folder, write_whole
 from common.terminal import shown
-from common.usage import UsageError, whole
+from common.usage import UsageError, number
 from reports.commands.assembly import assemble
 from reports.comparison import claims
 from reports.comparison.exclusions import without
@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", metavar="TEXT", help="shown in the report, as it is")
     parser.add_argument(
         "--looks",
-        type=whole,
-        default=1,
+        type=number,
+        default=1.0,
         metavar="N",
         help="so many looks share the false claims (default: 1)",
     )
@@ -130,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=name,
         command=_command(chosen, minimum_effect, name, arguments, results),
         not_applied=chosen.not_applied,
-        looks=max(arguments.looks, 1),
+        looks=max(arguments.looks, 1.0),
         known_runs=index(results)[0],
         written_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -374,7 +374,7 @@ def _command(
         if (floor := getattr(arguments, f"floor_{metric}")) != 1000 * claims.FLOORS[metric]:
             parts += [f"--floor-{metric}", f"{floor:g}"]
     parts += [word for text in arguments.label for word in ("--label", text)]
-    parts += ["--looks", str(arguments.looks)] if arguments.looks > 1 else []
+    parts += ["--looks", f"{arguments.looks:.6g}"] if arguments.looks > 1 else []
     parts += ["--note", arguments.note] if arguments.note else []
     parts += ["--name", name]
     return f"tokenswarm report {shlex.join(parts)}"

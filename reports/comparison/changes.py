@@ -21,7 +21,7 @@ def settle(
     minimum_effect: float,
     floors: Mapping[str, float] = claims.FLOORS,
     known: Sequence[Entry] = (),
-    looks: int = 1,
+    looks: float = 1,
 ) -> tuple[Pair, list[Difference]]:
     """The pair of two variants with all that its claims depend on, and in what their loads differ as they
     came. `verdicts` by run; `known`: the runs of the results folder; `looks`: how often this

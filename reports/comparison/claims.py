@@ -35,7 +35,7 @@ START_SECONDS = 15.0  # of load: what a start is worth, where starts are what di
 _COMPLETED_RATE = next(row for row in ROWS if row.name == "completed_rate")
 
 
-def level(looks: int = 1) -> float:
+def level(looks: float = 1) -> float:
     """The confidence of each interval, where a comparison is looked at so often before it is believed."""
     return 1 - FALSE_CLAIMS / (APART * looks)
 

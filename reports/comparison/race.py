@@ -77,7 +77,7 @@ def race(
     verdicts: Mapping[str, str],
     by: Row,
     minimum_effect: float,
-    looks: int,
+    looks: float,
     known: Sequence[Entry] = (),
 ) -> Race:
     """How it stands after these runs. `groups`: of the variants that are not out; `verdicts` by run; `looks`:

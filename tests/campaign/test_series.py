@@ -60,9 +60,13 @@ class Runs:
         return run_series(parse([*words, "--target", "cpu-tiny"]), self.run, self.report)
 
 
+END_BEFORE = Looks.end_before
+
+
 @pytest.fixture(autouse=True)
 def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path))
+    monkeypatch.setattr(Looks, "end_before", lambda *_: False)  # runs that are made up cannot be read
 
 
 def campaigns(folder: Path) -> list[dict[str, Any]]:
@@ -107,20 +111,42 @@ def test_starts_are_repeats_of_little_load(tmp_path: Path) -> None:
     assert sorted(each["request"]["options"]["duration"] for each in campaigns(tmp_path)) == ["12", "15"]
 
 
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        (("sweep",), "37"),
+        (("sweep", "--rps", "5"), None),
+        (("sweep", "--duration", "60"), "60"),
+        (("sweep", "--repeats", "2"), None),
+        (("sweep", "--scenario", "closed-loop-chat"), None),
+    ],
+)
+def test_a_run_that_is_the_only_one_is_judged_as_long_as_a_p99_needs(
+    words: tuple[str, ...], seconds: str | None, tmp_path: Path
+) -> None:
+    verb, *more = words
+    assert Runs().order(verb, "baseline", "batch-8", *more) == 0
+    [options] = [each["request"]["options"] for each in campaigns(tmp_path)]
+    assert options.get("duration") == seconds and options["stop_when_saturated"] == "yes"
+
+
 def test_a_comparison_ends_once_all_is_decided_and_tells_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[tuple[list[int], int]] = []
 
-    def look(groups: dict[str, list[str]], verdicts: object, effect: float, most: int, known: object) -> Any:
-        assert effect == 0.03
-        asked.append(([len(each) for each in groups.values()], most))
+    def look(
+        groups: dict[str, list[str]], verdicts: object, effect: float, at: tuple[int, int], known: object
+    ) -> Any:
+        assert effect == 0.03 and at[0] == len(groups["baseline"])
+        asked.append(([len(each) for each in groups.values()], at[1]))
         return {"optimized": ["shown", "open" if len(groups["optimized"]) < 2 else "within"]}
 
     read: list[str] = []
     _readable(monkeypatch, read)
     monkeypatch.setattr("campaign.looking.looks.look", look)
-    words = ("compare", "baseline", "optimized", "--repeats", "5", "--until-decided")
+    monkeypatch.setattr(Looks, "end_before", END_BEFORE)
+    words = ("compare", "baseline", "optimized", "--repeats", "5")
     first = Runs(run3="interrupted")
     assert first.order(*words) == 130 and asked == [([1, 1], 5)]
     second = Runs()
@@ -132,11 +158,11 @@ def test_a_comparison_ends_once_all_is_decided_and_tells_the_report(
     campaign = Campaign.model_validate(campaigns(tmp_path)[0])
     assert campaign.stopped == told and _of_looks(campaign, Looks(campaign)) == [
         "--looks",
-        "5",
+        "40",
         "--note",
         told,
     ]
-    assert Runs().order(*words[:-1]) == 0 and len(asked) == 3, "without the word nobody looks"
+    assert Runs().order(*words, "--every-repeat") == 0 and len(asked) == 3, "then nobody looks"
 
 
 def test_locust_chooses_its_port_itself_as_it_starts() -> None:

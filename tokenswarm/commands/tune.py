@@ -23,4 +23,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--budget", type=seconds, metavar="30m")  # this and --starts: docs/tune.md
     load.add_arguments(parser)
-    parser.set_defaults(until_decided=False, strict=False, fail_on=[], junit=None, summary=None)
+    parser.set_defaults(
+        until_decided=False, every_repeat=False, strict=False, fail_on=[], junit=None, summary=None
+    )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from bench.verdict import CHAT_MEDIUM, run_of
-from reports.comparison.claims import level
-from reports.comparison.looks import Standing, ended, look, standing
+from reports.comparison.claims import APART, level
+from reports.comparison.looks import Standing, ended, look, sharing, standing
 from reports.document.metric import Change, Mark
 from reports.runs.runs import Run
 from reports.statistics.distributions import student_quantile
@@ -43,6 +43,7 @@ STANDINGS = some.lists(some.sampled_from(["shown", "within", "hopeless", "open"]
 def test_it_ends_where_nothing_is_open_and_says_why(found: dict[str, list[Standing]], repeats: int) -> None:
     told, every = ended(found, repeats, 5), [each for rows in found.values() for each in rows]
     assert (told is None) == (repeats == 5 or "open" in every)
+    assert ended(found, repeats, 5, give_up=False) == (None if "hopeless" in every else told)
     if told is not None:
         assert told.startswith(f"stopped after {repeats} of 5 repeats: ")
         assert ("every claim is decided" in told) == ("hopeless" not in every)
@@ -56,9 +57,11 @@ def test_all_looks_together_claim_falsely_in_at_most_a_twentieth(most: int) -> N
     for count in range(2, most + 1):
         so_far = series[:, :count]
         t = np.abs(so_far.mean(axis=1)) / (so_far.std(axis=1, ddof=1) / np.sqrt(count))
-        claimed |= t > student_quantile(count - 1, (1 + level(most)) / 2)
+        claimed |= t > student_quantile(count - 1, (1 + level(sharing(count, most) / APART)) / 2)
         plain |= t > student_quantile(count - 1, 0.975)
     assert claimed.mean() < 0.05 < plain.mean(), "without the bound there would be more"
+    assert sum(1 / sharing(number, most) for number in range(1, most + 1)) == pytest.approx(1)
+    assert level(sharing(most, most)) < 0.986, "and the last look claims nearly what one alone would"
 
 
 def runs_of(slower: float, repeats: int) -> dict[str, list[Run]]:
@@ -74,7 +77,13 @@ def runs_of(slower: float, repeats: int) -> dict[str, list[Run]]:
 def test_a_server_that_is_twice_as_slow_is_shown_and_a_broken_run_leaves_all_open() -> None:
     groups = runs_of(2.0, 1)
     verdicts = {run.name: "VALID" for each in groups.values() for run in each}
-    found = look(groups, verdicts, 0.03, 3)
+    found = look(groups, verdicts, 0.03, (1, 3))
     assert "shown" in found["B"] and "open" not in found["B"]
-    broken = look(groups, verdicts | {groups["B"][0].name: "INVALID"}, 0.03, 3)
+    broken = look(groups, verdicts | {groups["B"][0].name: "INVALID"}, 0.03, (1, 3))
     assert set(broken["B"]) == {"open"} and ended(broken, 1, 3) is None
+
+
+def test_who_is_shown_to_serve_less_is_decided_by_that() -> None:
+    few = dataclasses.replace(CHAT_MEDIUM, variant="B", slots=30, noise_seed=2)
+    groups = {"A": [run_of(CHAT_MEDIUM, "1-A")], "B": [run_of(few, "2-B")]}
+    assert look(groups, {"1-A": "VALID", "2-B": "SATURATED"}, 0.03, (1, 3)) == {"B": ["shown"]}

@@ -37,7 +37,7 @@ def starts(repeats: int, variants: Mapping[str, Mapping[str, float]]) -> dict[st
 def held(groups: Mapping[str, list[Run]], by: Row = LATENCY, looks: float = 9, broken: str = "") -> Race:
     verdicts = {run.name: "VALID" for runs in groups.values() for run in runs}
     verdicts |= {groups[broken][0].name: "INVALID"} if broken else {}
-    return race(groups, verdicts, by, EFFECT, looks)  # type: ignore[arg-type]
+    return race(groups, verdicts, by, EFFECT, looks)
 
 
 def slow(factor: float) -> dict[str, float]:
