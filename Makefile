@@ -41,7 +41,7 @@ LOAD = --scenario "$(SCENARIO)" $(call given,RPS,rps) $(call given,DURATION,dura
   $(call given,MAX_TOKENS_FIELD,max-tokens-field) $(call on,NO_IGNORE_EOS,no-ignore-eos) $(call on,KEEP_GOING,keep-going) \
   $(call given,STOP_WHEN_SATURATED,stop-when-saturated) \
   $(call given,METRICS_HOST,metrics-host) $(call given,DIRECT,direct) $(LABELS)
-RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) \
+RUN = $(call given,TARGET,target) $(call given,PORT,port) $(call given,WORKERS,workers) $(call on,PIN,pin) \
   $(call given,LOCUSTFILE,locustfile) $(call given,HOST,host) $(LOAD)
 NAMED = $(if $(and $(GRID),$(filter file,$(origin VARIANTS))),,$(VARIANTS)) \
   $(if $(GRID),--grid $(foreach flag,$(GRID),"$(flag)"))
@@ -52,7 +52,7 @@ SERIES = $(call given,STARTS,starts) $(STRICT_FLAG) $(call on,FRESH,fresh) $(cal
 
 # A mistyped one (RSP=5) would be ignored without a word, and the run be another than was asked for.
 SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURRENCY INPUT_TOKENS OUTPUT_TOKENS \
-  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
+  SLO_TTFT SLO_TPOT SLO_SHARE SEED TIMEOUT LOCUSTFILE WORKERS PIN TARGET PORT VARIANT VARIANTS HOST MODEL REPEATS STARTS \
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DIRECT DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
@@ -100,7 +100,7 @@ help: ## List the targets
 	@echo
 	@echo 'Settings, as in: make baseline RPS=10 DURATION=30 (see docs/measure.md)'
 	@echo '  the load     SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY'
-	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS'
+	@echo '               MAX_CONCURRENCY SEED TIMEOUT LOCUSTFILE WORKERS PIN=1'
 	@echo '               INPUT_TOKENS OUTPUT_TOKENS (mean[,sd[,min-max]])'
 	@echo '  the bounds   SLO_TTFT SLO_TPOT (ms) SLO_SHARE (0.99)'
 	@echo '  the server   TARGET PORT VARIANT VARIANTS HOST MODEL TOKENIZER CA_FILE'

@@ -53,6 +53,8 @@ def request(kind: str, load: Load, variants: Sequence[str], repeats: int) -> dic
         "options": load.options,
         "files": _files(load, variants),
     }
+    if load.pin:
+        whole["pin"] = True
     if load.host is None:
         whole["target"] = bare(resolve_name(load.target))
     return whole

@@ -20,6 +20,7 @@ from loadgen.protocol.settings import keep_headers, labels_of, scenario_of
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import require_arrivals, schedule
 from reports.verdict.verdict import Verdict
+from server.cores import split
 from server.deployment import read_deployment
 
 LOCUSTFILE = "locustfiles/chat.py"
@@ -46,6 +47,7 @@ class Load:
     scenario: str
     options: dict[str, str]  # of OPTIONS
     workers_why: str | None = None  # why so many, where nobody said how many
+    pin: bool = False  # whether the workers, and the server that is launched, get cores of their own
 
     def command(self, headless: bool = True) -> list[str]:
         """Locust's command line, without the host."""
@@ -62,7 +64,8 @@ class Load:
         return ["--scenario", self.scenario, *self._option_words()]
 
     def arguments(self) -> list[str]:
-        """The words of `add_arguments` that give this load again, without the host."""
+        """The words of `add_arguments` that give this load again, without the host and what only a launcher
+        does."""
         words = ["--target", self.target, "--port", str(self.port), "--workers", str(self.workers)]
         words += ["--master-port", str(self.master_port)] if self.master_port else []
         return [*words, "--locustfile", self.locustfile, *self.load_words()]
@@ -83,6 +86,10 @@ class Load:
         cores = os.cpu_count() or 1
         if self.workers > max(MOST_WORKERS, WORKERS_PER_CORE * cores):
             raise UsageError(f"--workers {self.workers}: too many for {cores} cores; one per core is plenty")
+        if self.pin:
+            if self.host is not None:
+                raise UsageError("--pin: is for a server that is launched; with --host none is")
+            split(self.workers)
         require_locustfile(self.locustfile)
         for variant in variants:
             if self.host is None:
@@ -110,6 +117,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The options of `Load`."""
     parser.add_argument("--target", default="auto", help="what the server runs on (default: by the GPU)")
     parser.add_argument("--host", metavar="URL", help="use a server that runs already, launch none")
+    parser.add_argument("--pin", action="store_true")
     group = add_load_arguments(parser)
     group.add_argument("--port", type=whole, default=8000, metavar="N")  # of the server that is launched
     group.add_argument("--workers", type=workers.workers, default=1, metavar="N")
@@ -152,6 +160,7 @@ def load_of(given: Namespace) -> Load:
         locustfile=absolute(given.locustfile),
         workers=count,
         workers_why=why,
+        pin=given.pin,
         master_port=given.master_port,
         scenario=absolute(given.scenario),
         options=options,
@@ -213,6 +222,7 @@ def show(load: Load, variant: str) -> int:
 
 def _launcher(load: Load, variant: str) -> list[str]:
     words = [sys.executable, "-m", "tokenswarm", "serve", variant]
+    words += ["--pin", str(load.workers)] if load.pin else []
     return [*words, "--target", load.target, "--port", str(load.port)]
 
 

@@ -33,7 +33,7 @@ class Looks:
         wanted, steps = self._campaign.request, self._campaign.steps
         if wanted.get("race"):
             return int(wanted["repeats"]) * race.pairs(len(wanted["variants"]))
-        made = max(step.repeat for step in steps if step.settled)
+        made = max((step.repeat for step in steps if step.settled), default=1)
         return 1.0 if wanted.get("every_repeat") else looks.sharing(made, wanted["repeats"])
 
     def end_before(self, number: int) -> bool:

@@ -131,4 +131,5 @@ def _check_numbers(given: Namespace) -> None:
 def _command(given: Namespace, load: Load, seconds: float) -> str:
     words = ["--step-seconds", f"{seconds:g}", "--max-steps", str(given.max_steps)]
     words += ["--tolerance", f"{given.tolerance:g}"] + (["--host", load.host] if load.host else [])
+    words += ["--pin"] if load.pin else []
     return shlex.join(["tokenswarm", "capacity", given.variant, *words, *load.arguments()])

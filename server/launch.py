@@ -1,6 +1,6 @@
 """Serve a variant, and run a command against it.
 
-    tokenswarm serve VARIANT [--target T] [--port P] [--dry-run] [-- COMMAND ...]
+    tokenswarm serve VARIANT [--target T] [--port P] [--pin N] [--dry-run] [-- COMMAND ...]
 
 Without a command it serves until Ctrl-C. On every way out the server and all that it started are stopped.
 The run's folder gets server.log and server.json, or not_applied.json when the variant cannot be served.
@@ -20,6 +20,7 @@ from common.terminal import StatusLine, say, shown
 from common.usage import USAGE, UsageError, whole
 from server import health, in_force, installed, log, runfolder
 from server.command import DEFAULT_PORT, SERVE, Command, NotApplicableError
+from server.cores import Cores, pin, split
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
 from server.install import python_of
@@ -43,6 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--target", default=AUTO, help="a target's name or file (default: by the GPU)")
     parser.add_argument("--port", type=whole, default=DEFAULT_PORT, help="the server's port (default: 8000)")
     parser.add_argument("--folder", type=_folder, help="the run's folder, which exists (default: a new one)")
+    parser.add_argument(
+        "--pin", type=whole, metavar="N", help="N cores for the command alone, the others for the server"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the server's command and stop")
 
 
@@ -54,8 +58,9 @@ def run(given: Namespace) -> int:
         print(shown(command.line_with_environment))
         _look_flags_up(deployment, command)
         return 0
+    cores = None if given.pin is None else split(given.pin)
     with unwound():
-        return launch(deployment, given.words, given.folder)
+        return launch(deployment, given.words, given.folder, cores)
 
 
 def _look_flags_up(deployment: Deployment, command: Command) -> None:
@@ -68,12 +73,17 @@ def _look_flags_up(deployment: Deployment, command: Command) -> None:
     installed.check_flags(vllm, command)
 
 
-def launch(deployment: Deployment, command: list[str], folder: Path | None = None) -> int:
+def launch(
+    deployment: Deployment, command: list[str], folder: Path | None = None, cores: Cores | None = None
+) -> int:
     """Start the server, run the command (or serve), stop the server; return the command's exit code.
 
-    folder: the run's; a new one is made where none is given.
+    folder: the run's; a new one is made where none is given. cores: of the command and of the server, where
+    each is to have its own; this process stays with the command's.
     """
     health.require_free(deployment.port)
+    if cores is not None:  # what is measured of the machine before the start is what the server will have
+        pin(cores.server)
     vllm = _find(deployment)
     deployment = _fitted(deployment, vllm)
     try:
@@ -85,7 +95,7 @@ def launch(deployment: Deployment, command: list[str], folder: Path | None = Non
     description = deployment.describe(server, vllm)
     own, folder = folder is None, folder or runfolder.make(deployment.variant_name)
     try:
-        code = _serve(deployment, server, vllm, folder, description, command)
+        code = _serve(deployment, server, vllm, folder, description, command, cores)
     except NotApplicableError as error:
         _write_not_applied(deployment, folder, error)
         raise
@@ -125,6 +135,7 @@ def _serve(
     folder: Path,
     description: dict[str, Any],
     command: list[str],
+    cores: Cores | None,
 ) -> int:
     where = f"{deployment.target_name} ({vllm})"
     say(f"starting {deployment.variant_name} on {where}: {deployment.variant.changes}")
@@ -134,6 +145,10 @@ def _serve(
         description["started_at"] = now()
         group = _start(vllm, server, output)
         try:
+            if cores is not None:
+                pin(cores.client)
+                say(f"  {cores}")
+                description["pinned"] = cores.as_dict()
             ready = _wait(deployment, group, folder, signals)
             if ready is None:
                 say("stopped before the server was ready")

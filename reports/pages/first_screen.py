@@ -198,6 +198,8 @@ def setup(comparison: Comparison) -> str:
         rate = "" if first.rate is None else f", {quantity(first.rate)} req/s"
         load = f"{first.scenario_name}{rate} for {quantity(first.window_s)} s"
         parts.append(f"{load}, {seeds(comparison.runs)}")
+        pinned = first.conditions.get("pinned cores")
+        parts.append(f"cores of their own: {pinned}" if pinned else "")
         parts.append(f"SLO {slo(comparison.slo)}")
         parts.append(first.started_at[:10])
     return "; ".join(part for part in parts if part) + "."

@@ -60,6 +60,7 @@ def conditions(run: Run) -> dict[str, Json]:
         "hardware": hardware.get("name"),
         "CPU": None if far else _plain(manifest.machine.get("cpu")),
         "cores": None if far else _plain(manifest.machine.get("cores")),
+        "pinned cores": _pinned(server.get("pinned")),
         "load from": machines.processor(run) if far else None,
         "kernel": _plain(manifest.machine.get("kernel")),
         "host": _plain(manifest.machine.get("hostname_hash")),
@@ -143,6 +144,15 @@ def incomparable(baseline: Sequence[Run], other: Sequence[Run]) -> str | None:
         if wrong:
             return f"{run.name} has {', '.join(wrong)}"
     return None
+
+
+def _pinned(cores: Any) -> str | None:
+    """'client 1, server 0': numbers of the cores that each has for itself."""
+    if not isinstance(cores, Mapping):
+        return None
+    told = {who: cores.get(who) for who in ("client", "server")}
+    named = {who: ", ".join(map(str, each)) for who, each in told.items() if isinstance(each, list)}
+    return "; ".join(f"{who} {each}" for who, each in named.items()) or None
 
 
 def _process(arrivals: Any) -> Json:

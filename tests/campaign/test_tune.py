@@ -121,6 +121,8 @@ def test_claims_are_shared_among_looks_and_pairs() -> None:
     request = {"race": {"by": "ttft_p50"}, "repeats": 10, "variants": ["a", "b", "c", "d"]}
     made = Campaign(name="x", request=request, started_at="", steps=[Step(variant="a", repeat=1)])
     assert looking.Looks(made).count == 10 * 6
+    made.request = {"repeats": 3}
+    assert looking.Looks(made).count == 20, "a comparison's, of which nothing is done yet"
 
 
 @pytest.mark.parametrize(("text", "found"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400)])

@@ -72,6 +72,7 @@ class Launch:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
         self.first = ""  # what it does before all else
+        self.more: list[str] = []  # options of the launcher
         self.python = fakevllm.install(folder / "fake")
 
     def start(
@@ -80,7 +81,7 @@ class Launch:
         (self.folder / "mine.yaml").write_text(f"{variant}environment: {{FAKE_VLLM: {behaviour}}}\n")
         (self.folder / "test.yaml").write_text(target)
         files = [str(self.folder / "mine.yaml"), "--target", str(self.folder / "test.yaml")]
-        more = ["--", *command] if command else []
+        more = [*self.more, *(["--", *command] if command else [])]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM")}
         environment |= {
             "TOKENSWARM_RESULTS": str(self.results),
@@ -188,6 +189,22 @@ def test_the_command_runs_against_a_healthy_server_and_all_is_described(launch: 
     assert server["hardware"]["peak_flops"] == 65e12
     assert 0 < server["ready_after_s"] < PATIENCE
     assert server["model_config"] is None
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core cannot be divided")
+def test_a_pinned_command_and_its_server_share_no_core(launch: Launch) -> None:
+    launch.more = ["--pin", "1"]
+    words = TELL + "import psutil\nprint(sorted(os.sched_getaffinity(0)))\n"
+    words += "port = int(os.environ['LOCUST_HOST'].rpartition(':')[2])\n"
+    words += "listening = [c for c in psutil.net_connections('tcp') if c.status == 'LISTEN']\n"
+    words += "[pid] = {c.pid for c in listening if c.laddr.port == port}\n"
+    words += "print(psutil.Process(pid).cpu_affinity())"
+    code, out, err = launch.start(*python(words)).end()
+    assert code == 0, err
+    client, server = map(json.loads, out.splitlines())
+    assert len(client) == 1 and {*server} == os.sched_getaffinity(0) - {*client}
+    told = json.loads((launch.run_folder() / "server.json").read_text())
+    assert told["pinned"] == {"client": client, "server": server}
 
 
 def test_a_server_that_listens_on_another_address_is_asked_there(launch: Launch) -> None:

@@ -120,6 +120,9 @@ def shared_cores(run: Run) -> Rule:
         return not_checked(
             name, Verdict.CLIENT_LIMITED, SHARED, "share", "no worker is known to run on the server's machine"
         )
+    if (run.manifest.server or {}).get("pinned"):
+        why = "client and server have cores of their own (--pin)"
+        return not_checked(name, Verdict.CLIENT_LIMITED, SHARED, "share", why)
     used, cores = sum((lane.cpu_s or 0.0) / (lane.wall_s or 1.0) for lane in here), here[0].cores or 1
     figure = used / cores
     text = f"{counted(len(here), 'worker')} used {used:.2f} of the {cores} cores that the server runs on"

@@ -1,0 +1,69 @@
+"""Cores of their own: for the load, and for the server that is launched for it."""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.usage import UsageError
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Numbers of logical CPUs, ascending."""
+
+    client: tuple[int, ...]
+    server: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, list[int]]:
+        """As server.json has it."""
+        return {"client": list(self.client), "server": list(self.server)}
+
+    def __str__(self) -> str:
+        client, server = (", ".join(map(str, each)) for each in (self.client, self.server))
+        return f"the load on core {client}, the server on {server}"
+
+
+def split(workers: int) -> Cores:
+    """One of this process's cores for each worker, the rest for the server. Raises UsageError."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise UsageError("--pin: this system knows no cores of one's own (it takes Linux)")
+    return share(workers, siblings(os.sched_getaffinity(0)))
+
+
+def share(workers: int, groups: Iterable[Collection[int]]) -> Cores:
+    """The last groups for the load (interrupts go to the first, as a rule), whole ones where enough are left.
+
+    `groups`: the logical CPUs of each physical core. Raises UsageError where they are too few.
+    """
+    ordered = sorted(sorted(group) for group in groups)
+    every = [cpu for group in ordered for cpu in group]
+    if workers >= len(every):
+        raise UsageError(
+            f"--pin: {workers} workers and the server take {workers + 1} cores, and there are {len(every)}"
+        )
+    client: list[int] = []
+    while len(client) < workers:
+        client = ordered.pop() + client
+    if len(client) == len(every):  # threads of one core are shared rather than none had
+        client = sorted(every)[-workers:]
+    return Cores(tuple(sorted(client)), tuple(sorted(set(every) - set(client))))
+
+
+def siblings(cpus: Collection[int]) -> list[list[int]]:
+    """These CPUs by the physical core that they are threads of; each alone where the system does not tell."""
+    found: dict[str, list[int]] = {}
+    for cpu in sorted(cpus):
+        key = str(cpu)
+        with contextlib.suppress(OSError):
+            key = (_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
+        found.setdefault(key, []).append(cpu)
+    return list(found.values())
+
+
+def pin(cpus: Collection[int]) -> None:
+    """Keep this thread, and what it starts from now on, on these."""
+    os.sched_setaffinity(0, cpus)
