@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from forecast.step_times import Observations, Work, fit
 
-KNOT = 14.0  # the median of the sequences below, by their weight
+KNOT = 13.0  # the median of the sequences below, by their weight
 
 
 def observations(times: np.ndarray, noise: float, stalls: float = 0.0, most: int = 40) -> Observations:
@@ -37,7 +37,7 @@ def test_known_step_times_are_found(told: tuple[float, ...]) -> None:
     times = np.array(told)
     found = fit(observations(times, 0.03))
     work = Work(1.0, np.array([8.0, 20.0, 35.0]), np.array([1600.0, 4000.0, 7000.0]), 0.0, 0.0)
-    assert found.seconds(work) == pytest.approx(work.columns(KNOT) @ times, rel=0.06)
+    assert found.seconds(work) == pytest.approx(work.columns(KNOT) @ times, rel=0.03)
     assert (found.coefficients >= 0).all() and (found.draws >= 0).all()
 
 

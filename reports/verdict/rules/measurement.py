@@ -14,7 +14,6 @@ from reports.metrics.survival import needed
 from reports.runs.runs import Run
 from reports.statistics import trend
 from reports.text.formatting import counted, milliseconds
-from reports.verdict.both_sides import elsewhere
 from reports.verdict.rule import Rule, Verdict, not_checked, rule
 from reports.verdict.rules.server import saturated
 from reports.verdict.shares import overloaded, worst_share
