@@ -46,7 +46,7 @@ def distributions(runs: Sequence[Run], order: Sequence[str]) -> Chart:
     """Kaplan–Meier curves of TTFT, TPOT and latency; a curve that stops below 100 % stops at the share
     that the data can give, and a dashed line carries that share on."""
     panels = [_distribution(name, runs, order) for name in DURATIONS]
-    counts = ", ".join(f"{run.name}: {int(run.judged.sum()):,} arrivals" for run in runs)
+    counts = ". ".join(f"{run.name}: {int(run.judged.sum()):,} arrivals" for run in runs)
     return Chart(
         "distributions",
         "Distributions",

@@ -59,7 +59,7 @@ def crossing_rate(low: float, high: float, changes: Mapping[float, Change]) -> f
 
 
 def headline(limits: Sequence[tuple[str, tuple[float, float, float] | str]]) -> str:
-    """'A meets the SLO up to 22.1 req/s (90 % interval 21 to 23), B up to …'"""
+    """'A meets the SLO up to 22.1 req/s (90 % interval 21 to 23). B …'"""
     told = []
     for name, found in limits:
         if isinstance(found, str):
@@ -67,4 +67,4 @@ def headline(limits: Sequence[tuple[str, tuple[float, float, float] | str]]) -> 
         else:
             rate, low, high = (formatting.quantity(each) for each in found)
             told.append(f"{name} meets the SLO up to {rate} req/s (90 % interval {low} to {high})")
-    return formatting.listed(told) + "."
+    return ". ".join(told) + "."

@@ -215,8 +215,8 @@ def _loose(facts: Facts, variant: str) -> Insight | None:
     ]
     if not names:
         return None
-    labels = formatting.listed([facts.metrics[name].label for name in names])
-    text = f"Repeats do not agree well enough to say anything of {variant} in: {labels}."
+    varied = formatting.counted(len(names), "figure")
+    text = f"Between repeats {varied} varied too much for a claim; the table says unstable."
     return Insight(
         kind="repeats",
         variant=variant,
