@@ -9,6 +9,7 @@ from reports.document.metric import Change, Metric
 from reports.document.schema import Comparison
 
 ARROWS = {"higher": "↑", "lower": "↓", "none": ""}
+WIDEST = 100.0  # a line reaches so many times its dot at most: two repeats can say ten to the 20th
 # The changes that the comparison chart shows, where the comparison has them.
 COMPARED = (
     "output_token_throughput",
@@ -62,7 +63,7 @@ def changes(comparison: Comparison) -> Chart | None:
         "Each dot is a metric of the variant divided by the baseline's, each line its "
         f"{comparison.sure} interval. ↑: more is better, "
         "↓: less is better. The axis is logarithmic. An arrow instead of a dot: the "
-        "data only say that it lies beyond, on that side.",
+        f"data only say that it lies beyond, on that side. A line is cut at {WIDEST:.0f} times its dot.",
         "Changes of each metric against the baseline with intervals.",
         [panel],
         height=0.9 + max(0.27, 0.07 * len(drawn)) * len(names),
@@ -95,8 +96,9 @@ def _ratio_of(row: int, change: Change) -> list[_Ratio]:
     if change.change <= -1:
         return []
     ratio = 1 + change.change
-    low = ratio if change.low is None else max(1 + change.low, ratio / 100)
-    return [_Ratio(row, ratio, low, ratio if change.high is None else 1 + change.high, text)]
+    low = ratio if change.low is None else max(1 + change.low, ratio / WIDEST)
+    high = ratio if change.high is None else min(1 + change.high, ratio * WIDEST)
+    return [_Ratio(row, ratio, low, high, text)]
 
 
 def _bounded(row: int, change: Change, text: str) -> list[_Ratio]:
