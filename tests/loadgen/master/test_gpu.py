@@ -6,30 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from loadgen.master.gpu import EVENTS, SELDOM, Gpus
+from tests.support.nvml import OneCard
 
 
-class Card:
-    """NVML of one card with two processes on it: the server's, which is this one, and another's."""
-
-    NVML_SUCCESS, NVML_ERROR_NOT_FOUND = 0, 6
-
-    class NVMLError(Exception):
-        def __init__(self, value: int = 999) -> None:
-            self.value = value
+class Card(OneCard):
+    """One with two processes on it: the server's, which is this one, and another's."""
 
     def __init__(self, ours: int, other: int | None = None, used: int | None = None) -> None:
         """used: per cent of its time that the other one takes; None: the card does not tell."""
         self.pids = [ours, *([other] if other else [])]
         self._other, self._used, self.xids = other, used, [79]
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        return index
-
-    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
-        return "GPU-1f"
 
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
         return [SimpleNamespace(pid=pid, usedGpuMemory=5e9) for pid in self.pids]
@@ -52,15 +38,6 @@ class Card:
         if not self.xids:
             raise self.NVMLError
         return SimpleNamespace(eventData=self.xids.pop())
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("NVML_") or name == "nvmlEventTypeXidCriticalError":
-            return 8
-
-        def refuse(*_: object) -> int:
-            raise self.NVMLError
-
-        return refuse
 
 
 def test_anothers_process_is_told_from_the_servers_own() -> None:

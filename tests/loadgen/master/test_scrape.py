@@ -13,6 +13,7 @@ from loadgen.master.gpu import ENERGY, POWER, Gpus
 from loadgen.master.server_info import Server
 from loadgen.records.record import METRICS_SCHEMA
 from reports.runs.server_metrics import ServerMetrics, read_server_metrics
+from tests.support.nvml import OneCard
 
 
 def test_a_scrape_is_parsed_without_what_never_changes() -> None:
@@ -133,7 +134,7 @@ def test_readings_of_a_gpu_stand_beside_the_servers_own(
     server = Server("http://127.0.0.1:1", {}, True)
     monkeypatch.setattr(server, "metrics", lambda: ("vllm:num_requests_running 3.0\n", False))
     times, energy = iter([0.0, 1.0, 2.0]), iter([900_000, 1_100_000, 1_350_000])  # mJ
-    scraper = scrape.Scraper(server, lambda: next(times), Gpus(OneGpu(lambda: next(energy))))
+    scraper = scrape.Scraper(server, lambda: next(times), Gpus(EnergyAndMemory(lambda: next(energy))))
     for _ in range(3):
         scraper.take()
     scraper.write(tmp_path / "m.parquet")
@@ -146,32 +147,14 @@ def test_readings_of_a_gpu_stand_beside_the_servers_own(
     assert scraper.latest == {"running": 3.0, "joules": 1350.0}
 
 
-class OneGpu:
-    """NVML of a card that tells its energy and its memory alone."""
-
-    class NVMLError(Exception):
-        pass
+class EnergyAndMemory(OneCard):
+    """One that tells its energy and its memory alone."""
 
     def __init__(self, energy: Callable[[], int]) -> None:
         self.nvmlDeviceGetTotalEnergyConsumption = lambda handle: energy()
 
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        return index
-
-    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
-        return "GPU-1f"
-
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
         return SimpleNamespace(used=7)
-
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        def refuse(*_: object) -> int:
-            raise self.NVMLError
-
-        return refuse
 
 
 @pytest.mark.parametrize(
@@ -181,4 +164,4 @@ def test_only_gpus_that_the_server_may_use_are_read(
     listed: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-    assert len(Gpus(OneGpu(lambda: 0))) == count
+    assert len(Gpus(EnergyAndMemory(lambda: 0))) == count
