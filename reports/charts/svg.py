@@ -177,7 +177,8 @@ def _head(panel: Panel, width: float) -> list[str]:
 
 def _sample(series: Series, x: float, y: float) -> str:
     if series.kind == "points":
-        return _symbol("dot", x + 9, y, 4.5, series.color)
+        shown = "dot" if series.symbol in ("above", "below") else series.symbol  # arrows are of single values
+        return _symbol(shown, x + 9, y, 4.5, series.color)
     return f'<path d="M{_n(x)} {_n(y)}h18" {_pen(series)}/>'
 
 
