@@ -145,11 +145,7 @@ def _held(pair: Pair, figures: Sequence[tuple[Row, float]]) -> Rival:
         found = change(row, replace(pair, setting=replace(pair.setting, minimum_effect=effect)))
         if found.mark == "worse":
             return Rival("beaten", row, found)
-        if (
-            found.mark != "no difference shown"
-            and found.mark != "unstable"
-            or not _no_better(row, found, effect)
-        ):
+        if found.mark not in ("no difference shown", "unstable") or not _no_better(row, found, effect):
             return Rival("open", row, found)
     return Rival("level", row, found)
 
