@@ -105,13 +105,15 @@ def measure(rates: list[float], seconds: float) -> list[Row]:
     return rows
 
 
-def measure_rival(rates: list[float], seconds: float) -> list[rival.Row]:
-    """The same for `vllm bench serve`."""
-    rows = []
+def measure_rival(client: rival.Rival, rates: list[float], seconds: float) -> list[rival.Row]:
+    """The same for another client."""
+    rows, cpus = [], choose_cpus() or ()
     with tempfile.TemporaryDirectory(prefix="accuracy-") as folder:
         for rate in rates:
-            print(f"vllm bench serve, {rate:g} requests/s for {seconds:g} s …", file=sys.stderr, flush=True)
-            rows.append(rival.measure(rate, seconds, Path(folder, f"{rate:g}"), choose_cpus()))
+            print(f"{client.name}, {rate:g} requests/s for {seconds:g} s …", file=sys.stderr, flush=True)
+            rows.append(
+                rival.measure(client, rate, seconds, Path(folder, f"{rate:g}"), cpus[:1], cpus[1:])[0]
+            )
     return rows
 
 
@@ -152,12 +154,12 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print the table."""
     if min(args.rates) <= 0 or args.seconds < 1:
         raise UsageError("--rates must be more than 0, --seconds at least 1")
-    version = rival.version() if args.vllm else ""  # asked before the minutes that the rest takes
+    other = rival.in_python() if args.vllm else None  # asked before the minutes that the rest takes
     rows, here, cpus = measure(args.rates, args.seconds), describe(), choose_cpus()
     where = f"client on core {cpus[0]}, metronome on core {cpus[1]}" if cpus else "one core for all"
     system = f"Linux {here['kernel']}, Python {sys.version.split()[0]}"
     print(f"{here['cpu']}, {here['cores']} cores, {system}; {where}\n")
     print(table(rows))
-    if args.vllm:
-        print(f"\nvllm bench serve {version}:\n\n{rival.table(measure_rival(args.rates, args.seconds))}")
+    if other:
+        print(f"\n{other.name}:\n\n{rival.table(measure_rival(other, args.rates, args.seconds))}")
     return 0

@@ -1,11 +1,10 @@
 """How many chunks a second all cores stamp, one half of them serving, one half loading.
 
-Metronomes share one port, a core each; Locust's workers have the rest. One row for each rate: the chunks
-that were stamped, the client's error, its CPU time, and how late the metronomes themselves were.
+Metronomes share one port, a core each; the client has the rest: Locust's workers, or one of vLLM's own.
+One row for each client and rate: the chunks, the client's error, its CPU time, how late the metronomes were.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -17,37 +16,59 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import load
+from bench import load, rival
 from bench.errors import compare
-from bench.process import metronome
-from bench.truth import Truth
-from common.ports import free_port
+from bench.load import TPOT, TTFT
+from bench.process import metronomes
+from bench.truth import EDGE, Truth
 from common.results import MANIFEST, RECORDS, SUMMARY
 from common.usage import UsageError
 from loadgen.host.machine import describe
 
-TTFT, TPOT, TOKENS = 0.08, 0.02, 150  # s, s, of each answer
-EDGE = 5  # s at either end in which the rate rises or falls
+TOKENS = 150  # of each answer
+OURS, PYTHON, RUST = CLIENTS = ("tokenswarm", "vllm", "vllm-rs")
 HEAD = (
-    "| workers | servers | asked /s | requests | chunks/s | verdict | TTFT error p50 / p99 ms "
-    "| TPOT error p99 ms | dispatch delay p99 ms | busiest worker, cores | CPU s per 1,000 chunks "
-    "| server late p50 / p99 ms |\n"
-    "|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|"
+    "| client | asked /s | requests | chunks/s | verdict | TTFT error p50 / p99 ms | TPOT error p99 ms "
+    "| dispatch delay p99 ms | cores used | CPU s per 1,000 chunks | server late p50 / p99 ms |\n"
+    "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|"
 )
 
 
 def measure(rate: float, seconds: float, servers: Sequence[int], clients: Sequence[int], folder: Path) -> str:
-    """One run at `rate` requests/s, as a row of the table. Raises UsageError where a part of it fails."""
-    timetable = ("--ttft", str(TTFT), "--tpot", str(TPOT), "--share-port")
-    port = free_port()
-    with contextlib.ExitStack() as stack:
-        children = [stack.enter_context(metronome(*timetable, cpu=cpu, port=port)) for cpu in servers]
-        load.drive(children[0].url, rate, seconds, folder, clients, workers=len(clients))
-        truth = Truth.joined([child.stop() for child in children])
-    return _row(rate, folder, truth, len(clients), len(servers))
+    """One run of ours at `rate` requests/s, as a row. Raises UsageError where a part of it fails."""
+    with metronomes("--ttft", str(TTFT), "--tpot", str(TPOT), cpus=servers) as served:
+        load.drive(served.url, rate, seconds, folder, clients, workers=len(clients))
+        truth = served.stop()
+    return _row(rate, folder, truth, len(clients))
 
 
-def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) -> str:
+def measure_rival(
+    client: rival.Rival,
+    rate: float,
+    seconds: float,
+    servers: Sequence[int],
+    clients: Sequence[int],
+    folder: Path,
+) -> str:
+    """The same of another client."""
+    row, truth = rival.measure(client, rate, seconds, folder, clients, servers)
+    failed = f" ({row.failed:,} failed)" if row.failed else ""
+    return _line(
+        client.name,
+        f"{rate:g}",
+        f"{row.requests:,}{failed}",
+        f"{row.chunks_per_s:,.0f}",
+        "",
+        f"{1e3 * row.ttft_error_p50:+.2f} / {1e3 * row.ttft_error_p99:.2f}",
+        f"{1e3 * row.tpot_error_p99:.4f}",
+        "",
+        f"{row.cores:.2f}",
+        f"{row.cpu_s_per_1000_chunks:.4f}",
+        _late(truth),
+    )
+
+
+def _row(rate: float, folder: Path, truth: Truth, workers: int) -> str:
     records = pd.read_parquet(folder / RECORDS)
     lanes = json.loads((folder / MANIFEST).read_text())["lanes"]
     summary = json.loads((folder / SUMMARY).read_text())
@@ -56,27 +77,29 @@ def _row(rate: float, folder: Path, truth: Truth, workers: int, servers: int) ->
     errors = compare(records, truth)
     ttft = np.nanpercentile(errors.ttft, 50), np.nanpercentile(np.abs(errors.ttft), 99)
     delay = (records["sent"] - records["due"]).to_numpy(float)
-    steady = np.histogram(truth.sent, np.arange(truth.sent.min() + EDGE, truth.sent.max() - EDGE, 1.0))[0]
-    cpu = [lane["cpu_s"] for lane in lanes]
-    milliseconds = [
+    cpu = sum(lane["cpu_s"] for lane in lanes)
+    return _line(
+        f"tokenswarm, {workers} worker{'s' if workers > 1 else ''}",
+        f"{rate:g}",
+        f"{len(records):,}",
+        f"{truth.steady_rate():,.0f}",
+        verdict,
         f"{1e3 * ttft[0]:+.2f} / {1e3 * ttft[1]:.2f}",
         f"{1e3 * np.nanpercentile(np.abs(errors.tpot), 99):.4f}",
         f"{1e3 * np.nanpercentile(delay, 99):.2f}",
-    ]
+        f"{sum(lane['cpu_s'] / lane['wall_s'] for lane in lanes):.2f}",
+        f"{cpu / errors.tokens * 1000:.4f}",
+        _late(truth),
+    )
+
+
+def _late(truth: Truth) -> str:
     late = np.percentile(truth.lateness(), [50, 99]) * 1e3
-    cells = [
-        workers,
-        servers,
-        f"{rate:g}",
-        f"{len(records):,}",
-        f"{np.median(steady):,.0f}",
-        verdict,
-        *milliseconds,
-        f"{max(lane['cpu_s'] / lane['wall_s'] for lane in lanes):.2f}",
-        f"{sum(cpu) / errors.tokens * 1000:.4f}",
-        f"{late[0]:.2f} / {late[1]:.2f}",
-    ]
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+    return f"{late[0]:.2f} / {late[1]:.2f}"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,10 +109,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, help="cores that load; the others serve (default: half of them)"
     )
+    parser.add_argument("--clients", nargs="+", choices=CLIENTS, default=[OURS], help="who loads, in turn")
+    parser.add_argument("--vllm-rs", type=Path, default=Path(RUST), metavar="FILE", help="the Rust client")
 
 
 def run(asked: argparse.Namespace) -> int:
-    """Measure each rate, print a row for each."""
+    """Measure each client at each rate, print a row for each."""
     cores = sorted(os.sched_getaffinity(0))
     workers = asked.workers or len(cores) // 2
     if not 0 < workers < len(cores):
@@ -98,16 +123,26 @@ def run(asked: argparse.Namespace) -> int:
         raise UsageError(
             f"--seconds {asked.seconds:g}: chunks/s is told without {EDGE} s at either end; take more"
         )
+    rivals = {}
+    if PYTHON in asked.clients:
+        rivals[PYTHON] = rival.in_python()
+    if RUST in asked.clients:
+        rivals[RUST] = rival.in_rust(asked.vllm_rs)
     here = describe()
     print(
-        f"{here['cpu']}, {len(cores)} cores, Linux {here['kernel']}, Python {sys.version.split()[0]}; "
-        f"{TOKENS} tokens an answer, {asked.seconds:g} s each\n\n{HEAD}",
+        f"{here['cpu']}, {workers} cores load and {len(cores) - workers} serve, Linux {here['kernel']}, "
+        f"Python {sys.version.split()[0]}; {TOKENS} tokens an answer, {asked.seconds:g} s each\n\n{HEAD}",
         flush=True,
     )
+    shares = cores[workers:], cores[:workers]
     with tempfile.TemporaryDirectory(prefix="cores-") as folder:
-        for number, rate in enumerate(asked.rates):
-            begun = time.perf_counter()
-            row = measure(rate, asked.seconds, cores[workers:], cores[:workers], Path(folder, str(number)))
-            print(row, flush=True)
-            print(f"({time.perf_counter() - begun:.0f} s)", file=sys.stderr)
+        for number, (rate, client) in enumerate(
+            (rate, each) for rate in asked.rates for each in asked.clients
+        ):
+            began, place = time.perf_counter(), Path(folder, str(number))
+            if client == OURS:
+                print(measure(rate, asked.seconds, *shares, place), flush=True)
+            else:
+                print(measure_rival(rivals[client], rate, asked.seconds, *shares, place), flush=True)
+            print(f"({time.perf_counter() - began:.0f} s)", file=sys.stderr)
     return 0

@@ -1,18 +1,16 @@
 """How true forecasts are, on the CPU target: `tokenswarm bench forecast` (make bench-forecast).
 
 One baseline run, then the forecast of every setting, written down; only then the settings are measured, each
-in a run of its own (about 3 minutes, the machine alone). What is there already is kept, so it can be stopped
-and taken up: `--only NAME` measures one, `--table` none.
+in a run of its own (about 3 minutes, the machine alone), and the baseline once more: no forecast can be truer
+than the machine is steady. What is there already is kept, so it can be stopped and taken up: `--only NAME`
+measures one, `--table` none.
 """
 
-import contextlib
 import json
 import math
 import os
 import subprocess
 import sys
-import threading
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench.load import drive
 from bench.process import metronome
@@ -34,13 +31,15 @@ from forecast.calibration import Calibration, calibrate
 from forecast.forecast import COVERED, Forecast, figures_of, forecast
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
+from reports.metrics.machine import taken_by_others
 from reports.runs.runs import load_run
 from reports.verdict.rule import RULES, Verdict
 
 BASELINE = "baseline"
 FORECASTS = "forecasts.json"
-OTHERS = "others.json"
+AGAIN = "baseline-again"
 DISTURBED = 0.05  # share of the machine that others took: such a run is made again, whatever it showed
+TRIES = 3
 RATE = 20.0
 SEED = 1
 # figure: (name, unit, factor, median absolute error that must hold)
@@ -78,7 +77,7 @@ CASES = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
-    names = [BASELINE, METRONOME, *(case.name for case in CASES)]
+    names = [BASELINE, METRONOME, *(case.name for case in CASES), AGAIN]
     parser.add_argument("--only", metavar="NAME", choices=names, help="measure this one alone")
     parser.add_argument("--table", action="store_true", help="measure nothing; print what is there")
     parser.add_argument("--duration", type=number, default=60, help="seconds of each load (default: 60)")
@@ -96,11 +95,12 @@ def run(given: Namespace) -> int:
     found = _read(place / FORECASTS)
     measured = {case.name: _measured(place, case.name) for case in CASES}
     code = _print(found, {name: each for name, each in measured.items() if each})
+    _print_drift(place)
     return code if given.table else code or _metronome(place / METRONOME, given.duration)
 
 
 def _measure(place: Path, only: str | None, duration: float) -> None:
-    if not _folder(place, BASELINE) and only in (None, BASELINE):
+    if only in (None, BASELINE) and not (place / FORECASTS).is_file():
         _run(place, Case(BASELINE), duration)
     baseline = _folder(place, BASELINE)
     if baseline is None:
@@ -109,9 +109,8 @@ def _measure(place: Path, only: str | None, duration: float) -> None:
         found = calibrate(load_run(baseline))
         made = {case.name: _plain(forecast_of(found, case, duration)) for case in CASES}
         write_json(place / FORECASTS, {"made_at": now(), "from": baseline.name, "cases": made})
-    for case in CASES:
-        taken = _others(_folder(place, case.name))
-        if only in (None, case.name) and (taken is None or taken > DISTURBED):
+    for case in (*CASES, Case(AGAIN)):
+        if only in (None, case.name):
             _run(place, case, duration)
 
 
@@ -134,7 +133,20 @@ def _plain(found: Forecast) -> dict[str, Any]:
 
 
 def _run(place: Path, case: Case, duration: float) -> None:
-    """One run, by the command that a user has."""
+    """One run that others left alone, unless there is one. Raises UsageError where they never do."""
+    for _ in range(TRIES):
+        if not _disturbed(_folder(place, case.name)):
+            return
+        _run_once(place, case, duration)
+    if _disturbed(_folder(place, case.name)):
+        raise UsageError(
+            f"{case.name}: others took over {100 * DISTURBED:.0f} % of the machine in {TRIES} runs: have it "
+            "to yourself; the same command goes on"
+        )
+
+
+def _run_once(place: Path, case: Case, duration: float) -> None:
+    """By the command that a user has."""
     folder = place / case.name
     folder.mkdir(parents=True, exist_ok=True)
     variant = folder / f"{case.name}.yaml"
@@ -145,42 +157,15 @@ def _run(place: Path, case: Case, duration: float) -> None:
     words += ["--seed", str(SEED), "--port", str(free_port())]
     say(f"measuring {case.name}")
     environment = os.environ | {"TOKENSWARM_RESULTS": str(folder.resolve())}
-    others = _Others()
     code = subprocess.run(words, env=environment, cwd=ROOT).returncode
-    made = _folder(place, case.name)
-    if code or made is None:
+    if code or _folder(place, case.name) is None:
         raise UsageError(f"{case.name} made no run (exit code {code}); the same command tries it again")
-    write_json(made / OTHERS, {"share": others.share()})
 
 
-class _Others:
-    """How much of the machine's CPU time others than our own processes took, looked at twice a second."""
-
-    def __init__(self) -> None:
-        self._began, self._start = time.monotonic(), self._busy()
-        self._own: dict[tuple[int, float], float] = {}  # CPU seconds of each descendant, by (pid, birth)
-        self._over = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
-        self._watch.start()
-
-    def share(self) -> float:
-        """Of all that the machine's cores had, 0 to 1. Ends the watch."""
-        self._over.set()
-        self._watch.join()
-        had = (time.monotonic() - self._began) * (os.cpu_count() or 1)
-        return max(self._busy() - self._start - sum(self._own.values()), 0.0) / had
-
-    def _look(self) -> None:
-        while not self._over.wait(0.5):
-            for process in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    taken = process.cpu_times()
-                    self._own[process.pid, process.create_time()] = taken.user + taken.system
-
-    @staticmethod
-    def _busy() -> float:
-        taken = psutil.cpu_times()
-        return float(taken.user + taken.nice + taken.system)
+def _disturbed(folder: Path | None) -> bool:
+    """Whether there is no run, or nobody can say that others left it alone."""
+    taken = None if folder is None else taken_by_others(load_run(folder))
+    return taken is None or taken > DISTURBED
 
 
 def _metronome(place: Path, seconds: float) -> int:
@@ -213,13 +198,6 @@ def _folder(place: Path, name: str) -> Path | None:
     return done[-1].parent if done else None
 
 
-def _others(folder: Path | None) -> float | None:
-    """What others took of the machine during the run; None where nobody knows."""
-    if folder is None or not (folder / OTHERS).is_file():
-        return None
-    return float(json.loads((folder / OTHERS).read_text())["share"])
-
-
 def _measured(place: Path, name: str) -> dict[str, Any] | None:
     folder = _folder(place, name)
     if folder is None:
@@ -228,7 +206,7 @@ def _measured(place: Path, name: str) -> dict[str, Any] | None:
     found = [rule(run) for rule in RULES.values()]  # not as judged, where a disturbance outranks them
     saturated = any(rule.verdict == Verdict.SATURATED and not rule.passed for rule in found)
     verdict = json.loads((folder / SUMMARY).read_text())["verdict"]
-    others = _others(folder)
+    others = taken_by_others(run)
     told = "" if others is None else f", others took {100 * others:.0f} % of the machine"
     return {"figures": figures_of(run), "saturated": saturated, "verdict": verdict + told}
 
@@ -275,6 +253,18 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
         turn = ", may turn" if said["maybe"] else ""
         print(f"| {case} | verdict | {called}{turn} | | {real['verdict']} | | |")
     return _verdicts(errors, inside, right, len(measured))
+
+
+def _print_drift(place: Path) -> None:
+    """What the same load on the same server gave before and after all of them."""
+    first, last = _measured(place, BASELINE), _measured(place, AGAIN)
+    if first and last:
+        told = [
+            f"{unit} {_number(one, factor)} and {_number(two, factor)}"
+            for name, (unit, factor, _) in MUST.items()
+            if (one := first["figures"].get(name)) and (two := last["figures"].get(name))
+        ]
+        print(f"\nThe baseline itself, before and after: {'; '.join(told)}.")
 
 
 def _verdicts(errors: Mapping[str, Sequence[float]], inside: Sequence[bool], right: int, count: int) -> int:

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from bench.truth import Truth
 from common.places import ROOT
+from common.ports import free_port
 from common.usage import UsageError
 from server.signals import unwound
 
@@ -43,6 +44,33 @@ class Child:
         if code != 0:
             raise UsageError(f"the metronome ended with code {code}: {_last_words(self.process)}")
         return Truth.load(self.log)
+
+
+@dataclass(frozen=True)
+class Children:
+    """Metronomes that share one address."""
+
+    each: Sequence[Child]
+
+    @property
+    def url(self) -> str:
+        return self.each[0].url
+
+    def stop(self) -> Truth:
+        """End all, and read what they did together. Raises UsageError when one did not end well."""
+        return Truth.joined([child.stop() for child in self.each])
+
+
+@contextlib.contextmanager
+def metronomes(*options: str, cpus: Sequence[int] = ()) -> Iterator[Children]:
+    """One on each core of `cpus` behind one port, or a single one wherever the kernel puts it."""
+    with contextlib.ExitStack() as stack:
+        if len(cpus) < 2:
+            yield Children([stack.enter_context(metronome(*options, cpu=next(iter(cpus), None)))])
+            return
+        port = free_port()
+        shared = [metronome(*options, "--share-port", cpu=cpu, port=port) for cpu in cpus]
+        yield Children([stack.enter_context(each) for each in shared])
 
 
 @contextlib.contextmanager

@@ -1,13 +1,16 @@
-"""`vllm bench serve` against the metronome: the same rates on the same cores, for comparison.
+"""vLLM's own clients against the metronome: the same rates on the same cores, for comparison.
 
-Its own result file says what it measured (`--save-detailed`), the metronome's log what was true.
+There are two that take the same options: `vllm bench serve`, and `vllm-rs bench serve` in Rust, which
+official wheels hold since 0.32. The client's own result file says what it measured (`--save-detailed`), the
+metronome's log what was true.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import psutil
 from bench.errors import differences, rows_by_number
 from bench.floor import TOKENS
 from bench.load import TPOT, TTFT
-from bench.process import last_words, metronome
+from bench.process import last_words, metronomes
 from bench.truth import Truth
 from common.places import ROOT
 from common.usage import UsageError
@@ -42,6 +45,14 @@ Looks = list[tuple[float, float]]  # CLOCK_MONOTONIC s, CPU s since its start
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A client: its name, and the words that start it."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """One rate; times in seconds. Errors are client minus truth; p99 is of the absolute error."""
 
@@ -49,34 +60,53 @@ class Row:
     sent_rate: float
     requests: int
     failed: int
+    chunks_per_s: float  # median of the seconds
+    cores: float  # CPU time / time, from the first request to the last token
     ttft_error_p50: float
     ttft_error_p99: float
     tpot_error_p99: float
     cpu_s_per_1000_chunks: float
 
 
-def version() -> str:
-    """Of the installed vLLM. Raises UsageError where there is none."""
+def in_python() -> Rival:
+    """`vllm bench serve` of the installed vLLM. Raises UsageError where there is none."""
     python = python_of("cpu")
     if not python.exists():
         raise UsageError(f"{python}: not there; `tokenswarm server-setup --target cpu-tiny` installs it")
     done = subprocess.run([python, "-c", _VERSION], capture_output=True, text=True, check=False)
     if done.returncode or not done.stdout.strip():
         raise UsageError(f"{python}: has no vLLM")
-    return done.stdout.split()[0]
+    return Rival(f"vllm bench serve of vLLM {done.stdout.split()[0]}", (str(python), "-c", _SERVE))
 
 
-def measure(rate: float, seconds: float, folder: Path, cpus: tuple[int, int] | None) -> Row:
+def in_rust(program: Path) -> Rival:
+    """The one in `vllm-rs`. Raises UsageError where the program has no `bench`, as before vLLM 0.32."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run([program, "bench", "serve", "--help"], capture_output=True, check=False)
+        if done.returncode == 0:
+            return Rival("vllm-rs bench serve", (str(program.absolute()), "bench", "serve"))
+    raise UsageError(f"{program}: no vllm-rs with `bench serve`; official wheels of vLLM hold it since 0.32")
+
+
+def measure(
+    rival: Rival,
+    rate: float,
+    seconds: float,
+    folder: Path,
+    clients: Sequence[int] = (),
+    servers: Sequence[int] = (),
+) -> tuple[Row, Truth]:
     """Let it send `rate` requests/s for about `seconds`; its result and log are kept in `folder`.
 
-    cpus: the core of the client and of the metronome. Raises UsageError when a part of it fails.
+    clients, servers: their cores, a metronome on each of the latter; none leaves the choice to the kernel.
+    Raises UsageError when a part of it fails.
     """
-    client_cpu, server_cpu = cpus or (None, None)
     folder.mkdir(parents=True, exist_ok=True)
-    with metronome("--ttft", str(TTFT), "--tpot", str(TPOT), cpu=server_cpu) as server:
-        looks = _run(_command(server.url, rate, round(rate * seconds), folder), seconds, folder, client_cpu)
-        truth = server.stop()
-    return row_of(rate, json.loads((folder / "result.json").read_text()), truth, looks)
+    with metronomes("--ttft", str(TTFT), "--tpot", str(TPOT), cpus=servers) as served:
+        command = [*rival.words, *_options(served.url, rate, round(rate * seconds), folder)]
+        looks = _run(command, seconds, folder, clients)
+        truth = served.stop()
+    return row_of(rate, json.loads((folder / "result.json").read_text()), truth, looks), truth
 
 
 def row_of(rate: float, result: Mapping[str, Any], truth: Truth, looks: Looks) -> Row:
@@ -84,16 +114,19 @@ def row_of(rate: float, result: Mapping[str, Any], truth: Truth, looks: Looks) -
     good = [number for number, error in enumerate(result["errors"]) if not error]
     rows = rows_by_number(truth)
     if not good or not rows.keys() >= set(good):
-        raise UsageError("vllm bench serve: its requests are not those in the metronome's log")
+        raise UsageError("vLLM's client: its requests are not those in the metronome's log")
     ttft = np.array([result["ttfts"][number] for number in good])
     span = np.array([sum(result["itls"][number]) for number in good])
     errors = differences(ttft, span, truth, np.array([rows[number] for number in good]))
-    began, ended = np.interp([truth.read[0], truth.sent[-1]], *np.array(looks).T)
+    first, last = truth.read.min(), truth.sent.max()
+    began, ended = np.interp([first, last], *np.array(looks).T)
     return Row(
         rate=rate,
         sent_rate=float((len(truth.read) - 1) / (truth.read.max() - truth.read.min())),
         requests=len(result["errors"]),
         failed=len(result["errors"]) - len(good),
+        chunks_per_s=truth.steady_rate(),
+        cores=float((ended - began) / (last - first)),
         ttft_error_p50=float(np.percentile(errors.ttft, 50)),
         ttft_error_p99=float(np.percentile(np.abs(errors.ttft), 99)),
         tpot_error_p99=float(np.percentile(np.abs(errors.tpot), 99)),
@@ -119,7 +152,7 @@ def _line(row: Row) -> str:
     )
 
 
-def _command(url: str, rate: float, requests: int, folder: Path) -> list[str]:
+def _options(url: str, rate: float, requests: int, folder: Path) -> list[str]:
     options = {
         "backend": "openai-chat",
         "base-url": url,
@@ -136,18 +169,18 @@ def _command(url: str, rate: float, requests: int, folder: Path) -> list[str]:
         "result-filename": "result.json",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [str(python_of("cpu")), "-c", _SERVE, *words, "--ignore-eos", "--save-result", "--save-detailed"]
+    return [*words, "--ignore-eos", "--save-result", "--save-detailed"]
 
 
-def _run(command: list[str], seconds: float, folder: Path, cpu: int | None) -> Looks:
+def _run(command: list[str], seconds: float, folder: Path, cpus: Sequence[int]) -> Looks:
     """Run it to its end and look at its CPU time meanwhile."""
     looks: Looks = []
     log = folder / "vllm.log"
     with log.open("w") as out:
         process = psutil.Popen(command, cwd=ROOT, stdout=out, stderr=out)
         try:
-            if cpu is not None:
-                os.sched_setaffinity(process.pid, {cpu})
+            if cpus:
+                os.sched_setaffinity(process.pid, cpus)
             deadline = time.perf_counter() + seconds + _SLACK
             while process.poll() is None and time.perf_counter() < deadline:
                 used = process.cpu_times()
@@ -158,5 +191,5 @@ def _run(command: list[str], seconds: float, folder: Path, cpu: int | None) -> L
                 process.kill()
             process.wait()
     if process.returncode or not (folder / "result.json").is_file():
-        raise UsageError(f"vllm bench serve ended with code {process.returncode}: {last_words(log)}")
+        raise UsageError(f"vLLM's client ended with code {process.returncode}: {last_words(log)}")
     return looks

@@ -6,6 +6,7 @@ client on the same host can compare them with its own stamps. 8 bytes are kept f
 
 import io
 import json
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ import numpy as np
 from bench.timetable import Timetable
 from common.results import write_whole
 from common.usage import UsageError
+
+EDGE = 5  # s
 
 
 @dataclass(slots=True)
@@ -78,6 +81,11 @@ class Truth:
     def lateness(self) -> np.ndarray:
         """Seconds by which each token left after its time in the timetable."""
         return self.sent - self.due()
+
+    def steady_rate(self) -> float:
+        """Tokens a second: the median of the seconds, without EDGE s of them at either end."""
+        edges = np.arange(self.sent.min() + EDGE, self.sent.max() - EDGE, 1.0)
+        return float(np.median(np.histogram(self.sent, edges)[0])) if len(edges) > 1 else math.nan
 
     def to_bytes(self) -> bytes:
         """An .npz file."""

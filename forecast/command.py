@@ -139,6 +139,12 @@ def _print(found: Calibration, made: Sequence[Forecast]) -> None:
     console.print(table.table(made, limits))
     if best := table.worth(limits, found.variant):
         console.print(f"\nMost worth measuring: {', '.join(best)} (they may raise the SLO's rate most).")
+    if named := [name for name, limit in limits.items() if limit.front_end]:
+        console.print(
+            f"\nThe SLO's rate of {', '.join(named)} is where the server's front end would fill its core, in "
+            f"proportion to what it took here ({found.front_end_full:,.0f} tok/s). The other figures leave it"
+            " out."
+        )
     for remark in dict.fromkeys(
         f"{each.setting.name}: {text}" for each in made for text in each.setting.remarks
     ):

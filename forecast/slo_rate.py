@@ -7,23 +7,27 @@ from dataclasses import dataclass
 
 from common.usage import UsageError
 from forecast.calibration import Calibration
-from forecast.forecast import Setting, Z, forecast, meets
+from forecast.forecast import Forecast, Setting, Z, forecast, meets
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 
 TOLERANCE = 0.04  # (high - low) / low at which a search ends
 LOAD_S = 30.0  # of each simulated load: long enough for a queue to show, and half the work of a minute
-HIGHEST = 2000.0  # requests/s; beyond it the front end, which is not modelled so far, would be the limit
+HIGHEST = 2000.0  # requests/s
 LOWEST = 0.05
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The highest rate (arrivals/s) that meets the SLO, and its band. None: not even LOWEST does."""
+    """The highest rate (arrivals/s) that meets the SLO, and its band. None: not even LOWEST does.
+
+    front_end: whether that is where the front end would be full, before the engine is.
+    """
 
     rate: float | None
     low: float | None
     high: float | None
+    front_end: bool = False
 
 
 def slo_rate(calibration: Calibration, setting: Setting) -> Limit:
@@ -37,10 +41,22 @@ def slo_rate(calibration: Calibration, setting: Setting) -> Limit:
     middle = _search(_at(calibration, setting, short, 1.0), scenario.rate)
     if middle is None:
         return Limit(None, None, None)
-    sd = forecast(calibration, _with_rate(setting, short, middle)).sd
-    slow, fast = math.exp(Z * sd) * setting.extra[1], math.exp(-Z * sd) * setting.extra[0]
-    low = _search(_at(calibration, setting, short, slow), middle / slow)
-    return Limit(middle, low or 0.0, _search(_at(calibration, setting, short, fast), middle / fast))
+    at_limit = forecast(calibration, _with_rate(setting, short, middle))
+    slow = math.exp(Z * at_limit.sd) * setting.extra[1]
+    fast = math.exp(-Z * at_limit.sd) * setting.extra[0]
+    low = _search(_at(calibration, setting, short, slow), middle / slow) or 0.0
+    high = _search(_at(calibration, setting, short, fast), middle / fast)
+    full = _front_end_full(calibration, at_limit, middle)
+    rate = min(middle, full)
+    return Limit(rate, min(low, rate), None if high is None else max(high, rate), full < middle)
+
+
+def _front_end_full(calibration: Calibration, found: Forecast, rate: float) -> float:
+    """Requests/s at which the front end would be full; infinite where nobody knows."""
+    tokens = found.figures["output_token_throughput"].value
+    if calibration.front_end_full is None or not tokens:
+        return math.inf
+    return calibration.front_end_full * rate / tokens
 
 
 def _at(

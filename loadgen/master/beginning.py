@@ -1,5 +1,6 @@
 """How a run comes about: from what was asked to a run that can be handed out."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
-from loadgen.master.machines import Machines
+from loadgen.master.machines import SWITCH, Machines
 from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -153,8 +154,9 @@ def _unlisted_adapters(scenario: Scenario, served: Served) -> list[str]:
 
 
 def _gpus(server: Mapping[str, Any] | None) -> Gpus | None:
-    """Those of this machine, where the launcher beside us started the server on one."""
-    if server is None or (server.get("hardware") or {}).get("kind") != "gpu":
+    """Those of this machine, where the launcher beside us started the server on one, and all is watched."""
+    on_gpu = server is not None and (server.get("hardware") or {}).get("kind") == "gpu"
+    if server is None or not on_gpu or os.environ.get(SWITCH) == "0":
         return None
     return Gpus(launcher=(server.get("launcher") or {}).get("pid"))
 

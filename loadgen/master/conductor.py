@@ -31,7 +31,7 @@ from loadgen.master import status_line, worker_processes
 from loadgen.master.beginning import FirstRequest, begin, reach
 from loadgen.master.inbox import Inbox
 from loadgen.master.load_shape import FixedDispatcher, Shape, Tick
-from loadgen.master.run import LaneState, Run, Workers
+from loadgen.master.run import ALL_LOST, LaneState, Run, Workers
 from loadgen.protocol import events, messages
 from loadgen.protocol.settings import Settings, same_server, settings_of
 
@@ -246,7 +246,8 @@ class Conductor:
         run = self.run
         if run is None or gevent.getcurrent() is self._runner.shape_greenlet:
             return
-        run.interrupt("stopped by hand")
+        anybody = any(self._alive(lane.worker) for lane in run.lanes)
+        run.interrupt("stopped by hand" if anybody else ALL_LOST)
         run.over.wait(run.schedule.scenario.drain + 120)
 
     def _catch_signals(self) -> None:

@@ -1,18 +1,22 @@
 """NVIDIA GPUs of this machine, read by NVML while a server runs on them; nothing is ever set on them."""
 
 import contextlib
+import json
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from loadgen.host import processes
+from loadgen.records.watched import Row
 
 PREFIX = "gpu:"  # of the series' names in server_metrics.parquet, beside the server's own `vllm:`
 ENERGY, POWER = f"{PREFIX}energy_joules_total", f"{PREFIX}power_watts"
-SELDOM = 4  # readings between two of what hardly moves, so that the others stay cheap
+EVERY = 0.2  # s between two readings of energy and power; the rest is dearer
+SECOND = 5  # readings between two of clocks and use
+SELDOM = 20  # between two of what hardly moves, and of who is on the card
 EVENTS = 16  # of a reading, at most
 Line = tuple[str, dict[str, str], float]  # a series' name and labels, and its value
 
@@ -34,41 +38,66 @@ class Gpus:
         self._whose = _Whose(launcher)
         self._xids: Counter[tuple[str, int]] = Counter()
         self._read, self._spent = 0, 0.0
+        self._latest: dict[str, float] = {}
         for name, handle in self._handles.items():
             self._listen(name, handle)
 
     def __len__(self) -> int:
         return len(self._handles)
 
-    def lines(self) -> str:
-        """One reading of each as Prometheus lines; what a card can't tell is left out.
+    def rows(self, t: float, whole: bool = False) -> list[Row]:
+        """One reading of each, at `t` s; what a card can't tell is left out. whole: all there is to read.
 
         Power in W (the driver's mean over a second on recent cards), energy in J since the driver was loaded,
         clocks in Hz, memory in bytes, utilisation as the share of time in which a kernel ran.
         """
         began = time.thread_time()
-        found = [*self._all(), (f"{PREFIX}watch_cpu_seconds_total", {}, self._spent)] if self._handles else []
+        second, seldom = (whole or self._read % each == 0 for each in (SECOND, SELDOM))
+        found = [
+            line for name, card in self._handles.items() for line in self._of(name, card, second, seldom)
+        ]
+        if second and self._handles:
+            found += [*self._critical(), (f"{PREFIX}watch_cpu_seconds_total", {"gpu": "all"}, self._spent)]
+        sums: defaultdict[str, float] = defaultdict(float)
+        for name, _, value in found:
+            sums[name] += value
+        self._latest = {name: sums[name] for name in (ENERGY, POWER) if name in sums}
+        rows = [(t, name, _json(labels), value) for name, labels, value in found]
         self._read += 1
-        self._spent += time.thread_time() - began  # of this reading: stands in the next
-        return "".join(f"{name}{_labels(labels)} {value!r}\n" for name, labels, value in found)
+        self._spent += time.thread_time() - began  # of this reading: stands in a later one
+        return rows
 
-    def _all(self) -> Iterator[Line]:
-        for index, handle in self._handles.items():
-            whole = {**self._often(handle), **(self._seldom(handle) if self._read % SELDOM == 0 else {})}
-            for (name, *more), ask in whole.items():
-                with contextlib.suppress(self._nvml.NVMLError):  # a card, or a virtual one, that lacks this
-                    yield f"{PREFIX}{name}", {"gpu": index, **dict(more)}, float(ask())
-            if self._read % SELDOM == 0:
-                yield from self._processes(index, handle)
+    @property
+    def latest(self) -> dict[str, float]:
+        """ENERGY and POWER of all cards together, as last read; without what none of them tells."""
+        return self._latest
+
+    def _of(self, index: str, handle: Any, second: bool, seldom: bool) -> Iterator[Line]:
+        whole = self._always(handle)
+        whole |= self._each_second(handle) if second else {}
+        whole |= self._seldom(handle) if seldom else {}
+        for (name, *more), ask in whole.items():
+            with contextlib.suppress(self._nvml.NVMLError):  # a card, or a virtual one, that lacks this
+                yield f"{PREFIX}{name}", {"gpu": index, **dict(more)}, float(ask())
+        if seldom:
+            yield from self._processes(index, handle)
+
+    def _critical(self) -> Iterator[Line]:
+        for index in self._events:
             self._listened(index)
         for (index, xid), count in self._xids.items():
             yield f"{PREFIX}xid_errors_total", {"gpu": index, "xid": str(xid)}, float(count)
 
-    def _often(self, handle: Any) -> dict[tuple[Any, ...], Callable[[], float]]:
+    def _always(self, handle: Any) -> dict[tuple[Any, ...], Callable[[], float]]:
         nvml = self._nvml
         return {
             ("energy_joules_total",): lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3,
             ("power_watts",): lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
+        }
+
+    def _each_second(self, handle: Any) -> dict[tuple[Any, ...], Callable[[], float]]:
+        nvml = self._nvml
+        return {
             ("sm_clock_hertz",): lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM) * 1e6,
             ("utilization_ratio",): lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
             ("throttle_reasons",): lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
@@ -119,7 +148,7 @@ class Gpus:
         """Each process's share of the time in which the multiprocessors ran, lately; None where not told."""
         nvml = self._nvml
         try:
-            last = int((time.time() - 1.5 * SELDOM) * 1e6)
+            last = int((time.time() - 1.5 * SELDOM * EVERY) * 1e6)
             samples = nvml.nvmlDeviceGetProcessUtilization(handle, last)
         except nvml.NVMLError as error:
             none = (nvml.NVML_SUCCESS, nvml.NVML_ERROR_NOT_FOUND)  # no sample: the binding raises for both
@@ -139,7 +168,7 @@ class Gpus:
 
     def _listened(self, index: str) -> None:
         nvml = self._nvml
-        for _ in range(EVENTS if index in self._events else 0):
+        for _ in range(EVENTS):
             try:
                 self._xids[index, int(nvml.nvmlEventSetWait_v2(self._events[index], 0).eventData)] += 1
             except nvml.NVMLError:  # there is none more
@@ -168,10 +197,9 @@ class _Whose:
                 self.others[pid] = among[pid].name if pid in among else f"process {pid}"
 
 
-def _labels(given: dict[str, str]) -> str:
-    """As Prometheus writes them; a program's name may hold anything."""
-    told = ",".join(f'{key}="{re.sub("[^ -!#-[^-~]", "?", value)[:64]}"' for key, value in given.items())
-    return f"{{{told}}}" if told else ""
+def _json(labels: dict[str, str]) -> str:
+    """A program's name may hold anything, at any length."""
+    return json.dumps({key: re.sub("[^ -~]", "?", each)[:64] for key, each in labels.items()}, sort_keys=True)
 
 
 def _binding() -> Any:

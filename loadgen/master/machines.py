@@ -13,7 +13,7 @@ from loadgen.host import clock, machine
 from loadgen.host.watch import Watch, Watching
 from loadgen.records import watched
 
-SWITCH = "TOKENSWARM_WATCH"  # 0: watch no machine
+SWITCH = "TOKENSWARM_WATCH"  # 0: watch no machine and no GPU
 
 logger = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ PONG_WITHIN = 2.0  # s
 LEAD = 1.0  # s between the word to start and the start
 CLOSE_WITHIN = 30.0  # s for a lane to close and for its last batches to come
 STEP = 0.02  # s between two looks
+ALL_LOST = "every worker was lost"  # why a run ended
 
 _Result = TypeVar("_Result")
 Workers = Mapping[str, dict[str, Any] | None]  # Locust's ids, and the process of each where it is known
@@ -301,7 +302,7 @@ class Run:
 
     def _why_ended(self) -> str | None:
         """Why the run is not complete; None where it is."""
-        why = self.stopped_why or (None if self._living else "every worker was lost")
+        why = self.stopped_why or (None if self._living else ALL_LOST)
         said = collect.said_of(self._collector.set_aside, self._collector.gone)
         return f"{why}{said}" if why else said.removeprefix("; ") or None
 

@@ -1,4 +1,4 @@
-"""The server's /metrics, and the GPUs where it runs beside us, once a second during a run."""
+"""The server's /metrics, once a second during a run, and beside them the GPUs that it runs on here."""
 
 import contextlib
 import itertools
@@ -16,7 +16,8 @@ import gevent
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadgen.master.gpu import ENERGY, POWER, Gpus
+from loadgen.master import gpu
+from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
 from loadgen.records import watched
 from loadgen.records.watched import Row
@@ -57,9 +58,8 @@ ONE_MODEL, FIRST_ENGINE = "model_name", ("engine", "0")  # the same in every row
 GAUGES = {
     "running": "vllm:num_requests_running",
     "waiting": "vllm:num_requests_waiting",
-    "joules": ENERGY,
-    "watts": POWER,
 }
+OF_GPUS = {"joules": gpu.ENERGY, "watts": gpu.POWER}
 AGE = "scrape:age_seconds"  # for which a page of metrics had lain in a cache
 ROWS = 50_000  # of a row group
 
@@ -75,28 +75,39 @@ class Scraper:
     def __init__(self, server: Server, clock: Callable[[], float], gpus: Gpus | None = None) -> None:
         self._server, self._clock, self._gpus = server, clock, gpus
         self._taken: list[tuple[float, int, bytes]] = []  # when, from which place, what
-        self._greenlet: gevent.Greenlet | None = None
+        self._readings = watched.Samples()  # of the GPUs
+        self._greenlets: list[gevent.Greenlet] = []
         self._size = 0
         self._said: set[str] = set()
         self._latest: dict[int, dict[str, float]] = {}  # of each place
 
     def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlets = [gevent.spawn(_each, EVERY, self.take)]
+        if self._gpus:
+            self._greenlets.append(gevent.spawn(_each, gpu.EVERY, self.read_gpus))
 
     def stop(self) -> None:
-        """Take a last scrape; it is after every answer."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
+        """Take a last scrape and a last reading; they are after every answer."""
+        if self._greenlets:
+            gevent.killall(self._greenlets)
+            self._greenlets = []
             self.take()
+            self.read_gpus(whole=True)
 
     @property
     def latest(self) -> dict[str, float]:
-        """Of GAUGES, for those who watch: of all engines together."""
+        """Of GAUGES and OF_GPUS, for those who watch: of all engines and cards together."""
         total: Counter[str] = Counter()
         for each in self._latest.values():
             total.update(each)
-        return dict(total)
+        cards = self._gpus.latest if self._gpus else {}
+        return dict(total) | {name: cards[metric] for name, metric in OF_GPUS.items() if metric in cards}
+
+    def read_gpus(self, whole: bool = False) -> None:
+        """One reading of each, if there are any."""
+        if self._gpus:
+            asked = self._clock(), whole
+            self._readings.extend(gevent.get_hub().threadpool.apply(self._gpus.rows, asked))
 
     def take(self) -> None:
         """One scrape of each place, if the server gives any."""
@@ -112,10 +123,10 @@ class Scraper:
             self._latest.pop(place, None)  # what it said last is no longer known to be so
             return
         text, cut = found
-        moment, (kept, packed, more) = (
-            self._clock(),
-            gevent.get_hub().threadpool.apply(self._select, (text, place)),
-        )
+        age = self._server.metrics_age
+        beside = "" if age is None else f"{AGE} {age}\n"
+        moment = self._clock()
+        kept, packed, more = gevent.get_hub().threadpool.apply(select, (text, beside))
         if cut or more:
             self._say_once("the server's /metrics are cut: they hold more than 16 MiB or 5,000 series of use")
         if self._size + len(packed) > KEPT:
@@ -156,6 +167,7 @@ class Scraper:
                 yield watched.table(rows)
                 rows = []
         yield watched.table(rows)
+        yield self._readings.table()
 
     def _several_models(self) -> bool:
         """Whether the last scrape of each place names several models; it holds all series."""
@@ -177,24 +189,18 @@ class Scraper:
                     found[number] = order.index(starts[number][1])
         return found
 
-    def _select(self, text: str, place: int) -> tuple[list[str], bytes, bool]:
-        beside = self._gpus.lines() if self._gpus and not place else ""
-        age = self._server.metrics_age
-        kept, packed, more = select(text, beside if age is None else f"{beside}{AGE} {age}\n")
-        return [*kept, *beside.splitlines()], packed, more
-
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
             logger.warning("%s", text)
 
-    def _run(self) -> None:
-        started = time.monotonic()
-        number = 0
-        while True:
-            self.take()
-            number += 1
-            gevent.sleep(max(0.05, started + number * EVERY - time.monotonic()))
+
+def _each(period: float, work: Callable[[], None]) -> None:
+    """Do it every `period` s, for ever."""
+    started = time.monotonic()
+    for number in itertools.count(1):
+        work()
+        gevent.sleep(max(period / 20, started + number * period - time.monotonic()))
 
 
 def select(text: str, beside: str = "") -> tuple[list[str], bytes, bool]:

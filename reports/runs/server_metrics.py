@@ -1,4 +1,4 @@
-"""The server's own figures over time: /metrics, scraped about once a second during a run.
+"""The server's own figures over time: /metrics, scraped once a second, and readings of its GPUs.
 
 Times are seconds from the run's start. A name or label set that was never exported gives None, so
 that a rule can say "not checked" instead of comparing with nothing.
@@ -21,6 +21,7 @@ from reports.runs import columns
 
 Floats = NDArray[np.float64]
 Together = Literal["sum", "mean", "max"]
+GPU = "gpu"  # a label of what was read of the cards, at moments of its own
 STALE = 5.0  # s; scrapes come each second
 _COUNTERS = ("_total", "_count")  # how their names end
 
@@ -66,6 +67,8 @@ class ServerMetrics:
         self._name, self._names = columns.codes(table["name"])
         self._label, labels = columns.codes(table["labels"])
         self._labels: list[dict[str, str]] = [json.loads(text) for text in labels]
+        beside = np.array([GPU in each for each in self._labels], bool)
+        self._scrapes = self._t[~beside[self._label]]  # the moments of the server's own rows
         self._began: dict[tuple[str | None, ...], float] = {}  # the first scrape of each that answers
         first = np.full(len(self._labels), np.inf)
         np.minimum.at(first, self._label, self._t)
@@ -80,11 +83,12 @@ class ServerMetrics:
     @property
     def times(self) -> Floats:
         """The moments of the scrapes, ascending."""
-        return np.unique(self._t)
+        return np.unique(self._scrapes)
 
     def covers(self, start: float, end: float) -> bool:
         """Whether there is a scrape at or before `start` and one at or after `end`."""
-        return bool(len(self._t)) and bool(self._t.min() <= start and self._t.max() >= end)
+        at = self._scrapes
+        return bool(len(at)) and bool(at.min() <= start and at.max() >= end)
 
     def increase(self, name: str, start: float, end: float, **labels: str) -> float | None:
         """What a counter gained from the last scrape up to `start` to the first one from `end`.
@@ -175,8 +179,8 @@ class ServerMetrics:
 
 
 def _origin(labels: dict[str, str]) -> tuple[str | None, ...]:
-    """Who answered: one of several addresses, or of several replicas behind one."""
-    return labels.get("address"), labels.get("replica")
+    """Who answered: one of several addresses, of several replicas behind one, or a card."""
+    return labels.get("address"), labels.get("replica"), labels.get(GPU)
 
 
 def _together(held: Floats, how: Together) -> Floats:

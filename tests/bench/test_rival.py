@@ -50,5 +50,5 @@ def test_requests_that_the_log_does_not_know_are_an_error() -> None:
 
 
 def test_the_table_says_signed_milliseconds() -> None:
-    row = Row(20.0, 19.96, 500, 0, 0.00133, 0.00541, 0.000008, 0.04382)
+    row = Row(20.0, 19.96, 500, 0, 2994.0, 0.13, 0.00133, 0.00541, 0.000008, 0.04382)
     assert table([row]).splitlines()[-1] == "| 20 | 20.0 | 500 | +1.33 / +5.41 | +0.0080 | 0.0438 |"

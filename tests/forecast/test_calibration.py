@@ -1,6 +1,7 @@
 """A run teaches the engine that made it, and the forecast of another setting is what that engine would do."""
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from forecast.alternatives import unchanged, with_flags
 from forecast.calibration import Calibration, calibrate
 from forecast.forecast import NAMES, forecast
 from forecast.scheduler import Engine
+from forecast.slo_rate import slo_rate
+from loadgen.records.watched import table
 from reports.metrics import request_metrics
 from reports.runs.runs import Records
+from reports.runs.server_metrics import ServerMetrics
 from tests.support.make_engine import ENGINE, FRONT, TIMES, load, make_engine_run, measured
 
 
@@ -60,6 +64,25 @@ def test_saturation_is_foreseen(found: Calibration) -> None:
     few = forecast(found, with_flags(found, "--max-num-seqs 4", load()))
     assert few.saturated and not few.maybe
     assert not forecast(found, unchanged(found, load(10.0))).saturated
+
+
+@pytest.mark.parametrize(("core", "limited"), [(0.9, True), (0.1, False)])
+def test_a_front_end_that_fills_its_core_first_is_the_limit(core: float, limited: bool) -> None:
+    run = measured(make_engine_run())
+    name = "host:process_{}_seconds_total"
+    told = {"machine": "master", "process": "API server"}
+    rows = [
+        (t, name.format(kind), json.dumps(told), core * t)
+        for kind in ("cpu", "busiest_thread", "run_queue")
+        for t in np.arange(0.0, 60.0)
+    ]
+    seen = calibrate(dataclasses.replace(run, machine=ServerMetrics(table(rows)), memo={}))
+    tokens = request_metrics.figures(run)["output_token_throughput"].value
+    assert tokens and seen.front_end_full == pytest.approx(tokens / core, rel=0.01)
+    limit = slo_rate(seen, unchanged(seen, load()))
+    assert limit.front_end is limited and limit.rate and limit.low and limit.high
+    assert (limit.rate == pytest.approx(20 / core, rel=0.15)) is limited
+    assert limit.low <= limit.rate <= limit.high
 
 
 def changed(**update: Any) -> Any:

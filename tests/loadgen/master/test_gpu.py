@@ -1,11 +1,12 @@
 """GPUs as NVML tells of them: whose processes are on a card, what broke, and what a card does not tell."""
 
+import json
 import os
 from types import SimpleNamespace
 
 import pytest
 
-from loadgen.master.gpu import EVENTS, SELDOM, Gpus
+from loadgen.master.gpu import EVENTS, SECOND, SELDOM, Gpus
 from tests.support.nvml import OneCard
 
 
@@ -40,37 +41,51 @@ class Card(OneCard):
         return SimpleNamespace(eventData=self.xids.pop())
 
 
+def read(gpus: Gpus, whole: bool = False) -> dict[tuple[str, str], float]:
+    """(name, labels but the card's) of one reading."""
+    return {
+        (name, " ".join(each for key, each in json.loads(labels).items() if key != "gpu")): value
+        for _, name, labels, value in gpus.rows(0.0, whole)
+    }
+
+
 def test_anothers_process_is_told_from_the_servers_own() -> None:
-    found = Gpus(Card(os.getpid(), other=1, used=37), launcher=os.getpid()).lines().splitlines()
-    assert 'gpu:processes{gpu="0",who="server"} 1.0' in found
-    assert 'gpu:processes{gpu="0",who="others"} 1.0' in found
-    [memory] = [line for line in found if line.startswith("gpu:other_memory_bytes")]
-    assert memory.endswith(" 5000000000.0")
-    [used] = [line for line in found if line.startswith("gpu:other_utilization_ratio")]
-    assert used.endswith(" 0.37")
+    found = read(Gpus(Card(os.getpid(), other=1, used=37), launcher=os.getpid()))
+    assert found["gpu:processes", "server"] == found["gpu:processes", "others"] == 1.0
+    assert [value for (name, _), value in found.items() if name == "gpu:other_memory_bytes"] == [5e9]
+    assert [value for (name, _), value in found.items() if name == "gpu:other_utilization_ratio"] == [0.37]
 
 
-@pytest.mark.parametrize(("used", "told"), [(None, []), (0, ["0.0"])])
-def test_what_another_computes_may_be_nothing_or_not_told(used: int | None, told: list[str]) -> None:
-    found = Gpus(Card(os.getpid(), other=1, used=used), launcher=os.getpid()).lines().splitlines()
-    assert [line.split()[-1] for line in found if "other_utilization" in line] == told
+@pytest.mark.parametrize(("used", "told"), [(None, []), (0, [0.0])])
+def test_what_another_computes_may_be_nothing_or_not_told(used: int | None, told: list[float]) -> None:
+    found = read(Gpus(Card(os.getpid(), other=1, used=used), launcher=os.getpid()))
+    assert [value for (name, _), value in found.items() if "other_utilization" in name] == told
 
 
 def test_nobody_is_called_a_stranger_where_the_server_is_not_seen() -> None:
     """In a container NVML tells the pids of the host."""
     for launcher in (None, os.getpid()):
-        assert "gpu:other" not in Gpus(Card(1, other=2), launcher=launcher).lines()
+        found = read(Gpus(Card(1, other=2), launcher=launcher))
+        assert not [name for name, _ in found if name.startswith("gpu:other")]
 
 
-def test_what_hardly_moves_is_read_seldom() -> None:
-    gpus = Gpus(Card(os.getpid()), launcher=os.getpid())
-    read = ["gpu:processes" in gpus.lines() for _ in range(2 * SELDOM)]
-    assert read == 2 * [True, *(SELDOM - 1) * [False]]
+def test_energy_is_read_always_and_what_is_dear_seldom() -> None:
+    card = Card(os.getpid())
+    card.nvmlDeviceGetTotalEnergyConsumption = lambda handle: 1000  # type: ignore[attr-defined]
+    card.nvmlDeviceGetUtilizationRates = lambda handle: SimpleNamespace(gpu=50)  # type: ignore[attr-defined]
+    gpus = Gpus(card, launcher=os.getpid())
+    names = [{name for name, _ in read(gpus)} for _ in range(2 * SELDOM)]
+    assert [at for at, each in enumerate(names) if "gpu:processes" in each] == [0, SELDOM]
+    seconds = [at for at, each in enumerate(names) if "gpu:utilization_ratio" in each]
+    assert seconds == list(range(0, 2 * SELDOM, SECOND))
+    assert all("gpu:energy_joules_total" in each for each in names)
+    assert "gpu:processes" in {name for name, _ in read(gpus)}, "the next is due"
+    assert "gpu:processes" in {name for name, _ in read(gpus, whole=True)}, "the last of a run tells all"
 
 
 def test_critical_errors_are_counted_by_their_number() -> None:
     card = Card(os.getpid())
     gpus = Gpus(card)
-    assert 'gpu:xid_errors_total{gpu="0",xid="79"} 1.0' in gpus.lines()
+    assert read(gpus)["gpu:xid_errors_total", "79"] == 1.0
     card.xids = 2 * EVENTS * [79]
-    assert f'gpu:xid_errors_total{{gpu="0",xid="79"}} {EVENTS + 1.0}' in gpus.lines()
+    assert read(gpus, whole=True)["gpu:xid_errors_total", "79"] == EVENTS + 1.0

@@ -133,13 +133,17 @@ def test_readings_of_a_gpu_stand_beside_the_servers_own(
 ) -> None:
     server = Server("http://127.0.0.1:1", {}, True)
     monkeypatch.setattr(server, "metrics", lambda: ("vllm:num_requests_running 3.0\n", False))
-    times, energy = iter([0.0, 1.0, 2.0]), iter([900_000, 1_100_000, 1_350_000])  # mJ
+    times, energy = iter([0.0, 0.4, 1.0, 2.0]), iter([900_000, 1_100_000, 1_350_000])  # mJ
     scraper = scrape.Scraper(server, lambda: next(times), Gpus(EnergyAndMemory(lambda: next(energy))))
-    for _ in range(3):
-        scraper.take()
+    scraper.read_gpus()
+    scraper.take()
+    scraper.read_gpus()
+    scraper.read_gpus()
     scraper.write(tmp_path / "m.parquet")
     found = read_server_metrics(tmp_path / "m.parquet")
     assert found.increase(ENERGY, 0.0, 2.0) == 450.0
+    assert found.increase(ENERGY, -1.0, 2.0) == 450.0, "what the card used before the run is not the run's"
+    assert found.times.tolist() == [0.4] and not found.covers(0.0, 1.0), "a reading is no scrape"
     assert found.gauge(POWER, gpu="0") is None, "what the card does not tell is left out"
     assert found.names == [
         *(ENERGY, "gpu:memory_used_bytes", "gpu:watch_cpu_seconds_total", "vllm:num_requests_running")
