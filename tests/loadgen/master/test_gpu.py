@@ -69,16 +69,16 @@ def test_nobody_is_called_a_stranger_where_the_server_is_not_seen() -> None:
         assert not [name for name, _ in found if name.startswith("gpu:other")]
 
 
-def test_energy_is_read_always_and_what_is_dear_seldom() -> None:
+def test_what_is_dear_is_read_seldom() -> None:
     card = Card(os.getpid())
     card.nvmlDeviceGetTotalEnergyConsumption = lambda handle: 1000  # type: ignore[attr-defined]
     card.nvmlDeviceGetUtilizationRates = lambda handle: SimpleNamespace(gpu=50)  # type: ignore[attr-defined]
     gpus = Gpus(card, launcher=os.getpid())
     names = [{name for name, _ in read(gpus)} for _ in range(2 * SELDOM)]
     assert [at for at, each in enumerate(names) if "gpu:processes" in each] == [0, SELDOM]
-    seconds = [at for at, each in enumerate(names) if "gpu:utilization_ratio" in each]
+    seconds = [at for at, each in enumerate(names) if "gpu:energy_joules_total" in each]
     assert seconds == list(range(0, 2 * SELDOM, SECOND))
-    assert all("gpu:energy_joules_total" in each for each in names)
+    assert all("gpu:utilization_ratio" in each for each in names)
     assert "gpu:processes" in {name for name, _ in read(gpus)}, "the next is due"
     assert "gpu:processes" in {name for name, _ in read(gpus, whole=True)}, "the last of a run tells all"
 

@@ -135,10 +135,10 @@ def test_readings_of_a_gpu_stand_beside_the_servers_own(
     monkeypatch.setattr(server, "metrics", lambda: ("vllm:num_requests_running 3.0\n", False))
     times, energy = iter([0.0, 0.4, 1.0, 2.0]), iter([900_000, 1_100_000, 1_350_000])  # mJ
     scraper = scrape.Scraper(server, lambda: next(times), Gpus(EnergyAndMemory(lambda: next(energy))))
-    scraper.read_gpus()
+    scraper.read_gpus(whole=True)
     scraper.take()
-    scraper.read_gpus()
-    scraper.read_gpus()
+    scraper.read_gpus(whole=True)
+    scraper.read_gpus(whole=True)
     scraper.write(tmp_path / "m.parquet")
     found = read_server_metrics(tmp_path / "m.parquet")
     assert found.increase(ENERGY, 0.0, 2.0) == 450.0
