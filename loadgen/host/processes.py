@@ -10,9 +10,8 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
+from loadgen.host.sockets import MOST_FILES, Sockets
 
 PROC = Path("/proc")
 # The inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another.
@@ -21,7 +20,6 @@ FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns")  # the server behin
 STARTERS = ("sh", "bash", "dash", "zsh", "fish", "make", "systemd", "tini")  # start other things, too
 TITLE = "VLLM::"  # begins how vLLM's engine core and workers name themselves
 ACCELERATORS = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/dxg", "/dev/davinci")
-MOST_FILES = 4096  # open files of a process that are looked at, some 2 us each
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 Table = dict[int, "Process"]
 
@@ -98,18 +96,17 @@ def serving(ports: Iterable[int], among: Table, ours: set[int]) -> set[int] | No
     `ours`: processes that are none of the server's, whatever they started.
     """
     try:
-        sockets: list[Any] = psutil.net_connections("tcp")
-    except (psutil.Error, OSError):
+        sockets = Sockets(among.keys() - ours)
+    except OSError:
         return None
-    listening = [each for each in sockets if each.status == psutil.CONN_LISTEN]
     found, wanted = set[int](), set(ports)
-    todo = {each.pid for each in listening if each.laddr.port in wanted}
+    todo = {each.pid for each in sockets.listening if each.port in wanted}
     while todo:
         if None in todo or any(among[pid].name in FORWARDERS for pid in todo if pid in among):
             return None
         family = descendants((_first(pid, among, ours) for pid in todo if pid is not None), among) - ours
         found |= family
-        todo = {pid for pid in _passed_on(family, sockets, listening) if pid not in found}
+        todo = {pid for pid in _passed_on(family, sockets) if pid not in found}
     return found or None
 
 
@@ -125,20 +122,14 @@ def _first(pid: int, among: Table, ours: set[int]) -> int:
     return pid
 
 
-def _passed_on(family: set[int], sockets: list[Any], listening: list[Any]) -> set[int | None]:
+def _passed_on(family: set[int], sockets: Sockets) -> set[int | None]:
     """Who listens here at the far end of what these processes have connected to."""
-    own = {(each.pid, each.laddr.port) for each in listening}
-    ends = {
-        (each.raddr.ip.removeprefix("::ffff:"), each.raddr.port)
-        for each in sockets
-        if each.pid in family and each.raddr and (each.pid, each.laddr.port) not in own
-    }
-    any_address = ("0.0.0.0", "::")
+    ends = sockets.ends(family)
     return {
         each.pid
-        for each in listening
-        for ip, port in ends
-        if each.laddr.port == port and (each.laddr.ip in any_address or each.laddr.ip == ip)
+        for each in sockets.listening
+        for address, port in ends
+        if each.port == port and (each.anywhere or each.address == address)
     }
 
 

@@ -24,6 +24,8 @@ EVERY = 1.0  # s
 # s after the start, when the server's processes are looked for again; then each LOOK_EVERY.
 LOOKS = (2.0, 5.0, 15.0)
 LOOK_EVERY = 60.0  # s; some 20 ms of CPU each
+# Looks that follow connections; a gateway's to its engines are there by the second. They grow with the load.
+FOLLOWED = 2
 NOTICED = 0.05  # of the cores: when others take more, they are looked at one by one
 THREADS = 8  # of a process, the busiest; a hundred sleep
 NAMED = 5  # other programs that are told apart
@@ -54,6 +56,7 @@ class Watch:
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._by_process: dict[str, defaultdict[str, float]] = {}
         self._by_other: defaultdict[str, float] = defaultdict(float)
+        self._looks = 0  # that followed connections
         self._rested = 0.0  # from when on every process may be looked at again, time.monotonic()
 
     @property
@@ -72,10 +75,7 @@ class Watch:
         here = os.getpid()
         self._ours = processes.descendants({here, *self._clients}, among)
         if self._ports:
-            kin = self._ours | processes.ancestors(here, among)
-            found = processes.serving(self._ports, among, kin)
-            self._known = found is not None
-            self._server = self._named(found or set(), among)
+            self._server = self._named(self._serving(among), among)
         self._accelerated = processes.accelerated(self._server)
         for pid in self._server:
             self._threads[pid] = _busiest(pid, self._threads.get(pid, {}))
@@ -83,6 +83,17 @@ class Watch:
             self._cpu.setdefault(pid, (among[pid].began, among[pid].own))
         self._before = self._before or among
         self._totals["watch"] += time.thread_time() - began
+
+    def _serving(self, among: Table) -> set[int]:
+        """The server's processes: by who listens, and later by what those that were found have started."""
+        alive = self._server.keys() & among.keys()
+        if self._looks >= FOLLOWED and alive:
+            return processes.descendants(alive, among)
+        kin = self._ours | processes.ancestors(os.getpid(), among)
+        found = processes.serving(self._ports, among, kin)
+        self._known = found is not None
+        self._looks += 1
+        return found or set()
 
     def rows(self, t: float) -> list[Row]:
         """One sample. The first holds zeros."""

@@ -2,18 +2,20 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from loadgen.host import processes, watch
 from loadgen.host.processes import Process
+from loadgen.host.sockets import Listener, Sockets
 from loadgen.host.watch import Watch
 
 ME = os.getpid()
 PORT = 8000
+HOME = b"0100007F"  # 127.0.0.1
 
 
 def process(
@@ -22,10 +24,16 @@ def process(
     return Process(parent, group, own, reaped, 7, name)
 
 
-def socket(pid: int | None, port: int, to: int | None = None, ip: str = "127.0.0.1") -> SimpleNamespace:
-    status = "LISTEN" if to is None else "ESTABLISHED"
-    raddr = () if to is None else SimpleNamespace(ip="127.0.0.1", port=to)
-    return SimpleNamespace(pid=pid, status=status, laddr=SimpleNamespace(ip=ip, port=port), raddr=raddr)
+class Told(Sockets):
+    """(pid, port) of each that listens; (pid, own port, far port) of each connection."""
+
+    def __init__(self, *told: tuple[Any, ...]) -> None:
+        self.listening = [Listener(each[0], HOME, each[1]) for each in told if len(each) == 2]
+        self._far = [each for each in told if len(each) == 3]
+
+    def ends(self, pids: Iterable[int]) -> set[tuple[bytes, int]]:
+        own = {(each.pid, each.port) for each in self.listening}
+        return {(HOME, far) for pid, port, far in self._far if pid in pids and (pid, port) not in own}
 
 
 # 10 is vLLM's API server, a shell's child; 11 its engine core; 20 a stranger's; ME a child of 5.
@@ -44,19 +52,17 @@ def test_the_server_is_who_listens_and_all_that_it_started(monkeypatch: pytest.M
     ours = processes.descendants({ME}, TREE) | processes.ancestors(ME, TREE)
     assert ours == {1, 5, ME, ME + 1}
 
-    def found(*sockets: Any) -> set[int] | None:
-        monkeypatch.setattr(processes.psutil, "net_connections", lambda kind: sockets)
+    def found(*sockets: tuple[Any, ...]) -> set[int] | None:
+        monkeypatch.setattr(processes, "Sockets", lambda pids: Told(*sockets))
         return processes.serving([PORT], TREE, ours)
 
-    assert found(socket(10, PORT)) == {10, 11}
-    assert found(socket(11, PORT)) == {10, 11}, "an API server that a parent of its group started"
-    assert found(socket(20, PORT), socket(20, 50001, to=9000), socket(10, 9000)) == {20, 10, 11}, "a gateway"
-    assert found(socket(20, PORT), socket(20, PORT, to=9000), socket(10, 9000)) == {20}, (
-        "who asked it is no server"
-    )
-    assert found() is None and found(socket(None, PORT)) is None
+    assert found((10, PORT)) == {10, 11}
+    assert found((11, PORT)) == {10, 11}, "an API server that a parent of its group started"
+    assert found((20, PORT), (20, 50001, 9000), (10, 9000)) == {20, 10, 11}, "a gateway"
+    assert found((20, PORT), (20, PORT, 9000), (10, 9000)) == {20}, "who asked it is no server"
+    assert found() is None and found((None, PORT)) is None
     docker = TREE | {30: process(1, group=30, name="docker-proxy")}
-    monkeypatch.setattr(processes.psutil, "net_connections", lambda kind: [socket(30, PORT)])
+    monkeypatch.setattr(processes, "Sockets", lambda pids: Told((30, PORT)))
     assert processes.serving([PORT], docker, ours) is None, "the server behind it is in a container"
 
 
@@ -68,7 +74,7 @@ class Machine:
         monkeypatch.setattr(processes, "table", lambda: dict(self.tree))
         monkeypatch.setattr(processes, "read", self.tree.get)
         monkeypatch.setattr(processes, "sees_all", lambda: every_process)
-        monkeypatch.setattr(processes.psutil, "net_connections", lambda kind: [socket(10, PORT)])
+        monkeypatch.setattr(processes, "Sockets", lambda pids: Told((10, PORT)))
         monkeypatch.setattr(watch, "_stat", lambda: dict(self.stat))
         monkeypatch.setattr(watch.os, "cpu_count", lambda: 2)
         self.watch = Watch([("127.0.0.1", True, PORT)])
@@ -147,3 +153,28 @@ def test_a_process_with_a_device_open_is_accelerated(tmp_path: Path, monkeypatch
     with (tmp_path / "device0").open("w"):
         assert processes.accelerated([2**22 + 1, ME]) is True, "one of them is enough"
     assert processes.accelerated([2**22 + 1]) is None, "of a process that has gone nothing is known"
+
+
+def test_connections_are_followed_twice_and_again_where_the_server_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are thousands under load, and take long to list."""
+    machine = Machine(monkeypatch)
+    followed: list[int] = []
+
+    def serving(*_: Any) -> set[int]:
+        followed.append(1)
+        return {10, 11}
+
+    monkeypatch.setattr(processes, "serving", serving)
+    for _ in range(3):
+        machine.watch.look()
+    assert len(followed) == watch.FOLLOWED - 1, "the first look was before"
+    machine.tree[12] = process(10, group=10, name="VLLM::Worker")
+    machine.watch.look()
+    machine.spend(server=0.1)
+    names = {process for name, process in machine.rows(1.0) if name == "host:process_cpu_seconds_total"}
+    assert "VLLM::Worker" in names, "what it has started meanwhile is the server's"
+    del machine.tree[10], machine.tree[11], machine.tree[12]
+    machine.watch.look()
+    assert len(followed) == watch.FOLLOWED
