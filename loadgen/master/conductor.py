@@ -38,7 +38,7 @@ from loadgen.protocol.settings import Settings, same_server, settings_of
 INTERRUPTED = 130
 NOT_JUDGED = 1  # the run is written, and nobody has said what it is worth
 WORKERS_WITHIN = 60.0  # s to wait for the workers that were announced
-PATIENCE = 12  # s without a worker's heartbeat (one a second) after which it counts as lost
+PATIENCE = 30  # s without a worker's heartbeat (one a second) after which it counts as lost
 FIRST_WORKER_WITHIN = 10.0  # s to wait for any, where none was announced
 
 logger = logging.getLogger(__name__)
