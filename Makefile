@@ -240,7 +240,7 @@ bench-capacity: $(ENV) ## How true searches for the capacity are, in simulation
 bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (25 min)
 	@$(TS) bench blame
 
-bench-forecast: server-setup ## How true forecasts are: ten settings, measured (35 min)
+bench-forecast: server-setup ## How true forecasts are: ten settings, measured (40 min)
 	@$(TS) bench forecast
 
 bench-report: $(ENV) ## Time and memory of reports on 1,200 and 1,000,000 records

@@ -1,9 +1,9 @@
 """How true forecasts are, on the CPU target: `tokenswarm bench forecast` (make bench-forecast).
 
-One baseline run, then the forecast of every setting, written down; only then the settings are measured, each
-in a run of its own (about 3 minutes, the machine alone), and the baseline once more: no forecast can be truer
-than the machine is steady. What is there already is kept, so it can be stopped and taken up: `--only NAME`
-measures one, `--table` none.
+For each setting, as `make baseline optimized` does it: a baseline run, the forecast from it alone, written
+down, and only then the setting's own run (about 3 minutes, the machine alone). A forecast cannot be truer
+than the machine is steady, so the table says how far the baselines lie apart. What is there already is kept,
+so it can be stopped and taken up: `--only NAME` measures one, `--table` none.
 """
 
 import json
@@ -32,12 +32,10 @@ from forecast.forecast import COVERED, Forecast, figures_of, forecast
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 from reports.metrics.machine import taken_by_others
-from reports.runs.runs import load_run
+from reports.runs.runs import Run, load_run
 from reports.verdict.rule import RULES, Verdict
 
 BASELINE = "baseline"
-FORECASTS = "forecasts.json"
-AGAIN = "baseline-again"
 DISTURBED = 0.05  # share of the machine that others took: such a run is made again, whatever it showed
 TRIES = 3
 RATE = 20.0
@@ -77,7 +75,7 @@ CASES = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
-    names = [BASELINE, METRONOME, *(case.name for case in CASES), AGAIN]
+    names = [METRONOME, *(case.name for case in CASES)]
     parser.add_argument("--only", metavar="NAME", choices=names, help="measure this one alone")
     parser.add_argument("--table", action="store_true", help="measure nothing; print what is there")
     parser.add_argument("--duration", type=number, default=60, help="seconds of each load (default: 60)")
@@ -89,29 +87,28 @@ def run(given: Namespace) -> int:
     if given.only == METRONOME:
         return _metronome(place / METRONOME, given.duration)
     if not given.table:
-        _measure(place, given.only, given.duration)
+        for case in CASES:
+            if given.only in (None, case.name):
+                _measure(place, case, given.duration)
     if given.only:
         return 0
-    found = _read(place / FORECASTS)
-    measured = {case.name: _measured(place, case.name) for case in CASES}
-    code = _print(found, {name: each for name, each in measured.items() if each})
-    _print_drift(place)
-    return code if given.table else code or _metronome(place / METRONOME, given.duration)
+    done = [case.name for case in CASES if _folder(place, case.name)]
+    if not done:
+        raise UsageError(f"{place}: no run there yet: make bench-forecast")
+    code = _print({name: _read(place / f"{name}.json") for name in done}, place)
+    return code if given.table else max(code, _metronome(place / METRONOME, given.duration))
 
 
-def _measure(place: Path, only: str | None, duration: float) -> None:
-    if only in (None, BASELINE) and not (place / FORECASTS).is_file():
-        _run(place, Case(BASELINE), duration)
-    baseline = _folder(place, BASELINE)
-    if baseline is None:
-        raise UsageError(f"{place}: no baseline run there yet: tokenswarm bench forecast --only {BASELINE}")
-    if not (place / FORECASTS).is_file():
-        found = calibrate(load_run(baseline))
-        made = {case.name: _plain(forecast_of(found, case, duration)) for case in CASES}
-        write_json(place / FORECASTS, {"made_at": now(), "from": baseline.name, "cases": made})
-    for case in (*CASES, Case(AGAIN)):
-        if only in (None, case.name):
-            _run(place, case, duration)
+def _measure(place: Path, case: Case, duration: float) -> None:
+    """The baseline, the forecast, the setting."""
+    said, before = place / f"{case.name}.json", f"{case.name}-{BASELINE}"
+    if not said.is_file():
+        _run(place, Case(before), duration)
+        baseline = _folder(place, before)
+        assert baseline is not None
+        made = forecast_of(calibrate(load_run(baseline)), case, duration)
+        write_json(said, {"made_at": now(), "from": baseline.name, **_plain(made)})
+    _run(place, case, duration)
 
 
 def forecast_of(calibration: Calibration, case: Case, duration: float) -> Forecast:
@@ -140,8 +137,8 @@ def _run(place: Path, case: Case, duration: float) -> None:
         _run_once(place, case, duration)
     if _disturbed(_folder(place, case.name)):
         raise UsageError(
-            f"{case.name}: others took over {100 * DISTURBED:.0f} % of the machine in {TRIES} runs: have it "
-            "to yourself; the same command goes on"
+            f"{case.name}: in {TRIES} runs others took over {100 * DISTURBED:.0f} % of the machine, or it ended "
+            "early: have the machine to yourself; the same command goes on"
         )
 
 
@@ -163,9 +160,16 @@ def _run_once(place: Path, case: Case, duration: float) -> None:
 
 
 def _disturbed(folder: Path | None) -> bool:
-    """Whether there is no run, or nobody can say that others left it alone."""
-    taken = None if folder is None else taken_by_others(load_run(folder))
-    return taken is None or taken > DISTURBED
+    """Whether there is no whole run, or nobody can say that others left it alone."""
+    if folder is None:
+        return True
+    run = load_run(folder)
+    taken = taken_by_others(run)
+    return taken is None or taken > DISTURBED or run.manifest.ended != "complete" or _lost_a_worker(run)
+
+
+def _lost_a_worker(run: Run) -> bool:
+    return any(lane.lost for lane in run.manifest.lanes)
 
 
 def _metronome(place: Path, seconds: float) -> int:
@@ -213,22 +217,20 @@ def _measured(place: Path, name: str) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UsageError(f"{path}: no forecasts there yet: make bench-forecast")
+        raise UsageError(f"{path}: the forecast of a setting that was measured is gone: begin anew")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
-def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> int:
+def _print(forecasts: Mapping[str, Mapping[str, Any]], place: Path) -> int:
     errors: dict[str, list[float]] = {name: [] for name in MUST}
     inside: list[bool] = []
     right = 0
-    print(
-        f"Forecast at {found['made_at']} from {found['from']}; measured after it: {len(measured)} settings.\n"
-    )
+    measured = {name: found for name in forecasts if (found := _measured(place, name))}
     print("| setting | figure | forecast | 80 % band | measured | error | inside |")
     print("|---|---|--:|--:|--:|--:|---|")
     for case, real in measured.items():
-        said = found["cases"][case]
+        said = forecasts[case]
         for name, (unit, factor, _) in MUST.items():
             low, middle, high = said["figures"][name]
             value = real["figures"].get(name)
@@ -252,19 +254,21 @@ def _print(found: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) 
         called = "SATURATED" if said["saturated"] else "not saturated"
         turn = ", may turn" if said["maybe"] else ""
         print(f"| {case} | verdict | {called}{turn} | | {real['verdict']} | | |")
+    _print_baselines([found for name in forecasts if (found := _measured(place, f"{name}-{BASELINE}"))])
     return _verdicts(errors, inside, right, len(measured))
 
 
-def _print_drift(place: Path) -> None:
-    """What the same load on the same server gave before and after all of them."""
-    first, last = _measured(place, BASELINE), _measured(place, AGAIN)
-    if first and last:
-        told = [
-            f"{unit} {_number(one, factor)} and {_number(two, factor)}"
-            for name, (unit, factor, _) in MUST.items()
-            if (one := first["figures"].get(name)) and (two := last["figures"].get(name))
-        ]
-        print(f"\nThe baseline itself, before and after: {'; '.join(told)}.")
+def _print_baselines(runs: Sequence[Mapping[str, Any]]) -> None:
+    """How far runs of one load on one server lie apart."""
+    told = []
+    for name, (unit, factor, _) in MUST.items():
+        values = [value for run in runs if (value := run["figures"].get(name)) is not None]
+        if len(values) > 1:
+            spread = np.std(values, ddof=1) / np.mean(values)
+            low, high = _number(min(values), factor), _number(max(values), factor)
+            told.append(f"{unit} {low} to {high} ({100 * spread:.1f} % sd)")
+    if told:
+        print(f"\nThe {len(runs)} baselines themselves: {'; '.join(told)}.")
 
 
 def _verdicts(errors: Mapping[str, Sequence[float]], inside: Sequence[bool], right: int, count: int) -> int:
