@@ -137,8 +137,8 @@ def _run(place: Path, case: Case, duration: float) -> None:
         _run_once(place, case, duration)
     if _disturbed(_folder(place, case.name)):
         raise UsageError(
-            f"{case.name}: in {TRIES} runs others took over {100 * DISTURBED:.0f} % of the machine, or it ended "
-            "early: have the machine to yourself; the same command goes on"
+            f"{case.name}: in {TRIES} runs others took over {100 * DISTURBED:.0f} % of the machine, or it "
+            "ended early: have the machine to yourself; the same command goes on"
         )
 
 
