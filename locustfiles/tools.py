@@ -4,7 +4,7 @@ import json
 
 from loadgen.user import OpenLoopUser
 
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
 
 
@@ -15,6 +15,7 @@ class ToolUser(OpenLoopUser):
         return {
             "messages": self.prompts.messages(arrival, history),
             "max_tokens": arrival.output_tokens,
+            "ignore_eos": False,  # an answer ends where its call does
             "tools": [WEATHER],
             "tool_choice": "required",
         }
