@@ -220,9 +220,13 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 # Measure ourselves --------------------------------------------------------------------------------
 
 .PHONY: bench bench-vllm calibrate bench-verdict bench-capacity bench-blame
-.PHONY: bench-forecast bench-report bench-memory bench-rosetta
-bench: $(ENV) ## How exact and how cheap the load generator is on this machine
+.PHONY: bench-forecast bench-rosetta
+bench: $(ENV) ## How exact and cheap the load generator is here, long runs too (16 min)
 	@$(TS) bench accuracy
+	@$(TS) bench start
+	@$(TS) bench streams
+	@$(TS) bench report
+	@$(TS) bench endurance
 
 bench-vllm: $(ENV) ## The same, with vllm bench serve beside it
 	@$(TS) server-setup --target cpu-tiny
@@ -242,12 +246,6 @@ bench-blame: $(ENV) ## Planted causes, and whom runs blame for them (25 min)
 
 bench-forecast: server-setup ## How true forecasts are: ten settings, measured (40 min)
 	@$(TS) bench forecast
-
-bench-report: $(ENV) ## Time and memory of reports on 1,200 and 1,000,000 records
-	@$(TS) bench report
-
-bench-memory: $(ENV) ## Whether memory stays flat over a soak, in short (4 min)
-	@$(TS) bench endurance
 
 bench-rosetta: $(ENV) ## What other tools report of a known stream (PEERS)
 	@$(TS) bench rosetta --peers $(or $(PEERS),peers)
