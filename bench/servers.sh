@@ -24,8 +24,9 @@ vllm() {
 }
 
 adapters() {
-  for name in one two; do
-    "$root/.venv-server/bin/python" - "$model" "$TMP/$name" <<'PY'
+  local adapter
+  for adapter in one two; do
+    "$root/.venv-server/bin/python" - "$model" "$TMP/$adapter" <<'PY'
 import json
 import sys
 from pathlib import Path

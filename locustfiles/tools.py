@@ -5,7 +5,8 @@ import json
 from loadgen.user import OpenLoopUser
 
 CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
+# strict: vLLM 0.32 holds arguments to their schema only then
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY, "strict": True}}
 
 
 class ToolUser(OpenLoopUser):
