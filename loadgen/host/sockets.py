@@ -39,9 +39,10 @@ class Sockets:
 
     def __init__(self, pids: Iterable[int]) -> None:
         """pids: the processes that may listen. Raises OSError where there is no such table."""
-        found = [line for table in TABLES if table.exists() for line in LINE.findall(table.read_bytes())]
-        if not any(table.exists() for table in TABLES):
-            raise OSError(f"no {TABLES[0]}")
+        first, second = TABLES
+        found = LINE.findall(first.read_bytes())
+        if second.exists():  # not where IPv6 is switched off
+            found += LINE.findall(second.read_bytes())
         listening = [line for line in found if line[4] == LISTENS]
         holder = _holders({line[5] for line in listening}, pids)
         self.listening = [
