@@ -15,7 +15,10 @@ Floats = NDArray[np.float64]
 
 # Told apart by people with any colour vision (after Okabe and Ito), at least 3:1 on white and on black.
 # The baseline is the first. Dashes say it again without colour.
-PALETTE = ("#2f7fc4", "#d0680a", "#12936b", "#a866c9", "#b8860b", "#c8507e")
+PALETTE = (
+    *("#2f7fc4", "#d0680a", "#12936b", "#a866c9", "#b8860b", "#c8507e"),
+    *("#d0433a", "#2b93a6", "#7d8b1e", "#8c6d57"),
+)
 MUTED = "#808891"
 DOTTED = (2, 2)
 FEWEST_TICKS = 3  # of a log axis
