@@ -123,11 +123,8 @@ def run(asked: argparse.Namespace) -> int:
         raise UsageError(
             f"--seconds {asked.seconds:g}: chunks/s is told without {EDGE} s at either end; take more"
         )
-    rivals = {}
-    if PYTHON in asked.clients:
-        rivals[PYTHON] = rival.in_python()
-    if RUST in asked.clients:
-        rivals[RUST] = rival.in_rust(asked.vllm_rs)
+    known = {PYTHON: rival.in_python, RUST: lambda: rival.in_rust(asked.vllm_rs)}
+    rivals = {name: known[name]() for name in asked.clients if name != OURS}
     here = describe()
     print(
         f"{here['cpu']}, {workers} cores load and {len(cores) - workers} serve, Linux {here['kernel']}, "

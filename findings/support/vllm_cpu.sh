@@ -24,3 +24,28 @@ LlamaConfig(architectures=["LlamaForCausalLM"], bos_token_id=0, eos_token_id=1, 
 )
 PY
 }
+
+# tool_server: vLLM at $port, for tools in hermes' form, with a model of random weights that can write any byte.
+tool_server() {
+  "$VENV/bin/python" - "$TMP/model" >/dev/null 2>&1 <<'PY'
+import sys
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+words = Tokenizer(models.BPE({"<s>": 0, "</s>": 1} | {each: 2 + at for at, each in enumerate(letters)}, []))
+words.pre_tokenizer, words.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>").save_pretrained(sys.argv[1])
+shape = {"vocab_size": 2 + len(letters), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 512}
+LlamaConfig(architectures=["LlamaForCausalLM"], bos_token_id=0, eos_token_id=1, **shape, **heads).save_pretrained(
+    sys.argv[1]
+)
+PY
+  port=$(free_port)
+  begin "$VENV/bin/python" -m vllm.entrypoints.openai.api_server --model "$TMP/model" --served-model-name tiny \
+    --host 127.0.0.1 --port "$port" --load-format dummy --dtype float32 --enforce-eager --max-model-len 512 \
+    --enable-auto-tool-choice --tool-call-parser hermes --chat-template '{% for message in messages %}hello{% endfor %}'
+  answers "http://127.0.0.1:$port/health"
+}

@@ -4,14 +4,14 @@ Linux only (proc(5)); elsewhere there are none to be seen.
 """
 
 import contextlib
-import itertools
 import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadgen.host.sockets import MOST_FILES, Sockets
+from loadgen.host import open_files
+from loadgen.host.sockets import Sockets
 
 PROC = Path("/proc")
 # The inode of a machine's first space of pids (PROC_PID_INIT_INO); a container has another.
@@ -148,12 +148,11 @@ def accelerated(pids: Iterable[int]) -> bool | None:
     """Whether one of them holds an accelerator's device open; None where none may be looked into."""
     seen = False
     for pid in pids:
-        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        with contextlib.suppress(OSError):
+            found = open_files.targets(pid)
             seen = True
-            for entry in itertools.islice(entries, MOST_FILES):
-                with contextlib.suppress(OSError):  # closed meanwhile
-                    if os.readlink(entry.path).startswith(ACCELERATORS):  # noqa: PTH115 (of thousands)
-                        return True
+            if any(each.startswith(ACCELERATORS) for each in found):
+                return True
     return False if seen else None
 
 

@@ -4,12 +4,12 @@ psutil tells the same, but takes over a second where thousands of connections ar
 """
 
 import contextlib
-import itertools
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from loadgen.host import open_files
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 LINE = re.compile(
@@ -18,7 +18,6 @@ LINE = re.compile(
 LISTENS = b"0A"
 MAPPED = b"0000000000000000FFFF0000"  # begins an IPv4 address in IPv6
 FIRST_FILES = 1024  # of a process: it opened what it listens at before most of its connections, 2 us each
-MOST_FILES = 4096
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Sockets:
         """(address, port) of what these processes have connected to; without whom they answer."""
         pids = set(pids)
         own = {(each.pid, each.port) for each in self.listening}
-        held = ((pid, inode) for pid in pids for inode in _held(pid, MOST_FILES))
+        held = ((pid, inode) for pid in pids for inode in _held(pid, open_files.MOST))
         connected = ((pid, self._connected[inode]) for pid, inode in held if inode in self._connected)
         return {(address, port) for pid, (local, address, port) in connected if (pid, local) not in own}
 
@@ -70,14 +69,9 @@ def _holders(inodes: set[bytes], pids: Iterable[int]) -> dict[bytes, int]:
 
 def _held(pid: int, most: int) -> list[bytes]:
     """Inodes of a process's sockets; none where it may not be looked into."""
-    found = []
-    with contextlib.suppress(OSError), os.scandir(b"/proc/%d/fd" % pid) as entries:
-        for entry in itertools.islice(entries, most):
-            with contextlib.suppress(OSError):  # closed meanwhile
-                target = os.readlink(entry.path)  # noqa: PTH115 (of thousands)
-                if target.startswith(b"socket:["):
-                    found.append(target[8:-1])
-    return found
+    with contextlib.suppress(OSError):
+        return [each[8:-1].encode() for each in open_files.targets(pid, most) if each.startswith("socket:[")]
+    return []
 
 
 def _address(text: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 import gevent
 import psutil
 
-from loadgen.host import processes
+from loadgen.host import beat, processes
 from loadgen.host.processes import Process, Table
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -210,26 +210,24 @@ class Watching:
         self.watch, self._clock, self._keep = watch, clock, keep
         self._threads = gevent.get_hub().threadpool
         self._greenlet: gevent.Greenlet | None = None
+        self._began, self._looks = 0.0, list(LOOKS)
 
     def start(self) -> None:
         self._threads.apply(self.watch.look)
-        self._greenlet = gevent.spawn(self._run)
+        self._began = time.monotonic()
+        self._greenlet = gevent.spawn(beat.each, EVERY, self._sample)
 
     def stop(self) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
 
-    def _run(self) -> None:
-        began, looks, number = time.monotonic(), list(LOOKS), 0
-        while True:
-            since = time.monotonic() - began
-            if looks and since >= looks[0]:
-                looks = looks[1:] or [looks[0] + LOOK_EVERY]
-                self._threads.apply(self.watch.look)
-            self._keep(self._threads.apply(self.watch.rows, (self._clock(),)))
-            number += 1
-            gevent.sleep(max(0.05, began + number * EVERY - time.monotonic()))
+    def _sample(self) -> None:
+        since = time.monotonic() - self._began
+        if since >= self._looks[0]:
+            self._looks = self._looks[1:] or [self._looks[0] + LOOK_EVERY]
+            self._threads.apply(self.watch.look)
+        self._keep(self._threads.apply(self.watch.rows, (self._clock(),)))
 
 
 def _gained(process: Process, before: tuple[int, float] | None) -> float:

@@ -5,7 +5,6 @@ import itertools
 import json
 import logging
 import re
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import gevent
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadgen.host import beat
 from loadgen.master import gpu
 from loadgen.master.gpu import Gpus
 from loadgen.master.server_info import Server
@@ -82,9 +82,9 @@ class Scraper:
         self._latest: dict[int, dict[str, float]] = {}  # of each place
 
     def start(self) -> None:
-        self._greenlets = [gevent.spawn(_each, EVERY, self.take)]
+        self._greenlets = [gevent.spawn(beat.each, EVERY, self.take)]
         if self._gpus:
-            self._greenlets.append(gevent.spawn(_each, gpu.EVERY, self.read_gpus))
+            self._greenlets.append(gevent.spawn(beat.each, gpu.EVERY, self.read_gpus))
 
     def stop(self) -> None:
         """Take a last scrape and a last reading; they are after every answer."""
@@ -193,14 +193,6 @@ class Scraper:
         if text not in self._said:
             self._said.add(text)
             logger.warning("%s", text)
-
-
-def _each(period: float, work: Callable[[], None]) -> None:
-    """Do it every `period` s, for ever."""
-    started = time.monotonic()
-    for number in itertools.count(1):
-        work()
-        gevent.sleep(max(period / 20, started + number * period - time.monotonic()))
 
 
 def select(text: str, beside: str = "") -> tuple[list[str], bytes, bool]:

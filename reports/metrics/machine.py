@@ -154,15 +154,12 @@ def _disturbance(run: Run, use: Use, part: slice) -> Disturbance:
 def taken_by_others(run: Run) -> float | None:
     """Share of the cores that others had over the window, on the machine where they had most; None where
     nobody watched or others could not be told from the server."""
-    start, end = run.window
     shares = []
-    for labels in run.machine.label_sets("host:cores"):
-        cores, known = (
-            run.machine.gauge(f"host:{name}", "max", **labels) for name in ("cores", "server_known")
-        )
-        gained = run.machine.increase(CPU, start, end, who="others", **labels)
-        if cores is not None and known is not None and known[1].max() > 0 and gained is not None:
-            shares.append(gained / (end - start) / float(cores[1].max()))
+    for use in uses(run):
+        inside = (use.end > run.window[0]) & (use.t < run.window[1]) & use.judged
+        if inside.any():
+            lasted = (use.end - use.t)[inside]
+            shares.append(float(use.others[inside] @ lasted) / float(lasted.sum()) / use.cores)
     return max(shares, default=None)
 
 
