@@ -1,6 +1,5 @@
 """A worker's side of a run: takes its lane from the master, sends records and pulses, ends in good order."""
 
-import gc
 import logging
 import os
 import platform
@@ -24,6 +23,7 @@ from common.usage import UsageError
 from loadgen.client.client import Client
 from loadgen.client.transport import Host
 from loadgen.host import clock, machine, process_limits
+from loadgen.host.garbage import Quiet
 from loadgen.host.overhead import Gauge
 from loadgen.host.process_limits import Urgency
 from loadgen.host.watch import Watch, Watching
@@ -242,13 +242,13 @@ class Part:
         self._closed = False
         self._polite = bool(environment.parsed_options.polite)
         self._urgency = Urgency(wanted=False)
+        self._quiet: Quiet | None = None
 
     def start(self, zero: float, beside: list[int] | None) -> None:
         """`zero`: the run's start on time.perf_counter(). `beside`: not None where this worker watches its
         machine; the processes of the workers on it."""
         self._urgency = Urgency(not self._polite)
-        gc.collect()
-        gc.freeze()  # the schedule and the requests live on: the collector need not look at them again
+        self._quiet = Quiet()
         self.lane.start(zero)
         if beside is not None:
             self._watching = Watching(self._watch, lambda: self.lane.now, self._samples.extend)
@@ -313,7 +313,8 @@ class Part:
         self._urgency.end()
         self._pulse.close()
         self._stats.close()
-        gc.unfreeze()
+        if self._quiet is not None:
+            self._quiet.end()
 
     def leave(self) -> None:
         """Keep on disk what the master has not got, unless it has written the run without."""
