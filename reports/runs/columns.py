@@ -71,4 +71,6 @@ def _column(kind: pa.DataType, present: NDArray[np.bool_], *parts: NDArray[np.ge
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(column, pa.ChunkedArray):
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies one, too
+    return column
