@@ -56,7 +56,7 @@ SETTINGS = SCENARIO RPS DURATION WARMUP DRAIN ARRIVALS CONCURRENCY MAX_CONCURREN
   FRESH STRICT TOLERANCE MAX_STEPS MASTER TOKEN_FILE METRICS_PORT WEB_PORT FILES JOBS PYTHON TOKENIZER CA_FILE INSECURE \
   API ENDPOINT EXTRA_BODY HEADER TEMPERATURE TOP_P MAX_TOKENS_FIELD NO_IGNORE_EOS KEEP_GOING METRICS_HOST DIRECT DRY_RUN LABEL NOTE \
   FROM FLAGS RATES GPU SCORE PEERS FAIL_ON JUNIT SUMMARY GRID STOP_WHEN_SATURATED \
-  UNTIL_DECIDED EVERY_REPEAT BY BUDGET \
+  UNTIL_DECIDED EVERY_REPEAT SIDE_BY_SIDE BY BUDGET \
   OPENAI_API_KEY TOKENSWARM_RESULTS TOKENSWARM_TOKEN TOKENSWARM_SERVER_PYTHON
 UNKNOWN := $(filter-out $(SETTINGS) SHELL MAKEFLAGS PY,$(foreach name,$(.VARIABLES),$(if \
   $(filter command line,$(origin $(name))),$(name))))
@@ -70,6 +70,7 @@ GOALS_STARTS = compare sweep tune
 GOALS_FRESH = compare sweep tune curve capacity
 GOALS_UNTIL_DECIDED = compare sweep
 GOALS_EVERY_REPEAT = compare sweep
+GOALS_SIDE_BY_SIDE = compare
 GOALS_BY = tune
 GOALS_BUDGET = tune
 GOALS_TOLERANCE = capacity
@@ -89,7 +90,7 @@ GOALS_GPU = forecast
 GOALS_SCORE = forecast
 GOALS_PEERS = bench-rosetta
 GOALS_DRY_RUN = run
-$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED EVERY_REPEAT BY BUDGET TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
+$(foreach name,VARIANT VARIANTS REPEATS STARTS FRESH UNTIL_DECIDED EVERY_REPEAT SIDE_BY_SIDE BY BUDGET TOLERANCE MAX_STEPS MASTER TOKEN_FILE WEB_PORT FILES FROM FLAGS RATES GPU SCORE PEERS DRY_RUN FAIL_ON JUNIT SUMMARY GRID,$(if \
   $(and $(filter command line,$(origin $(name))),$(MAKECMDGOALS)),$(if \
   $(filter $(GOALS_$(name)) help,$(MAKECMDGOALS)),,$(error $(name) is for: make $(GOALS_$(name))))))
 
@@ -113,7 +114,7 @@ help: ## List the targets
 	@echo '  the report   LABEL (rack=3, or a name) NOTE'
 	@echo '  a gate       FAIL_ON (worse, slo) JUNIT SUMMARY (files); FROM (check-run)'
 	@echo '  a sweep      RATES (curve); GRID ("--max-num-seqs=8,16 …")'
-	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1 EVERY_REPEAT=1'
+	@echo '  repeats      REPEATS STARTS UNTIL_DECIDED=1 EVERY_REPEAT=1 SIDE_BY_SIDE=1'
 	@echo '  tune         BUDGET (30m) BY (ttft_p50)'
 	@echo '  the rest     FRESH=1 STRICT=1 MASTER TOKEN_FILE METRICS_PORT'
 	@echo '               WEB_PORT FILES JOBS PYTHON'
@@ -163,7 +164,7 @@ report: $(ENV) ## Write the report of the newest baseline and optimized runs
 	@$(TS) report $(LABELS)
 
 compare: server-setup ## Run VARIANTS in turn, REPEATS times each, and compare them
-	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(SERIES) $(RUN)
+	@$(TS) compare $(VARIANTS) --repeats $(REPEATS) $(call on,SIDE_BY_SIDE,side-by-side) $(SERIES) $(RUN)
 
 sweep: server-setup ## Run VARIANTS once each and compare all with the first; resumes
 	@$(TS) sweep $(NAMED) $(if $(filter command line,$(origin REPEATS)),--repeats $(REPEATS)) $(SERIES) $(RUN)

@@ -237,11 +237,23 @@ def serve(
 
     more: of its environment.
     """
-    environment = {"TOKENSWARM_RESULTS": str(results_folder().resolve()), **more}
-    environment |= {"TOKENSWARM_WORKERS": load.workers_why} if load.workers_why else {}
     if load.host is None:
-        place = ["--folder", str(folder)] if folder else []
-        return child.run([*_launcher(load, variant), *place, "--", *command], environment)
-    environment |= {"TOKENSWARM_VARIANT": variant, "LOCUST_HOST": load.host}
+        command, environment = launching(load, variant, command, folder)
+        return child.run(command, {**environment, **more})
+    environment = _environment(load) | {"TOKENSWARM_VARIANT": variant, "LOCUST_HOST": load.host}
     environment |= {"TOKENSWARM_RUN_DIR": str(folder)} if folder else {}
-    return child.run(command, environment)
+    return child.run(command, {**environment, **more})
+
+
+def launching(
+    load: Load, variant: str, command: list[str], folder: Path | None
+) -> tuple[list[str], dict[str, str]]:
+    """The command that launches the variant and runs `command` against it, and what it adds to the
+    environment."""
+    place = ["--folder", str(folder)] if folder else []
+    return [*_launcher(load, variant), *place, "--", *command], _environment(load)
+
+
+def _environment(load: Load) -> dict[str, str]:
+    found = {"TOKENSWARM_RESULTS": str(results_folder().resolve())}
+    return found | ({"TOKENSWARM_WORKERS": load.workers_why} if load.workers_why else {})

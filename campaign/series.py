@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from campaign import child, grid, identity, state
+from campaign import child, grid, identity, side_by_side, state
 from campaign import load as loads
 from campaign.economy import economical
 from campaign.load import Load, load_of, run_once
@@ -26,6 +26,7 @@ from reports.gate import options
 from reports.gate.gate import EXIT_CODE
 from reports.verdict.verdict import Verdict
 
+Make = Callable[[Campaign, int, Load], int | None]  # what a step is of; as step.make_step
 Reporter = Callable[[list[str], str, str], int]  # of these runs against a variant, by a name; an exit code
 
 
@@ -48,7 +49,12 @@ def add_runs(parser: ArgumentParser, repeats_help: str, repeats: int) -> None:
     parser.add_argument("--fresh", action="store_true")
 
 
-def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None = None) -> int:
+def run(
+    given: Namespace,
+    runner: Runner = run_once,
+    reporter: Reporter | None = None,
+    pair_runner: side_by_side.Runner = side_by_side.run_pair,
+) -> int:
     """Make the runs that are still to be made, then the report. Returns the exit code.
 
     2: a mistake, or a run could not be made (of the first variant, or of one that has served before);
@@ -60,9 +66,13 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
     load, variants = load_of(given), grid.variants_of(given)
     identity.check_variants(variants, given.repeats)
     load.check(variants)
+    together = bool(getattr(given, "side_by_side", False))
+    if together:
+        side_by_side.check(load, variants)
     load, shorter = economical(load, given.repeats)
     wanted = identity.request(given.verb, load, variants, given.repeats)
     wanted |= {name: True for name in ("until_decided", "every_repeat") if getattr(given, name)}
+    wanted |= {"side_by_side": True} if together else {}
     wanted |= {"race": {"by": given.by, "budget": given.budget}} if given.verb == "tune" else {}
     name = identity.name_of(wanted)
     with state.held(name):
@@ -73,7 +83,10 @@ def run(given: Namespace, runner: Runner = run_once, reporter: Reporter | None =
         if shorter:
             say(shorter)
         watch = Looks(campaign)
-        code = _make_steps(campaign, load, runner, watch)
+        make: Make = partial(make_step, runner=runner)
+        if together:
+            make = partial(side_by_side.make_pair, runner=pair_runner)
+        code = _make_steps(campaign, load, make, watch)
         told = reporter or partial(report, words=[*options.words(given), *_of_looks(campaign, watch)])
         return code or _conclude(campaign, told, given.strict)
 
@@ -95,7 +108,7 @@ def report(runs: list[str], baseline: str, name: str, words: Sequence[str] = ())
     return child.run(command, {"TOKENSWARM_RESULTS": str(results_folder().resolve())})
 
 
-def _make_steps(campaign: Campaign, load: Load, runner: Runner, watch: Looks) -> int:
+def _make_steps(campaign: Campaign, load: Load, make: Make, watch: Looks) -> int:
     """Make the runs that are still to be made; 0, or the exit code of the step that ended it."""
     for number in campaign.open_steps:
         _require_first(campaign)
@@ -104,7 +117,7 @@ def _make_steps(campaign: Campaign, load: Load, runner: Runner, watch: Looks) ->
         if campaign.steps[number].settled:  # dropped meanwhile
             continue
         identity.require_unchanged(campaign.request, load)
-        code = make_step(campaign, number, load, runner)
+        code = make(campaign, number, load)
         if code is not None:
             return code
     _require_first(campaign)

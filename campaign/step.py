@@ -53,19 +53,30 @@ def _attempt(campaign: Campaign, step: Step, told: str, load: Load, runner: Runn
 
 def _run(campaign: Campaign, step: Step, load: Load, runner: Runner) -> tuple[int, Outcome]:
     """Make a run in a folder of its own; the exit code, and what the folder says."""
+    folder = begin_run(campaign, step, load)
+    began = time.monotonic()
+    code = runner(load, step.variant, folder)
+    return code, end_run(step, folder, time.monotonic() - began)
+
+
+def begin_run(campaign: Campaign, step: Step, load: Load) -> Path:
+    """Note that the step runs, and say what is to be expected of it; the folder of its run."""
     folder = runfolder.make(bare(step.variant))
     step.state, step.run = "running", folder.name
     campaign.save()
     forecasts.foretell(load, step.variant, folder, campaign.steps[0].variant)
-    began = time.monotonic()
-    code = runner(load, step.variant, folder)
-    step.seconds += time.monotonic() - began
+    return folder
+
+
+def end_run(step: Step, folder: Path, seconds: float) -> Outcome:
+    """What the folder says of a run that took so long; a folder that nothing came into goes."""
+    step.seconds += seconds
     found = outcome_of(folder)
     with contextlib.suppress(OSError):
         if [path.name for path in folder.iterdir()] == [FORECAST]:
             (folder / FORECAST).unlink()
         folder.rmdir()  # goes only when nothing came into it
-    return code, found
+    return found
 
 
 def _settle(step: Step, found: Outcome) -> bool:

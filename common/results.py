@@ -12,6 +12,7 @@ from common.redact import hide_known, redact
 from common.usage import UsageError
 
 MANIFEST = "manifest.json"
+READY = ".ready.json"  # since when a run that goes beside another could begin
 DRAFT = ".manifest.json"  # its beginning, written before the first request
 RECORDS = "requests.parquet"
 METRICS = "server_metrics.parquet"
@@ -21,6 +22,7 @@ LOG = "server.log"
 COMPARISON = "comparison.json"  # of a report: every figure
 FORECAST = "forecast.json"  # what was to be expected, written before the run
 QUIET = "TOKENSWARM_QUIET"  # environment: the run is a step of a search, which says its own line of it
+BESIDE = "TOKENSWARM_BESIDE"  # environment: the folder of the run that goes beside this one
 SERVER = "server.json"  # what the launcher says of the server
 NOT_APPLIED = "not_applied.json"  # why a variant cannot be served, and of which kind that is:
 REFUSED: Final = "refused"  # another start would end the same way

@@ -1,5 +1,6 @@
 """The server's command line: target and variant, without I/O."""
 
+import math
 import shlex
 from dataclasses import dataclass
 
@@ -15,6 +16,11 @@ API_SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
 OF_SERVE = {"--api-server-count", "-asc", "VLLM_USE_RUST_FRONTEND"}
 DEFAULT_PORT = 8000
+PARALLEL = (  # flags whose numbers, multiplied, are the GPUs of a server
+    ("--tensor-parallel-size", "-tp"),
+    ("--pipeline-parallel-size", "-pp"),
+    ("--data-parallel-size", "-dp"),
+)
 EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
 
@@ -61,6 +67,12 @@ class Command:
         if host in EVERYWHERE:
             host = "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{self._value('--port')}"
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it takes; a number that cannot be read is for vLLM to refuse."""
+        values = [next(filter(None, map(self._value, names)), "1") for names in PARALLEL]
+        return math.prod(int(value) if value.isdigit() else 1 for value in values)
 
     def _value(self, name: str) -> str | None:
         """The value that a flag has; of one given twice the server takes the last."""

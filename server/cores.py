@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,19 @@ def share(workers: int, groups: Iterable[Collection[int]]) -> Cores:
     return Cores(tuple(sorted(client)), tuple(sorted(set(every) - set(client))))
 
 
+def halves(groups: Iterable[Collection[int]]) -> list[tuple[int, ...]]:
+    """Two halves, each of as many physical cores; an odd one stays free. `groups`: as in `share`.
+
+    Raises UsageError where there is only one.
+    """
+    ordered = sorted(sorted(group) for group in groups)
+    half = len(ordered) // 2
+    if not half:
+        raise UsageError("--side-by-side: takes two cores or more, and there is one; leave it out")
+    parts = ordered[:half], ordered[half : 2 * half]
+    return [tuple(sorted(cpu for group in part for cpu in group)) for part in parts]
+
+
 def siblings(cpus: Collection[int]) -> list[list[int]]:
     """These CPUs by the physical core that they are threads of; each alone where the system does not tell."""
     found: dict[str, list[int]] = {}
@@ -62,6 +75,20 @@ def siblings(cpus: Collection[int]) -> list[list[int]]:
             key = (_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip()
         found.setdefault(key, []).append(cpu)
     return list(found.values())
+
+
+@contextlib.contextmanager
+def kept_to(cpus: Collection[int] | None) -> Iterator[None]:
+    """While it is entered, what this thread starts gets these cores; None: those that this thread has."""
+    if cpus is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def pin(cpus: Collection[int]) -> None:

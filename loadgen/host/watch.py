@@ -1,8 +1,9 @@
 """This machine beside a run, once a second: who takes its cores, and what waits for them.
 
 A sample is rows as /metrics gives them (t, name, labels, value); counters count from the first sample on. The
-client is the load generator, the server what answers at its address, and the others are all else. Interrupts
-are nobody's: the kernel does them for whoever it is.
+client is the load generator, the server what answers at its address, the partner the server and the load of a
+run beside this one, and the others are all else. Interrupts are nobody's: the kernel does them for whoever it
+is.
 """
 
 import json
@@ -46,6 +47,8 @@ class Watch:
         self._all = processes.sees_all()
         self._clients: set[int] = set()  # beside this process
         self._ours: set[int] = set()
+        self._launcher: int | None = None  # of the run beside ours
+        self._partner: set[int] = set()  # its processes
         self._server: dict[int, str] = {}  # its processes, and the names they go by
         self._accelerated: bool | None = None  # whether the server uses an accelerator of this machine
         self._known = not self._ports and not self._hidden  # whose processes the server's are, if here
@@ -64,9 +67,11 @@ class Watch:
         """Whether the server's address is this machine's own."""
         return bool(self._ports)
 
-    def expect(self, pids: Iterable[int]) -> None:
-        """Processes of this machine that are the load generator's, beside this one."""
+    def expect(self, pids: Iterable[int], partner: int | None = None) -> None:
+        """Processes of this machine that are the load generator's, beside this one. `partner`: the one that
+        started all of a run beside ours, which is no stranger's."""
         self._clients |= set(pids)
+        self._launcher = partner
 
     def look(self) -> None:
         """Find the processes that are ours and the server's. Some 20 ms."""
@@ -76,6 +81,9 @@ class Watch:
         self._ours = processes.descendants({here, *self._clients}, among)
         if self._ports:
             self._server = self._named(self._serving(among), among)
+        if self._launcher is not None:
+            family = processes.descendants({self._launcher}, among)
+            self._partner = family - self._ours - self._server.keys()
         self._accelerated = processes.accelerated(self._server)
         for pid in self._server:
             self._threads[pid] = _busiest(pid, self._threads.get(pid, {}))
@@ -105,10 +113,12 @@ class Watch:
         self._cpu = {pid: (process.began, process.own) for pid, process in now.items()}
         client = sum(spent[pid] for pid in self._ours & now.keys())
         server = sum(spent[pid] for pid in self._server.keys() & now.keys())
+        partner = sum(spent[pid] for pid in self._partner & now.keys())
         gone = {name: max(stat[name] - self._stat.get(name, value), 0.0) for name, value in stat.items()}
         self._stat = stat
-        rest = max(gone.get("busy", 0.0) - client - server, 0.0)
+        rest = max(gone.get("busy", 0.0) - client - server - partner, 0.0)
         if not first:
+            self._totals["partner"] += partner
             self._count(gone, client, server, rest)
             self._count_server(spent)
         found = [*self._told(t), self._row(t, "watch_cpu_seconds_total", self._totals["watch"])]
@@ -116,7 +126,7 @@ class Watch:
         return found
 
     def _kept(self) -> set[int]:
-        return self._ours | self._server.keys()
+        return self._ours | self._server.keys() | self._partner
 
     def _count(self, gone: dict[str, float], client: float, server: float, rest: float) -> None:
         seen = self._look_at_others(rest) if rest > NOTICED * self._cores * EVERY else 0.0
@@ -190,6 +200,8 @@ class Watch:
             row(t, "cpu_seconds_total", total[who], who=who)
             for who in ("client", "server", "others", "interrupts", "steal", "idle")
         ]
+        if self._launcher is not None:
+            found.append(row(t, "cpu_seconds_total", total["partner"], who="partner"))
         found += [
             row(t, "other_cpu_seconds_total", each, process=name) for name, each in self._by_other.items()
         ]

@@ -14,6 +14,7 @@ from loadgen.client.transport import Host
 from loadgen.master import manifest
 from loadgen.master.gpu import Gpus
 from loadgen.master.machines import SWITCH, Machines
+from loadgen.master.partner import Partner
 from loadgen.master.preflight import NAME, Make, Preflight, preflight
 from loadgen.master.run import Run, Send, Workers
 from loadgen.master.scrape import Scraper
@@ -102,6 +103,7 @@ def begin(
         machines,
         keep_going=settings.keep_going,
         stop_when_saturated=settings.stop_when_saturated,
+        beside=Partner.of_environment(),
     )
 
 

@@ -29,8 +29,11 @@ class Machines:
         self._samples = watched.Samples()
         self._tables: list[pa.Table] = []
 
-    def start(self, ready: Mapping[int, dict[str, Any]], now: Callable[[], float]) -> dict[int, list[int]]:
+    def start(
+        self, ready: Mapping[int, dict[str, Any]], now: Callable[[], float], partner: int | None = None
+    ) -> dict[int, list[int]]:
         """Watch ours, if workers or the server run on it. `ready`: what each lane's worker said of itself.
+        `partner`: the process that started all of the run beside ours.
 
         Which lanes' workers are to watch theirs, and the processes of the workers there. A machine of which
         workers do not see one another, in containers, is watched by none: each would take the others for
@@ -45,7 +48,7 @@ class Machines:
         here = lanes_of.pop(clock.boot(), {})
         alone = all(process["space"] == ours for process in here.values())
         if clock.boot() and alone and (here or self._watch.server_here):
-            self._watch.expect(process["pid"] for process in here.values())
+            self._watch.expect((process["pid"] for process in here.values()), partner)
             self._watching = Watching(self._watch, now, self._samples.extend)
             self._watching.start()
         for boot, lanes in lanes_of.items():

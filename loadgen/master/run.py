@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -18,9 +19,10 @@ from common.usage import UsageError
 from loadgen.host import calibration, clock, machine
 from loadgen.host.clock import Exchange, Offset
 from loadgen.live.live import Live
-from loadgen.master import status_line
+from loadgen.master import partner, status_line
 from loadgen.master.machines import Machines
 from loadgen.master.overload import ANSWERED, NOTICE, Seen, beyond_doubt, due_between, of_one_rate, seen_of
+from loadgen.master.partner import Partner
 from loadgen.master.scrape import Scraper
 from loadgen.protocol import messages
 from loadgen.protocol.messages import Plan
@@ -73,14 +75,15 @@ class Run:
         machines: Machines,
         keep_going: bool = False,
         stop_when_saturated: bool = False,
+        beside: Partner | None = None,
     ) -> None:
         """keep_going: although the first answers all fail for one reason. stop_when_saturated: where that is
-        beyond doubt, and the load is of one rate."""
+        beyond doubt, and the load is of one rate. beside: the run that is to begin at the same moment."""
         self.folder, self.schedule, self.plan = folder, schedule, plan
         self.lanes = [LaneState(number, *each) for number, each in enumerate(workers.items())]
         self.live = Live(schedule.end, (schedule.window_start, schedule.window_end), len(workers))
         self.scraper = scraper(lambda: self.now)
-        self._machines = machines
+        self._machines, self._beside = machines, beside
         self.over = Event()
         self.phase = "preparing"
         self.stopped_why: str | None = None
@@ -129,10 +132,7 @@ class Run:
         """Wait for the lanes, measure their clocks, give the common start. Raises UsageError, also for an
         interruption or a worker that left (`joined` tells) before the first request."""
         self._wait(lambda: self._settled or bool(self.mark_lost(joined)), READY_WITHIN)
-        self._require_going_on()
-        for lane in self.lanes:
-            if lane.lost:
-                raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
+        self._require_whole()
         for lane in self.lanes:
             if lane.ready is None:
                 raise UsageError(f"not ready within {READY_WITHIN:g} s: {lane.worker}; see the worker's log")
@@ -141,17 +141,47 @@ class Run:
             lane.before = self._measure(lane)
         self._draft["clocks"] = [_known(lane) for lane in self.lanes]
         self._write_draft()
+        agreed = self._meet(self._beside, joined) if self._beside else 0.0
         self.scraper.take()  # before the first request: what counters stood at
         self._require_going_on()
         ready = {lane.number: lane.ready for lane in self.lanes if lane.ready is not None}
-        watching = self._machines.start(ready, lambda: self.now)
-        self._zero = time.perf_counter() + LEAD
+        watching = self._machines.start(
+            ready, lambda: self.now, self._beside.launcher if self._beside else None
+        )
+        self._zero = max(time.perf_counter() + LEAD, agreed)
+        if self._beside:
+            self._draft["beside"] = {"run": self._beside.run, "zero": self._zero}
+            self._write_draft()
         self.scraper.start()
         for lane in self.lanes:
             assert lane.before is not None
             said = {"zero": self._zero + lane.before.seconds, "beside": watching.get(lane.number)}
             self._send(messages.START, said, lane.worker)
         self.phase = "running"
+
+    def _meet(self, beside: Partner, joined: Callable[[str], bool]) -> float:
+        """Wait until the run beside ours could begin, too; the moment at which both do (time.perf_counter).
+
+        Raises UsageError. Whoever started the two ends ours where the other comes to nothing.
+        """
+        try:
+            own = partner.say_ready(self.folder)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: cannot be written: {error.strerror}") from None
+
+        def settled() -> bool:
+            return bool(beside.ready or self.stopped_why or self.mark_lost(joined))
+
+        self._wait(settled, math.inf)
+        self._require_whole()
+        return max(own, beside.ready or own) + partner.LEAD
+
+    def _require_whole(self) -> None:
+        """Raise UsageError where the run was stopped or lost a worker before the first request."""
+        self._require_going_on()
+        for lane in self.lanes:
+            if lane.lost:
+                raise UsageError(f"worker {lane.worker} was lost before the run began; start it again")
 
     def interrupt(self, why: str) -> None:
         """Stop launching and drain; a second time: end at once. A run that is over stays what it is."""
@@ -169,6 +199,7 @@ class Run:
     def discard(self) -> None:
         """Leave nothing of a run that never began, but what the launcher put into its folder."""
         (self.folder / collect.DRAFT).unlink(missing_ok=True)
+        partner.take_back(self.folder)
         with contextlib.suppress(OSError):
             self.folder.rmdir()  # goes only where it is empty
 
@@ -275,6 +306,7 @@ class Run:
             whole.pop(name)
         write_json(self.folder / MANIFEST, whole)
         (self.folder / collect.DRAFT).unlink(missing_ok=True)
+        partner.take_back(self.folder)
         self._collector.discard()
         self.phase = "written"
 

@@ -112,6 +112,7 @@ class Setting:
     unserved: str | None = None  # who never got a first token, in words, where those are many
     floors: Mapping[str, float] = field(default_factory=lambda: dict(FLOORS))  # seconds, by metric
     confidence: float = level()
+    side_by_side: bool = False  # repeats of the two went at once
 
     def floor(self, row: Row) -> float:
         """The least difference of that row that a user may feel, in seconds."""
@@ -455,7 +456,12 @@ def _why_none(found: Estimate, size: str) -> str:
 
 
 def _unstable(row: Row, repeats: Sequence[Sequence[Figure]], setting: Setting) -> str | None:
-    """Why repeats of one variant do not agree with one another, or None. Counts: of the arrivals due."""
+    """Why repeats of one variant do not agree with one another, or None. Counts: of the arrivals due.
+
+    What moves repeats that went side by side meets both, and the interval is that of their differences.
+    """
+    if setting.side_by_side:
+        return None
     for name, figures in zip((setting.baseline, setting.other), repeats, strict=True):
         values = [figure.value for figure in figures if figure.value is not None]
         if len(values) < 2:

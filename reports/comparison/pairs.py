@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reports.comparison import claims, resampling, starts
+from reports.comparison import claims, resampling, side_by_side, starts
 from reports.comparison.claims import Setting
 from reports.comparison.starts import Spread
 from reports.document.metric import Method
@@ -67,6 +67,7 @@ def pair_up(
         tuple(saturated),
         tuple(growing),
         confidence=confidence,
+        side_by_side=side_by_side.in_pairs(before, after),
     )
     blocks: tuple[Blocks, Blocks] | None = None
     if len(before) != 1 or len(after) != 1:
@@ -75,8 +76,10 @@ def pair_up(
         method = no_interval(at_once, other)
     else:
         method, blocks = by_time(before[0], after[0], growing=bool(growing))
-    spread, drift = starts.spread(before, after, known), claims.without_drift(starts.PACE, before, after)
-    told = [method.text, *([spread.text] if spread else []), *([_drifted(drift)] if drift else [])]
+    spread, beside = starts.spread(before, after, known), side_by_side.text(before, after)
+    # A drift meets both runs of a pair alike, so there is none in their differences.
+    drift = None if beside else claims.without_drift(starts.PACE, before, after)
+    told = [method.text, beside, *([spread.text] if spread else []), *([_drifted(drift)] if drift else [])]
     method = method.model_copy(
         update={
             "text": " ".join(each for each in told if each),
@@ -200,9 +203,10 @@ def _last_send(run: Run) -> float:
 
 
 def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
-    """Repeats: in pairs where each has an arrival schedule of its own, else as two groups."""
+    """Repeats: in pairs where two ran at once, or each has arrivals of its own; else as two groups."""
+    beside = side_by_side.in_pairs(before, after)
     schedules = {run.manifest.seed for run in (*before, *after)}
-    paired = (
+    paired = beside or (
         len(before) == len(after)
         and len(schedules) == len(before)
         and all(same_schedule(one, two) for one, two in zip(before, after, strict=True))
@@ -212,6 +216,8 @@ def by_runs(before: Sequence[Run], after: Sequence[Run]) -> Method:
         if paired
         else "The interval is Welch's t of the repeats"
     )
+    if beside:
+        text = "The interval is Student's t of the differences between runs that went side by side"
     if min(len(before), len(after)) == 1:
         text += "; the variant with one run borrows the other's variance"
     return Method(

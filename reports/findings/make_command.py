@@ -25,6 +25,7 @@ from reports.runs.runs import Run
 PAIR = ("baseline", "optimized")  # what make loads without being told
 LOADS_ONE = ("make baseline ", "make optimized ", "make capacity ")  # commands of one variant
 STEP_LENGTH = ("DURATION=", "WARMUP=")  # a search for the capacity has steps of its own length
+SIDE_BY_SIDE = "SIDE_BY_SIDE=1"  # of make compare alone
 VARIANT = re.compile(r"""VARIANT(?P<many>S)?=(?P<names>"[^"]*"|'[^']*'|\S+)""")
 FOR_P99 = needed(0.99, 0.99, 0)  # requests, as the rule enough_requests has it
 MARGIN = 1.2  # times as many, since fewer may come by chance
@@ -76,7 +77,8 @@ def conditions(run: Run, hosts: Sequence[str] = (), variants: Sequence[str] = ()
     """Those of a run. A trace gives no other number of requests in another duration."""
     rate = None if run.process == "trace" else request_metrics.rate(run, "offered_rate").value
     names = {name: variant(name, not hosts) for name in variants}
-    return Conditions(settings(run), hosts, rate, run.window_length, names)
+    together = [SIDE_BY_SIDE] if run.manifest.beside else []
+    return Conditions([*settings(run), *together], hosts, rate, run.window_length, names)
 
 
 def run_all(variants: Sequence[str], *settings: str) -> str:
@@ -137,6 +139,8 @@ def _with(command: str, runs: Conditions) -> list[str]:
     names = list(runs.settings)
     if command.startswith("make capacity"):
         names = [each for each in names if not each.startswith(STEP_LENGTH)]
+    if not command.startswith("make compare"):
+        names = [each for each in names if each != SIDE_BY_SIDE]
     if " SCENARIO=" in command:  # another load, to which what this one was given need not fit
         names = [each for each in names if each.startswith(("TARGET=", "WORKERS="))]
     return [command, *(each for each in names if f" {each.partition('=')[0]}=" not in command)]

@@ -32,6 +32,13 @@ class Prompts(Tolerant):
     worst_error: float | None = None
 
 
+class Beside(Tolerant):
+    """The run that went beside this one, and when this one began, seconds of their machine's clock."""
+
+    run: str
+    zero: float
+
+
 class Lane(Tolerant):
     """One worker's share; see docs/design.md. What was not measured is None."""
 
@@ -99,6 +106,7 @@ class Manifest(Tolerant):
     stopped_early: str | None = None  # why the rest of the window was not needed: the server fell behind
     labels: dict[str, str] = {}
     note: str | None = None
+    beside: Beside | None = None
     due: int
     scheduled: int | None = None
     prompts: Prompts = Prompts()

@@ -11,3 +11,4 @@ REPEATS = 3  # the fewest that give an interval over runs, and leave two where o
 def add_arguments(parser: ArgumentParser) -> None:
     """The command's arguments."""
     series.add_arguments(parser, REPEATS)
+    parser.add_argument("--side-by-side", action="store_true")

@@ -116,6 +116,20 @@ def test_cpu_time_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(by_process.values()) == pytest.approx([0.3, 0.4])
 
 
+def test_a_run_beside_ours_is_no_stranger_and_a_stranger_still_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    machine.tree |= {30: process(1, group=30, name="launcher"), 31: process(30, group=31, name="vllm")}
+    machine.watch.expect([], 30)
+    machine.watch.look()
+    machine.tree[31] = process(30, 0.8, 31, "vllm")
+    machine.spend(server=0.2, burner=0.4, unseen=0.8)
+    found = machine.rows(1.0)
+    assert found["host:cpu_seconds_total", "partner"] == pytest.approx(0.8)
+    assert found["host:cpu_seconds_total", "others"] == pytest.approx(0.4)
+    assert found["host:other_cpu_seconds_total", "burner"] == pytest.approx(0.4)
+    assert ("host:other_cpu_seconds_total", "vllm") not in found
+
+
 def test_children_that_lived_for_less_than_a_second_are_their_parents(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -89,3 +89,21 @@ def test_critical_errors_are_counted_by_their_number() -> None:
     assert read(gpus)["gpu:xid_errors_total", "79"] == 1.0
     card.xids = 2 * EVENTS * [79]
     assert read(gpus, whole=True)["gpu:xid_errors_total", "79"] == EVENTS + 1.0
+
+
+def test_only_the_servers_own_cards_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run beside ours has the other one, so its server is no stranger on ours."""
+
+    class TwoCards(OneCard):
+        def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+            return 2
+
+        def nvmlDeviceGetPowerUsage(self, handle: int) -> float:  # noqa: N802
+            return 1e3 * handle
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    gpus = Gpus(TwoCards(), launcher=os.getpid())
+    power = [
+        (json.loads(labels)["gpu"], value) for _, name, labels, value in gpus.rows(0.0) if "power" in name
+    ]
+    assert len(gpus) == 1 and power == [("1", 1.0)]

@@ -1,5 +1,6 @@
 """A run on the master: how it waits, what it takes, who is lost."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from common.usage import UsageError
 from loadgen.master import scrape
 from loadgen.master.machines import Machines
+from loadgen.master.partner import Partner
 from loadgen.master.run import Run
 from loadgen.master.server_info import Server
 from loadgen.protocol import messages
@@ -18,7 +20,7 @@ from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
 
 
-def waiting_run(folder: Path, **asked: bool) -> Run:
+def waiting_run(folder: Path, **asked: Any) -> Run:
     """A run whose one worker never gets ready."""
     scenario = Scenario.load("chat-low")
     plan = Plan(
@@ -55,6 +57,36 @@ def test_a_run_that_never_began_does_not_wait_for_its_workers_and_leaves_nothing
         "stopped",
         "stopped/server.log",
     ]
+
+
+def test_two_runs_side_by_side_agree_on_one_moment(tmp_path: Path) -> None:
+    runs = [waiting_run(tmp_path / name, beside=Partner(tmp_path / other)) for name, other in ("ab", "ba")]
+    moments: list[float] = []
+
+    def meet(run: Run) -> None:
+        assert run._beside is not None
+        moments.append(run._meet(run._beside, lambda worker: True))
+
+    first = gevent.spawn(meet, runs[0])
+    gevent.sleep(0.1)
+    assert not moments, "it waits for the other"
+    gevent.joinall([first, gevent.spawn(meet, runs[1])], timeout=10, raise_error=True)
+    assert moments[0] == moments[1] > time.perf_counter() + 1
+    for run in runs:
+        run.discard()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_that_waits_for_the_one_beside_it_can_be_ended(tmp_path: Path) -> None:
+    stopped = waiting_run(tmp_path / "a", beside=Partner(tmp_path / "b"))
+    assert stopped._beside is not None and stopped._beside.launcher is None
+    gevent.spawn_later(0.1, stopped.interrupt, "interrupted by SIGTERM")
+    with pytest.raises(UsageError, match="interrupted by SIGTERM before the first request"):
+        stopped._meet(stopped._beside, lambda worker: True)
+    lost = waiting_run(tmp_path / "c", beside=Partner(tmp_path / "b"))
+    assert lost._beside is not None
+    with pytest.raises(UsageError, match="worker w was lost before the run began"):
+        lost._meet(lost._beside, lambda worker: False)
 
 
 def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo_needs(
