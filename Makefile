@@ -222,7 +222,7 @@ audit: $(ENV) ## Report on other tools' result files: FILES="a.json b.json"
 
 .PHONY: bench bench-vllm calibrate bench-verdict bench-capacity bench-blame
 .PHONY: bench-forecast bench-rosetta
-bench: $(ENV) ## How exact and cheap the load generator is here (16 min)
+bench: $(ENV) ## How exact and cheap the load generator is here (12 min)
 	@$(TS) bench accuracy
 	@$(TS) bench start
 	@$(TS) bench streams
