@@ -21,7 +21,7 @@ class Reply:
     protocol and counts, but its text may lack a part.
     """
 
-    sent: float | None  # the connect() for a new connection, or the first byte on a kept one
+    sent: float | None  # the connect() for a new connection, or the first byte on a kept one; the first try
     first_byte: float | None
     first_token: float | None  # first chunk that carries text: content, reasoning, a tool call
     last_token: float | None

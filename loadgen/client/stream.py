@@ -222,7 +222,7 @@ class Stream:
 
     def _start_anew(self) -> None:
         self._kept = False
-        self._sent = time.perf_counter()
+        self._leave()
         try:
             connection = self._open_new(self)
         except OSError as error:
@@ -232,11 +232,16 @@ class Stream:
 
     def _send(self, connection: Connection) -> None:
         self._connection = connection
-        self._sent = time.perf_counter()
+        self._leave()
         try:
             connection.send(self._request)
         except OSError as error:
             self._close(Ending(How.LOST, error, connected=False))
+
+    def _leave(self) -> None:
+        """It is sent now. What is sent anew left when it did at first: it was the way that lost it since."""
+        if self._sent is None:
+            self._sent = time.perf_counter()
 
     def _look_for_text(self, stamp: float) -> None:
         """Read at once, until the first text is found. Keep a body that is no stream for its message."""
