@@ -5,8 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from common.places import ROOT
-from common.usage import UsageError
-from server.process import Group
+from server.process import start
 from server.signals import Signals
 
 POLL_S = 0.1
@@ -20,16 +19,10 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     it ends well after a signal the code is the signal's (130 for Ctrl-C) all the same.
     """
     with Signals() as signals:
-        try:
-            child = Group(command, {**os.environ, **environment}, stdin=None, cwd=ROOT)
-        except OSError as error:
-            raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror}") from None
-        handed_on = 0
+        child = start(command, {**os.environ, **environment}, stdin=None, cwd=ROOT)
         try:
             while child.exit_code is None:
-                while handed_on < len(signals.received):
-                    child.signal(signals.received[handed_on])
-                    handed_on += 1
+                signals.hand_on(child)
                 time.sleep(POLL_S)
         finally:
             child.stop(GRACE_S)

@@ -27,7 +27,7 @@ from server import health, runfolder
 from server.cores import kept_to
 from server.deployment import read_deployment
 from server.places import Place, places
-from server.process import Group
+from server.process import Group, start
 from server.signals import Signals
 
 # Makes both runs, each in its folder and at its place; their exit codes.
@@ -113,13 +113,10 @@ def run_pair(
             stack.callback(group.stop, GRACE_S)
         for reading, variant in zip(told, variants, strict=True):  # no thread while a process is forked
             threading.Thread(target=_tell, args=(reading, bare(variant)), daemon=True).start()
-        handed_on, begun = 0, False
+        begun = False
         failed: int | None = None  # which of the two came to nothing, so that the other was ended
         while any(group.exit_code is None for group in groups):
-            for number in signals.received[handed_on:]:
-                handed_on += 1
-                for group in groups:
-                    group.signal(number)
+            signals.hand_on(*groups)
             begun = begun or all((folder / READY).is_file() for folder in folders)
             gone = [at for at, group in enumerate(groups) if group.exit_code is not None]
             if gone and failed is None and not (begun or signals.received):
@@ -145,10 +142,10 @@ def _start(load: Load, variant: str, folder: Path, beside: Path, place: Place) -
     reading, writing = os.pipe()
     try:
         with kept_to(place.cores), os.fdopen(writing, "wb") as output:
-            group = Group(command, {**os.environ, **environment}, output, cwd=ROOT)
-    except OSError as error:
+            group = start(command, {**os.environ, **environment}, output, cwd=ROOT)
+    except UsageError:
         os.close(reading)
-        raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror}") from None
+        raise
     return group, reading
 
 

@@ -1,1 +1,1 @@
-"""What every room may use: errors for people, and strict YAML files."""
+"""What every room may use: errors for people, strict YAML files, and how a command line is read."""

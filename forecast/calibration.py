@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from common.commandline import words
 from common.results import LOG
 from common.usage import UsageError
 from forecast import observations
@@ -16,7 +17,6 @@ from forecast.scheduler import Engine, Load, Outcome, simulate
 from forecast.step_times import Observations, StepTimes, fit, mean_fit
 from reports.metrics import request_metrics
 from reports.metrics.machine import server_processes
-from reports.runs.commandline import words
 from reports.runs.runs import Run
 from reports.verdict.both_sides import FRONT_END
 

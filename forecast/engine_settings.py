@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from common.commandline import flag
 from common.usage import UsageError
 from forecast.scheduler import FCFS, PRIORITY, Engine
-from reports.runs.commandline import flag
 
 GIB = 2**30
 CHUNK_LOG = re.compile(r"max_num_batched_tokens=(\d+)")  # "Chunked prefill is enabled with ..."

@@ -1,9 +1,9 @@
 """The server's command line: target and variant, without I/O."""
 
-import math
 import shlex
 from dataclasses import dataclass
 
+from common import commandline
 from common.results import REFUSED
 from common.usage import UsageError
 from server import variants
@@ -16,11 +16,6 @@ API_SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
 OF_SERVE = {"--api-server-count", "-asc", "VLLM_USE_RUST_FRONTEND"}
 DEFAULT_PORT = 8000
-PARALLEL = (  # flags whose numbers, multiplied, are the GPUs of a server
-    ("--tensor-parallel-size", "-tp"),
-    ("--pipeline-parallel-size", "-pp"),
-    ("--data-parallel-size", "-dp"),
-)
 EVERYWHERE = ("", "0.0.0.0", "::", "localhost")  # values of --host with which it listens on 127.0.0.1, too
 
 
@@ -70,17 +65,11 @@ class Command:
 
     @property
     def gpus(self) -> int:
-        """How many GPUs it takes; a number that cannot be read is for vLLM to refuse."""
-        values = [next(filter(None, map(self._value, names)), "1") for names in PARALLEL]
-        return math.prod(int(value) if value.isdigit() else 1 for value in values)
+        """How many GPUs it takes."""
+        return commandline.gpus(self.argv)
 
     def _value(self, name: str) -> str | None:
-        """The value that a flag has; of one given twice the server takes the last."""
-        found = None
-        for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
-            if flag_name(word) == name:
-                found = word.partition("=")[2] or following
-        return found
+        return commandline.flag(self.argv, name)
 
     @property
     def flags(self) -> list[str]:

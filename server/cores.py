@@ -29,9 +29,14 @@ class Cores:
 
 def split(workers: int) -> Cores:
     """One of this process's cores for each worker, the rest for the server. Raises UsageError."""
+    return share(workers, own("--pin"))
+
+
+def own(option: str) -> list[list[int]]:
+    """The CPUs that this process may use, by core. Raises UsageError, for `option`, where none are known."""
     if not hasattr(os, "sched_getaffinity"):
-        raise UsageError("--pin: this system knows no cores of one's own (it takes Linux)")
-    return share(workers, siblings(os.sched_getaffinity(0)))
+        raise UsageError(f"{option}: this system knows no cores of one's own (it takes Linux)")
+    return siblings(os.sched_getaffinity(0))
 
 
 def share(workers: int, groups: Iterable[Collection[int]]) -> Cores:

@@ -24,7 +24,7 @@ from server.cores import Cores, pin, split
 from server.deployment import Deployment, read_deployment
 from server.gpu import require_gpu
 from server.install import python_of
-from server.process import Group
+from server.process import Group, start
 from server.signals import Signals, unwound
 from server.targets import AUTO
 
@@ -228,16 +228,12 @@ def _run(command: list[str], deployment: Deployment, server: Group, folder: Path
         "TOKENSWARM_VARIANT": deployment.variant_name,
         "TOKENSWARM_TARGET": deployment.target_name,
     }
-    try:
-        child = Group(command, environment, stdin=None)
-    except OSError as error:
-        raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror}") from None
+    child = start(command, environment, stdin=None)
     handed_on, deadline, died = 0, float("inf"), False
     try:
         while child.exit_code is None:
-            while handed_on < len(signals.received):
-                child.signal(signals.received[handed_on])
-                handed_on += 1
+            before, handed_on = handed_on, signals.hand_on(child)
+            if handed_on > before:
                 deadline = time.monotonic() + (DRAIN_BOUND_S if handed_on == 1 else SECOND_BOUND_S)
             if time.monotonic() > deadline:
                 say("the command did not end; it is stopped")

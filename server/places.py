@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from common.usage import UsageError
-from server.cores import halves, siblings
+from server.cores import halves, own
 from server.deployment import Deployment
 from server.gpu import VISIBLE, cards, require_gpu
 
@@ -84,9 +84,7 @@ def _needs(deployment: Deployment) -> int:
 
 def _cores(pinned: int | None) -> list[tuple[int, ...]]:
     """Half of this process's cores for each of the two."""
-    if not hasattr(os, "sched_getaffinity"):
-        raise UsageError("--side-by-side: this system knows no cores of one's own (it takes Linux)")
-    found = halves(siblings(os.sched_getaffinity(0)))
+    found = halves(own("--side-by-side"))
     if pinned is not None and pinned >= len(found[0]):
         raise UsageError(
             f"--side-by-side: half of the cores are {len(found[0])}, and with --pin {pinned} workers and a "

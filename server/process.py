@@ -14,9 +14,25 @@ from typing import IO
 
 import psutil
 
+from common.usage import UsageError
+
 PR_SET_PDEATHSIG = 1
 MARK = "TOKENSWARM_GROUP"  # in the environment of all that a group starts: its name, after its parents'
 POLL_S = 0.1
+
+
+def start(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    output: IO[bytes] | None = None,
+    stdin: IO[bytes] | int | None = subprocess.DEVNULL,
+    cwd: Path | None = None,
+) -> "Group":
+    """A group for a command that somebody named. Raises UsageError when it cannot be started."""
+    try:
+        return Group(argv, environment, output, stdin, cwd)
+    except OSError as error:
+        raise UsageError(f"the command {argv[0]!r} cannot be run: {error.strerror}") from None
 
 
 class Group:

@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from common import terminal
+from server.process import Group
 
 
 class Signals:
@@ -14,6 +15,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: list[int] = []
+        self._handed_on = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -30,6 +32,14 @@ class Signals:
     def exit_code(self) -> int:
         """What a shell gives for the first signal: 130 for Ctrl-C."""
         return 128 + self.received[0]
+
+    def hand_on(self, *groups: Group) -> int:
+        """Send each group what came since the last call; how many were ever sent on."""
+        for number in self.received[self._handed_on :]:
+            self._handed_on += 1
+            for group in groups:
+                group.signal(number)
+        return self._handed_on
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -112,6 +112,7 @@ class Stream:
     def start(self, kept: Connection | None) -> None:
         """Send the request, over a kept connection or a new one. Never raises."""
         self._timer.start(self._time_out, update=True)
+        self._sent = time.perf_counter()  # of what is sent anew later, too: the way lost it since
         if kept is not None:
             self._kept = True
             kept.owner = self
@@ -222,7 +223,6 @@ class Stream:
 
     def _start_anew(self) -> None:
         self._kept = False
-        self._leave()
         try:
             connection = self._open_new(self)
         except OSError as error:
@@ -232,16 +232,10 @@ class Stream:
 
     def _send(self, connection: Connection) -> None:
         self._connection = connection
-        self._leave()
         try:
             connection.send(self._request)
         except OSError as error:
             self._close(Ending(How.LOST, error, connected=False))
-
-    def _leave(self) -> None:
-        """It is sent now. What is sent anew left when it did at first: it was the way that lost it since."""
-        if self._sent is None:
-            self._sent = time.perf_counter()
 
     def _look_for_text(self, stamp: float) -> None:
         """Read at once, until the first text is found. Keep a body that is no stream for its message."""

@@ -6,13 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
+from common import commandline
 from reports.comparison import resampling
 from reports.comparison.changes import change, settle
 from reports.comparison.pairs import blocks_of
 from reports.document.metric import Change
 from reports.metrics import catalogue
 from reports.metrics.catalogue import ROW, Row
-from reports.runs import commandline
 from reports.runs.runs import Run
 from reports.statistics import intervals
 from reports.statistics.leaky_bucket import Crossing, crossing
@@ -24,7 +24,6 @@ ROWS = tuple(
     ROW[name] for name in ("slo_attainment", "ttft_p50", "ttft_p99", "tpot_p50", "output_token_throughput")
 )
 SUSTAINED = (Verdict.VALID.label, Verdict.TOO_SHORT.label)
-SEVERAL = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,7 @@ class Point:
 
 def gpus(run: Run) -> int:
     """How many GPUs its server was told to use; 1 where nothing says otherwise."""
-    words, count = commandline.words(run.manifest.server or {}), 1
-    for flag in SEVERAL:
-        value = commandline.flag(words, flag)
-        count *= int(value) if value and value.isdigit() else 1
-    return count
+    return commandline.gpus(commandline.words(run.manifest.server or {}))
 
 
 def _reading(run: Run, row: Row) -> Reading:

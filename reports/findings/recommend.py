@@ -4,12 +4,12 @@ import re
 import shlex
 from collections.abc import Collection, Sequence
 
+from common.commandline import batch_limit
 from reports.document.decision import ParetoPoint, Recommendation
 from reports.document.lookup import Facts
 from reports.document.metric import Change
 from reports.document.run import UNUSABLE, RunInfo
 from reports.findings.make_command import repeat, run_all
-from reports.runs.commandline import batch_limit
 from reports.runs.selection import how_to_run
 from reports.text import formatting
 

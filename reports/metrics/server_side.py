@@ -8,11 +8,11 @@ the drain. Gauges are averaged over the window, weighted by time.
 import numpy as np
 from numpy.typing import NDArray
 
+from common import commandline
 from reports.document.run import ServerSide
 from reports.metrics import request_metrics
 from reports.metrics.gateway import gateway
 from reports.metrics.rates import amounts
-from reports.runs import commandline
 from reports.runs.runs import Run
 from reports.runs.server_metrics import Histogram, Together
 

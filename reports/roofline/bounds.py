@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from common.commandline import SEVERAL_GPUS, flag, words
 from common.hardware import accelerators
 from loadgen.records.record import LOST
 from reports.document.roofline import Bounds, Operation, Roofline, WhatIf
 from reports.document.run import ServerSide
 from reports.roofline import roofline
 from reports.roofline.roofline import Hardware, Model, UnknownModelError
-from reports.runs.commandline import flag, words
 from reports.runs.runs import Run
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_SEVERAL_GPUS = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
 _DTYPES = {"half": "float16", "float": "float32"}  # vLLM's other names
 
 
@@ -63,7 +62,7 @@ def served_model(run: Run) -> Model:
     if not isinstance(config, dict):
         raise UnknownModelError("the model's config.json was not at hand when the server was started")
     command = words(server)
-    if any((flag(command, name) or "1") != "1" for name in _SEVERAL_GPUS):
+    if any((flag(command, name) or "1") != "1" for name in SEVERAL_GPUS):
         raise UnknownModelError(
             "the server spread the model over several GPUs, which the formulas do not cover"
         )

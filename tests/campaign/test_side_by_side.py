@@ -1,6 +1,5 @@
 """`compare --side-by-side`: what is refused, what resumes, and both servers at once against a stand-in."""
 
-import contextlib
 import json
 import os
 import signal
@@ -10,7 +9,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from campaign import side_by_side
@@ -24,9 +22,9 @@ from common.usage import UsageError
 from loadgen.host import processes
 from reports.comparison import side_by_side as compared
 from reports.runs.runs import load_run
-from server import places
+from server import cores, places
 from server.places import Place
-from tests.support import fakevllm
+from tests.support import fakevllm, marked
 from tests.support.waiting import PATIENCE, wait_until
 from tokenswarm.__main__ import parse
 
@@ -66,7 +64,7 @@ class Pairs:
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKENSWARM_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(Looks, "end_before", lambda *_: False)  # runs that are made up cannot be read
-    monkeypatch.setattr(places, "siblings", lambda cpus: [[0, 4], [1, 5], [2, 6]])
+    monkeypatch.setattr(cores, "siblings", lambda cpus: [[0, 4], [1, 5], [2, 6]])
     monkeypatch.setattr(side_by_side.health, "require_free", lambda port: None)
 
 
@@ -120,7 +118,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
 
 def test_one_core_or_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="two cores or more"):
-        patch.setattr(places, "siblings", lambda cpus: [[0, 1]])
+        patch.setattr(cores, "siblings", lambda cpus: [[0, 1]])
         Pairs().order(*WORDS)
     monkeypatch.setattr(places, "PROCESSES", 1e6)
     with pytest.raises(UsageError, match="GiB of memory, and .* are free; lower VLLM_CPU_KVCACHE_SPACE"):
@@ -159,16 +157,13 @@ class Compare:
         (folder / "one.yaml").write_text("changes: nothing\nexpected: nothing\n")
         (folder / "two.yaml").write_text(f'changes: a\nexpected: b\nenvironment: {{HOW: "{second}"}}\n')
         self.results, self.mark = folder / "results", str(folder)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM")}
-        environment |= {"TOKENSWARM_RESULTS": str(self.results), "TOKENSWARM_SERVER_PYTHON": str(python)}
-        environment |= {"TOKENSWARM_CACHE": str(folder / "cache"), "MARK_OF_THIS_TEST": self.mark}
         words = ["compare", str(folder / "one.yaml"), str(folder / "two.yaml"), "--side-by-side"]
         words += ["--repeats", "1", "--target", str(folder / "target.yaml"), "--port", str(free_port())]
         words += ["--rps", "20", "--duration", str(duration), "--warmup", "1", "--drain", "3"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tokenswarm", *words, "--output-tokens", "10", "--keep-going"],
             cwd=ROOT,
-            env=environment,
+            env=marked.environment(folder, python, self.mark),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -180,13 +175,8 @@ class Compare:
         wait_until(lambda: not self.running(), "still running")
         return self.process.returncode, out
 
-    def running(self) -> list[str]:
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("MARK_OF_THIS_TEST") == self.mark:
-                    found.append(" ".join(process.cmdline()))
-        return found
+    def running(self) -> list[int]:
+        return marked.running(self.mark)
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")

@@ -23,7 +23,7 @@ from common.places import ROOT
 from common.ports import free_port
 from common.usage import UsageError
 from server import health
-from tests.support import fakevllm
+from tests.support import fakevllm, marked
 from tests.support.waiting import PATIENCE, wait_until
 
 TARGET = """purpose: a test
@@ -82,17 +82,10 @@ class Launch:
         (self.folder / "test.yaml").write_text(target)
         files = [str(self.folder / "mine.yaml"), "--target", str(self.folder / "test.yaml")]
         more = [*self.more, *(["--", *command] if command else [])]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TOKENSWARM")}
-        environment |= {
-            "TOKENSWARM_RESULTS": str(self.results),
-            "TOKENSWARM_CACHE": str(self.folder / "cache"),
-            "TOKENSWARM_SERVER_PYTHON": str(self.python),
-            "MARK_OF_THIS_TEST": self.mark,
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-c", self.first + SHORT, "serve", *files, "--port", str(self.port), *more],
             cwd=ROOT,
-            env=environment,
+            env=marked.environment(self.folder, self.python, self.mark),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -120,12 +113,7 @@ class Launch:
 
     def running(self) -> list[int]:
         """Every process with our mark that is not a zombie."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get("MARK_OF_THIS_TEST") == self.mark:
-                    found.append(process.pid)
-        return found
+        return marked.running(self.mark)
 
     def run_folder(self) -> Path:
         """The one run folder."""

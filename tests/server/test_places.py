@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.usage import UsageError
-from server import gpu, places
+from server import cores, gpu, places
 from server.command import Command
 from server.cores import halves
 from server.deployment import Deployment
@@ -70,7 +70,7 @@ def test_halves_are_alike(cores: int, threads: int) -> None:
 
 
 def test_a_half_that_is_too_small_to_be_split_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "siblings", lambda cpus: [[0], [1]])
+    monkeypatch.setattr(cores, "siblings", lambda cpus: [[0], [1]])
     assert places._cores(None) == [(0,), (1,)]
     with pytest.raises(UsageError, match="half of the cores are 1, and with --pin 1 workers and a server"):
         places._cores(1)

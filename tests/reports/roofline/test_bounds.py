@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from common import commandline
 from reports.charts.figures import roofline_plot
 from reports.document.roofline import Operation, Roofline
 from reports.document.run import ServerSide
 from reports.metrics.server_side import server_side
 from reports.roofline import bounds, roofline
-from reports.runs import commandline
 from reports.runs.runs import Run
 from tests.support.make_report import make_pair
 

@@ -1,11 +1,14 @@
 """The command that a server was started by: its flags and their values."""
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_NUM_SEQS = "--max-num-seqs"
+# Their numbers, multiplied, are the GPUs of a server.
+SEVERAL_GPUS = ("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
 SHORT = {  # vLLM's own
     "-tp": "--tensor-parallel-size",
     "-pp": "--pipeline-parallel-size",
@@ -45,3 +48,9 @@ def batch_limit(command: Sequence[str]) -> int | None:
     """The most sequences at a time; None where the command leaves it to the engine."""
     value = flag(command, MAX_NUM_SEQS)
     return int(value) if value and re.fullmatch(r"\d+", value) else None
+
+
+def gpus(command: Sequence[str]) -> int:
+    """How many GPUs the server takes; a number that cannot be read is for vLLM to refuse, and counts as 1."""
+    values = [flag(command, name) or "" for name in SEVERAL_GPUS]
+    return math.prod(int(value) if value.isdigit() else 1 for value in values)
