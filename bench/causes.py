@@ -21,6 +21,7 @@ CALM = ("VALID", "TOO-SHORT")
 ANY = ("*",)
 RATE, SECONDS = 70.0, 8.0  # 560 requests in the window: enough for a p99
 SPARE = 40.0  # requests/s; two cores then have room for a gateway, too
+RELAYED = 4.0  # requests/s; at 8 the relay and the server on another host take 14 % of 2 cores, as others
 _BURN = """
 import sys, time
 share = float(sys.argv[1])
@@ -245,7 +246,7 @@ CAUSES: dict[str, Cause] = {
         far(Link(delay=0.1)),
         fails=["outside_server"],
         says="round trip of the network 200",
-        rate=8.0,
+        rate=RELAYED,
     ),
     "loss": Cause(
         "2 % of the packets lost",
@@ -253,7 +254,7 @@ CAUSES: dict[str, Cause] = {
         far(Link(loss=0.02)),
         fails=["network_loss"],
         may=["outside_server"],
-        rate=4.0,  # at 8 the relay and the server take 14 % of 2 cores, and count as others
+        rate=RELAYED,
     ),
     "cpu-nothing": Cause("nothing, on the real vLLM (CPU)", "nobody", on_cpu(), rate=6.0),
     "cpu-burn": Cause(
