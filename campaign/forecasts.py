@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,6 @@ def _asked(load: Load, variant: str, basis: str) -> "tuple[Calibration, Setting]
     """What a forecast of the variant under this load rests on; None where no run of the basis is VALID, which
     is said where there is one. Raises UsageError."""
     from forecast import alternatives
-    from forecast.calibration import calibrate
-    from reports.runs.runs import load_run
 
     name, target = bare(basis), bare(resolve_name(load.target))
     found = newest(name, target)
@@ -73,8 +72,17 @@ def _asked(load: Load, variant: str, basis: str) -> "tuple[Calibration, Setting]
         return None
     scenario = load.resolved()
     arrivals = schedule(scenario, int(load.options.get("seed", scenario.seed)))
-    calibration = calibrate(load_run(found))
+    calibration = _calibrated(found)
     return calibration, alternatives.with_variant(calibration, variant, arrivals)
+
+
+@cache
+def _calibrated(folder: Path) -> "Calibration":
+    """Kept, since the steps of a campaign rest on one run, and it takes most of a second."""
+    from forecast.calibration import calibrate
+    from reports.runs.runs import load_run
+
+    return calibrate(load_run(folder))
 
 
 def newest(variant: str, target: str) -> Path | None:

@@ -86,6 +86,7 @@ class LanePulse:
     events: int = 0
     chunks: int = 0  # of answers under way
     idle: bool = False
+    undecided: int = 0  # of the requests under way, those that may still meet the SLO
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
 
@@ -111,7 +112,8 @@ class Live:
         """Take one worker's pulse (loadgen.protocol.messages.PULSE)."""
         lane = self.lanes[data["lane"]]
         lane.t, lane.due, lane.in_flight = max(data["t"], 0.0), data["due"], data["in_flight"]
-        lane.events, lane.chunks, lane.idle = data["events"], data["chunks"], data["idle"]
+        lane.events, lane.chunks = data["events"], data["chunks"]
+        lane.idle, lane.undecided = data["idle"], data["undecided"]
         lane.counts = {workload: Counter(counts) for workload, counts in data["counts"].items()}
         for workload, found in data["digests"].items():
             known = self._digests.setdefault(workload, empty_digests())
@@ -159,6 +161,12 @@ class Live:
     def idle(self) -> bool:
         """Every lane that lives has launched all and waits for nothing."""
         return all(lane.idle or number in self.lost for number, lane in self.lanes.items())
+
+    @property
+    def decided(self) -> bool:
+        """Every lane that lives has said since the end that no request under way can still meet the SLO."""
+        told = {number: lane.t >= self.end and not lane.undecided for number, lane in self.lanes.items()}
+        return all(known or number in self.lost for number, known in told.items())
 
     def workloads(self) -> list[str]:
         """The parts of a mix that have been seen, in the order of their names."""

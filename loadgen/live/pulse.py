@@ -4,6 +4,7 @@ Counts are of the whole run so far; digests and histograms of what came since th
 the warm-up apart, as the report does: nobody compares percentiles that hold a server's first requests.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from loadgen.protocol import events
 from loadgen.records.metrics import METRICS, Metric, Moments, Since, moments, value
 from loadgen.records.record import FAILED, OVERLOADED, Record, gone, timed_out
 from loadgen.workload.arrival import Arrival
+from loadgen.workload.scenario import Slo
 
 _KNOWN_AT: dict[Since, list[Metric]] = {
     since: [each for each in METRICS.values() if each.since == since and each.seconds]
@@ -57,8 +59,12 @@ class Figures:
 class Pulse:
     """Listens to the hooks of `loadgen.protocol.events` for one lane's run; `close` ends that."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, slo: Slo | None = None) -> None:
         self._environment = environment
+        self._wait = math.inf if slo is None or slo.ttft is None else slo.ttft
+        self._open: dict[
+            int, float
+        ] = {}  # requests under way: when (s from the start) it is too late for each
         self._figures: dict[str, Figures] = {}
         self._warming: set[int] = set()  # numbers of the warm-up's requests under way
         self._listeners: list[tuple[EventHook, Callable[..., None]]] = [
@@ -74,6 +80,10 @@ class Pulse:
         for hook, listener in self._listeners:
             hook.remove_listener(listener)
         self._listeners.clear()
+
+    def undecided(self, now: float) -> int:
+        """Requests under way that may still meet the SLO; `now`: seconds from the start."""
+        return sum(late > now for late in self._open.values())
 
     def take(self) -> dict[str, Any]:
         """`counts`, `digests`, `warmup` (digests, too) and `histograms`, each by workload.
@@ -99,17 +109,20 @@ class Pulse:
         judged = due >= arrival.warmup_end
         if not judged:
             self._warming.add(arrival.number)
+        self._open[arrival.number] = due + self._wait
         figures.counts["sent"] += 1
         figures.add("sent", Moments(due=due, sent=now), judged)
 
     def _on_first_token(self, arrival: Arrival, ttft: float, scheduled_ttft: float, **_: Any) -> None:
         figures, judged = self._of(arrival.workload), arrival.number not in self._warming
+        self._open[arrival.number] = math.inf if scheduled_ttft <= self._wait else -math.inf
         figures.add("first token", Moments(due=-scheduled_ttft, sent=-ttft, first_token=0.0), judged)
         figures.histograms["first_chunk"].add(ttft)
 
     def _on_chat_finished(self, arrival: Arrival, record: Record, **_: Any) -> None:
         figures, judged = self._of(record.workload), record.due >= arrival.warmup_end
         self._warming.discard(arrival.number)
+        self._open.pop(arrival.number, None)
         figures.counts[record.status] += 1
         figures.counts["tokens"] += record.output_tokens or 0
         figures.counts["refused"] += _refused(record)

@@ -224,8 +224,10 @@ class Run:
     @property
     def _drains(self) -> bool:
         """Whether answers are waited for: of a run that was stopped early as long as its figures need."""
-        if self.stopped_early is None or self.stopped_why is not None or self.now < self._deadline:
+        if self.stopped_early is None or self.stopped_why is not None:
             return self.now < self._deadline
+        if self.now < self._deadline and not self.live.decided:
+            return True
         warmup = due_between(self.schedule, 0, self.schedule.window_start)
         needed = warmup + ANSWERED * due_between(self.schedule, self.schedule.window_start, self._end)
         return self.now < self._end + self.schedule.scenario.drain and seen_of(self.live).answered < needed

@@ -78,6 +78,7 @@ class Pulse(TypedDict):
     events: Count
     chunks: Count
     idle: bool
+    undecided: Count
     counts: dict[Workload, dict[Name, Count]]
     digests: Digests
     warmup: Digests

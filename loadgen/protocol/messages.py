@@ -28,7 +28,8 @@ HERE = "tokenswarm-here"  # process: the answer to ASK, of no run yet
 READY = "tokenswarm-ready"
 PONG = "tokenswarm-pong"  # number, sent, theirs
 BATCH = "tokenswarm-batch"  # lane, number, content (an Arrow file)
-PULSE = "tokenswarm-pulse"  # lane, due, in_flight, events, idle, and loadgen.live.pulse.Pulse's
+# lane, due, in_flight, events, idle, undecided: who may still meet the SLO, and loadgen.live.pulse.Pulse's
+PULSE = "tokenswarm-pulse"
 # lane, batches, records, due, left: whether before its time, cost: loadgen.host.overhead.Cost, connections,
 # …, watched: what it saw of its machine (loadgen.records.watched), or null
 CLOSED = "tokenswarm-closed"

@@ -175,6 +175,11 @@ class Lane:
         return int(np.searchsorted(self.due_times, moment)) + self.chained_due
 
     @property
+    def held_back(self) -> int:
+        """Arrivals that have come due and wait for room below the cap."""
+        return len(self._waiting)
+
+    @property
     def idle(self) -> bool:
         """Nothing is in flight and nothing will be launched."""
         nothing = self._upcoming is None and not self._following and not self._waiting

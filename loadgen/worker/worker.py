@@ -238,7 +238,11 @@ class Part:
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, self.lane.due_times)
         self.outbox = Outbox(self._send_batch)
-        self._gauge, self._pulse, self._stats = Gauge(), Pulse(environment), LocustStats(environment)
+        self._gauge, self._pulse, self._stats = (
+            Gauge(),
+            Pulse(environment, self.lane.scenario.slo),
+            LocustStats(environment),
+        )
         self._closed = False
         self._polite = bool(environment.parsed_options.polite)
         self._urgency = Urgency(wanted=False)
@@ -263,6 +267,8 @@ class Part:
             self.outbox.repeat()
         lane = self.lane
         events, chunks = lane.client.progress()
+        over = lane.now >= lane.end  # before, nobody asks, and to look takes a millisecond for 20,000
+        undecided = self._pulse.undecided(lane.now) if over else lane.client.in_flight
         self._tell(
             messages.PULSE,
             lane=lane.number,
@@ -272,6 +278,7 @@ class Part:
             events=events,
             chunks=chunks,
             idle=lane.idle,
+            undecided=lane.held_back + undecided,
             **self._pulse.take(),
         )
 

@@ -59,8 +59,9 @@ def _panel(
     )
 
 
-def pareto(points: Sequence[Point], front: Sequence[Point], variants: Sequence[str]) -> Chart:
-    """Each point's tokens/s per user against tokens/s per GPU, drawn by what may be done with it."""
+def pareto(points: Sequence[Point], front: Sequence[Point], variants: Sequence[str], whose: str) -> Chart:
+    """Each point's tokens/s per user against tokens/s per GPU, drawn by what may be done with it. `whose`:
+    `points.divisor`."""
     known = [point for point in points if point.per_user is not None]
     series = []
     for number, variant in enumerate(variants):
@@ -78,13 +79,14 @@ def pareto(points: Sequence[Point], front: Sequence[Point], variants: Sequence[s
                         symbol=symbol,
                     )
                 )
-    panel = Panel("Tokens/s per user against tokens/s per GPU", "tok/s per GPU", "tok/s per user", series)
+    title = f"Tokens/s per user against tokens/s per {whose}"
+    panel = Panel(title, f"tok/s per {whose}", "tok/s per user", series)
     return Chart(
         PARETO,
-        "Speed for one user against the yield of a GPU",
+        f"Speed for one user against the yield of a {whose}",
         "Beside a point its rate. Filled: no other point is better in one and as good in the other. A cross "
         "is none to choose: its server fell behind, or its run was disturbed.",
-        "Tokens/s per user (1 / TPOT p50) against output tokens/s per GPU, for each variant and rate.",
+        f"Tokens/s per user (1 / TPOT p50) against output tokens/s per {whose}, for each variant and rate.",
         [panel],
         height=3.4,
     )

@@ -89,6 +89,12 @@ def gpus(run: Run) -> int:
     return commandline.gpus(commandline.words(run.manifest.server or {}))
 
 
+def divisor(points: Sequence[Point]) -> str:
+    """Whose tokens/s `per_gpu` is, in a word: a server whose launcher found a CPU has no GPU."""
+    hardware = [(point.run.manifest.server or {}).get("hardware") or {} for point in points]
+    return "machine" if {each.get("kind") for each in hardware} == {"cpu"} else "GPU"
+
+
 def _reading(run: Run, row: Row) -> Reading:
     found = catalogue.figure(run, row)
     if found.value is None:

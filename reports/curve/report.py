@@ -11,7 +11,7 @@ from reports.charts.svg import draw
 from reports.curve import chart, words
 from reports.curve.chart import FIGURE as FIGURE
 from reports.curve.chart import PARETO as PARETO
-from reports.curve.points import ROWS, Point, changes, front, limit
+from reports.curve.points import ROWS, Point, changes, divisor, front, limit
 from reports.runs.runs import load_run
 from reports.statistics.leaky_bucket import Crossing
 from reports.text import formatting
@@ -45,7 +45,8 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "curve.json", to_json(found))
         (folder / f"{FIGURE}.svg").write_bytes(draw(chart.rates(found.points, found.variants)))
-        (folder / f"{PARETO}.svg").write_bytes(draw(chart.pareto(found.points, found.front, found.variants)))
+        speeds = chart.pareto(found.points, found.front, found.variants, divisor(found.points))
+        (folder / f"{PARETO}.svg").write_bytes(draw(speeds))
         write_whole(folder / "README.md", readme(found))
     except OSError as error:
         raise UsageError(f"{folder}: the report cannot be written: {error.strerror}") from None
@@ -119,7 +120,7 @@ def readme(found: Curve) -> str:
     parts += ["\n".join(f"- {inline(text)}" for text in found.sentences)] if found.sentences else []
     parts += [f"{inline(name)} was not served: {inline(why)}" for name, why in found.refused.items()]
     parts.append(f"![Figures against the offered rate](./{FIGURE}.svg)")
-    parts.append(f"![Tokens/s per user against tokens/s per GPU](./{PARETO}.svg)")
+    parts.append(f"![Tokens/s per user against tokens/s per {divisor(found.points)}](./{PARETO}.svg)")
     parts += ["## Points", _table(found)]
     return "\n\n".join(parts) + "\n"
 

@@ -14,7 +14,7 @@ from campaign.curve import run as run_curve
 from campaign.load import Load
 from common.usage import UsageError
 from reports.curve.chart import pareto
-from reports.curve.points import SUSTAINED, Point, changes, front
+from reports.curve.points import SUSTAINED, Point, changes, divisor, front
 from reports.curve.words import Sides, sentence
 from reports.document.metric import Change, Mark
 from reports.runs.runs import load_run
@@ -157,12 +157,20 @@ def test_a_point_that_nobody_can_choose_is_on_no_front_and_beats_none(broken: st
     best, beaten, full = point(5, 50, 100), point(10, 40, 90), point(20, 60, 300, broken)
     every = [best, beaten, full]
     assert front(every, 0.03) == [best]
-    [panel] = pareto(every, front(every, 0.03), ["A"]).panels
+    [panel] = pareto(every, front(every, 0.03), ["A"], "GPU").panels
     assert [(each.name, each.symbol) for each in panel.series] == [
         ("A", "dot"),
         ("A, beaten", "ring"),
         ("A, not sustained", "cross"),
     ]
+
+
+@pytest.mark.parametrize(("kinds", "whose"), [(["cpu", "cpu"], "machine"), (["gpu"], "GPU"), ([None], "GPU")])
+def test_tokens_are_told_per_machine_where_no_gpu_makes_them(kinds: list[str | None], whose: str) -> None:
+    servers = [None if kind is None else {"hardware": {"kind": kind}} for kind in kinds]
+    runs = [SimpleNamespace(manifest=SimpleNamespace(server=server)) for server in servers]
+    every: Any = [SimpleNamespace(run=run) for run in runs]
+    assert divisor(every) == whose
 
 
 def test_what_fell_behind_is_not_to_be_taken() -> None:

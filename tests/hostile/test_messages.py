@@ -18,7 +18,7 @@ anything = st.recursive(
 )
 HEAD = {"run": "r", "lane": 0}
 PULSE = HEAD | {
-    "t": 1.0, "due": 2, "in_flight": 1, "events": 9, "chunks": 4, "idle": False,
+    "t": 1.0, "due": 2, "in_flight": 1, "events": 9, "chunks": 4, "idle": False, "undecided": 0,
     "counts": {"chat": {"sent": 2}}, "digests": {"chat": {"ttft": [[3], [1]]}}, "warmup": {},
     "histograms": {"chat": {"ttft": [[1], [1], [0.1]]}},
 }  # fmt: skip

@@ -18,6 +18,7 @@ def pulse(
         "events": completed * 12,
         "chunks": 0,
         "idle": False,
+        "undecided": 0,
         "counts": {"chat": {"sent": due, "completed": completed, "tokens": completed * 10}},
         "digests": {"chat": {"dispatch_delay": digest.take()}},
     }

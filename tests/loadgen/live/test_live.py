@@ -15,7 +15,7 @@ from loadgen.protocol import events
 from loadgen.records.metrics import METRICS, moments, value
 from loadgen.records.record import COMPLETED, FAILED, Record
 from loadgen.workload.arrival import Arrival
-from loadgen.workload.scenario import Scenario
+from loadgen.workload.scenario import Scenario, Slo
 from loadgen.workload.schedule import schedule
 
 WARMUP = 2.0
@@ -71,7 +71,16 @@ def test_tpot_is_of_answers_that_show_a_pace(changes: dict[str, Any], expected: 
 
 def told(t: float, pulse: Pulse, **more: Any) -> dict[str, Any]:
     """A pulse as the worker sends it."""
-    figures = {"lane": 0, "t": t, "due": 0, "in_flight": 0, "events": 0, "chunks": 0, "idle": False}
+    figures = {
+        "lane": 0,
+        "t": t,
+        "due": 0,
+        "in_flight": 0,
+        "events": 0,
+        "chunks": 0,
+        "idle": False,
+        "undecided": 0,
+    }
     return figures | pulse.take() | more
 
 
@@ -298,7 +307,14 @@ def test_the_live_line_fits_the_terminal(width: int | None, phase: str, failed: 
     found = {"chat": {name: digests[name].take() for name in ("ttft", "tpot")}}
     for second in range(59):
         counts = {"sent": 20 * second, "completed": 8 * second, "failed": failed, "tokens": 80 * second}
-        figures = {"due": 20 * second, "in_flight": 12 * second, "events": 0, "chunks": 0, "idle": False}
+        figures = {
+            "due": 20 * second,
+            "in_flight": 12 * second,
+            "events": 0,
+            "chunks": 0,
+            "idle": False,
+            "undecided": 0,
+        }
         seen = {} if second else found
         live.pulse({"lane": 0, "t": float(second), "counts": {"chat": counts}, "digests": seen} | figures)
         live.tick(float(second), {})
@@ -318,7 +334,15 @@ def test_each_workload_shows_what_comes_and_goes() -> None:
                 "tokens": 30 * second,
             }
             counts = {"chat": chats, "code": {"sent": int(lane == 0 and second > 0)}}
-            figures = {"due": 0, "in_flight": 0, "events": 0, "chunks": 0, "idle": False, "digests": {}}
+            figures = {
+                "due": 0,
+                "in_flight": 0,
+                "events": 0,
+                "chunks": 0,
+                "idle": False,
+                "undecided": 0,
+                "digests": {},
+            }
             live.pulse({"lane": lane, "t": float(second), "counts": counts} | figures)
         live.tick(float(second), {})
     chat, code = live.flow("chat"), live.flow("code")
@@ -327,3 +351,19 @@ def test_each_workload_shows_what_comes_and_goes() -> None:
     assert (code.sent, code.completed, code.in_flight) == (1, 0, 1)
     assert live.flow().sent == 81 and live.flow().sent_rate == 8.1
     assert live.flow("unknown").sent == 0 and Live(1.0, (0.0, 1.0), 1).flow("chat").sent_rate == 0
+
+
+def test_a_request_is_decided_once_it_has_waited_too_long_or_has_ended() -> None:
+    early, late, never = (schedule(Scenario.from_dict(SCENARIO), 1).arrivals[number] for number in range(3))
+    pulse = Pulse(Environment(), Slo(ttft=1.0))
+    for arrival in (early, late, never):
+        events.launched.fire(environment=None, arrival=arrival, due=5.0, now=5.0)
+    assert pulse.undecided(5.9) == 3 and pulse.undecided(6.1) == 0
+    for arrival, waited in ((early, 0.5), (late, 1.5)):
+        events.first_token.fire(environment=None, arrival=arrival, ttft=waited, scheduled_ttft=waited)
+    assert pulse.undecided(6.1) == 1, "it came in time, and its TPOT is open"
+    pulse.close()
+    without = Pulse(Environment())
+    events.launched.fire(environment=None, arrival=early, due=5.0, now=5.0)
+    assert without.undecided(100.0) == 1, "no bound decides"
+    without.close()

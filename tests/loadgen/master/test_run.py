@@ -108,7 +108,7 @@ def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo
             "events": 0,
             "chunks": 0,
         }
-        pulse |= {"idle": False, "counts": counts, "digests": {}, "warmup": {}}
+        pulse |= {"idle": False, "undecided": 0, "counts": counts, "digests": {}, "warmup": {}}
         first = ([0], [5], [0.1])
         run.on_pulse(pulse | {"histograms": {"chat": {"first_chunk": first}} if second else {}})
         monkeypatch.setattr("loadgen.master.run.due_between", lambda *_: 20 * (60 - second))  # noqa: B023
@@ -118,6 +118,15 @@ def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo
     [(name, data)] = sent
     assert name == messages.DRAIN and run.schedule.window_start < data["end"] < run.schedule.end
     assert run._deadline == data["end"] + run.schedule.drain
+    monkeypatch.setattr("loadgen.master.run.due_between", lambda *_: 0)  # enough have a first token
+    for undecided, t, drains in (
+        (0, data["end"] - 0.1, True),
+        (1, data["end"], True),
+        (0, data["end"], False),
+    ):
+        run.on_pulse(pulse | {"t": t, "undecided": undecided, "histograms": {}})
+        now = data["end"] + 1
+        assert run._drains == drains, "until no request under way can still meet the SLO"
     assert run.stopped_early and run.stopped_why is None, "it is complete, as far as it goes"
 
 

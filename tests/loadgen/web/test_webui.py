@@ -40,6 +40,7 @@ def live_run(workloads: tuple[str, ...] = ("chat", "code")) -> Live:
                     "events": 0,
                     "chunks": 0,
                     "idle": False,
+                    "undecided": 0,
                     "counts": dict.fromkeys(workloads, counts),
                     "digests": digests,
                 }
