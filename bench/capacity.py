@@ -55,10 +55,10 @@ def missed(truth: Truth) -> NDArray[np.bool_]:
     return np.asarray(~met & truth.judged)
 
 
-def true_rate(shape: Shape, steps: int = 240) -> float:
+def true_rate(shape: Shape, steps: int = 4000) -> float:
     """Where the mean share of misses of steps is ALLOWED."""
     rates = shape.capacity * np.exp(np.linspace(-0.35, 0.12, 20))
-    rough = np.maximum.accumulate([_share(shape, rate, 24) for rate in rates])
+    rough = np.maximum.accumulate([_share(shape, rate, 100) for rate in rates])
     first, last = (int(np.searchsorted(rough, share)) for share in (ALLOWED / 8, 8 * ALLOWED))
     rates = np.geomspace(rates[max(first - 1, 0)], rates[min(last + 1, len(rates) - 1)], 8)
     shares = np.maximum.accumulate([_share(shape, rate, steps) for rate in rates])

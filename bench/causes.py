@@ -22,6 +22,7 @@ ANY = ("*",)
 RATE, SECONDS = 70.0, 8.0  # 560 requests in the window: enough for a p99
 SPARE = 40.0  # requests/s; two cores then have room for a gateway, too
 RELAYED = 4.0  # requests/s; at 8 the relay and the server on another host take 14 % of 2 cores, as others
+DELAYED = 2.0  # the same of a link that holds each frame back, which costs more
 _BURN = """
 import sys, time
 share = float(sys.argv[1])
@@ -246,7 +247,7 @@ CAUSES: dict[str, Cause] = {
         far(Link(delay=0.1)),
         fails=["outside_server"],
         says="round trip of the network 200",
-        rate=RELAYED,
+        rate=DELAYED,
     ),
     "loss": Cause(
         "2 % of the packets lost",
@@ -268,5 +269,5 @@ CAUSES: dict[str, Cause] = {
         rate=6.0,
         burns=True,
     ),
-    "cpu-stops": _stops(on_cpu(), rate=6.0),
+    "cpu-stops": _stops(on_cpu(), rate=12.0),  # a stall shows in two answers that stream, or more
 }
