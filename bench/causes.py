@@ -84,15 +84,13 @@ def halted(*pids: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def for_a_while(stand: Stand, seconds: float, cause: Callable[[], Plant]) -> Iterator[None]:
-    """The cause for so long, from three seconds after the load has begun on."""
+    """The cause for so long, from three seconds after the load has begun on, while requests are in flight."""
     over = threading.Event()
 
     def wait() -> None:
-        while not over.wait(0.2):
-            if _in_flight(stand.url) >= BEGUN and not over.wait(3.0):
-                with cause():
-                    over.wait(seconds)
-                return
+        if _begun(stand.url, over) and not over.wait(3.0) and _begun(stand.url, over):
+            with cause():
+                over.wait(seconds)
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -101,6 +99,14 @@ def for_a_while(stand: Stand, seconds: float, cause: Callable[[], Plant]) -> Ite
     finally:
         over.set()
         thread.join()
+
+
+def _begun(url: str, over: threading.Event) -> bool:
+    """Whether so many are in flight, once that is so; not when it is over before."""
+    while not over.wait(0.1):
+        if _in_flight(url) >= BEGUN:
+            return True
+    return False
 
 
 def _in_flight(url: str) -> float:
