@@ -62,9 +62,7 @@ class Pulse:
     def __init__(self, environment: Environment, slo: Slo | None = None) -> None:
         self._environment = environment
         self._wait = math.inf if slo is None or slo.ttft is None else slo.ttft
-        self._open: dict[
-            int, float
-        ] = {}  # requests under way: when (s from the start) it is too late for each
+        self._open: dict[int, float] = {}  # by request under way, when it will have missed the SLO, s
         self._figures: dict[str, Figures] = {}
         self._warming: set[int] = set()  # numbers of the warm-up's requests under way
         self._listeners: list[tuple[EventHook, Callable[..., None]]] = [

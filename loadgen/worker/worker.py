@@ -238,11 +238,8 @@ class Part:
         self.lane = Lane(environment, plan, given["lane"], client)
         process_limits.check(self._limit, self.lane.due_times)
         self.outbox = Outbox(self._send_batch)
-        self._gauge, self._pulse, self._stats = (
-            Gauge(),
-            Pulse(environment, self.lane.scenario.slo),
-            LocustStats(environment),
-        )
+        self._gauge, self._stats = Gauge(), LocustStats(environment)
+        self._pulse = Pulse(environment, self.lane.scenario.slo)
         self._closed = False
         self._polite = bool(environment.parsed_options.polite)
         self._urgency = Urgency(wanted=False)
