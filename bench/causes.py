@@ -122,13 +122,8 @@ def _worker() -> int:
     return drives[0].children()[0].pid
 
 
-def _burns(share: float, place: Place, seconds: float | None = None) -> Cause:
-    def plant(stand: Stand) -> Plant:
-        return burning(share) if seconds is None else for_a_while(stand, seconds, lambda: burning(share))
-
-    told = f"another program takes {100 * share:.0f} % of the cores "
-    told += "all through" if seconds is None else f"for {seconds:g} s"
-    return Cause(told, "machine", place, ["DISTURBED"], may=ANY, plant=plant, burns=True)
+def _burns(told: str, place: Place, plant: Callable[[Stand], Plant], rate: float = RATE) -> Cause:
+    return Cause(told, "machine", place, ["DISTURBED"], may=ANY, plant=plant, burns=True, rate=rate)
 
 
 def _stops(place: Place, rate: float = RATE) -> Cause:
@@ -151,9 +146,17 @@ def _between(name: str, cured: str = "", told: str = "as packaged", **expected: 
 _NO_DELAY = "option http-no-delay"
 CAUSES: dict[str, Cause] = {
     "nothing": Cause("nothing", "nobody", alone()),
-    "burn-60": _burns(0.6, alone()),
-    "burn-30": _burns(0.3, alone()),
-    "burn-4s": _burns(0.6, alone(), seconds=4.0),
+    "burn-60": _burns(
+        "another program takes 60 % of the cores all through", alone(), lambda stand: burning(0.6)
+    ),
+    "burn-30": _burns(
+        "another program takes 30 % of the cores all through", alone(), lambda stand: burning(0.3)
+    ),
+    "burn-4s": _burns(
+        "another program takes 60 % of the cores for 4 s",
+        alone(),
+        lambda stand: for_a_while(stand, 4.0, lambda: burning(0.6)),
+    ),
     "server-stops": _stops(alone()),
     "client-stops": Cause(
         "the worker stands still for 3 s",
@@ -264,16 +267,11 @@ CAUSES: dict[str, Cause] = {
         rate=RELAYED,
     ),
     "cpu-nothing": Cause("nothing, on the real vLLM (CPU)", "nobody", on_cpu(), rate=6.0),
-    "cpu-burn": Cause(
+    "cpu-burn": _burns(
         "other programs, four a core, want 60 % of one each, the real vLLM (CPU) runs",
-        "machine",
         on_cpu(),
-        ["DISTURBED"],
-        may=ANY,
-        # One a core gets 4 to 10 % of it beside vLLM's threads (Linux 6.18).
-        plant=lambda stand: burning(0.6, each_core=4),
+        lambda stand: burning(0.6, each_core=4),  # one gets 4 to 10 % beside vLLM's threads (Linux 6.18)
         rate=6.0,
-        burns=True,
     ),
     "cpu-stops": _stops(on_cpu(), rate=12.0),  # a stall shows in two answers that stream, or more
 }

@@ -3,6 +3,7 @@
 from loadgen.live.histogram import Digest
 from loadgen.live.live import ALL, Live
 from loadgen.records import metrics
+from tests.support.pulses import BLANK
 
 
 def pulse(
@@ -10,15 +11,12 @@ def pulse(
 ) -> dict[str, object]:
     digest = Digest()
     digest.add(lag)
-    return {
+    return BLANK | {
         "lane": lane,
         "t": t,
         "due": due,
         "in_flight": in_flight,
         "events": completed * 12,
-        "chunks": 0,
-        "idle": False,
-        "undecided": 0,
         "counts": {"chat": {"sent": due, "completed": completed, "tokens": completed * 10}},
         "digests": {"chat": {"dispatch_delay": digest.take()}},
     }

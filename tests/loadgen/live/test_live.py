@@ -17,6 +17,7 @@ from loadgen.records.record import COMPLETED, FAILED, Record
 from loadgen.workload.arrival import Arrival
 from loadgen.workload.scenario import Scenario, Slo
 from loadgen.workload.schedule import schedule
+from tests.support.pulses import BLANK
 
 WARMUP = 2.0
 SCENARIO = {
@@ -71,17 +72,7 @@ def test_tpot_is_of_answers_that_show_a_pace(changes: dict[str, Any], expected: 
 
 def told(t: float, pulse: Pulse, **more: Any) -> dict[str, Any]:
     """A pulse as the worker sends it."""
-    figures = {
-        "lane": 0,
-        "t": t,
-        "due": 0,
-        "in_flight": 0,
-        "events": 0,
-        "chunks": 0,
-        "idle": False,
-        "undecided": 0,
-    }
-    return figures | pulse.take() | more
+    return BLANK | {"t": t} | pulse.take() | more
 
 
 def test_percentiles_leave_the_warm_up_out_and_the_charts_show_it() -> None:
@@ -307,16 +298,9 @@ def test_the_live_line_fits_the_terminal(width: int | None, phase: str, failed: 
     found = {"chat": {name: digests[name].take() for name in ("ttft", "tpot")}}
     for second in range(59):
         counts = {"sent": 20 * second, "completed": 8 * second, "failed": failed, "tokens": 80 * second}
-        figures = {
-            "due": 20 * second,
-            "in_flight": 12 * second,
-            "events": 0,
-            "chunks": 0,
-            "idle": False,
-            "undecided": 0,
-        }
+        figures = {"t": float(second), "due": 20 * second, "in_flight": 12 * second}
         seen = {} if second else found
-        live.pulse({"lane": 0, "t": float(second), "counts": {"chat": counts}, "digests": seen} | figures)
+        live.pulse(BLANK | figures | {"counts": {"chat": counts}, "digests": seen})
         live.tick(float(second), {})
     assert line(live, 58.0, phase, 2.0, width) == expected
     assert width is None or len(expected) <= width
@@ -334,16 +318,7 @@ def test_each_workload_shows_what_comes_and_goes() -> None:
                 "tokens": 30 * second,
             }
             counts = {"chat": chats, "code": {"sent": int(lane == 0 and second > 0)}}
-            figures = {
-                "due": 0,
-                "in_flight": 0,
-                "events": 0,
-                "chunks": 0,
-                "idle": False,
-                "undecided": 0,
-                "digests": {},
-            }
-            live.pulse({"lane": lane, "t": float(second), "counts": counts} | figures)
+            live.pulse(BLANK | {"lane": lane, "t": float(second), "counts": counts, "digests": {}})
         live.tick(float(second), {})
     chat, code = live.flow("chat"), live.flow("code")
     assert (chat.sent_rate, chat.completed_rate, chat.token_rate) == (8.0, 6.0, 60.0)

@@ -18,6 +18,7 @@ from loadgen.protocol.messages import Plan
 from loadgen.records.collect import BATCHES
 from loadgen.workload.scenario import Scenario
 from loadgen.workload.schedule import schedule
+from tests.support.pulses import BLANK
 
 
 def waiting_run(folder: Path, **asked: Any) -> Run:
@@ -100,15 +101,8 @@ def test_a_run_whose_server_is_far_behind_launches_no_more_and_drains_as_the_slo
     for second in range(60):
         now = float(second)
         counts = {"chat": {"sent": 20 * second, "completed": 5 * second}}
-        pulse: dict[str, Any] = {
-            "lane": 0,
-            "t": now,
-            "due": 20 * second,
-            "in_flight": 15 * second,
-            "events": 0,
-            "chunks": 0,
-        }
-        pulse |= {"idle": False, "undecided": 0, "counts": counts, "digests": {}, "warmup": {}}
+        pulse = BLANK | {"t": now, "due": 20 * second, "in_flight": 15 * second}
+        pulse |= {"counts": counts, "digests": {}, "warmup": {}}
         first = ([0], [5], [0.1])
         run.on_pulse(pulse | {"histograms": {"chat": {"first_chunk": first}} if second else {}})
         monkeypatch.setattr("loadgen.master.run.due_between", lambda *_: 20 * (60 - second))  # noqa: B023

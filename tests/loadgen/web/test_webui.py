@@ -18,6 +18,7 @@ from loadgen.records.metrics import METRICS
 from loadgen.web.webpage import figures
 from loadgen.web.webpage.files import address, file_response, folder_response, inside
 from loadgen.web.webpage.session import Session
+from tests.support.pulses import BLANK
 
 
 def live_run(workloads: tuple[str, ...] = ("chat", "code")) -> Live:
@@ -32,15 +33,12 @@ def live_run(workloads: tuple[str, ...] = ("chat", "code")) -> Live:
                 digests[workload] = {"ttft": digest.take()}
             counts = Counter(sent=10 * second, completed=8 * second, failed=second, tokens=80 * second)
             live.pulse(
-                {
+                BLANK
+                | {
                     "lane": lane,
                     "t": float(second),
                     "due": 10 * second * len(workloads),
                     "in_flight": 3,
-                    "events": 0,
-                    "chunks": 0,
-                    "idle": False,
-                    "undecided": 0,
                     "counts": dict.fromkeys(workloads, counts),
                     "digests": digests,
                 }
