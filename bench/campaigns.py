@@ -1,7 +1,8 @@
 """How long campaigns take, against another build of this project: `tokenswarm bench campaigns --base DIR`.
 
 Both builds run the same commands in turn. The servers are simulated: the launcher starts a metronome in the
-place of vLLM, with as many places as the variant allows sequences. DIR is a checkout of the other build.
+place of vLLM, with as many places as the variant allows sequences. DIR is a checkout of the other build; its
+own .venv runs it, if there is one.
 """
 
 import json
@@ -83,10 +84,12 @@ def timed(build: Path, words: list[str], folder: Path, environment: Mapping[str,
     module = "tokenswarm" if (build / "tokenswarm").is_dir() else "campaign"
     results = folder / f"results-{len(list(folder.iterdir()))}"
     told = {**os.environ, **environment, "PYTHONPATH": str(build), "TOKENSWARM_RESULTS": str(results)}
+    own = build / ".venv" / "bin" / "python"
+    python = str(own) if own.is_file() else sys.executable
     began = time.monotonic()
     with (folder / f"{results.name}.log").open("wb") as log:
         done = subprocess.run(
-            [sys.executable, "-m", module, *words], cwd=build, env=told, stdout=log, stderr=log, check=False
+            [python, "-m", module, *words], cwd=build, env=told, stdout=log, stderr=log, check=False
         )
     took = time.monotonic() - began
     if done.returncode not in (0, 1):

@@ -161,10 +161,9 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
 
 def simulate(shape: Shape) -> Truth:
     """Arrivals through the queue; fates are decided and the drain cuts what is still running."""
-    load, noise = np.random.default_rng(shape.seed), np.random.default_rng(10_000 + shape.noise_seed)
-    due = _arrivals(shape, load)
+    noise = np.random.default_rng(10_000 + shape.noise_seed)
+    due, tokens = arrivals_of(shape, shape.seed)
     count = len(due)
-    tokens = _lengths(shape, load, count)
     window = (shape.warmup, shape.warmup + shape.duration)
     sent = due + noise.exponential(shape.dispatch_delay, count) if shape.dispatch_delay else due.copy()
     speed = _speed(shape, noise, window[1])(due) * np.exp(shape.jitter * noise.standard_normal(count))
@@ -190,6 +189,13 @@ def simulate(shape: Shape) -> Truth:
         lane = np.arange(count) % shape.lanes
         status[(lane == shape.lost_lane) & (due > sum(window) / 2)] = 3
     return Truth(due, sent, first, last, tokens, status, window, drained_at)
+
+
+def arrivals_of(shape: Shape, seed: int) -> tuple[Floats, NDArray[np.int64]]:
+    """When the arrivals of a seed are due, and how many tokens they ask for."""
+    load = np.random.default_rng(seed)
+    due = _arrivals(shape, load)
+    return due, _lengths(shape, load, len(due))
 
 
 def stopped(truth: Truth, drain: float) -> tuple[Truth, str] | None:

@@ -16,9 +16,9 @@ from common.usage import USAGE, UsageError
 from reports.capacity import report
 from reports.capacity.report import COLUMNS
 from reports.runs.runs import Run, load_run
-from reports.statistics.leaky_bucket import Crossing
+from reports.statistics.crossing import Crossing
 from reports.verdict.judge import judge
-from reports.verdict.slo import bucket_step, standing, state_of
+from reports.verdict.slo import standing, state_of, step_of
 
 Runner = Callable[[Load, str, Path], int]  # makes a run in a folder; as load.run_once
 
@@ -84,7 +84,7 @@ def _read(run: Run, rate: float, share: float, made: Climb) -> None:
     now = standing(run, found.rules)
     state, why = state_of(now, share)
     figures = found.metrics
-    made.tried.append(Tried(rate, state, None if state == "unclear" else bucket_step(run, rate, now)))
+    made.tried.append(Tried(rate, state, None if state == "unclear" else step_of(run, rate, now)))
     made.steps.append(
         report.Step(
             number=len(made.steps) + 1,

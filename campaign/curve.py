@@ -14,12 +14,13 @@ from campaign.outcome import outcome_of
 from campaign.resumption import take_up
 from campaign.state import Campaign, Step
 from campaign.step import Runner, make_step
-from campaign.terms import settled
+from campaign.terms import redraw_of, settled
 from common.results import MANIFEST, SERVER, make_new, now, results_folder
 from common.strictyaml import bare
 from common.terminal import say
 from common.usage import UsageError
 from reports.curve import report
+from reports.statistics.crossing import Redraw
 from server.deployment import read_deployment
 
 AROUND = (0.4, 0.6, 0.8, 1.0, 1.25, 1.6)  # of the rate that is asked for or forecast
@@ -63,7 +64,7 @@ def run(given: Namespace, runner: Runner = loads.run_once) -> int:
             code = _measure(campaign.name, variant, load, runner)
             if code:
                 return code
-        return _conclude(state.read(campaign.folder / state.FILE))
+        return _conclude(state.read(campaign.folder / state.FILE), redraw_of(load))
 
 
 def order(rates: list[float]) -> list[float]:
@@ -145,7 +146,7 @@ def _described(runner: Runner, load: Load, variant: str, folder: Path) -> int:
     return code
 
 
-def _conclude(campaign: Campaign) -> int:
+def _conclude(campaign: Campaign, redraw: Redraw | None) -> int:
     """Write the report; the exit code."""
     done = [step for step in campaign.steps if step.state == "done" and step.run]
     if not done:
@@ -153,7 +154,7 @@ def _conclude(campaign: Campaign) -> int:
     reasons = {bare(step.variant): step.reason or "" for step in campaign.steps if step.not_applied}
     runs = [(bare(step.variant), step.rate or 0.0, results_folder() / str(step.run)) for step in done]
     folder = results_folder() / "reports" / campaign.name
-    for line in report.write(campaign.name, runs, reasons, folder):
+    for line in report.write(campaign.name, runs, reasons, folder, redraw):
         say(line)
     campaign.report = f"reports/{campaign.name}"
     campaign.save()

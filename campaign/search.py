@@ -1,13 +1,14 @@
 """The search for the highest rate that meets the SLO: which rate is tried next, and when it is over. No I/O.
 
-Each step's misses, and the bursts that it was sent, are fitted together (reports.statistics.leaky_bucket). A
-step is asked for where the answer may lie, rather above: one without a miss says little.
+Each step's waits or misses, and the bursts that it was sent, are fitted together (`reports.statistics`).
+A step is asked for where the answer may lie, rather above: one without a miss says little.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from reports.statistics.leaky_bucket import Crossing, Step, crossing
+from reports.statistics.crossing import Crossing, Redraw, crossing
+from reports.statistics.queue_fit import Step
 from reports.verdict.slo import State
 
 LEAST_STEPS = 4  # fewer may agree by chance
@@ -30,18 +31,20 @@ class Tried:
 @dataclass(frozen=True)
 class Search:
     """What is looked for. Rates are arrivals per second; `tolerance`: half the width of the interval, as a
-    share of the rate, at which the search ends; `share`: of arrivals that have to meet the SLO."""
+    share of the rate, at which the search ends; `share`: of arrivals that have to meet the SLO; `ttft`: its
+    bound on TTFT, s; `redraw`: the arrivals of many more such steps, where the scenario says them."""
 
     start: float
     tolerance: float
     step_seconds: float
-    warmup: float
     share: float
+    ttft: float | None = None
+    redraw: Redraw | None = field(default=None, compare=False)
 
     def found(self, tried: Sequence[Tried]) -> Crossing | None:
         """The rate, as far as the steps tell; None before the first that can be used."""
         steps = [each.step for each in tried if each.step is not None]
-        return crossing(steps, self.step_seconds, self.warmup, 1 - self.share, self.start) if steps else None
+        return crossing(steps, 1 - self.share, self.start, self.ttft, self.redraw) if steps else None
 
     def next_rate(self, tried: Sequence[Tried], found: Crossing | None) -> float | None:
         """The rate of the next step; None when the search is over."""

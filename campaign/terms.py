@@ -11,9 +11,13 @@ from campaign.search import Search
 from common.usage import UsageError, number, whole
 from loadgen.workload.scenario import Scenario, Slo
 from loadgen.workload.schedule import Schedule, schedule
+from reports.statistics.crossing import DRAWN, MOST_DRAWN, Redraw
+from reports.statistics.waits import Offered
+from reports.verdict.slo import work_of
 
 STEP_SECONDS, MAX_STEPS, TOLERANCE = 20.0, 10, 4.0  # s, runs, per cent
 
+REDRAWN, LEAST_DRAWN = 1_000_000, 10  # the first seed of arrivals that are never sent; runs of them
 MOST_STEPS, MOST_TOLERANCE = 1000, 50.0  # runs; per cent: a wider bracket is no answer
 
 
@@ -90,7 +94,7 @@ def terms_of(given: Namespace) -> Terms:
         variant=given.variant,
         load=steps,
         slo=slo,
-        search=Search(start, given.tolerance / 100, seconds, steps.resolved().warmup, slo.share),
+        search=Search(start, given.tolerance / 100, seconds, slo.share, slo.ttft, redraw_of(steps)),
         seed=int(given.seed) if given.seed else asked.seed,
         max_steps=given.max_steps,
         command=given.again or _command(given, load, seconds),
@@ -114,6 +118,28 @@ def settling(load: Schedule, slo: Slo) -> float:
     A window that began earlier would hold requests that the full server has yet to slow down.
     """
     return slo.decided_after(float(load.arrivals.numbers("output_tokens").mean()) if load.arrivals else 0.0)
+
+
+def redraw_of(load: Load) -> Redraw | None:
+    """The arrivals of many more runs of the load at a rate; None where they follow from more than a seed:
+    answers that are waited for, rows of a file."""
+    scenario = load.resolved()
+    if scenario.conversation or scenario.dataset or scenario.mean_rate is None:
+        return None
+
+    def redraw(rate: float) -> list[Offered]:
+        asked = scenario.with_overrides(rate=rate)
+        count = min(DRAWN, MOST_DRAWN / (rate * (asked.warmup + asked.duration)))
+        return [_offered(schedule(asked, REDRAWN + number)) for number in range(max(int(count), LEAST_DRAWN))]
+
+    return redraw
+
+
+def _offered(drawn: Schedule) -> Offered:
+    due, output, prompt, prefix = (
+        drawn.arrivals.numbers(name) for name in ("due", "output_tokens", "prompt_tokens", "prefix_tokens")
+    )
+    return Offered(due, work_of(prompt + prefix, output), due >= drawn.window_start)
 
 
 def _check_numbers(given: Namespace) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.metrics.request_metrics import Figure
-from reports.statistics.leaky_bucket import CONFIDENCE
+from reports.statistics.crossing import CONFIDENCE
 from reports.text import formatting
 from reports.text.escape import inline, markdown_code
 from reports.verdict.slo import State

@@ -15,10 +15,10 @@ from reports.metrics import catalogue
 from reports.metrics.catalogue import ROW, Row
 from reports.runs.runs import Run
 from reports.statistics import intervals
-from reports.statistics.leaky_bucket import Crossing, crossing
+from reports.statistics.crossing import Crossing, Redraw, crossing
 from reports.verdict.judge import judge
 from reports.verdict.rule import Verdict
-from reports.verdict.slo import Standing, bucket_step, standing, state_of
+from reports.verdict.slo import Standing, standing, state_of, step_of
 
 ROWS = tuple(
     ROW[name] for name in ("slo_attainment", "ttft_p50", "ttft_p99", "tpot_p50", "output_token_throughput")
@@ -119,21 +119,21 @@ def changes(before: Point, after: Point, minimum_effect: float) -> dict[str, Cha
     return {row.name: change(row, pair) for row in ROWS}
 
 
-def limit(points: Sequence[Point], share: float) -> Crossing | None:
+def limit(points: Sequence[Point], slo: Mapping[str, float], redraw: Redraw | None) -> Crossing | None:
     """The rate at which a variant leaves the SLO, from all its points together; None where they cannot say:
     all met it, or all missed it."""
+    share = float(slo.get("share") or 0.99)
     found = [(point, point.standing) for point in points if point.standing is not None]
     states = [state_of(standing, share)[0] for _, standing in found]
     if not {"met", "missed"} <= set(states):
         return None
     steps = [
-        bucket_step(point.run, point.rate, standing)
+        step_of(point.run, point.rate, standing)
         for (point, standing), state in zip(found, states, strict=True)
         if state != "unclear"
     ]
-    window = points[0].run.manifest.window  # as asked for: some may have been stopped early
     middle = float(np.exp(np.mean([np.log(step.rate) for step in steps])))
-    return crossing(steps, window.end - window.start, window.start, 1 - share, middle)
+    return crossing(steps, 1 - share, middle, slo.get("ttft"), redraw)
 
 
 def front(points: Sequence[Point], minimum_effect: float) -> list[Point]:

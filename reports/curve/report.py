@@ -13,7 +13,7 @@ from reports.curve.chart import FIGURE as FIGURE
 from reports.curve.chart import PARETO as PARETO
 from reports.curve.points import ROWS, Point, changes, divisor, front, limit
 from reports.runs.runs import load_run
-from reports.statistics.leaky_bucket import Crossing
+from reports.statistics.crossing import Crossing, Redraw
 from reports.text import formatting
 from reports.text.escape import inline
 
@@ -37,10 +37,18 @@ class Curve:
 
 
 def write(
-    name: str, runs: Sequence[tuple[str, float, Path]], refused: Mapping[str, str], folder: Path
+    name: str,
+    runs: Sequence[tuple[str, float, Path]],
+    refused: Mapping[str, str],
+    folder: Path,
+    redraw: Redraw | None = None,
 ) -> list[str]:
-    """Write the report of (variant, rate, run folder) into a folder; what it says first."""
-    found = curve([Point(variant, rate, load_run(path)) for variant, rate, path in runs], name, refused)
+    """Write the report of (variant, rate, run folder) into a folder; what it says first.
+
+    `redraw`: the arrivals of many more such runs at a rate, where the scenario says them.
+    """
+    points = [Point(variant, rate, load_run(path)) for variant, rate, path in runs]
+    found = curve(points, name, refused, redraw)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "curve.json", to_json(found))
@@ -53,13 +61,15 @@ def write(
     return [headline(found), *found.sentences]
 
 
-def curve(points: Sequence[Point], name: str, refused: Mapping[str, str]) -> Curve:
+def curve(
+    points: Sequence[Point], name: str, refused: Mapping[str, str], redraw: Redraw | None = None
+) -> Curve:
     """What the points add up to."""
     points = sorted(points, key=lambda point: point.rate)
     variants = list(dict.fromkeys(point.variant for point in points))
     slo = points[0].run.manifest.scenario.get("slo") or {}
-    share = float(slo.get("share") or 0.99)
-    limits = {v: limit([p for p in points if p.variant == v], share) if slo else None for v in variants}
+    mine = {variant: [point for point in points if point.variant == variant] for variant in variants}
+    limits = {variant: limit(mine[variant], slo, redraw) if slo else None for variant in variants}
     sentences = [text for other in variants[1:] for text in _sentences(points, variants[0], other)]
     return Curve(name, points, limits, sentences, front(points, MINIMUM_EFFECT), refused)
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from reports.metrics import durations, request_metrics
 from reports.runs.runs import Run
-from reports.statistics import leaky_bucket
+from reports.statistics.queue_fit import Step
+from reports.statistics.waits import Floats, Offered
 from reports.verdict.rule import Rule, Verdict
 from reports.verdict.rules.gpu import others_on_gpu
 from reports.verdict.rules.machine import others_on_machine
@@ -66,23 +67,36 @@ def standing(run: Run, rules: Sequence[Rule]) -> Standing:
     )
 
 
-def bucket_step(run: Run, rate: float, now: Standing) -> leaky_bucket.Step:
-    """The run as the search for the highest rate takes it: its arrivals, their work, who missed the SLO."""
+def work_of(prompt: Floats, output: Floats) -> Floats:
+    """Of requests of so many tokens, in tokens of an answer."""
+    return np.asarray(output + PROMPT_WORK * prompt + 1)
+
+
+def step_of(run: Run, rate: float, now: Standing) -> Step:
+    """The run as the search for the highest rate takes it: its arrivals, who missed the SLO, their TTFT."""
     due = run.records.numbers("due")
     order = np.argsort(due, kind="stable")
-    work = np.nan_to_num(run.records.numbers("output_asked"))
-    work = work + PROMPT_WORK * np.nan_to_num(run.records.numbers("prompt_asked")) + 1
+    tokens = (np.nan_to_num(run.records.numbers(f"{name}_asked")) for name in ("prompt", "output"))
     missed = run.judged.copy()
     missed[run.judged] = ~np.asarray(durations.met_slo(run))
+    first, last = (run.records.numbers(name) for name in ("first_token", "last_token"))
     drowned = now.behind is not None and now.met < (1 - DROWNED) * now.judged
-    return leaky_bucket.Step(
+    return Step(
         rate,
-        due[order],
-        work[order],
-        run.judged[order],
+        Offered(due[order], work_of(*tokens)[order], run.judged[order]),
         missed[order],
+        np.nan_to_num(first - due, nan=np.inf)[order],
+        most_at_once(first, last),
         now.completed_rate if drowned else None,
     )
+
+
+def most_at_once(first: Floats, last: Floats) -> int:
+    """How many answers streamed at once, at most."""
+    known = np.isfinite(first) & np.isfinite(last)
+    times = np.concatenate([first[known], last[known]])
+    changes = np.repeat([1, -1], known.sum())[np.argsort(times, kind="stable")]
+    return int(np.cumsum(changes).max(initial=1))
 
 
 def state_of(found: Standing, share: float) -> tuple[State, str]:

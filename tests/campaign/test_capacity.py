@@ -19,9 +19,9 @@ from bench.process import metronome
 from bench.synthetic import make_run
 from campaign import load as loads
 from campaign.capacity import run as run_capacity
-from campaign.load import Load
+from campaign.load import Load, load_of
 from campaign.search import Search, Tried
-from campaign.terms import settling, terms_of
+from campaign.terms import redraw_of, settling, terms_of
 from common.places import ROOT
 from common.usage import UsageError
 from loadgen.workload.scenario import Scenario, Slo
@@ -30,8 +30,9 @@ from reports.capacity import report as report
 from reports.capacity.chart import chart
 from reports.metrics.request_metrics import Figure
 from reports.runs.runs import load_run
-from reports.statistics.leaky_bucket import Step as Bucket
-from reports.statistics.leaky_bucket import backlog, crossing
+from reports.statistics.crossing import DRAWN, crossing
+from reports.statistics.queue_fit import Step as Fitted
+from reports.statistics.waits import Offered, waits
 from reports.verdict.slo import Standing, standing, state_of
 from reports.verdict.validity import check
 from tests.support.make_step import make_step
@@ -103,7 +104,7 @@ def test_standing_of_runs(tmp_path: Path) -> None:
 
 
 def ask(
-    answer: Callable[[float, int], tuple[Standing, Bucket | None]], search: Search, most: int = 30
+    answer: Callable[[float, int], tuple[Standing, Fitted | None]], search: Search, most: int = 30
 ) -> list[Tried]:
     """The steps of a search in which `answer(rate, number)` says what each run shows."""
     tried: list[Tried] = []
@@ -115,24 +116,25 @@ def ask(
 
 def queue(
     limit: float, seconds: float = 20.0, warmup: float = 2.0
-) -> Callable[[float, int], tuple[Standing, Bucket]]:
-    """A bucket of a depth of 1 s that leaks `limit` requests/s, under Poisson arrivals."""
+) -> Callable[[float, int], tuple[Standing, Fitted]]:
+    """A queue with one place that serves `limit` requests/s, under Poisson arrivals; waits of 1 s miss."""
 
-    def answer(rate: float, number: int) -> tuple[Standing, Bucket]:
+    def answer(rate: float, number: int) -> tuple[Standing, Fitted]:
         rng = np.random.default_rng(number)
         due = np.cumsum(rng.exponential(1 / rate, int(2 * rate * (warmup + seconds)) + 20))
         due = due[due < warmup + seconds]
-        work, judged = np.ones(len(due)), due >= warmup
-        missed = judged & (backlog(due, work, np.array([limit]))[0] > 1.0)
-        met = int((judged & ~missed).sum())
-        return said(met, int(judged.sum())), Bucket(rate, due, work, judged, missed)
+        whole = Offered(due, np.ones(len(due)), np.ones(len(due), bool))
+        late = waits([whole], np.array([limit]), 1)[0][0] > 1.0
+        judged = due >= warmup
+        met = int((judged & ~late).sum())
+        return said(met, int(judged.sum())), Fitted(rate, Offered(due, whole.work, judged), judged & late)
 
     return answer
 
 
 @pytest.mark.parametrize(("limit", "start"), [(2.5, 6.0), (20.0, 20.0), (150.0, 60.0)])
-def test_a_bucket_is_found_wherever_the_search_begins(limit: float, start: float) -> None:
-    search = Search(start, 0.04, 20.0, 2.0, 0.99)
+def test_a_limit_is_found_wherever_the_search_begins(limit: float, start: float) -> None:
+    search = Search(start, 0.04, 20.0, 0.99)
     tried = ask(queue(limit), search, 14)
     found = search.found(tried)
     assert found is not None
@@ -151,22 +153,22 @@ def test_a_server_that_serves_less_far_above_its_limit_is_not_called_slower() ->
     assert None not in steps
     known = [step for step in steps if step is not None]
     known[-1] = dataclasses.replace(known[-1], served=52.0)
-    found = crossing(known, 20.0, 2.0, 0.01, 50.0)
+    found = crossing(known, 0.01, 50.0)
     assert 60.0 < found.rate < 72.0 and found.interval[1] > 60.0
 
 
 def test_a_rate_that_cannot_be_measured_is_asked_for_again_and_ends_the_search_below() -> None:
-    def answer(rate: float, number: int) -> tuple[Standing, Bucket | None]:
+    def answer(rate: float, number: int) -> tuple[Standing, Fitted | None]:
         return queue(500.0)(rate, number) if rate < 50 else (said(300, met_granted=400), None)
 
-    tried = ask(answer, Search(20, 0.04, 20.0, 2.0, 0.99), 10)
+    tried = ask(answer, Search(20, 0.04, 20.0, 0.99), 10)
     unclear = [each.rate for each in tried if each.state == "unclear"]
     assert unclear and all(unclear.count(rate) == 2 for rate in unclear)
     assert unclear == sorted(unclear, reverse=True), "each time well below what could not be measured"
 
 
 def test_a_search_without_a_limit_or_below_it_goes_on_up_or_down() -> None:
-    search = Search(20, 0.04, 20.0, 2.0, 0.99)
+    search = Search(20, 0.04, 20.0, 0.99)
     rates = [each.rate for each in ask(queue(1e9), search, 4)]
     assert rates == sorted(rates) and rates[-1] > 2 * rates[0]
     rates = [each.rate for each in ask(queue(1e-3), search, 20)]
@@ -313,6 +315,30 @@ def test_a_step_warms_up_as_long_as_the_number_in_flight_rises() -> None:
     assert float(terms_of(parse(given)).load.options["warmup"]) == settling(load, Slo())
     assert terms_of(parse([*given, "--warmup", "2"])).scenario.warmup == 2
     assert terms_of(parse([*given, "--duration", "7"])).scenario.duration == 7
+
+
+def test_what_other_seeds_would_send_is_drawn_from_the_scenario() -> None:
+    terms = terms_of(parse(["capacity", "v", "--host", "http://127.0.0.1:1"]))
+    assert terms.search.redraw is not None and terms.search.ttft == 1.0
+    drawn = terms.search.redraw(4.0)
+    sent = schedule(terms.scenario.with_overrides(rate=4.0), 1)
+    assert len(drawn) == DRAWN and not any(np.array_equal(each.due, drawn[0].due) for each in drawn[1:])
+    judged = np.mean([each.judged.sum() for each in drawn])
+    assert judged == pytest.approx(4.0 * terms.scenario.duration, rel=0.03)
+    assert all(each.due.max() < sent.end for each in drawn)
+    tokens = sent.arrivals.numbers("output_tokens").mean()
+    assert np.mean([each.work.mean() for each in drawn]) == pytest.approx(tokens, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "more", ["conversation: {turns: 2, think: 1}", "arrivals: {process: closed-loop, concurrency: 2}"]
+)
+def test_what_follows_from_answers_is_not_drawn(more: str, tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    rate = "" if "closed" in more else "rate: 1\n"
+    path.write_text(f"{rate}duration: 1\nprompt_tokens: 1\noutput_tokens: 1\n{more}\n")
+    words = ["capacity", "v", "--host", "http://127.0.0.1:1", "--scenario", str(path)]
+    assert redraw_of(load_of(parse(words))) is None
 
 
 def test_the_words_for_the_launched_server_give_the_same_terms() -> None:
