@@ -24,10 +24,8 @@ UNLIKELY = 1e-4  # of the weight of the likeliest: queues with less are left out
 DECIDES = 0.9  # of the misses are late first tokens: then the bound on TTFT decides
 SOFT = (0.015, 0.03, 0.06, 0.12, 0.25, 0.5)  # scale of the log of a wait around the queue's, logistic
 LOOSE = 0.2  # mean of SOFT above which the server's waits are not a queue's
-LEAST_WAIT, MOST_WAIT = (
-    0.05,
-    3.0,
-)  # of the bound: what is shorter is as good as none, what is longer says no more
+LEAST_WAIT = 0.2  # of the bound: less is as good as none, since TTFTs scatter where nothing waits, too
+MOST_WAIT = 3.0  # of the bound: longer ones say no more
 MOST_PLACES = 64  # more of them wait as so many do
 PLACES = (0.0, 0.5, 1.0)  # powers of the answers seen at once, which may be places of the queue
 # By misses:
