@@ -81,7 +81,7 @@ def _among(loads: Floats, queues: Fit, runs: Sequence[Offered], work: float, all
     found = np.empty(len(queues.places))
     for count in np.unique(queues.places):
         which = queues.places == count
-        held = np.concatenate(waits(runs, work / loads, int(count)), axis=1)
+        held = np.concatenate([*waits(runs, work / loads, int(count))], axis=1)
         missed = share_missed(queues.depth[which], queues.soft[which], queues.least, allowed)
         shares = _of_wandering(np.log(loads), counts(held) @ missed.T / held.shape[1])
         rising = np.maximum.accumulate(shares, axis=0)

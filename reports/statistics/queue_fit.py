@@ -119,38 +119,41 @@ def _late(steps: Sequence[Step], bound: float) -> float:
 
 def by_waits(steps: Sequence[Step], allowed: float, start: float, bound: float) -> Fit:
     """Queues whose waits are the steps' TTFTs, less that of an idle server."""
-    ttfts = [step.ttft for step in steps if step.ttft is not None]
+    near = _near_the_limit(steps, allowed)
+    ttfts = [step.ttft for step in near if step.ttft is not None]
     idle = min([bound / 2, *(float(np.quantile(each, 0.1)) for each in ttfts)])
     least, most = LEAST_WAIT * bound, MOST_WAIT * bound
+    seen = [
+        np.log(np.clip(ttft - idle, 0.0, most) + least)[step.offered.judged]
+        for step, ttft in zip(near, ttfts, strict=True)
+    ]
     at_once = min(max(step.at_once for step in steps), MOST_PLACES)
     places = np.unique(np.rint(at_once ** np.array(PLACES)).astype(np.int64))
-    missing = [step.rate for step in steps if step.missed.sum() > allowed * step.offered.judged.sum()]
-    near = [
-        (step.offered, np.log(np.clip(ttft - idle, 0.0, most) + least)[step.offered.judged])
-        for step, ttft in zip(steps, ttfts, strict=True)
-        if step.rate < FAR_ABOVE * min(missing, default=math.inf)
-    ]
-    soft = np.array(SOFT)
 
     def evidence(paces: Floats) -> Floats:
         found = []
         for count in places:
-            held = waits([offered for offered, _ in near], np.exp(paces), int(count))
-            pairs = zip(held, [seen for _, seen in near], strict=True)
-            found.append(
-                _over_steps(paces, [_alike(queue, seen, least, most, soft) for queue, seen in pairs])
-            )
+            queues = waits([step.offered for step in near], np.exp(paces), int(count))
+            logs = [_alike(held, each, least, most) for held, each in zip(queues, seen, strict=True)]
+            found.append(_over_steps(paces, logs))
         return np.concatenate(found, axis=1)
 
     paces, weights = _posterior(evidence, math.log(start * mean_work(steps)))
-    count, soft = (each.ravel() for each in np.meshgrid(places, soft, indexing="ij"))
+    count, soft = (each.ravel() for each in np.meshgrid(places, SOFT, indexing="ij"))
     return Fit(count, np.full(len(count), bound - idle), soft, least, paces, weights)
 
 
-def _alike(held: Floats, seen: Floats, least: float, most: float, soft: Floats) -> Floats:
+def _near_the_limit(steps: Sequence[Step], allowed: float) -> list[Step]:
+    """Those that say what a server does at its limit: far above it may do less."""
+    missing = [step.rate for step in steps if step.missed.sum() > allowed * step.offered.judged.sum()]
+    return [step for step in steps if step.rate < FAR_ABOVE * min(missing, default=math.inf)]
+
+
+def _alike(held: Floats, seen: Floats, least: float, most: float) -> Floats:
     """Log likelihood of the logs of waits that were seen, (paces, soft)."""
-    away = np.abs(seen - np.log(np.minimum(held, most) + least))[:, :, None] / soft
-    return np.asarray(-(away + np.log(soft) + 2 * np.log1p(np.exp(-away))).sum(axis=1) / TOGETHER)
+    away = np.abs(seen - np.log(np.minimum(held, most) + least))
+    logs = [-(away / one + np.log(one) + 2 * np.log1p(np.exp(-away / one))).sum(axis=1) for one in SOFT]
+    return np.stack(logs, axis=-1) / TOGETHER
 
 
 def by_misses(steps: Sequence[Step], allowed: float, start: float) -> Fit:

@@ -1,6 +1,6 @@
 """How long each arrival would wait, had the server been a first-come-first-served queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NEVER = 1e12  # s: when what pads a shorter step is due
+NEVER = 1e12  # s: when what pads a shorter run is due
+TOGETHER = 4_000_000  # waits computed at once: some 100 MB
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Offered:
     judged: NDArray[np.bool_]
 
 
-def waits(runs: Sequence[Offered], paces: Floats, places: int) -> list[Floats]:
+def waits(runs: Sequence[Offered], paces: Floats, places: int) -> Iterator[Floats]:
     """Seconds that the judged arrivals wait for a free place: of each run a (paces, arrivals).
 
     `paces`: work per second of all places together, which are free at first. The recursion is Kiefer's and
@@ -31,7 +32,15 @@ def waits(runs: Sequence[Offered], paces: Floats, places: int) -> list[Floats]:
     (Turner 1986, IEEE Communications Magazine 24(10)).
     """
     if places == 1:
-        return [_backlog(run, paces)[:, run.judged] for run in runs]
+        yield from (_backlog(run, paces)[:, run.judged] for run in runs)
+        return
+    longest = max(len(run.due) for run in runs)
+    count = max(TOGETHER // (longest * len(paces)), 1)
+    for first in range(0, len(runs), count):
+        yield from _queued(runs[first : first + count], paces, places)
+
+
+def _queued(runs: Sequence[Offered], paces: Floats, places: int) -> Iterator[Floats]:
     longest = max(len(run.due) for run in runs)
     due, work = np.full((longest, len(runs)), NEVER), np.zeros((longest, len(runs)))
     for number, run in enumerate(runs):
@@ -45,8 +54,8 @@ def waits(runs: Sequence[Offered], paces: Floats, places: int) -> list[Floats]:
         begin = np.maximum(free[place], at)
         found[number] = begin - at
         free[place] = begin + np.repeat(work[number], len(paces)) * slowness
-    by_run = found.T.reshape(len(runs), len(paces), longest)
-    return [held[:, : len(run.due)][:, run.judged] for held, run in zip(by_run, runs, strict=True)]
+    for run, held in zip(runs, found.T.reshape(len(runs), len(paces), longest), strict=True):
+        yield held[:, : len(run.due)][:, run.judged]
 
 
 def _backlog(run: Offered, paces: Floats) -> Floats:

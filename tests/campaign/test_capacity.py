@@ -124,7 +124,7 @@ def queue(
         due = np.cumsum(rng.exponential(1 / rate, int(2 * rate * (warmup + seconds)) + 20))
         due = due[due < warmup + seconds]
         whole = Offered(due, np.ones(len(due)), np.ones(len(due), bool))
-        late = waits([whole], np.array([limit]), 1)[0][0] > 1.0
+        late = next(waits([whole], np.array([limit]), 1))[0] > 1.0
         judged = due >= warmup
         met = int((judged & ~late).sum())
         return said(met, int(judged.sum())), Fitted(rate, Offered(due, whole.work, judged), judged & late)

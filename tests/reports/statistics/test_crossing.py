@@ -33,7 +33,7 @@ def step(rate: float, seed: int, pace: float = PACE, places: int = PLACES) -> St
     """What a queue makes of them: TTFTs of 20 ms and the wait."""
     offered = arrivals(rate, seed)
     whole = Offered(offered.due, offered.work, np.ones(len(offered.due), bool))
-    ttft = 0.02 + waits([whole], np.array([pace]), places)[0][0]
+    ttft = 0.02 + next(waits([whole], np.array([pace]), places))[0]
     return Step(rate, offered, offered.judged & (ttft > BOUND), ttft, places)
 
 
@@ -75,7 +75,7 @@ def limit() -> float:
     rates, shares = np.linspace(6.4, 8.0, 9), []
     for rate in rates:
         held = waits([arrivals(rate, seed) for seed in range(600)], np.array([PACE]), PLACES)
-        shares.append(np.mean(np.concatenate(held, axis=1) > BOUND - 0.02))
+        shares.append(np.mean(np.concatenate([*held], axis=1) > BOUND - 0.02))
     return float(np.exp(np.interp(np.log(0.01), np.log(shares), np.log(rates))))
 
 
