@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from campaign import load as loads
 from campaign.load import Load
-from campaign.search import Search
+from campaign.search import LEAST_ARRIVALS, Search
 from common.usage import UsageError, number, whole
 from loadgen.workload.scenario import Scenario, Slo
 from loadgen.workload.schedule import Schedule, schedule
@@ -127,19 +127,24 @@ def redraw_of(load: Load) -> Redraw | None:
     if scenario.conversation or scenario.dataset or scenario.mean_rate is None:
         return None
 
+    length = scenario.warmup + scenario.duration
+    fewest, most = LEAST_ARRIVALS / length, MOST_DRAWN / length
+
     def redraw(rate: float) -> list[Offered]:
-        asked = scenario.with_overrides(rate=rate)
-        count = min(DRAWN, MOST_DRAWN / (rate * (asked.warmup + asked.duration)))
-        return [_offered(schedule(asked, REDRAWN + number)) for number in range(max(int(count), LEAST_DRAWN))]
+        near = min(max(rate, fewest), most)  # beyond them in another time
+        asked = scenario.with_overrides(rate=near)
+        count = max(int(min(DRAWN, MOST_DRAWN / (near * length))), LEAST_DRAWN)
+        drawn = [_offered(schedule(asked, REDRAWN + number), near / rate) for number in range(count)]
+        return [each for each in drawn if each.judged.any()]
 
     return redraw
 
 
-def _offered(drawn: Schedule) -> Offered:
+def _offered(drawn: Schedule, slower: float) -> Offered:
     due, output, prompt, prefix = (
         drawn.arrivals.numbers(name) for name in ("due", "output_tokens", "prompt_tokens", "prefix_tokens")
     )
-    return Offered(due, work_of(prompt + prefix, output), due >= drawn.window_start)
+    return Offered(due * slower, work_of(prompt + prefix, output), due >= drawn.window_start)
 
 
 def _check_numbers(given: Namespace) -> None:

@@ -108,7 +108,7 @@ def drawn_again(steps: Sequence[Step], rate: float) -> list[Offered]:
     longest = max(steps, key=lambda step: float(step.offered.due[-1]))
     length = float(longest.offered.due[-1])
     warmup = float(longest.offered.due[longest.offered.judged].min(initial=length))
-    count = int(min(DRAWN * length * rate, MOST_DRAWN))
+    count = max(int(min(DRAWN * length * rate, MOST_DRAWN)), STRETCH)
     starts = np.random.default_rng(0).integers(0, len(gaps), -(-count // STRETCH))
     drawn = ((starts[:, None] + np.arange(STRETCH)) % len(gaps)).ravel()
     at = np.cumsum(gaps[drawn]) / gaps[drawn].mean() / rate

@@ -330,6 +330,14 @@ def test_what_other_seeds_would_send_is_drawn_from_the_scenario() -> None:
     assert np.mean([each.work.mean() for each in drawn]) == pytest.approx(tokens, rel=0.2)
 
 
+@pytest.mark.parametrize("rate", [1e-4, 1e7])
+def test_rates_that_no_step_could_have_are_drawn_in_another_time(rate: float) -> None:
+    terms = terms_of(parse(["capacity", "v", "--host", "http://127.0.0.1:1"]))
+    assert terms.search.redraw is not None
+    offered = [len(each.due) / each.due.max() for each in terms.search.redraw(rate) if len(each.due) > 5]
+    assert np.median(offered) == pytest.approx(rate, rel=0.2)
+
+
 @pytest.mark.parametrize(
     "more", ["conversation: {turns: 2, think: 1}", "arrivals: {process: closed-loop, concurrency: 2}"]
 )
