@@ -121,12 +121,13 @@ def settling(load: Schedule, slo: Slo) -> float:
 
 
 def redraw_of(load: Load) -> Redraw | None:
-    """The arrivals of many more runs of the load at a rate; None where they follow from more than a seed:
-    answers that are waited for, rows of a file."""
+    """The arrivals of many more runs of the load at a rate, as other seeds make them.
+
+    None where a turn waits for an answer, or rows of a file are sent.
+    """
     scenario = load.resolved()
     if scenario.conversation or scenario.dataset or scenario.mean_rate is None:
         return None
-
     length = scenario.warmup + scenario.duration
     fewest, most = LEAST_ARRIVALS / length, MOST_DRAWN / length
 

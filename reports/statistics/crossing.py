@@ -13,7 +13,7 @@ from reports.statistics.queue_fit import Fit, Step, counts, fit, mean_work, shar
 from reports.statistics.waits import Floats, Offered, waits
 
 CONFIDENCE = 0.90
-WANDER = 0.012  # sd of the log of the pace from step to step, as of a server on a quiet machine
+STEADY = 0.012  # sd of the log of the pace from step to step on a quiet machine, whose limit is asked for
 MISFIT = 0.008  # sd of the log of the crossing: a queue is not the server (`tokenswarm bench capacity`)
 LOADS = np.concatenate([np.linspace(0.3, 0.9, 13), np.linspace(0.94, 1.3, 8)])  # offered / pace
 ROUGH, ROUGHLY = 40, 0.85  # steps, and of the pace: where LOADS finds what NEAR looks at closely
@@ -92,7 +92,7 @@ def _among(loads: Floats, queues: Fit, runs: Sequence[Offered], work: float, all
 def _of_wandering(loads: Floats, shares: Floats) -> Floats:
     """The mean of shares (loads, queues) over steps of which each has a pace of its own nearby."""
     away, weights = np.polynomial.hermite_e.hermegauss(5)
-    at = loads[:, None] + WANDER * away
+    at = loads[:, None] + STEADY * away
     return np.stack(
         [np.interp(at, loads, column) @ (weights / weights.sum()) for column in shares.T], axis=-1
     )

@@ -17,6 +17,7 @@ from reports.statistics.waits import Floats, Offered, waits
 
 START = 1.0  # sd of the log of the pace, around the first rate
 # sd of the log of the pace from step to step, and how probable: a quiet machine's, and those of shared ones
+# (0.14 for TPOT p50 in eight runs of 20 s on two cores, docs/example/ABOUT.md)
 WANDER = ((0.01, 0.6), (0.03, 0.3), (0.1, 0.1))
 TOGETHER = 20.0  # arrivals that wait, miss or meet together: so many count as one
 UNLIKELY = 1e-4  # of the weight of the likeliest: queues with less are left out

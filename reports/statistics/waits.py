@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 NEVER = 1e12  # s: when what pads a shorter run is due
-TOGETHER = 4_000_000  # waits computed at once: some 100 MB
+AT_ONCE = 4_000_000  # waits that are computed together: some 100 MB
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def waits(runs: Sequence[Offered], paces: Floats, places: int) -> Iterator[Float
         yield from (_backlog(run, paces)[:, run.judged] for run in runs)
         return
     longest = max(len(run.due) for run in runs)
-    count = max(TOGETHER // (longest * len(paces)), 1)
+    count = max(AT_ONCE // (longest * len(paces)), 1)
     for first in range(0, len(runs), count):
         yield from _queued(runs[first : first + count], paces, places)
 
