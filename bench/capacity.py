@@ -8,6 +8,7 @@ a factor of its own (sd of its log 0.4). The time of a step is its warm-up, its 
 import dataclasses
 import math
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -97,9 +98,9 @@ def search(shape: Shape, truth: float, number: int) -> Result:
 def _redraw_of(shape: Shape) -> Redraw:
     """The arrivals of many more steps, as `capacity` has them from the scenario."""
 
-    def redraw(rate: float) -> list[Offered]:
+    def redraw(rate: float) -> Iterator[Offered]:
         asked = dataclasses.replace(shape, rate=rate)
-        return [_offered(*arrivals_of(asked, 2 * 10**6 + number), WARMUP) for number in range(DRAWN)]
+        return (_offered(*arrivals_of(asked, 2 * 10**6 + number), WARMUP) for number in range(DRAWN))
 
     return redraw
 

@@ -3,6 +3,7 @@
 import math
 import shlex
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from campaign import load as loads
@@ -131,12 +132,12 @@ def redraw_of(load: Load) -> Redraw | None:
     length = scenario.warmup + scenario.duration
     fewest, most = LEAST_ARRIVALS / length, MOST_DRAWN / length
 
-    def redraw(rate: float) -> list[Offered]:
+    def redraw(rate: float) -> Iterator[Offered]:
         near = min(max(rate, fewest), most)  # beyond them in another time
         asked = scenario.with_overrides(rate=near)
         count = max(int(min(DRAWN, MOST_DRAWN / (near * length))), LEAST_DRAWN)
-        drawn = [_offered(schedule(asked, REDRAWN + number), near / rate) for number in range(count)]
-        return [each for each in drawn if each.judged.any()]
+        drawn = (_offered(schedule(asked, REDRAWN + number), near / rate) for number in range(count))
+        return (each for each in drawn if each.judged.any())
 
     return redraw
 

@@ -55,7 +55,7 @@ def in_flight(run: Run) -> Plateau | None:
 
 def _plateau(begin: Floats, end: Floats, until: float, queue: tuple[Floats, Floats]) -> Plateau | None:
     """`until`: the end of the load; `queue`: when each request began and ceased to wait."""
-    times, counts = _steps(begin, end)
+    times, counts = open_at(begin, end)
     if not len(times):
         return None
     level = int(counts.max())
@@ -67,12 +67,12 @@ def _plateau(begin: Floats, end: Floats, until: float, queue: tuple[Floats, Floa
     share = float(spans[counts >= NEAR * level].sum()) / length
     if share < SHARE:
         return None
-    at, waiting = _steps(*queue)
+    at, waiting = open_at(*queue)
     inside = waiting[(at >= first) & (at <= until)]
     return Plateau(level, first, until, share, int(inside.max(initial=0)))
 
 
-def _steps(begin: Floats, end: Floats) -> tuple[Floats, Floats]:
+def open_at(begin: Floats, end: Floats) -> tuple[Floats, Floats]:
     """(moments, number from then on) of how many intervals are open; an end comes before a begin."""
     times = np.concatenate([begin, end])
     change = np.concatenate([np.ones(len(begin)), -np.ones(len(end))])

@@ -4,8 +4,9 @@ The share of misses, which rises with the rate, follows from a queue and the arr
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -21,7 +22,7 @@ NEAR, GRID = 0.1, 0.02  # of the log of offered / pace
 STRETCH = 20  # arrivals that stay together where they are drawn again: bursts are of few
 DRAWN, MOST_DRAWN = 300, 120_000  # steps, and arrivals, drawn again
 
-Redraw = Callable[[float], Sequence[Offered]]  # the arrivals of many more such steps at a rate
+Redraw = Callable[[float], Iterable[Offered]]  # the arrivals of many more such steps at a rate
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def crossing(
 def _at_allowed(queues: Fit, redraw: Redraw, mean: float, allowed: float) -> Floats:
     """log(offered / pace) at which the mean share of misses is `allowed`, (queues,)."""
     rate = ROUGHLY * math.exp(queues.pace) / mean
-    rough = _among(LOADS, queues, redraw(rate)[:ROUGH], rate * mean, allowed)
+    rough = _among(LOADS, queues, [*islice(redraw(rate), ROUGH)], rate * mean, allowed)
     rate *= math.exp(float(queues.weights.sum(axis=0) @ rough)) / ROUGHLY
     near = np.exp(np.arange(rough.min() - NEAR, rough.max() + NEAR + GRID, GRID))
-    return _among(near, queues, redraw(rate), rate * mean, allowed)
+    return _among(near, queues, [*redraw(rate)], rate * mean, allowed)
 
 
 def _among(loads: Floats, queues: Fit, runs: Sequence[Offered], work: float, allowed: float) -> Floats:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from reports.metrics import durations, request_metrics
+from reports.metrics.plateau import open_at
 from reports.runs.runs import Run
 from reports.statistics.queue_fit import Step
 from reports.statistics.waits import Floats, Offered
@@ -94,9 +95,7 @@ def step_of(run: Run, rate: float, now: Standing) -> Step:
 def most_at_once(first: Floats, last: Floats) -> int:
     """How many answers streamed at once, at most."""
     known = np.isfinite(first) & np.isfinite(last)
-    times = np.concatenate([first[known], last[known]])
-    changes = np.repeat([1, -1], known.sum())[np.argsort(times, kind="stable")]
-    return int(np.cumsum(changes).max(initial=1))
+    return int(open_at(first[known], last[known])[1].max(initial=1))
 
 
 def state_of(found: Standing, share: float) -> tuple[State, str]:

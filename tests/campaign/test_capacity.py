@@ -320,7 +320,7 @@ def test_a_step_warms_up_as_long_as_the_number_in_flight_rises() -> None:
 def test_what_other_seeds_would_send_is_drawn_from_the_scenario() -> None:
     terms = terms_of(parse(["capacity", "v", "--host", "http://127.0.0.1:1"]))
     assert terms.search.redraw is not None and terms.search.ttft == 1.0
-    drawn = terms.search.redraw(4.0)
+    drawn = [*terms.search.redraw(4.0)]
     sent = schedule(terms.scenario.with_overrides(rate=4.0), 1)
     assert len(drawn) == DRAWN and not any(np.array_equal(each.due, drawn[0].due) for each in drawn[1:])
     judged = np.mean([each.judged.sum() for each in drawn])

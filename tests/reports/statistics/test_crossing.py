@@ -1,6 +1,5 @@
 """Where the misses cross the SLO's share: on queues whose places, pace and limit are known."""
 
-import heapq
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.synthetic import queue_starts
 from reports.statistics import queue_fit
 from reports.statistics.crossing import crossing, drawn_again
 from reports.statistics.queue_fit import Step, by_waits
@@ -37,16 +37,6 @@ def step(rate: float, seed: int, pace: float = PACE, places: int = PLACES) -> St
     return Step(rate, offered, offered.judged & (ttft > BOUND), ttft, places)
 
 
-def of_queue(due: list[float], service: list[float], places: int) -> list[float]:
-    """The waits, one arrival after the other."""
-    free, found = [0.0] * places, []
-    for at, lasts in zip(due, service, strict=True):
-        begin = max(at, free[0])
-        heapq.heapreplace(free, begin + lasts)
-        found.append(begin - at)
-    return found
-
-
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(
@@ -66,8 +56,8 @@ def test_waits_are_those_of_a_queue(
         offered.append(Offered(np.cumsum(gaps), work, np.arange(len(work)) % 2 == 0))
     for each, found in zip(offered, waits(offered, np.array(paces), places), strict=True):
         for pace, row in zip(paces, found, strict=True):
-            whole = of_queue(each.due.tolist(), (each.work * places / pace).tolist(), places)
-            assert row == pytest.approx(np.array(whole)[each.judged], abs=1e-9)
+            whole = queue_starts(each.due, each.work * places / pace, places) - each.due
+            assert row == pytest.approx(whole[each.judged], abs=1e-9)
 
 
 def limit() -> float:
